@@ -1,0 +1,1 @@
+"""One configuration file, read once; each room's settings beside the room."""

@@ -1,0 +1,118 @@
+"""Frozen values that every room shares: the nouns of DESIGN §2. No I/O, no clock, no behaviour beyond reading.
+
+Times are aware UTC datetimes of millisecond precision; ids are UUIDs (version 7, so that they sort by creation);
+groups, authorities, profiles and endpoints are known by their immutable names; serials are positive ints.
+May import: errors, wire.
+"""
+
+from regalia.model.authority import (
+    Authority,
+    AuthorityKind,
+    AuthorityState,
+    Credential,
+    CredentialPurpose,
+    Door,
+    Endpoint,
+    Group,
+    KeyKind,
+    NamesFrom,
+    Profile,
+    ValidityRule,
+)
+from regalia.model.certificate import (
+    Certificate,
+    CertificateIntent,
+    CertificateKind,
+    CertificateState,
+    CrlIntent,
+    CrlRecord,
+    Revocation,
+    RevocationReason,
+    RevokedEntry,
+    SigningIntent,
+)
+from regalia.model.enrolment import (
+    Approved,
+    Authorisation,
+    AuthorisationKind,
+    Challenge,
+    ConversationKey,
+    Decision,
+    Denied,
+    Enrolment,
+    EnrolmentState,
+    IssueOrder,
+    LineageLink,
+    StageNote,
+    Unavailable,
+)
+from regalia.model.event import (
+    Action,
+    Actor,
+    ActorKind,
+    Change,
+    Event,
+    EventDraft,
+    JsonValue,
+    Outcome,
+)
+from regalia.model.identity import (
+    new_id,
+)
+from regalia.model.names import (
+    NO_NAMES,
+    Names,
+    San,
+    SanKind,
+)
+
+__all__ = [
+    "NO_NAMES",
+    "Action",
+    "Actor",
+    "ActorKind",
+    "Approved",
+    "Authorisation",
+    "AuthorisationKind",
+    "Authority",
+    "AuthorityKind",
+    "AuthorityState",
+    "Certificate",
+    "CertificateIntent",
+    "CertificateKind",
+    "CertificateState",
+    "Challenge",
+    "Change",
+    "ConversationKey",
+    "Credential",
+    "CredentialPurpose",
+    "CrlIntent",
+    "CrlRecord",
+    "Decision",
+    "Denied",
+    "Door",
+    "Endpoint",
+    "Enrolment",
+    "EnrolmentState",
+    "Event",
+    "EventDraft",
+    "Group",
+    "IssueOrder",
+    "JsonValue",
+    "KeyKind",
+    "LineageLink",
+    "Names",
+    "NamesFrom",
+    "Outcome",
+    "Profile",
+    "Revocation",
+    "RevocationReason",
+    "RevokedEntry",
+    "San",
+    "SanKind",
+    "SigningIntent",
+    "StageNote",
+    "Unavailable",
+    "ValidityRule",
+    "new_id",
+]

@@ -1,0 +1,176 @@
+"""Authorities, credentials, groups, profiles, endpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+__all__ = [
+    "Authority",
+    "AuthorityKind",
+    "AuthorityState",
+    "Credential",
+    "CredentialPurpose",
+    "Door",
+    "Endpoint",
+    "Group",
+    "KeyKind",
+    "NamesFrom",
+    "Profile",
+    "ValidityRule",
+]
+
+
+class KeyKind(StrEnum):
+    """Kinds of key we generate."""
+
+    RSA_2048 = "rsa-2048"
+    RSA_3072 = "rsa-3072"
+    RSA_4096 = "rsa-4096"
+    P256 = "p-256"
+    P384 = "p-384"
+
+
+class AuthorityKind(StrEnum):
+    """A root signs issuing authorities; an issuing authority signs everything else (RFC 5280 §3.2)."""
+
+    ROOT = "root"
+    ISSUING = "issuing"
+
+
+class AuthorityState(StrEnum):
+    """ACTIVE issues; RETIRING only revokes; REVOKED by its parent."""
+
+    ACTIVE = "active"
+    RETIRING = "retiring"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A CA: key reference, certificate, parent, state."""
+
+    name: str
+    kind: AuthorityKind
+    parent: str | None
+    """None for a root."""
+    group: str | None
+    """None for a root."""
+    state: AuthorityState
+    key_id: UUID
+    key_kind: KeyKind
+    certificate_id: UUID
+    certificate_der: bytes
+    created_at: datetime
+
+
+class CredentialPurpose(StrEnum):
+    """What a certificate of our own is for."""
+
+    RA = "ra"
+    OCSP = "ocsp"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A key of our own with its certificate: the RSA RA credential of a group, or an authority's OCSP signer."""
+
+    id: UUID
+    purpose: CredentialPurpose
+    group: str
+    authority: str
+    key_id: UUID
+    certificate_id: UUID
+    certificate_der: bytes
+    not_before: datetime
+    not_after: datetime
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A segregated population. Owns one current issuing authority, profiles and endpoints."""
+
+    name: str
+    authority: str
+    """Name of the current issuing authority."""
+    created_at: datetime
+    debug: bool = False
+    """Sends failInfoText with refusals that have one (R6); never for the uniform reply."""
+
+
+class NamesFrom(StrEnum):
+    """Where a certificate's names come from (R5)."""
+
+    BINDING = "binding"
+    CSR = "from-csr"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidityRule:
+    """How long a certificate lives; not after its issuer (POL-7)."""
+
+    duration: timedelta
+    backdate: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A certificate template, already validated: only `ca.profile` constructs one."""
+
+    name: str
+    version: int
+    group: str
+    names_from: NamesFrom
+    validity: ValidityRule
+    rsa_min_bits: int
+    """0 where RSA is not allowed."""
+    curves: tuple[str, ...]
+    """Allowed named curves, as `p-256`, `p-384`."""
+    key_usage: tuple[str, ...]
+    """Names of RFC 5280 §4.2.1.3; keyEncipherment is left out of certificates with EC keys."""
+    extended_key_usage: tuple[str, ...]
+    """Dotted object identifiers."""
+    organisation: str | None
+    """O of the subject, the same for every certificate of the profile."""
+    document: str
+    """The validated document as canonical JSON: what is stored, shown and versioned."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One enrolment door of a group."""
+
+    name: str
+    group: str
+    protocol: str
+    """`scep`."""
+    profile: str
+    authoriser: str
+    """`one-time`."""
+    enabled: bool
+    include_root: bool
+    """Whether GetCACert ends with the root (R2)."""
+    check_signing_time: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One consistent view of an endpoint and all that stands behind it, for the way of one enrolment."""
+
+    endpoint: Endpoint
+    group: Group
+    profile: Profile
+    authority: Authority
+    root: Authority
+    ra: Credential
+    """The current RA credential: encrypt to it, replies are signed by it."""
+    former_ras: tuple[Credential, ...]
+    """Earlier RA credentials still good for decryption (ENV-8)."""

@@ -1,0 +1,173 @@
+"""Certificates, revocations and CRLs, before and after they are signed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from regalia.model.names import Names
+
+__all__ = [
+    "Certificate",
+    "CertificateIntent",
+    "CertificateKind",
+    "CertificateState",
+    "CrlIntent",
+    "CrlRecord",
+    "Revocation",
+    "RevocationReason",
+    "RevokedEntry",
+    "SigningIntent",
+]
+
+
+class CertificateKind(StrEnum):
+    """What a certificate is for; LEAF is the only kind that devices get."""
+
+    ROOT = "root"
+    ISSUING = "issuing"
+    RA = "ra"
+    OCSP = "ocsp"
+    LEAF = "leaf"
+
+
+class CertificateState(StrEnum):
+    """INTENT → ISSUED or ABANDONED; both final (ISS-2). Revocation is beside it, not in it."""
+
+    INTENT = "intent"
+    ISSUED = "issued"
+    ABANDONED = "abandoned"
+
+
+class RevocationReason(IntEnum):
+    """CRLReason of RFC 5280 §5.3.1, those that end a certificate for good."""
+
+    UNSPECIFIED = 0
+    KEY_COMPROMISE = 1
+    CA_COMPROMISE = 2
+    AFFILIATION_CHANGED = 3
+    SUPERSEDED = 4
+    CESSATION_OF_OPERATION = 5
+    PRIVILEGE_WITHDRAWN = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What ended a certificate, and why."""
+
+    certificate_id: UUID
+    reason: RevocationReason
+    cause: str
+    """`administrator`, `abandoned`."""
+    actor: str
+    at: datetime
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateIntent:
+    """A certificate about to be signed: the row of TX1 (security.md §6 step 4)."""
+
+    id: UUID
+    kind: CertificateKind
+    authority: str
+    """Name of the signing authority; a root names itself."""
+    key_id: UUID
+    """The signing key."""
+    serial: int
+    tbs: bytes
+    """DER of the TBSCertificate, exactly what will be signed."""
+    group: str | None
+    profile: str | None
+    profile_version: int | None
+    subject: str
+    """RFC 4514 text."""
+    names: Names
+    device: str | None
+    unverified: bool
+    key_sha256: bytes
+    not_before: datetime
+    not_after: datetime
+    enrolment_id: UUID | None
+    generation: int
+    lease_until: datetime
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate row as read: an intent, what became of it, and its revocation if any."""
+
+    intent: CertificateIntent
+    state: CertificateState
+    der: bytes | None
+    """None until issued."""
+    issued_at: datetime | None
+    revocation: Revocation | None
+
+    @property
+    def id(self) -> UUID:
+        """The row's id."""
+        return self.intent.id
+
+    @property
+    def serial(self) -> int:
+        """The serial number."""
+        return self.intent.serial
+
+
+@dataclass(frozen=True, slots=True)
+class RevokedEntry:
+    """What a CRL says about one serial."""
+
+    serial: int
+    at: datetime
+    reason: RevocationReason
+
+
+@dataclass(frozen=True, slots=True)
+class CrlIntent:
+    """A CRL about to be signed: number, snapshot and the hash of the file the signer must find (R8)."""
+
+    id: UUID
+    authority: str
+    key_id: UUID
+    number: int
+    this_update: datetime
+    next_update: datetime
+    entries: int
+    tbs_sha256: bytes
+    tbs_path: str
+    """Where the streamed TBSCertList waits; the signer reads and hashes it itself."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CrlRecord:
+    """A published CRL."""
+
+    authority: str
+    number: int
+    this_update: datetime
+    next_update: datetime
+    entries: int
+    snapshot: int
+    """The authority's revocation counter at the time of the snapshot: a higher one means the CRL is outdated."""
+    sha256: bytes
+    published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SigningIntent:
+    """What the signer loads by row id: the key and either the bytes or the file to sign."""
+
+    id: UUID
+    key_id: UUID
+    tbs: bytes | None
+    tbs_path: str | None
+    tbs_sha256: bytes | None

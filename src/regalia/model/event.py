@@ -1,0 +1,118 @@
+"""Actors, actions and the records of the audit log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+__all__ = [
+    "Action",
+    "Actor",
+    "ActorKind",
+    "Change",
+    "Event",
+    "EventDraft",
+    "JsonValue",
+    "Outcome",
+]
+
+_JsonScalar = str | int | bool | None
+JsonValue = _JsonScalar | list["JsonValue"] | dict[str, "JsonValue"]
+"""What an event may hold: no floats, so that its canonical form is unique (AUD-2)."""
+
+
+class ActorKind(StrEnum):
+    """Who acts."""
+
+    ADMIN = "admin"
+    DEVICE = "device"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: `admin os:root`, `device 192.0.2.7`, `system recovery`."""
+
+    kind: ActorKind
+    id: str
+    source: str = ""
+    """Socket peer's address, or empty."""
+
+
+class Action(StrEnum):
+    """What can happen: `noun.verb`. Each has a row in docs/reference/events.md; a test asks for it."""
+
+    HOME_INITIALISED = "home.initialised"
+    SERVER_STARTED = "server.started"
+    SERVER_STOPPED = "server.stopped"
+    DATABASE_UPGRADED = "database.upgraded"
+    KEY_GENERATED = "key.generated"
+    KEY_MOVED = "key.moved"
+    AUTHORITY_CREATED = "authority.created"
+    AUTHORITY_REVOKED = "authority.revoked"
+    CREDENTIAL_RENEWED = "credential.renewed"
+    GROUP_CREATED = "group.created"
+    PROFILE_CREATED = "profile.created"
+    ENDPOINT_CREATED = "endpoint.created"
+    ENDPOINT_DISABLED = "endpoint.disabled"
+    CHALLENGE_CREATED = "challenge.created"
+    CHALLENGE_REVOKED = "challenge.revoked"
+    CHALLENGE_REPLAYED = "challenge.replayed"
+    ENROLMENT_REFUSED = "enrolment.refused"
+    REFUSALS_FOLDED = "enrolment.refusals-folded"
+    CERTIFICATE_INTENT = "certificate.intent"
+    CERTIFICATE_ISSUED = "certificate.issued"
+    CERTIFICATE_ABANDONED = "certificate.abandoned"
+    CERTIFICATE_REVOKED = "certificate.revoked"
+    CRL_PUBLISHED = "crl.published"
+
+
+class Outcome(StrEnum):
+    """How a decision ended."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """One record of the audit log before it has its place in a stream (AUD-4)."""
+
+    at: datetime
+    actor: Actor
+    action: Action
+    object: str
+    """`noun:name`."""
+    outcome: Outcome
+    group: str | None = None
+    reason_id: str | None = None
+    transaction_id: str | None = None
+    serial: str | None = None
+    security: bool = False
+    """A security event: somebody should look."""
+    details: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One record in its place: `hash` = SHA-256 of the canonical record, which holds `previous`."""
+
+    stream: str
+    sequence: int
+    previous: bytes
+    hash: bytes
+    draft: EventDraft
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A notice that something changed, for caches (R9). `topic` is `revocation`, `catalogue` or `crl`."""
+
+    topic: str
+    key: str

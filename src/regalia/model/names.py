@@ -1,0 +1,53 @@
+"""Names as sets: what was asked, what is allowed, what a certificate carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = [
+    "NO_NAMES",
+    "Names",
+    "San",
+    "SanKind",
+]
+
+
+class SanKind(StrEnum):
+    """Kinds of subjectAltName (RFC 5280 §4.2.1.6) that we can issue, and OTHER for all that we can only refuse."""
+
+    DNS = "dns"
+    EMAIL = "email"
+    URI = "uri"
+    IP = "ip"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class San:
+    """One subjectAltName in normal form: DNS and e-mail domain lower-case, IP as ipaddress prints it."""
+
+    kind: SanKind
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """A set of names: what was asked, what is allowed, or what a certificate carries."""
+
+    cn: str | None = None
+    sans: frozenset[San] = frozenset()
+
+    def __bool__(self) -> bool:
+        return self.cn is not None or bool(self.sans)
+
+    def listed(self) -> tuple[str, ...]:
+        """All names as `kind:value`, the common name first, the rest sorted."""
+        first = (f"cn:{self.cn}",) if self.cn is not None else ()
+        return first + tuple(str(san) for san in sorted(self.sans))
+
+
+NO_NAMES = Names()

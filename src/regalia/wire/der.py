@@ -1,0 +1,262 @@
+"""DER (X.690): a writer of a few functions, and a strict reader.
+
+The writer takes finished octets and returns finished octets: `sequence(integer(1), oid("2.5.4.3"))`.
+The reader walks a TLV at a time without recursion and refuses what is not DER: indefinite or overlong lengths,
+lengths beyond the parent, high tag numbers, trailing octets. It raises `DerError`, which each caller turns into the
+Reason of its place (IN-1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = [
+    "BIT_STRING",
+    "BOOLEAN",
+    "IA5_STRING",
+    "INTEGER",
+    "NULL",
+    "OCTET_STRING",
+    "OID",
+    "PRINTABLE_STRING",
+    "SEQUENCE",
+    "SET",
+    "UTF8_STRING",
+    "DerError",
+    "Tlv",
+    "bit_string",
+    "boolean",
+    "context",
+    "integer",
+    "length_octets",
+    "null",
+    "octet_string",
+    "oid",
+    "oid_text",
+    "printable_string",
+    "read_all",
+    "read_one",
+    "sequence",
+    "set_of",
+    "time",
+    "tlv",
+    "utf8_string",
+]
+
+BOOLEAN = 0x01
+INTEGER = 0x02
+BIT_STRING = 0x03
+OCTET_STRING = 0x04
+NULL = 0x05
+OID = 0x06
+UTF8_STRING = 0x0C
+PRINTABLE_STRING = 0x13
+IA5_STRING = 0x16
+UTC_TIME = 0x17
+GENERALIZED_TIME = 0x18
+SEQUENCE = 0x30
+SET = 0x31
+
+_LONG_LENGTH = 0x80
+_HIGH_TAG = 0x1F
+_MAX_LENGTH_OCTETS = 4
+_FIRST_YEAR_OF_GENERALIZED_TIME = 2050
+
+
+class DerError(ValueError):
+    """Octets that are not the DER that was expected."""
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def length_octets(length: int) -> bytes:
+    """Encode a definite length (X.690 §10.1)."""
+    if length < _LONG_LENGTH:
+        return bytes((length,))
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes((_LONG_LENGTH | len(octets),)) + octets
+
+
+def tlv(tag: int, *parts: bytes) -> bytes:
+    """Encode one TLV whose content is `parts` joined."""
+    content = b"".join(parts)
+    return bytes((tag,)) + length_octets(len(content)) + content
+
+
+def sequence(*parts: bytes) -> bytes:
+    """Encode a SEQUENCE of finished elements."""
+    return tlv(SEQUENCE, *parts)
+
+
+def set_of(parts: Iterable[bytes]) -> bytes:
+    """Encode a SET OF, sorted as DER asks (X.690 §11.6)."""
+    return tlv(SET, *sorted(parts))
+
+
+def context(number: int, *parts: bytes, constructed: bool = True) -> bytes:
+    """Encode a context-specific TLV, `[number]`."""
+    return tlv((0xA0 if constructed else 0x80) | number, *parts)
+
+
+def integer(value: int) -> bytes:
+    """Encode an INTEGER, negative ones included."""
+    bits = (value if value >= 0 else ~value).bit_length()
+    return tlv(INTEGER, value.to_bytes(bits // 8 + 1, "big", signed=True))
+
+
+def boolean(value: bool) -> bytes:  # noqa: FBT001 - it encodes exactly a boolean
+    """Encode a BOOLEAN."""
+    return tlv(BOOLEAN, b"\xff" if value else b"\x00")
+
+
+def null() -> bytes:
+    """Encode NULL."""
+    return b"\x05\x00"
+
+
+def oid(dotted: str) -> bytes:
+    """Encode an OBJECT IDENTIFIER given in dotted form."""
+    first, second, *rest = (int(arc) for arc in dotted.split("."))
+    return tlv(OID, b"".join(_base128(arc) for arc in (first * 40 + second, *rest)))
+
+
+def _base128(arc: int) -> bytes:
+    septets = [arc & 0x7F]
+    while arc := arc >> 7:
+        septets.append(0x80 | (arc & 0x7F))
+    return bytes(reversed(septets))
+
+
+def octet_string(content: bytes) -> bytes:
+    """Encode an OCTET STRING."""
+    return tlv(OCTET_STRING, content)
+
+
+def bit_string(content: bytes, unused: int = 0) -> bytes:
+    """Encode a BIT STRING whose last octet has `unused` unused bits."""
+    return tlv(BIT_STRING, bytes((unused,)), content)
+
+
+def utf8_string(text: str) -> bytes:
+    """Encode a UTF8String."""
+    return tlv(UTF8_STRING, text.encode())
+
+
+def printable_string(text: str) -> bytes:
+    """Encode a PrintableString; the caller knows that the text is one."""
+    return tlv(PRINTABLE_STRING, text.encode("ascii"))
+
+
+def time(moment: datetime) -> bytes:
+    """Encode a Time (RFC 5280 §4.1.2.5): UTCTime through 2049, GeneralizedTime after, cut to seconds."""
+    utc = moment.astimezone(UTC)
+    if utc.year < _FIRST_YEAR_OF_GENERALIZED_TIME:
+        return tlv(UTC_TIME, utc.strftime("%y%m%d%H%M%SZ").encode())
+    return tlv(GENERALIZED_TIME, utc.strftime("%Y%m%d%H%M%SZ").encode())
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tlv:
+    """One element: its tag octet, its content, and the whole of it as it stood."""
+
+    tag: int
+    content: bytes
+    raw: bytes
+
+    def children(self) -> list[Tlv]:
+        """The elements inside."""
+        return read_all(self.content)
+
+    def expect(self, tag: int) -> Tlv:
+        """Return self, or raise DerError where the tag is another."""
+        if self.tag != tag:
+            msg = f"tag 0x{self.tag:02x} where 0x{tag:02x} was expected"
+            raise DerError(msg)
+        return self
+
+    def as_integer(self) -> int:
+        """Read an INTEGER, minimally encoded (X.690 §8.3.2)."""
+        octets = self.expect(INTEGER).content
+        if not octets or (len(octets) > 1 and octets[0] in (0x00, 0xFF) and (octets[0] ^ octets[1]) < 0x80):
+            msg = "INTEGER is empty or not minimal"
+            raise DerError(msg)
+        return int.from_bytes(octets, "big", signed=True)
+
+    def as_oid(self) -> str:
+        """Read an OBJECT IDENTIFIER into dotted form."""
+        return oid_text(self.expect(OID).content)
+
+
+def oid_text(content: bytes) -> str:
+    """Read the content octets of an OBJECT IDENTIFIER of at most 64 octets (IN-3)."""
+    if not content or len(content) > 64 or content[-1] & 0x80:
+        msg = "OBJECT IDENTIFIER is empty, too long or cut"
+        raise DerError(msg)
+    arcs: list[int] = []
+    arc = 0
+    fresh = True
+    for octet in content:
+        if fresh and octet == 0x80:
+            msg = "OBJECT IDENTIFIER arc is not minimal"
+            raise DerError(msg)
+        arc = (arc << 7) | (octet & 0x7F)
+        fresh = not octet & 0x80
+        if fresh:
+            arcs.append(arc)
+            arc = 0
+    first = min(arcs[0] // 40, 2)
+    return ".".join(str(part) for part in (first, arcs[0] - 40 * first, *arcs[1:]))
+
+
+def _read_at(data: bytes, start: int) -> tuple[Tlv, int]:
+    if start + 2 > len(data):
+        msg = "element is cut"
+        raise DerError(msg)
+    tag, length = data[start], data[start + 1]
+    if tag & _HIGH_TAG == _HIGH_TAG:
+        msg = "high tag numbers are not used here"
+        raise DerError(msg)
+    body = start + 2
+    if length & _LONG_LENGTH:
+        count = length & 0x7F
+        octets = data[body : body + count]
+        length = int.from_bytes(octets, "big")
+        if not 1 <= count <= _MAX_LENGTH_OCTETS or len(octets) < count or not octets[0] or length < _LONG_LENGTH:
+            msg = "length is indefinite, overlong or cut"
+            raise DerError(msg)
+        body += count
+    end = body + length
+    if end > len(data):
+        msg = "length reaches beyond its parent"
+        raise DerError(msg)
+    return Tlv(tag, data[body:end], data[start:end]), end
+
+
+def _elements(data: bytes) -> Iterator[Tlv]:
+    position = 0
+    while position < len(data):
+        element, position = _read_at(data, position)
+        yield element
+
+
+def read_all(data: bytes) -> list[Tlv]:
+    """Read the elements that stand side by side in `data`."""
+    return list(_elements(data))
+
+
+def read_one(data: bytes, tag: int | None = None) -> Tlv:
+    """Read exactly one element, of this tag if given, with nothing after it (IN-5)."""
+    element, end = _read_at(data, 0)
+    if end != len(data):
+        msg = "octets after the end"
+        raise DerError(msg)
+    return element if tag is None else element.expect(tag)
