@@ -1,0 +1,236 @@
+"""One fake per port: whole stories run in memory with these and nothing else.
+
+`MemoryStore` passes the same contract tests as the SQL store (tests/store), so what it promises is what the product
+keeps. Nothing here is a mock: no expectations, no recorded calls, only the behaviour that the port's docstring states.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+
+from memory_store import MemoryStore
+from regalia import reasons
+from regalia.errors import InvariantError, UnavailableError
+from regalia.model import (
+    Change,
+    KeyKind,
+    new_id,
+)
+from regalia.ports import NewKey, PublishedCrl, StreamedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from uuid import UUID
+
+    from regalia.ports import Intents
+
+__all__ = ["FakeClock", "MemoryCrlFiles", "MemoryFeed", "MemoryKeys", "MemorySigner", "MemoryStore", "SeededEntropy"]
+
+_HASHES: dict[str, hashes.HashAlgorithm] = {
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+}
+
+
+class FakeClock:
+    """A clock that moves when told to."""
+
+    def __init__(self, start: datetime = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        """Return the time it was set to."""
+        return self._now
+
+    def advance(self, by: timedelta) -> None:
+        """Let time pass (or, with a negative span, go back)."""
+        self._now += by
+
+
+class SeededEntropy:
+    """Octets that look random and are the same in each run."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def octets(self, count: int) -> bytes:
+        """Return the next `count` octets."""
+        with self._lock:
+            self._count += 1
+            return hashlib.shake_256(f"{self._seed}/{self._count}".encode()).digest(count)
+
+
+class MemoryKeys:
+    """Private keys in memory. Key pairs are real; RSA ones are made once per test run, since they take long."""
+
+    _rsa_pool: tuple[rsa.RSAPrivateKey, ...] = ()
+
+    def __init__(self) -> None:
+        self.private: dict[UUID, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey] = {}
+        self._rsa_used = 0
+
+    def generate(self, kind: KeyKind, scope: str) -> NewKey:
+        """Make a key pair."""
+        del scope
+        key = self._make(kind)
+        key_id = new_id(datetime.now(UTC), hashlib.sha256(str(len(self.private)).encode()).digest())
+        self.private[key_id] = key
+        return NewKey(key_id, _spki(key))
+
+    def _make(self, kind: KeyKind) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
+        if kind is KeyKind.P256:
+            return ec.generate_private_key(ec.SECP256R1())
+        if kind is KeyKind.P384:
+            return ec.generate_private_key(ec.SECP384R1())
+        if kind is not KeyKind.RSA_2048:
+            return rsa.generate_private_key(65537, int(kind.value.removeprefix("rsa-")))
+        if self._rsa_used == len(MemoryKeys._rsa_pool):
+            MemoryKeys._rsa_pool = (*MemoryKeys._rsa_pool, rsa.generate_private_key(65537, 2048))
+        self._rsa_used += 1
+        return MemoryKeys._rsa_pool[self._rsa_used - 1]
+
+    def open(self, key_id: UUID) -> MemoryPrivateKey:
+        """Use a key."""
+        if key_id not in self.private:
+            raise UnavailableError(reasons.ISSUER_UNAVAILABLE, f"no key {key_id}")
+        return MemoryPrivateKey(self.private[key_id])
+
+    def holds(self, key_id: UUID) -> bool:
+        """Whether the key is here."""
+        return key_id in self.private
+
+    def move_out(self, key_id: UUID, directory: Path) -> Path:
+        """Write the key into `directory` and forget it."""
+        target = directory / f"{key_id}.key"
+        target.write_bytes(
+            self.private.pop(key_id).private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return target
+
+
+def _spki(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+class MemoryPrivateKey:
+    """A private key to use."""
+
+    def __init__(self, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> None:
+        self._key = key
+
+    @property
+    def public_key(self) -> bytes:
+        """DER SubjectPublicKeyInfo."""
+        return _spki(self._key)
+
+    def sign(self, data: bytes, digest: str) -> bytes:
+        """Sign, deterministically."""
+        return _sign(self._key, data, _HASHES[digest])
+
+    def decrypt(self, ciphertext: bytes) -> bytes:
+        """RSA PKCS#1 v1.5, rejecting implicitly."""
+        if not isinstance(self._key, rsa.RSAPrivateKey):
+            raise InvariantError("only RSA keys decrypt")
+        return self._key.decrypt(ciphertext, padding.PKCS1v15())
+
+
+def _sign(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+    data: bytes,
+    algorithm: hashes.HashAlgorithm | utils.Prehashed,
+) -> bytes:
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(data, padding.PKCS1v15(), algorithm)
+    return key.sign(data, ec.ECDSA(algorithm, deterministic_signing=True))
+
+
+class MemorySigner:
+    """Signs committed intents, and only those."""
+
+    def __init__(self, intents: Intents, keys: MemoryKeys, files: MemoryCrlFiles | None = None) -> None:
+        self._intents = intents
+        self._keys = keys
+        self._files = files
+
+    def sign_intent(self, row_id: UUID) -> bytes:
+        """Sign what the row holds."""
+        intent = self._intents.signing_intent(row_id)
+        if intent is None:
+            raise InvariantError(f"no committed intent {row_id}")
+        key = self._keys.private.get(intent.key_id)
+        if key is None:
+            raise UnavailableError(reasons.ISSUER_UNAVAILABLE, f"no key {intent.key_id}")
+        data = intent.tbs
+        if data is None:
+            if self._files is None or intent.tbs_path is None:
+                raise InvariantError("a CRL intent without its file")
+            data = b"".join(self._files.read(intent.tbs_path))
+            if hashlib.sha256(data).digest() != intent.tbs_sha256:
+                raise InvariantError("the file is not the one that was recorded")
+        p384 = isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size == 384
+        return _sign(key, data, hashes.SHA384() if p384 else hashes.SHA256())
+
+
+class MemoryCrlFiles:
+    """CRL files in a dictionary."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self._count = 0
+
+    def write(self, chunks: Iterable[bytes]) -> StreamedFile:
+        """Write a new spool file."""
+        self._count += 1
+        path = f"spool/{self._count}"
+        self.files[path] = b"".join(chunks)
+        return StreamedFile(path, len(self.files[path]), hashlib.sha256(self.files[path]).digest())
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """Read it back."""
+        yield self.files[path]
+
+    def discard(self, path: str) -> None:
+        """Forget it."""
+        self.files.pop(path, None)
+
+    def publish(self, authority: str, path: str) -> PublishedCrl:
+        """Put it in the place of the authority's CRL."""
+        self.files[f"published/{authority}"] = self.files.pop(path)
+        return PublishedCrl(
+            f"published/{authority}", len(self.files[f"published/{authority}"]), datetime(2026, 3, 1, tzinfo=UTC)
+        )
+
+    def published(self, authority: str) -> PublishedCrl | None:
+        """What is served now."""
+        path = f"published/{authority}"
+        if path not in self.files:
+            return None
+        return PublishedCrl(path, len(self.files[path]), datetime(2026, 3, 1, tzinfo=UTC))
+
+
+class MemoryFeed:
+    """Change notices handed over by the test."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.waiting: list[Change] = []
+
+    def wait(self, timeout: float) -> tuple[Change, ...] | None:
+        """Return what came, at once."""
+        del timeout
+        if not self.up:
+            return None
+        changes, self.waiting = tuple(self.waiting), []
+        return changes

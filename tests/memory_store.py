@@ -1,0 +1,528 @@
+"""The fake of every store port: dictionaries under one lock. See `fakes`."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from regalia.wire.event import canonical_record, record_hash
+
+from regalia.errors import InvariantError
+from regalia.model import (
+    AuthorityKind,
+    Certificate,
+    CertificateState,
+    CredentialPurpose,
+    Door,
+    EnrolmentState,
+    Event,
+    Revocation,
+    RevocationReason,
+    RevokedEntry,
+    SigningIntent,
+)
+from regalia.ports import Begun, JobStatus, ReservedCrl, SerialStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from uuid import UUID
+
+    from regalia.model import (
+        Authority,
+        AuthorityState,
+        CertificateIntent,
+        Challenge,
+        ConversationKey,
+        Credential,
+        CrlIntent,
+        CrlRecord,
+        Endpoint,
+        Enrolment,
+        EventDraft,
+        Group,
+        Profile,
+        StageNote,
+    )
+    from regalia.ports import CertificateFilter, EnrolmentFilter, EventFilter, WrappedKey
+
+__all__ = ["MemoryStore"]
+
+
+class MemoryStore:
+    """The whole store in dictionaries, under one lock: each method is one transaction."""
+
+    def __init__(self, stream: str = "memory/0") -> None:
+        self._lock = threading.RLock()
+        self._stream = stream
+        self.log: list[Event] = []
+        self._authorities: dict[str, Authority] = {}
+        self._credentials: list[Credential] = []
+        self._groups: dict[str, Group] = {}
+        self._profiles: dict[tuple[str, int], Profile] = {}
+        self._endpoints: dict[str, Endpoint] = {}
+        self._challenges: dict[UUID, Challenge] = {}
+        self._enrolments: dict[UUID, Enrolment] = {}
+        self._open: dict[ConversationKey, UUID] = {}
+        self._certificates: dict[UUID, Certificate] = {}
+        self._revoked_at_count: dict[UUID, int] = {}
+        self._revocations: dict[str, int] = {}
+        self._crl_numbers: dict[str, int] = {}
+        self._crl_intents: dict[UUID, CrlIntent] = {}
+        self._crls: dict[str, CrlRecord] = {}
+        self._keys: dict[UUID, WrappedKey] = {}
+        self._leases: dict[str, tuple[str, datetime]] = {}
+        self._job_status: dict[str, JobStatus] = {}
+
+    def check(self) -> str:
+        """Memory always answers."""
+        return "memory"
+
+    # events
+
+    def record(self, events: Sequence[EventDraft]) -> None:
+        with self._lock:
+            for draft in events:
+                previous = self.log[-1].hash if self.log else bytes(32)
+                text = canonical_record(self._stream, len(self.log) + 1, previous, draft)
+                self.log.append(Event(self._stream, len(self.log) + 1, previous, record_hash(text), draft))
+
+    def events(self, wanted: EventFilter) -> tuple[Event, ...]:
+        matching = [
+            event
+            for event in self.log
+            if wanted.action in (None, event.draft.action)
+            and wanted.object in (None, event.draft.object)
+            and wanted.group in (None, event.draft.group)
+            and wanted.security in (None, event.draft.security)
+        ]
+        return tuple(matching[-wanted.limit :])
+
+    def streams(self) -> tuple[tuple[str, int, bytes], ...]:
+        return ((self._stream, len(self.log), self.log[-1].hash),) if self.log else ()
+
+    def stream(self, name: str) -> Iterator[tuple[int, bytes, bytes, str, bool]]:
+        for event in self.log if name == self._stream else ():
+            text = canonical_record(event.stream, event.sequence, event.previous, event.draft).decode()
+            yield event.sequence, event.previous, event.hash, text, True
+
+    # authorities and catalogue
+
+    def authority(self, name: str) -> Authority | None:
+        return self._authorities.get(name)
+
+    def authorities(self) -> tuple[Authority, ...]:
+        return tuple(self._authorities.values())
+
+    def add_authority(self, authority: Authority, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            if authority.name in self._authorities:
+                return False
+            self._authorities[authority.name] = authority
+            self.record(events)
+            return True
+
+    def set_authority_state(self, name: str, state: AuthorityState, events: Sequence[EventDraft]) -> None:
+        with self._lock:
+            self._authorities[name] = replace(self._authorities[name], state=state)
+            self.record(events)
+
+    def credentials(self, purpose: CredentialPurpose, authority: str) -> tuple[Credential, ...]:
+        found = [c for c in self._credentials if c.purpose is purpose and c.authority == authority]
+        return tuple(reversed(found))
+
+    def add_credential(self, credential: Credential, events: Sequence[EventDraft]) -> None:
+        with self._lock:
+            self._credentials.append(credential)
+            self.record(events)
+
+    def own_keys(self) -> frozenset[bytes]:
+        ids = [a.certificate_id for a in self._authorities.values()] + [c.certificate_id for c in self._credentials]
+        return frozenset(self._certificates[i].intent.key_sha256 for i in ids)
+
+    def group(self, name: str) -> Group | None:
+        return self._groups.get(name)
+
+    def groups(self) -> tuple[Group, ...]:
+        return tuple(self._groups.values())
+
+    def add_group(self, group: Group, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            if group.name in self._groups:
+                return False
+            self._groups[group.name] = group
+            self.record(events)
+            return True
+
+    def profile(self, name: str, version: int | None = None) -> Profile | None:
+        versions = [p for (n, _), p in self._profiles.items() if n == name]
+        if version is not None:
+            return self._profiles.get((name, version))
+        return max(versions, key=lambda p: p.version, default=None)
+
+    def profiles(self) -> tuple[Profile, ...]:
+        newest = (self.profile(name) for name in dict.fromkeys(name for name, _ in self._profiles))
+        return tuple(profile for profile in newest if profile is not None)
+
+    def add_profile(self, profile: Profile, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            if (profile.name, profile.version) in self._profiles:
+                return False
+            self._profiles[profile.name, profile.version] = profile
+            self.record(events)
+            return True
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        return self._endpoints.get(name)
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        return tuple(self._endpoints.values())
+
+    def add_endpoint(self, endpoint: Endpoint, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            if endpoint.name in self._endpoints:
+                return False
+            self._endpoints[endpoint.name] = endpoint
+            self.record(events)
+            return True
+
+    def disable_endpoint(self, name: str, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            endpoint = self._endpoints.get(name)
+            if endpoint is None or not endpoint.enabled:
+                return False
+            self._endpoints[name] = replace(endpoint, enabled=False)
+            self.record(events)
+            return True
+
+    def door(self, endpoint: str) -> Door | None:
+        found = self._endpoints.get(endpoint)
+        if found is None:
+            return None
+        group = self._groups[found.group]
+        profile = self.profile(found.profile)
+        root = next(a for a in self._authorities.values() if a.kind is AuthorityKind.ROOT)
+        ras = self.credentials(CredentialPurpose.RA, group.authority)
+        if profile is None:
+            raise InvariantError("endpoint without its profile")
+        return Door(found, group, profile, self._authorities[group.authority], root, ras[0], ras[1:])
+
+    # challenges
+
+    def challenge(self, mac: bytes) -> Challenge | None:
+        return next((c for c in self._challenges.values() if c.mac == mac), None)
+
+    def challenge_by_id(self, challenge_id: UUID) -> Challenge | None:
+        return self._challenges.get(challenge_id)
+
+    def challenges(self, endpoint: str | None = None) -> tuple[Challenge, ...]:
+        return tuple(c for c in reversed(self._challenges.values()) if endpoint in (None, c.endpoint))
+
+    def add_challenge(self, challenge: Challenge, events: Sequence[EventDraft]) -> None:
+        with self._lock:
+            self._challenges[challenge.id] = challenge
+            self.record(events)
+
+    def revoke_challenge(self, challenge_id: UUID, at: datetime, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            challenge = self._challenges.get(challenge_id)
+            if challenge is None or challenge.revoked_at is not None or challenge.consumed_at is not None:
+                return False
+            self._challenges[challenge_id] = replace(challenge, revoked_at=at)
+            self.record(events)
+            return True
+
+    # enrolments
+
+    def enrolment(self, enrolment_id: UUID) -> Enrolment | None:
+        return self._enrolments.get(enrolment_id)
+
+    def enrolments(self, wanted: EnrolmentFilter) -> tuple[Enrolment, ...]:
+        matching = [
+            e
+            for e in sorted(self._enrolments.values(), key=lambda e: e.id, reverse=True)
+            if wanted.state in (None, e.state) and wanted.endpoint in (None, e.key.endpoint)
+        ]
+        return tuple(matching[: wanted.limit])
+
+    def conversation(self, key: ConversationKey) -> Enrolment | None:
+        found = self._open.get(key)
+        return self._enrolments[found] if found is not None else None
+
+    def transaction_holder(self, endpoint: str, transaction_id: bytes, since: datetime) -> Enrolment | None:
+        with self._lock:
+            holders = [
+                e
+                for e in self._enrolments.values()
+                if e.key.endpoint == endpoint
+                and e.key.transaction_id == transaction_id
+                and e.key.signer_serial is None
+                and e.state is not EnrolmentState.REFUSED
+                and (e.state is not EnrolmentState.ISSUED or e.created_at >= since)
+            ]
+        return max(holders, key=lambda e: e.id, default=None)
+
+    def record_refusal(self, enrolment: Enrolment, events: Sequence[EventDraft]) -> None:
+        with self._lock:
+            self._enrolments[enrolment.id] = enrolment
+            self.record(events)
+
+    def add_stages(self, enrolment: Enrolment) -> None:
+        with self._lock:
+            self._enrolments[enrolment.id] = replace(self._enrolments[enrolment.id], stages=enrolment.stages)
+
+    def forget_refusals(self, before: datetime) -> int:
+        with self._lock:
+            old = [
+                e.id for e in self._enrolments.values() if e.state is EnrolmentState.REFUSED and e.created_at < before
+            ]
+            for enrolment_id in old:
+                del self._enrolments[enrolment_id]
+            return len(old)
+
+    # issuance
+
+    def begin(
+        self,
+        intent: CertificateIntent,
+        events: Sequence[EventDraft],
+        *,
+        enrolment: Enrolment | None = None,
+        consume: UUID | None = None,
+        closes: UUID | None = None,
+        resumes: UUID | None = None,
+    ) -> Begun:
+        with self._lock:
+            if (intent.authority, intent.serial) in {
+                (c.intent.authority, c.intent.serial) for c in self._certificates.values()
+            }:
+                raise InvariantError("serial used twice")
+            if enrolment is not None:
+                refused = self._conversation_taken(enrolment, intent.created_at, closes, resumes)
+                if refused is not None:
+                    return refused
+            if consume is not None:
+                if not self._consumable(consume, intent.created_at):
+                    return Begun.CHALLENGE_TAKEN
+                self._consume(consume, intent, enrolment)
+            if closes is not None:
+                self._open.pop(self._enrolments[closes].key, None)
+            if enrolment is not None:
+                self._enrolments[enrolment.id] = enrolment
+                self._open[enrolment.key] = enrolment.id
+            self._certificates[intent.id] = Certificate(intent, CertificateState.INTENT, None, None, None)
+            self.record(events)
+            return Begun.BEGUN
+
+    def _conversation_taken(
+        self, enrolment: Enrolment, at: datetime, closes: UUID | None, resumes: UUID | None
+    ) -> Begun | None:
+        stored = self._enrolments.get(enrolment.id)
+        if resumes is not None:
+            moved = stored is None or stored.certificate_id != resumes
+            return Begun.CONVERSATION_TAKEN if moved else None
+        open_one = self._open.get(enrolment.key)
+        if open_one is not None and open_one != closes:
+            return Begun.CONVERSATION_TAKEN
+        if enrolment.key.signer_serial is None:
+            holder = self.transaction_holder(
+                enrolment.key.endpoint, enrolment.key.transaction_id, at - timedelta(hours=24)
+            )
+            if holder is not None and holder.key.key_sha256 != enrolment.key.key_sha256:
+                return Begun.TRANSACTION_TAKEN
+        return None
+
+    def _consumable(self, challenge_id: UUID, at: datetime) -> bool:
+        challenge = self._challenges.get(challenge_id)
+        return (
+            challenge is not None
+            and challenge.consumed_at is None
+            and challenge.revoked_at is None
+            and challenge.expires_at > at
+        )
+
+    def _consume(self, challenge_id: UUID, intent: CertificateIntent, enrolment: Enrolment | None) -> None:
+        self._challenges[challenge_id] = replace(
+            self._challenges[challenge_id],
+            consumed_at=intent.created_at,
+            consumed_by=enrolment.id if enrolment else None,
+            consumed_key=intent.key_sha256,
+            consumed_source=enrolment.source if enrolment else None,
+        )
+
+    def finish(
+        self,
+        certificate_id: UUID,
+        der: bytes,
+        at: datetime,
+        events: Sequence[EventDraft],
+        stages: Sequence[StageNote] = (),
+    ) -> bool:
+        with self._lock:
+            row = self._certificates.get(certificate_id)
+            if row is None or row.state is not CertificateState.INTENT:
+                return False
+            self._certificates[certificate_id] = replace(row, state=CertificateState.ISSUED, der=der, issued_at=at)
+            enrolment = self._enrolments.get(row.intent.enrolment_id) if row.intent.enrolment_id else None
+            if enrolment is not None:
+                self._enrolments[enrolment.id] = replace(
+                    enrolment, state=EnrolmentState.ISSUED, updated_at=at, stages=(*enrolment.stages, *stages)
+                )
+            self.record(events)
+            return True
+
+    def abandon(self, certificate_id: UUID, at: datetime, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            row = self._certificates.get(certificate_id)
+            if row is None or row.state is not CertificateState.INTENT:
+                return False
+            revocation = Revocation(certificate_id, RevocationReason.UNSPECIFIED, "abandoned", "system", at)
+            self._certificates[certificate_id] = replace(row, state=CertificateState.ABANDONED, revocation=revocation)
+            self._count_revocation(row)
+            self.record(events)
+            return True
+
+    def expired_intents(self, now: datetime, limit: int) -> tuple[Certificate, ...]:
+        waiting = [
+            c for c in self._certificates.values() if c.state is CertificateState.INTENT and c.intent.lease_until < now
+        ]
+        return tuple(sorted(waiting, key=lambda c: c.id)[:limit])
+
+    def signing_intent(self, row_id: UUID) -> SigningIntent | None:
+        row = self._certificates.get(row_id)
+        if row is not None and row.state is CertificateState.INTENT:
+            return SigningIntent(row_id, row.intent.key_id, row.intent.tbs, None, None)
+        crl = self._crl_intents.get(row_id)
+        if crl is not None:
+            return SigningIntent(row_id, crl.key_id, None, crl.tbs_path, crl.tbs_sha256)
+        return None
+
+    # certificates
+
+    def certificate(self, certificate_id: UUID) -> Certificate | None:
+        return self._certificates.get(certificate_id)
+
+    def certificate_by_serial(self, authority: str, serial: int) -> Certificate | None:
+        return next((c for c in self.find_serial(serial) if c.intent.authority == authority), None)
+
+    def certificates_by_key(self, key_sha256: bytes) -> tuple[Certificate, ...]:
+        found = [c for c in self._certificates.values() if c.intent.key_sha256 == key_sha256]
+        return tuple(sorted(found, key=lambda c: c.id, reverse=True))
+
+    def certificates(self, wanted: CertificateFilter) -> tuple[Certificate, ...]:
+        matching = [
+            c
+            for c in sorted(self._certificates.values(), key=lambda c: c.id, reverse=True)
+            if wanted.kind in (None, c.intent.kind)
+            and wanted.group in (None, c.intent.group)
+            and wanted.authority in (None, c.intent.authority)
+            and wanted.revoked in (None, c.revocation is not None)
+        ]
+        return tuple(matching[: wanted.limit])
+
+    def find_serial(self, serial: int) -> tuple[Certificate, ...]:
+        return tuple(c for c in self._certificates.values() if c.serial == serial)
+
+    def newest_generation(self, first: UUID) -> int:
+        return max(
+            (
+                c.intent.generation
+                for c in self._certificates.values()
+                if c.state is CertificateState.ISSUED
+                and c.intent.enrolment_id is not None
+                and (link := self._enrolments[c.intent.enrolment_id].lineage) is not None
+                and link.first == first
+            ),
+            default=0,
+        )
+
+    def serial_status(self, authority: str, serial: int) -> SerialStatus | None:
+        found = self.certificate_by_serial(authority, serial)
+        if found is None:
+            return None
+        return SerialStatus(
+            found.state is CertificateState.ISSUED, found.state is CertificateState.ABANDONED, found.revocation
+        )
+
+    def revoke(self, revocation: Revocation, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            row = self._certificates.get(revocation.certificate_id)
+            if row is None or row.revocation is not None:
+                return False
+            self._certificates[row.id] = replace(row, revocation=revocation)
+            self._count_revocation(row)
+            self.record(events)
+            return True
+
+    def _count_revocation(self, row: Certificate) -> None:
+        count = self._revocations.get(row.intent.authority, 0) + 1
+        self._revocations[row.intent.authority] = count
+        self._revoked_at_count[row.id] = count
+
+    # CRLs
+
+    def reserve_crl(self, crl_id: UUID, authority: str, at: datetime) -> ReservedCrl:
+        with self._lock:
+            nanoseconds = int(at.timestamp() * 1000) * 1_000_000
+            number = max(self._crl_numbers.get(authority, 0) + 1, nanoseconds)
+            self._crl_numbers[authority] = number
+            return ReservedCrl(crl_id, number, self._revocations.get(authority, 0))
+
+    def revoked_entries(self, authority: str, snapshot: int, expiring_after: datetime) -> Iterator[RevokedEntry]:
+        with self._lock:
+            rows = [
+                c
+                for c in self._certificates.values()
+                if c.intent.authority == authority
+                and c.revocation is not None
+                and self._revoked_at_count[c.id] <= snapshot
+                and c.intent.not_after > expiring_after
+            ]
+        for row in sorted(rows, key=lambda c: c.serial):
+            if row.revocation is not None:
+                yield RevokedEntry(row.serial, row.revocation.at, row.revocation.reason)
+
+    def begin_crl(self, intent: CrlIntent) -> None:
+        with self._lock:
+            self._crl_intents[intent.id] = intent
+
+    def finish_crl(self, crl_id: UUID, record: CrlRecord, events: Sequence[EventDraft]) -> None:
+        with self._lock:
+            del self._crl_intents[crl_id]
+            self._crls[record.authority] = record
+            self.record(events)
+
+    def last_crl(self, authority: str) -> CrlRecord | None:
+        return self._crls.get(authority)
+
+    def revocation_count(self, authority: str) -> int:
+        return self._revocations.get(authority, 0)
+
+    # keys, jobs
+
+    def put_key(self, key: WrappedKey) -> None:
+        self._keys[key.id] = key
+
+    def get_key(self, key_id: UUID) -> WrappedKey | None:
+        return self._keys.get(key_id)
+
+    def destroy_key(self, key_id: UUID) -> bool:
+        return self._keys.pop(key_id, None) is not None
+
+    def lease(self, job: str, holder: str, now: datetime, until: datetime) -> bool:
+        with self._lock:
+            held = self._leases.get(job)
+            if held is not None and held[0] != holder and held[1] > now:
+                return False
+            self._leases[job] = (holder, until)
+            return True
+
+    def finished(self, job: str, holder: str, at: datetime, error: str) -> None:
+        with self._lock:
+            if self._leases.get(job, ("",))[0] == holder:
+                del self._leases[job]
+            self._job_status[job] = JobStatus(job, at, error)
+
+    def job_status(self) -> tuple[JobStatus, ...]:
+        return tuple(self._job_status[name] for name in sorted(self._job_status))
