@@ -1,0 +1,156 @@
+"""What holds for every test: the two parts, no sockets in the unit part, and the counts that `./regalia test` sums.
+
+A test is `real` when it needs more than this process: programs, sockets, a database server. That goes by folder, and a
+single test elsewhere can say so itself. `live_client(name)` names the foreign program that a test runs against. A test
+that is parametrized by database has `sqlite` or `postgresql` as one part of its id.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).resolve().parent
+REAL_FOLDERS = frozenset({"app", "cli", "docs", "faults", "interop", "store"})
+DATABASES = frozenset({"sqlite", "postgresql"})
+
+# A deadline measures the machine that two runs share; how long a test may take is pytest-timeout's business.
+settings.register_profile("quick", deadline=None)
+settings.register_profile("long", deadline=None, max_examples=5_000)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add our two options."""
+    parser.addoption("--counts", type=Path, help="write what ran, per database and live client, to this JSON file")
+    parser.addoption("--long", action="store_true", help="also the tests marked long; more examples of each property")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the number of examples, and count where the whole run is seen: not in a worker of xdist."""
+    settings.load_profile("long" if config.getoption("--long") else "quick")
+    path = config.getoption("--counts")
+    if path is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Counts(path), "regalia-counts")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects by what is marked here
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark by folder, leave out the long ones, and give each test what the counts need to know of it."""
+    for item in items:
+        parts = item.path.relative_to(HERE).parts if item.path.is_relative_to(HERE) else ()
+        if len(parts) > 1 and parts[0] in REAL_FOLDERS:
+            item.add_marker("real")
+        item.user_properties += _properties(item)
+    if not config.getoption("--long"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
+
+
+def _properties(item: pytest.Item) -> list[tuple[str, object]]:
+    clients = {name for marker in item.iter_markers("live_client") for name in marker.args}
+    found: list[tuple[str, object]] = [("live_client", name) for name in sorted(clients)]
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None:
+        parts = callspec.id.split("-")
+        for database in DATABASES.intersection(parts):
+            test = "-".join("*" if part == database else part for part in parts)
+            found.append(("database", [database, f"{item.nodeid.split('[')[0]}[{test}]"]))
+    return found
+
+
+class _Counts:
+    """Adds up the reports, wherever they come from, and writes one JSON object at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._passed: set[str] = set()
+        self._failed: set[str] = set()
+        self._skipped: list[str] = []
+        self._databases: dict[str, list[str]] = {name: [] for name in sorted(DATABASES)}
+        self._live_clients: Counter[str] = Counter()
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Count what could not even be collected as a failure."""
+        if report.failed:
+            self._failed.add(report.nodeid)
+        elif report.skipped:
+            self._skipped.append(f"{report.nodeid}: {_why(report)}")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a test once: as failed if any of its phases failed."""
+        if report.failed:
+            self._failed.add(report.nodeid)
+        elif report.skipped:  # an expected failure too: it did not hold
+            self._skipped.append(f"{report.nodeid}: {_why(report)}")
+        elif report.when == "call":
+            self._passed.add(report.nodeid)
+            for key, value in report.user_properties:
+                if key == "live_client":
+                    self._live_clients[str(value)] += 1
+                elif key == "database":
+                    database, test = _pair(value)
+                    self._databases[database].append(test)
+
+    def pytest_sessionfinish(self) -> None:
+        """Write the file."""
+        counts = {
+            "passed": len(self._passed - self._failed),
+            "failed": len(self._failed),
+            "skipped": self._skipped,
+            "databases": self._databases,
+            "live_clients": self._live_clients,
+        }
+        self._path.write_text(json.dumps(counts), encoding="utf-8")
+
+
+def _why(report: pytest.CollectReport | pytest.TestReport) -> str:
+    return str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else "expected to fail"
+
+
+def _pair(value: object) -> tuple[str, str]:
+    # xdist hands a tuple over as a list.
+    assert isinstance(value, list)
+    database, test = value
+    return database, test
+
+
+class _Sockets:
+    """Refuses network sockets while a unit test runs. An audit hook sees every use, by whatever library."""
+
+    def __init__(self) -> None:
+        self.refused = False
+        sys.addaudithook(self._hook)
+
+    def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.refused or not event.startswith("socket."):
+            return
+        if event == "socket.getaddrinfo" or (
+            event in {"socket.connect", "socket.bind", "socket.sendto"} and arguments[0].family != socket.AF_UNIX
+        ):
+            raise SocketInUnitTestError(event)
+
+
+class SocketInUnitTestError(Exception):
+    """A unit test used the network. Mark it `real` if it must, or use a fake of our own port."""
+
+
+_SOCKETS = _Sockets()
+
+
+@pytest.fixture(autouse=True)
+def no_sockets_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Refuse network sockets to tests that are not `real`."""
+    _SOCKETS.refused = request.node.get_closest_marker("real") is None
+    yield
+    _SOCKETS.refused = False
