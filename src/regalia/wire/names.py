@@ -1,0 +1,381 @@
+"""Names: text to `Names` and DER, and back (RFC 5280 §4.1.2.4, §4.2.1.6, §7).
+
+Writing is strict: what `check_names` lets through can stand in a certificate (IN-8, POL-5). Reading is tolerant of
+content and strict of structure, so that a malformed name in a request reaches the policy that explains it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+from urllib.parse import unquote
+
+from regalia import reasons
+from regalia.errors import InvariantError, PeerError
+from regalia.model import Names, San, SanKind
+from regalia.wire import der, oids
+
+__all__ = [
+    "MAX_COMMON_NAME",
+    "MAX_SANS",
+    "check_common_name",
+    "check_names",
+    "check_organisation",
+    "encode_name",
+    "encode_sans",
+    "make_san",
+    "name_text",
+    "read_name",
+    "read_sans",
+    "same_name",
+    "text_of",
+]
+
+MAX_COMMON_NAME: Final = 64
+"""Characters: ub-common-name of RFC 5280 appendix A."""
+MAX_SANS: Final = 20
+_MAX_RDN_VALUE: Final = 256
+_MAX_NAME: Final = 1024
+_MAX_DNS: Final = 253
+_MAX_EMAIL: Final = 254
+_MAX_EMAIL_LOCAL: Final = 64
+
+_IA5_TAG = {SanKind.EMAIL: 1, SanKind.DNS: 2, SanKind.URI: 6}
+_IP_TAG = 7
+_OTHER_NAME = 0xA0
+
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
+
+_SID_URI = "tag:microsoft.com,2022-09-14:sid:"
+"""What Windows reads as a user's or machine's SID (KB5014754): never from a requester (POL-2)."""
+
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+"""Characters without width that Unicode does not class as format characters."""
+_REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Controls, format (bidi controls and zero-width among them), surrogates, line and paragraph separators."""
+
+
+# --- rules ----------------------------------------------------------------------------------------------------------
+
+
+def check_names(names: Names) -> None:
+    """Refuse names that no certificate may carry (IN-8, POL-2, POL-5).
+
+    Raises `PeerError` NAME_MALFORMED that tells the name and what is wrong with it.
+    """
+    if names.cn is not None:
+        check_common_name(names.cn)
+    if len(names.sans) > MAX_SANS:
+        raise _malformed(f"{len(names.sans)} alternative names where at most {MAX_SANS} are allowed")
+    for san in sorted(names.sans):
+        if make_san(san.kind, san.value) != san:
+            raise _malformed(f"{_shown(str(san))} is not in its normal form")
+
+
+def check_common_name(text: str) -> None:
+    """Refuse a common name that is empty, long, padded, a wildcard or holds characters that do not print."""
+    _check_text("common name", text, MAX_COMMON_NAME)
+    if text == "*" or text.startswith("*."):
+        raise _malformed(f"the common name {_shown(text)} is a wildcard")
+
+
+def check_organisation(text: str) -> None:
+    """Refuse an organisation by the same rules; at most 64 characters (ub-organization-name)."""
+    _check_text("organisation", text, MAX_COMMON_NAME)
+
+
+def make_san(kind: SanKind, text: str) -> San:
+    """Bring a subjectAltName into its normal form.
+
+    Raises `PeerError` NAME_MALFORMED where no certificate may carry it.
+    """
+    if kind is SanKind.DNS:
+        return San(kind, _dns(text, text))
+    if kind is SanKind.EMAIL:
+        return San(kind, _email(text))
+    if kind is SanKind.URI:
+        return San(kind, _uri(text))
+    if kind is SanKind.IP:
+        return San(kind, _ip(text))
+    raise _malformed(f"{_shown(text)} is of a kind that we do not issue")
+
+
+def _malformed(detail: str) -> PeerError:
+    return PeerError(reasons.NAME_MALFORMED, detail)
+
+
+def _shown(text: str) -> str:
+    """Quote a hostile text: ASCII only, escaped, cut."""
+    return ascii(text if len(text) <= _MAX_RDN_VALUE else text[:_MAX_RDN_VALUE] + "…")
+
+
+def _check_text(what: str, text: str, longest: int) -> None:
+    if not text or text != text.strip():
+        raise _malformed(f"the {what} {_shown(text)} is empty or begins or ends with a space")
+    if len(text) > longest:
+        raise _malformed(f"the {what} {_shown(text)} has {len(text)} characters where at most {longest} are allowed")
+    for character in text:
+        if character in _UNSEEN or unicodedata.category(character) in _REFUSED_CATEGORIES:
+            raise _malformed(
+                f"the {what} {_shown(text)} holds the character U+{ord(character):04X}, which does not print"
+            )
+
+
+def _dns(text: str, whole: str) -> str:
+    """Normalise a DNS name; `whole` is the name it is a part of, for the message."""
+    name = text.lower() if text.isascii() else text
+    labels = name.split(".")
+    if "*" in name:
+        raise _malformed(f"{_shown(whole)} is a wildcard")
+    if len(name) > _MAX_DNS:
+        raise _malformed(f"{_shown(whole)} is longer than {_MAX_DNS} characters")
+    if len(labels) < 2:
+        raise _malformed(f"{_shown(whole)} is not a fully qualified DNS name")
+    if not all(_LABEL.fullmatch(label) and _is_a_label(label) for label in labels):
+        raise _malformed(f"{_shown(whole)} is not made of letters, digits and hyphens (RFC 5890: IDNs as xn--)")
+    if labels[-1].isdigit():
+        raise _malformed(f"{_shown(whole)} ends in a number: an address is not a DNS name")
+    return name
+
+
+def _is_a_label(label: str) -> bool:
+    """Whether a label that claims to be an A-label decodes (RFC 5890 §2.3.2.1); other labels are fine."""
+    if not label.startswith("xn--"):
+        return True
+    try:
+        decoded = label[4:].encode().decode("punycode")
+        return not decoded.isascii() and decoded.encode("punycode").decode() == label[4:]
+    except UnicodeError:
+        return False
+
+
+def _email(text: str) -> str:
+    local, at, domain = text.partition("@")
+    if not at or "@" in domain or len(text) > _MAX_EMAIL or len(local) > _MAX_EMAIL_LOCAL:
+        raise _malformed(f"{_shown(text)} is not one local part, one @ and one domain")
+    if not _DOT_ATOM.fullmatch(local):
+        raise _malformed(f"{_shown(text)} has a local part with characters that need quoting (RFC 5322 §3.2.3)")
+    return f"{local}@{_dns(domain, text)}"
+
+
+def _uri(text: str) -> str:
+    if len(text) > _MAX_RDN_VALUE or not _URI.fullmatch(text):
+        raise _malformed(f"{_shown(text)} is not an absolute URI of at most {_MAX_RDN_VALUE} ASCII characters")
+    if unquote(text).casefold().startswith(_SID_URI):
+        raise _malformed(f"{_shown(text)} names a Windows SID, which is written only from directory data")
+    return text
+
+
+def _ip(text: str) -> str:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise _malformed(f"{_shown(text)} is not an IP address") from None
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise _malformed(f"{_shown(text)} has a zone, which certificates do not carry")
+    return str(address)
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+def encode_name(*, cn: str | None, organisation: str | None = None) -> bytes:
+    """Encode a Name: O before CN, each an RDN of its own, as UTF8String. Both None gives the empty name.
+
+    Raises `PeerError` NAME_MALFORMED where the whole is longer than 1 KiB (IN-8).
+    """
+    values = ((oids.AT_ORGANIZATION_NAME, organisation), (oids.AT_COMMON_NAME, cn))
+    rdns = (
+        der.set_of([der.sequence(der.oid(attribute), der.utf8_string(text))])
+        for attribute, text in values
+        if text is not None
+    )
+    encoded = der.sequence(*rdns)
+    if len(encoded) > _MAX_NAME:
+        raise _malformed(f"the subject has {len(encoded)} octets where at most {_MAX_NAME} are allowed")
+    return encoded
+
+
+def encode_sans(sans: frozenset[San]) -> bytes:
+    """Encode GeneralNames in the order of `San`, so that equal sets give equal octets.
+
+    Raises `InvariantError` for kinds or values that `check_names` refuses.
+    """
+    return der.sequence(*(_general_name(san) for san in sorted(sans)))
+
+
+def _general_name(san: San) -> bytes:
+    if san.kind is SanKind.IP:
+        return der.context(_IP_TAG, ip_address(san.value).packed, constructed=False)
+    if san.kind not in _IA5_TAG or not san.value.isascii():
+        raise InvariantError(f"cannot encode {san}")
+    return der.context(_IA5_TAG[san.kind], san.value.encode(), constructed=False)
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def read_sans(octets: bytes) -> frozenset[San]:
+    """Read GeneralNames; texts are lower-cased as normal form asks but not checked.
+
+    Kinds that we do not issue come as OTHER with the value `oid:hex` (otherName) or `[n]:hex`.
+    Raises `DerError` where the structure is not GeneralNames or a text is not ASCII.
+    """
+    names = der.read_one(octets, der.SEQUENCE).children()
+    if not names:
+        raise der.DerError("GeneralNames is empty")
+    return frozenset(_read_general_name(name) for name in names)
+
+
+def _read_general_name(name: der.Tlv) -> San:
+    number = name.tag & 0x1F
+    if not 0x80 <= name.tag < 0xC0:
+        raise der.DerError("a GeneralName is not context-tagged")
+    for kind, tag in _IA5_TAG.items():
+        if name.tag == 0x80 | tag:
+            return San(kind, _normal_case(kind, _ascii(name.content)))
+    if name.tag == 0x80 | _IP_TAG and len(name.content) in (4, 16):
+        packed = name.content
+        return San(SanKind.IP, str(IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)))
+    if name.tag == _OTHER_NAME:
+        parts = name.children()
+        if len(parts) != 2:
+            raise der.DerError("otherName is not a type and a value")
+        return San(SanKind.OTHER, f"{parts[0].as_oid()}:{parts[1].content.hex()}")
+    return San(SanKind.OTHER, f"[{number}]:{name.content.hex()}")
+
+
+def _ascii(content: bytes) -> str:
+    try:
+        return content.decode("ascii")
+    except UnicodeDecodeError:
+        raise der.DerError("IA5String is not ASCII") from None
+
+
+def _normal_case(kind: SanKind, text: str) -> str:
+    if kind is SanKind.DNS:
+        return text.lower()
+    if kind is SanKind.EMAIL:
+        local, at, domain = text.rpartition("@")
+        return f"{local}{at}{domain.lower()}"
+    return text
+
+
+_TEXT_CODECS: Final = {
+    der.UTF8_STRING: "utf-8",
+    der.PRINTABLE_STRING: "ascii",
+    der.IA5_STRING: "ascii",
+    0x12: "ascii",  # NumericString
+    0x14: "latin-1",  # TeletexString, as everybody wrote it
+    0x1A: "ascii",  # VisibleString
+    0x1C: "utf-32-be",  # UniversalString
+    0x1E: "utf-16-be",  # BMPString
+}
+
+
+def text_of(value: der.Tlv) -> str:
+    """Read an attribute value of any string type. Raises `DerError` where it is none or does not decode."""
+    codec = _TEXT_CODECS.get(value.tag)
+    if codec is None:
+        raise der.DerError(f"tag 0x{value.tag:02x} is not a string")
+    try:
+        return value.content.decode(codec)
+    except UnicodeDecodeError:
+        raise der.DerError("a string does not decode") from None
+
+
+def read_name(octets: bytes) -> tuple[tuple[tuple[str, der.Tlv], ...], ...]:
+    """Read a Name into RDNs of (attribute type, value). Raises `DerError`."""
+    return tuple(_read_rdn(rdn) for rdn in der.read_one(octets, der.SEQUENCE).children())
+
+
+def _read_rdn(rdn: der.Tlv) -> tuple[tuple[str, der.Tlv], ...]:
+    pairs = []
+    for attribute in rdn.expect(der.SET).children():
+        parts = attribute.expect(der.SEQUENCE).children()
+        if len(parts) != 2:
+            raise der.DerError("AttributeTypeAndValue is not a type and a value")
+        pairs.append((parts[0].as_oid(), parts[1]))
+    if not pairs:
+        raise der.DerError("RelativeDistinguishedName is empty")
+    return tuple(pairs)
+
+
+_KEYWORDS: Final = {
+    oids.AT_COMMON_NAME: "CN",
+    oids.AT_LOCALITY_NAME: "L",
+    oids.AT_STATE_OR_PROVINCE_NAME: "ST",
+    oids.AT_ORGANIZATION_NAME: "O",
+    oids.AT_ORGANIZATIONAL_UNIT_NAME: "OU",
+    oids.AT_COUNTRY_NAME: "C",
+    oids.AT_STREET_ADDRESS: "STREET",
+    oids.AT_DOMAIN_COMPONENT: "DC",
+    oids.AT_USER_ID: "UID",
+}
+"""The short names of RFC 4514 §3; other types are written as dotted object identifiers."""
+
+
+def name_text(octets: bytes) -> str:
+    """Write a Name as RFC 4514 text, most specific RDN first. Raises `DerError`."""
+    return ",".join("+".join(_attribute_text(*pair) for pair in rdn) for rdn in reversed(read_name(octets)))
+
+
+def _attribute_text(attribute: str, value: der.Tlv) -> str:
+    keyword = _KEYWORDS.get(attribute)
+    try:
+        text = text_of(value)
+    except der.DerError:
+        keyword = None
+        text = ""
+    if keyword is None:
+        return f"{attribute}=#{value.raw.hex()}"
+    return f"{keyword}={_escape(text)}"
+
+
+def _escape(text: str) -> str:
+    """Escape as RFC 4514 §2.4 asks, and all that does not print (IN-8) as hex pairs."""
+    out = [_escape_character(character) for character in text]
+    if text[:1] in ("#", " "):
+        out[0] = "\\" + text[0]
+    if len(text) > 1 and text[-1] == " ":
+        out[-1] = "\\ "
+    return "".join(out)
+
+
+def _escape_character(character: str) -> str:
+    if character in '"+,;<>\\':
+        return "\\" + character
+    if character in _UNSEEN or unicodedata.category(character) in _REFUSED_CATEGORIES:
+        return "".join(f"\\{octet:02x}" for octet in character.encode("utf-8", "surrogatepass"))
+    return character
+
+
+def same_name(a: bytes, b: bytes) -> bool:
+    """Compare two DER Names by RFC 5280 §7.1.
+
+    Attribute values of string types compare after NFKC, case folding and joining of spaces, whichever string type
+    carries them; others octet for octet; attributes of one RDN in any order. What cannot be read equals only itself.
+    """
+    if a == b:
+        return True
+    try:
+        return [_comparable(rdn) for rdn in read_name(a)] == [_comparable(rdn) for rdn in read_name(b)]
+    except der.DerError:
+        return False
+
+
+def _comparable(rdn: tuple[tuple[str, der.Tlv], ...]) -> list[tuple[str, str]]:
+    return sorted((attribute, _comparable_value(value)) for attribute, value in rdn)
+
+
+def _comparable_value(value: der.Tlv) -> str:
+    try:
+        text = text_of(value)
+    except der.DerError:
+        return "#" + value.raw.hex()  # never equals a text: those begin with a quotation mark
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return '"' + " ".join(folded.split())
