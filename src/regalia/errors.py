@@ -36,6 +36,7 @@ class Stage(StrEnum):
     ALGORITHM = "algorithm"
     SIGNATURE = "signature"
     SIGNER = "signer"
+    TIME = "time"
     ENVELOPE = "envelope"
     CONVERSATION = "conversation"
     EVIDENCE = "evidence"

@@ -161,7 +161,9 @@ class Issuer:
         der = assemble(intent.tbs, prepared.algorithm, signature)
         now = self._clock.now()
         event = certificate_event(Action.CERTIFICATE_ISSUED, intent, actor, now, enrolment=enrolment)
-        note = StageNote(Stage.ISSUANCE, ok=True, note=f"signed by {intent.authority}, serial {intent.serial:x}", at=now)
+        note = StageNote(
+            Stage.ISSUANCE, ok=True, note=f"signed by {intent.authority}, serial {intent.serial:x}", at=now
+        )
         if not self._issuance.finish(intent.id, der, now, (event,), (note,)):
             # Recovery closed it meanwhile: this worker had stalled beyond its lease.
             raise UnavailableError(reasons.IN_PROGRESS, f"intent {intent.id} was closed by recovery")
@@ -205,5 +207,3 @@ def certificate_event(
         serial=f"{intent.serial:x}",
         details=facts | (details or {}),
     )
-
-

@@ -62,7 +62,6 @@ class Action(StrEnum):
     ENDPOINT_DISABLED = "endpoint.disabled"
     CHALLENGE_CREATED = "challenge.created"
     CHALLENGE_REVOKED = "challenge.revoked"
-    CHALLENGE_REPLAYED = "challenge.replayed"
     ENROLMENT_REFUSED = "enrolment.refused"
     REFUSALS_FOLDED = "enrolment.refusals-folded"
     CERTIFICATE_INTENT = "certificate.intent"

@@ -1,0 +1,69 @@
+"""Recovery: intents whose worker is gone are finished, or closed and revoked (ISS-2, R8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from regalia.ca.issue import Issuer, Prepared, certificate_event
+from regalia.errors import UnavailableError
+from regalia.model import Action, Actor, ActorKind, CertificateKind
+from regalia.ports import Authorities, Certificates, Issuance
+from regalia.wire.certificate import read_certificate, signature_algorithm_for
+
+if TYPE_CHECKING:
+    from regalia.model import Certificate, CertificateIntent
+    from regalia.ports import Clock
+
+__all__ = ["Recovery", "RecoveryStore"]
+
+RECOVERY = Actor(ActorKind.SYSTEM, "recovery")
+_BATCH = 100
+
+
+class RecoveryStore(Authorities, Certificates, Issuance, Protocol):
+    """What recovery reads and writes."""
+
+
+class Recovery:
+    """Settles intents that outlived their lease."""
+
+    def __init__(self, store: RecoveryStore, issuer: Issuer, clock: Clock) -> None:
+        self._store = store
+        self._issuer = issuer
+        self._clock = clock
+
+    def run(self) -> tuple[int, int]:
+        """Settle every overdue intent. Returns how many were finished and how many abandoned."""
+        finished = abandoned = 0
+        while batch := self._store.expired_intents(self._clock.now(), _BATCH):
+            for certificate in batch:
+                settled = self.settle(certificate)
+                finished += settled is not None and settled.der is not None
+                abandoned += settled is not None and settled.der is None
+            if len(batch) < _BATCH:
+                break
+        return finished, abandoned
+
+    def settle(self, certificate: Certificate) -> Certificate | None:
+        """Sign the recorded octets again, which gives the same certificate; where that cannot be, abandon them.
+
+        Only leaves are finished: whoever was making a certificate of our own is gone with what it was for.
+        Returns the row as it then is.
+        """
+        prepared = self._prepared(certificate.intent)
+        if prepared is not None:
+            try:
+                return self._issuer.complete(prepared, actor=RECOVERY)
+            except UnavailableError:
+                # The key is elsewhere, or another worker settled it first: abandoning is refused in the second case.
+                pass
+        event = certificate_event(Action.CERTIFICATE_ABANDONED, certificate.intent, RECOVERY, self._clock.now())
+        self._store.abandon(certificate.id, self._clock.now(), (event,))
+        return self._store.certificate(certificate.id)
+
+    def _prepared(self, intent: CertificateIntent) -> Prepared | None:
+        authority = self._store.authority(intent.authority)
+        if authority is None or intent.kind is not CertificateKind.LEAF or authority.key_id != intent.key_id:
+            return None
+        issuer = read_certificate(authority.certificate_der)
+        return Prepared(intent, signature_algorithm_for(authority.key_kind), issuer.public_key)

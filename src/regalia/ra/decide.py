@@ -1,0 +1,183 @@
+"""The decision: evidence → names → key → extensions → an order, or a reason why not. One path for all protocols.
+
+Pure but for what it asks the store. `Approved` holds the only kind of value that `ca.issue` takes (MSG-1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from regalia import reasons
+from regalia.ca.profile import forbidden_extensions
+from regalia.errors import PeerError
+from regalia.model import (
+    Approved,
+    Denied,
+    Enrolment,
+    EnrolmentState,
+    IssueOrder,
+    Names,
+    NamesFrom,
+    RevocationReason,
+    SanKind,
+)
+from regalia.ports import Authorities, Certificates, Challenges, Enrolments
+from regalia.ra.evidence import authorise_renewal, judge_challenge
+from regalia.ra.renew import lineage_of
+from regalia.wire.csr import without_challenge
+from regalia.wire.names import check_names
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from regalia.errors import Reason
+    from regalia.ra.request import EnrolmentRequest, Evidence
+
+__all__ = ["DecisionStore", "decide", "draft_enrolment", "judge"]
+
+
+class DecisionStore(Authorities, Certificates, Challenges, Enrolments, Protocol):
+    """What a decision needs to know."""
+
+
+def decide(request: EnrolmentRequest, store: DecisionStore, enrolment_id: UUID) -> Approved | Denied:
+    """Decide a fresh request: steps 9 and 10 of security.md §3. `enrolment_id` is the conversation's future id."""
+    if request.signer is None:
+        evidence = judge_challenge(request, store, enrolment_id)
+    else:
+        evidence = authorise_renewal(request, request.signer, lineage_of(store, request.signer))
+    if isinstance(evidence, Denied):
+        return evidence
+    return judge(request, evidence, store, enrolment_id)
+
+
+def judge(request: EnrolmentRequest, evidence: Evidence, store: DecisionStore, enrolment_id: UUID) -> Approved | Denied:
+    """Judge names, key and extensions of a request whose evidence stands (step 10)."""
+    granted = _names(request, evidence)
+    if isinstance(granted, Denied):
+        return granted
+    refused = _extensions(request) or _key(request, store, granted)
+    if refused is not None:
+        return refused
+    order = IssueOrder(
+        authorisation=evidence.authorisation,
+        door=request.door,
+        names=granted.names,
+        device=evidence.lineage.device,
+        unverified=granted.unverified,
+        public_key=request.csr.public_key,
+        enrolment=draft_enrolment(request, enrolment_id, evidence=evidence, allowed=granted.names),
+    )
+    return Approved(order)
+
+
+def draft_enrolment(
+    request: EnrolmentRequest, enrolment_id: UUID, *, evidence: Evidence | None, allowed: Names
+) -> Enrolment:
+    """Describe the request as an enrolment; without evidence, as one that will be refused."""
+    return Enrolment(
+        id=enrolment_id,
+        key=request.conversation,
+        group=request.door.group.name,
+        profile=request.door.profile.name,
+        profile_version=request.door.profile.version,
+        state=EnrolmentState.INTENT if evidence is not None else EnrolmentState.REFUSED,
+        asked=request.csr.asked,
+        allowed=allowed,
+        csr=without_challenge(request.csr),
+        source=request.source,
+        created_at=request.received_at,
+        updated_at=request.received_at,
+        lineage=evidence.lineage if evidence is not None else None,
+    )
+
+
+# --- names (R5) -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    names: Names
+    unverified: bool
+
+
+def _names(request: EnrolmentRequest, evidence: Evidence) -> _Granted | Denied:
+    asked = request.csr.asked
+    try:
+        check_names(asked)
+    except PeerError as fault:
+        return Denied(fault.reason, fault.detail, asked=asked, allowed=evidence.names or Names())
+    if request.signer is not None:
+        return _names_of_renewal(request, evidence, asked)
+    if evidence.names is not None:
+        if not _within(asked, evidence.names):
+            return _outside(reasons.NAMES_OUTSIDE_BINDING, asked, evidence.names)
+        return _Granted(evidence.names, unverified=False)
+    unissuable = [san for san in asked.sans if san.kind is SanKind.OTHER]
+    if unissuable:
+        return Denied(reasons.NAME_MALFORMED, f"no profile issues {unissuable[0]}", asked=asked)
+    if request.door.profile.names_from is not NamesFrom.CSR:
+        # A bearer proves nothing about a name, so the name says nothing but the key (R5.4); the wish is only noted.
+        return _Granted(Names(cn=f"d-{request.key_sha256.hex()[:20]}"), unverified=True)
+    if not asked:
+        return Denied(reasons.NO_NAMES)
+    return _Granted(asked, unverified=True)
+
+
+def _names_of_renewal(request: EnrolmentRequest, evidence: Evidence, asked: Names) -> _Granted | Denied:
+    """R5.3: nothing, the old certificate's names, or what the first CSR asked for. Every client repeats the latter."""
+    names = evidence.names or Names()
+    before = request.signer.intent.names if request.signer is not None else names
+    if not (_within(asked, before) or _within(asked, evidence.lineage.asked)):
+        return _outside(reasons.NAMES_CHANGED_ON_RENEWAL, asked, names)
+    return _Granted(names, unverified=evidence.lineage.unverified)
+
+
+def _within(asked: Names, allowed: Names) -> bool:
+    return asked.cn in (None, allowed.cn) and asked.sans <= allowed.sans
+
+
+def _outside(reason: Reason, asked: Names, allowed: Names) -> Denied:
+    extra = sorted(set(asked.listed()) - set(allowed.listed()))
+    return Denied(
+        reason,
+        f"not allowed: {', '.join(extra)}",
+        asked=asked,
+        allowed=allowed,
+        facts={"difference": list(extra)},
+    )
+
+
+# --- extensions and keys --------------------------------------------------------------------------------------------
+
+
+def _extensions(request: EnrolmentRequest) -> Denied | None:
+    forbidden, _dropped = forbidden_extensions(request.door.profile, request.csr.extensions)
+    if not forbidden:
+        return None
+    return Denied(
+        reasons.EXTENSION_FORBIDDEN,
+        f"asked for {', '.join(forbidden)}",
+        asked=request.csr.asked,
+        security=True,
+        facts={"extensions": list(forbidden)},
+    )
+
+
+def _key(request: EnrolmentRequest, store: DecisionStore, granted: _Granted) -> Denied | None:
+    """KEY-2: a key names one identity, was never compromised and is not the CA's own."""
+    if request.key_sha256 in store.own_keys():
+        return Denied(reasons.KEY_BLOCKED, "it belongs to the CA itself", security=True)
+    for earlier in store.certificates_by_key(request.key_sha256):
+        revoked = earlier.revocation
+        if revoked is not None and revoked.reason is RevocationReason.KEY_COMPROMISE:
+            return Denied(reasons.KEY_BLOCKED, f"certificate {earlier.serial:x} was revoked for it", security=True)
+        if earlier.intent.names != granted.names:
+            return Denied(
+                reasons.KEY_OF_ANOTHER,
+                f"certificate {earlier.serial:x} has it for {', '.join(earlier.intent.names.listed())}",
+                asked=request.csr.asked,
+                allowed=granted.names,
+            )
+    return None

@@ -1,0 +1,219 @@
+"""One enrolment from a verified request to its end: conversation, decision, issuance (steps 8 to 10 and on).
+
+Every protocol comes through `Enroller.enrol`; what it returns is a value that the protocol turns into its answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from regalia import reasons
+from regalia.ca.issue import prepare_leaf
+from regalia.model import (
+    Approved,
+    Certificate,
+    CertificateState,
+    Denied,
+    EnrolmentState,
+    Names,
+    Unavailable,
+    new_id,
+)
+from regalia.ra.decide import DecisionStore, decide, draft_enrolment, judge
+from regalia.ra.evidence import authorise_resumption
+from regalia.ra.explain import stages
+from regalia.ra.refusals import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from regalia.ca.issue import Issuer
+    from regalia.ca.recover import Recovery
+    from regalia.ca.urls import Urls
+    from regalia.model import Enrolment, IssueOrder
+    from regalia.ports import Clock, Entropy
+    from regalia.ra.refusals import Refusals
+    from regalia.ra.request import EnrolmentRequest
+
+__all__ = ["REPLAY_WINDOW", "Ended", "EnrolStore", "Enroller"]
+
+REPLAY_WINDOW = timedelta(hours=24)
+"""How long a conversation answers a retransmission with its certificate (R3)."""
+_PATIENCE = timedelta(seconds=5)
+"""How long a retransmission waits for the worker that is at it (R8)."""
+_PAUSE = 0.1
+"""Seconds between two looks."""
+_RACES = 3
+"""How often a lost race is judged afresh: the winner's row decides the second round, so more is not to be expected."""
+
+Ended = Certificate | Denied | Unavailable
+
+
+class EnrolStore(DecisionStore, Protocol):
+    """What the whole way needs to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """Nothing to resume: judge the request. `closes` is the older conversation of the same key, if there is one."""
+
+    closes: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Resumed:
+    """Its certificate was abandoned unsigned: the same enrolment gets another serial (I4)."""
+
+    enrolment: Enrolment
+    abandoned: UUID
+
+
+class Enroller:
+    """Leads requests to their end."""
+
+    def __init__(
+        self,
+        *,
+        store: EnrolStore,
+        issuer: Issuer,
+        recovery: Recovery,
+        refusals: Refusals,
+        clock: Clock,
+        entropy: Entropy,
+        urls: Urls,
+        serial_prefix: int,
+        pause: Callable[[float], None],
+    ) -> None:
+        self._store = store
+        self._issuer = issuer
+        self._recovery = recovery
+        self._refusals = refusals
+        self._clock = clock
+        self._entropy = entropy
+        self._urls = urls
+        self._serial_prefix = serial_prefix
+        self._pause = pause
+
+    def enrol(self, request: EnrolmentRequest) -> Ended:
+        """Answer from the stored conversation, or decide and issue. Refusals are recorded before this returns."""
+        ended: Ended | None = None
+        for _ in range(_RACES):
+            ended = self._attempt(request)
+            if ended is not None:
+                break
+        if isinstance(ended, Denied):
+            self._record(request, ended)
+        return ended if ended is not None else Unavailable(reasons.IN_PROGRESS)
+
+    def _attempt(self, request: EnrolmentRequest) -> Ended | None:
+        """One round; None where another worker won the race for what this one wanted."""
+        found = self._resume(request)
+        if not isinstance(found, (_Fresh, _Resumed)):
+            return found
+        enrolment_id = (
+            found.enrolment.id if isinstance(found, _Resumed) else new_id(request.received_at, self._entropy.octets(10))
+        )
+        if isinstance(found, _Resumed) and found.enrolment.lineage is not None:
+            evidence = authorise_resumption(request, found.enrolment, found.enrolment.lineage)
+            decision = judge(request, evidence, self._store, enrolment_id)
+        else:
+            decision = decide(request, self._store, enrolment_id)
+        if isinstance(decision, Denied):
+            return decision
+        return self._issue(request, decision, found)
+
+    def _issue(self, request: EnrolmentRequest, decision: Approved, found: _Fresh | _Resumed) -> Ended | None:
+        order = self._noted(request, decision.order)
+        prepared = prepare_leaf(
+            order, now=request.received_at, entropy=self._entropy, serial_prefix=self._serial_prefix, urls=self._urls
+        )
+        if isinstance(prepared, (Denied, Unavailable)):
+            return prepared
+        issued = self._issuer.issue(
+            prepared,
+            actor=request.actor,
+            enrolment=order.enrolment,
+            consume=order.authorisation.challenge_id,
+            closes=found.closes if isinstance(found, _Fresh) else None,
+            resumes=found.abandoned if isinstance(found, _Resumed) else None,
+        )
+        return issued if isinstance(issued, Certificate) else None
+
+    def _noted(self, request: EnrolmentRequest, order: IssueOrder) -> IssueOrder:
+        notes = stages(request, request.received_at, described=order.authorisation.by)
+        return replace(order, enrolment=replace(order.enrolment, stages=notes))
+
+    # --- the stored conversation (R3) -------------------------------------------------------------------------------
+
+    def _resume(self, request: EnrolmentRequest) -> _Fresh | _Resumed | Ended:
+        stored = self._store.conversation(request.conversation)
+        if stored is None:
+            return self._transaction_free(request)
+        certificate = self._settled(stored)
+        if certificate is None:
+            return Unavailable(reasons.IN_PROGRESS, f"enrolment {stored.id}")
+        spent = certificate.revocation is not None or request.received_at - stored.created_at >= REPLAY_WINDOW
+        if certificate.state is CertificateState.ISSUED and spent:
+            return _Fresh(closes=stored.id)
+        if stored.asked != request.csr.asked:
+            return Denied(
+                reasons.CONVERSATION_CHANGED, f"enrolment {stored.id}", asked=request.csr.asked, allowed=stored.asked
+            )
+        if certificate.state is CertificateState.ABANDONED:
+            return _Resumed(stored, certificate.id)
+        return certificate
+
+    def _transaction_free(self, request: EnrolmentRequest) -> _Fresh | Denied:
+        """One transactionID belongs to one key while it is fresh; a LIVE signer is known by its serial instead."""
+        if request.signer is not None:
+            return _Fresh()
+        holder = self._store.transaction_holder(
+            request.door.endpoint.name, request.transaction_id, request.received_at - REPLAY_WINDOW
+        )
+        if holder is None or holder.key.key_sha256 == request.key_sha256:
+            return _Fresh()
+        return Denied(reasons.TRANSACTION_TAKEN, f"enrolment {holder.id} has it", security=True)
+
+    def _settled(self, stored: Enrolment) -> Certificate | None:
+        """Wait for the worker whose lease it is, then finish in its place; None after five seconds of waiting."""
+        deadline = self._clock.now() + _PATIENCE
+        while True:
+            found = self._store.certificate(stored.certificate_id) if stored.certificate_id is not None else None
+            if found is None or found.state is not CertificateState.INTENT:
+                return found
+            now = self._clock.now()
+            if found.intent.lease_until < now:
+                return self._recovery.settle(found)
+            if now >= deadline:
+                return None
+            self._pause(_PAUSE)
+
+    # --- refusals ---------------------------------------------------------------------------------------------------
+
+    def _record(self, request: EnrolmentRequest, denied: Denied) -> None:
+        now = self._clock.now()
+        drafted = draft_enrolment(
+            request, new_id(now, self._entropy.octets(10)), evidence=None, allowed=denied.allowed or Names()
+        )
+        enrolment = replace(
+            drafted,
+            state=EnrolmentState.REFUSED,
+            reason_id=denied.reason.id,
+            detail=denied.detail,
+            stages=stages(request, now, denied=denied),
+        )
+        self._refusals.record(
+            Refused(
+                at=now,
+                source=request.source,
+                endpoint=request.door.endpoint.name,
+                denied=denied,
+                group=request.door.group.name,
+                transaction_id=request.transaction_id.decode("utf-8", "replace"),
+                message=request.described,
+                enrolment=enrolment,
+            )
+        )

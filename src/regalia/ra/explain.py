@@ -1,0 +1,86 @@
+"""The stages of an enrolment and its explanation, in words for an administrator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from regalia import reasons
+from regalia.errors import Stage
+from regalia.model import EnrolmentState, StageNote
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from regalia.model import Denied, Enrolment
+    from regalia.ra.request import EnrolmentRequest
+
+__all__ = ["Explanation", "explain", "stages"]
+
+_ORDER = (
+    Stage.MESSAGE,
+    Stage.SIGNATURE,
+    Stage.SIGNER,
+    Stage.ENVELOPE,
+    Stage.CONVERSATION,
+    Stage.EVIDENCE,
+    Stage.POLICY,
+    Stage.ISSUANCE,
+)
+
+
+def stages(
+    request: EnrolmentRequest, at: datetime, *, described: str = "accepted", denied: Denied | None = None
+) -> tuple[StageNote, ...]:
+    """Note what happened at each stage, up to the one that refused if one did."""
+    signer = "its own new key" if request.signer is None else f"certificate {request.signer.serial:x}"
+    passed = {
+        Stage.MESSAGE: request.described,
+        Stage.SIGNATURE: "the message's signature verifies",
+        Stage.SIGNER: f"signed with {signer}",
+        Stage.ENVELOPE: f"decrypted; the key is proven, SHA-256 {request.key_sha256.hex()[:16]}…",
+        Stage.CONVERSATION: "a new conversation",
+        Stage.EVIDENCE: described,
+        Stage.POLICY: f"profile {request.door.profile.name} v{request.door.profile.version} allows it",
+    }
+    notes: list[StageNote] = []
+    for stage in _ORDER:
+        if denied is not None and stage is denied.reason.stage:
+            text = denied.reason.title + (f": {denied.detail}" if denied.detail else "")
+            return (*notes, StageNote(stage, ok=False, note=text, at=at))
+        if stage in passed:
+            notes.append(StageNote(stage, ok=True, note=passed[stage], at=at))
+    return tuple(notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What `enrolment show` says first."""
+
+    headline: str
+    asked: tuple[str, ...]
+    allowed: tuple[str, ...]
+    difference: tuple[str, ...]
+    """Asked for, but not allowed."""
+    remedy: str
+    """What to do; empty where nothing is to be done."""
+    page: str
+    """The docs page of the reason, relative to docs/; empty where there is none."""
+
+
+def explain(enrolment: Enrolment) -> Explanation:
+    """Say in plain words how an enrolment ended, and what to do."""
+    asked, allowed = enrolment.asked.listed(), enrolment.allowed.listed()
+    reason = reasons.by_id(enrolment.reason_id) if enrolment.reason_id else None
+    if reason is None:
+        headline = {
+            EnrolmentState.ISSUED: "Issued.",
+            EnrolmentState.INTENT: "Recorded and about to be signed; recovery finishes it within a minute or two.",
+            EnrolmentState.PENDING: "Waiting for a decision.",
+        }.get(enrolment.state, "Refused.")
+        return Explanation(headline, asked, allowed, (), "", "")
+    headline = f"Refused at stage {reason.stage}: {reason.title}" + (
+        f" ({enrolment.detail})." if enrolment.detail else "."
+    )
+    difference = tuple(name for name in asked if name not in allowed) if allowed else ()
+    return Explanation(headline, asked, allowed, difference, reason.remedy, f"errors/{reason.id}.md")

@@ -1,0 +1,144 @@
+"""Recording refusals: each one is one event; a flood from one source folds into one event a minute (R13)."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from regalia.model import Action, Actor, ActorKind, Denied, EventDraft, Outcome
+from regalia.ports import Enrolments, Events
+
+if TYPE_CHECKING:
+    from regalia.model import Enrolment, JsonValue
+
+__all__ = ["RefusalStore", "Refusals", "Refused"]
+
+WINDOW = timedelta(minutes=1)
+_SOURCES_WATCHED = 10_000
+"""Beyond so many sources in one minute the rest share one count, so that memory stays bounded."""
+
+
+class RefusalStore(Enrolments, Events, Protocol):
+    """Where refusals are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One refusal as the record knows it."""
+
+    at: datetime
+    source: str
+    endpoint: str
+    denied: Denied
+    group: str | None = None
+    transaction_id: str | None = None
+    message: str = ""
+    """What the message was, in a few words."""
+    enrolment: Enrolment | None = None
+    """From step 8 on: the refused enrolment to keep for 30 days."""
+
+
+@dataclass(slots=True)
+class _Window:
+    since: datetime
+    written: int = 0
+    folded: Counter[str] = field(default_factory=Counter)
+
+
+class Refusals:
+    """Writes refusals for one process."""
+
+    def __init__(self, store: RefusalStore, *, per_minute: int = 60) -> None:
+        self._store = store
+        self._per_minute = per_minute
+        self._windows: dict[str, _Window] = {}
+        self._lock = threading.Lock()
+
+    def record(self, refused: Refused) -> None:
+        """Write one refusal, or count it where its source has used up its minute."""
+        folded = self._fold(refused)
+        if folded:
+            self._store.record(folded)
+        if not self._counts(refused):
+            return
+        event = _event(refused)
+        if refused.enrolment is not None:
+            self._store.record_refusal(refused.enrolment, (event,))
+        else:
+            self._store.record((event,))
+
+    def flush(self, now: datetime) -> None:
+        """Write the folded events of minutes that are over, and forget the quiet sources; a job calls it."""
+        with self._lock:
+            over = [(source, window) for source, window in self._windows.items() if now - window.since >= WINDOW]
+            for source, _ in over:
+                del self._windows[source]
+        events = [_folded_event(source, window, now) for source, window in over if window.folded]
+        if events:
+            self._store.record(events)
+
+    def _fold(self, refused: Refused) -> tuple[EventDraft, ...]:
+        """Open the source's minute; return the folded event of the one before, if it is over."""
+        with self._lock:
+            source = self._watched(refused.source)
+            window = self._windows.get(source)
+            if window is not None and refused.at - window.since < WINDOW:
+                return ()
+            self._windows[source] = _Window(refused.at)
+        return (_folded_event(source, window, refused.at),) if window is not None and window.folded else ()
+
+    def _counts(self, refused: Refused) -> bool:
+        with self._lock:
+            window = self._windows[self._watched(refused.source)]
+            if window.written < self._per_minute:
+                window.written += 1
+                return True
+            window.folded[refused.denied.reason.id] += 1
+            return False
+
+    def _watched(self, source: str) -> str:
+        return source if source in self._windows or len(self._windows) < _SOURCES_WATCHED else "many"
+
+
+def _event(refused: Refused) -> EventDraft:
+    denied = refused.denied
+    details: dict[str, JsonValue] = {"title": denied.reason.title, "message": refused.message}
+    if denied.detail:
+        details["detail"] = denied.detail
+    if denied.asked:
+        details["asked"] = list(denied.asked.listed())
+    if denied.allowed:
+        details["allowed"] = list(denied.allowed.listed())
+    if refused.enrolment is not None:
+        details["enrolment"] = str(refused.enrolment.id)
+    return EventDraft(
+        at=refused.at,
+        actor=Actor(ActorKind.DEVICE, refused.source, refused.source),
+        action=Action.ENROLMENT_REFUSED,
+        object=f"endpoint:{refused.endpoint}",
+        outcome=Outcome.REFUSED,
+        group=refused.group,
+        reason_id=denied.reason.id,
+        transaction_id=refused.transaction_id,
+        security=denied.security,
+        details={**details, **denied.facts},
+    )
+
+
+def _folded_event(source: str, window: _Window, now: datetime) -> EventDraft:
+    return EventDraft(
+        at=now,
+        actor=Actor(ActorKind.DEVICE, source, source),
+        action=Action.REFUSALS_FOLDED,
+        object=f"source:{source}",
+        outcome=Outcome.REFUSED,
+        security=True,
+        details={
+            "count": window.folded.total(),
+            "reasons": dict(sorted(window.folded.items())),
+            "since": window.since.isoformat(),
+        },
+    )

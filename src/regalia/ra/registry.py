@@ -1,0 +1,219 @@
+"""What administrators set up: groups with their authority, profiles, endpoints. Each change is one event."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from regalia import reasons
+from regalia.ca.lint import lint_full
+from regalia.ca.profile import read_profile, specimen
+from regalia.errors import AdminError
+from regalia.model import (
+    Action,
+    Authority,
+    AuthorityKind,
+    AuthorityState,
+    CredentialPurpose,
+    Endpoint,
+    EventDraft,
+    Group,
+    KeyKind,
+    NamesFrom,
+    Outcome,
+)
+from regalia.ports import Authorities, Catalogue
+
+if TYPE_CHECKING:
+    from regalia.ca.authority import Ceremony
+    from regalia.ca.urls import Urls
+    from regalia.model import Actor, JsonValue, Profile
+    from regalia.ports import Clock
+
+__all__ = ["EndpointOptions", "Registry", "RegistryStore", "check_name"]
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+
+
+class RegistryStore(Authorities, Catalogue, Protocol):
+    """What the registry reads and writes."""
+
+
+def check_name(name: str) -> None:
+    """Raise `AdminError` ADM-005 unless `name` can stand in a URL path, a file name and an event."""
+    if not _NAME.fullmatch(name):
+        raise AdminError(reasons.NAME_REFUSED, repr(name))
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointOptions:
+    """The switches of an endpoint."""
+
+    include_root: bool = True
+    check_signing_time: bool = False
+
+
+class Registry:
+    """Creates and changes what DESIGN §2 calls Group, Profile and Endpoint."""
+
+    def __init__(self, store: RegistryStore, ceremony: Ceremony, clock: Clock, urls: Urls) -> None:
+        self._store = store
+        self._ceremony = ceremony
+        self._clock = clock
+        self._urls = urls
+
+    # --- groups -----------------------------------------------------------------------------------------------------
+
+    def create_group(
+        self,
+        name: str,
+        *,
+        actor: Actor,
+        authority: str | None = None,
+        key_kind: KeyKind = KeyKind.P256,
+        debug: bool = False,
+    ) -> Group:
+        """Create a group with an issuing authority of its own, an RA credential and an OCSP signer.
+
+        `authority` names one that `ca create` made for this group; else a new one with a key of `key_kind` is made.
+        Raises `AdminError`: ADM-003 name taken, ADM-005 bad name, ADM-004 or ADM-017 for the authority, ADM-009 where
+        a new authority is needed and the root's key is not here.
+        """
+        check_name(name)
+        if self._store.group(name) is not None:
+            raise AdminError(reasons.NAME_TAKEN, f"group {name}")
+        issuing = (
+            self._adopted(name, authority) if authority is not None else self._new_authority(name, key_kind, actor)
+        )
+        for purpose in CredentialPurpose:
+            if not self._store.credentials(purpose, issuing.name):
+                self._ceremony.create_credential(purpose, issuing, actor=actor)
+        now = self._clock.now()
+        group = Group(name, issuing.name, now, debug)
+        event = EventDraft(
+            now,
+            actor,
+            Action.GROUP_CREATED,
+            f"group:{name}",
+            Outcome.OK,
+            name,
+            details={"authority": issuing.name, "debug": debug},
+        )
+        if not self._store.add_group(group, (event,)):
+            raise AdminError(reasons.NAME_TAKEN, f"group {name}")
+        return group
+
+    def _adopted(self, group: str, name: str) -> Authority:
+        authority = self._store.authority(name)
+        if authority is None or authority.kind is not AuthorityKind.ISSUING or authority.group != group:
+            raise AdminError(reasons.NOT_FOUND, f"no issuing authority {name!r} was made for group {group!r}")
+        if authority.state is not AuthorityState.ACTIVE:
+            raise AdminError(reasons.AUTHORITY_STATE, f"{name} is {authority.state}")
+        return authority
+
+    def _new_authority(self, group: str, key_kind: KeyKind, actor: Actor) -> Authority:
+        taken = {authority.name for authority in self._store.authorities()}
+        name = next(name for n in range(1, len(taken) + 2) if (name := f"{group[:34]}-ca-{n}") not in taken)
+        return self._ceremony.create_issuing(name, group=group, root=self.root(), actor=actor, key_kind=key_kind)
+
+    def root(self) -> Authority:
+        """Find the root that signs new issuing authorities. Raises `AdminError` ADM-004 where there is none."""
+        for authority in self._store.authorities():
+            if authority.kind is AuthorityKind.ROOT and authority.state is AuthorityState.ACTIVE:
+                return authority
+        raise AdminError(reasons.NOT_FOUND, "no active root")
+
+    # --- profiles ---------------------------------------------------------------------------------------------------
+
+    def check_profile(self, name: str, group: str, document: str, *, acknowledged: bool) -> Profile:
+        """Validate a document as the next version of a profile, without keeping it.
+
+        Reads it, then lints a specimen in full (R8). Raises `AdminError`: ADM-004 no such group, ADM-005 bad name,
+        ADM-007 with all that is wrong, ADM-013 where it takes names from the request and nobody acknowledged that.
+        """
+        check_name(name)
+        found = self._store.group(group)
+        authority = self._store.authority(found.authority) if found is not None else None
+        if authority is None:
+            raise AdminError(reasons.NOT_FOUND, f"group {group}")
+        latest = self._store.profile(name)
+        if latest is not None and latest.group != group:
+            raise AdminError(reasons.NAME_TAKEN, f"profile {name} belongs to group {latest.group}")
+        now = self._clock.now()
+        profile = read_profile(
+            document,
+            name=name,
+            version=latest.version + 1 if latest is not None else 1,
+            group=group,
+            now=now,
+            acknowledged=acknowledged,
+        )
+        findings = lint_full(specimen(profile, authority, self._urls, now))
+        if findings:
+            raise AdminError(reasons.PROFILE_REFUSED, "; ".join(findings))
+        return profile
+
+    def create_profile(
+        self, name: str, group: str, document: str, *, actor: Actor, acknowledged: bool = False
+    ) -> Profile:
+        """Keep a document as a new profile, or as the next version of one. Raises what `check_profile` raises."""
+        profile = self.check_profile(name, group, document, acknowledged=acknowledged)
+        details: dict[str, JsonValue] = {"version": profile.version, "document": profile.document}
+        if profile.names_from is NamesFrom.CSR:
+            details["acknowledged"] = "names come from the request, verified by nobody"
+        event = EventDraft(
+            self._clock.now(), actor, Action.PROFILE_CREATED, f"profile:{name}", Outcome.OK, group, details=details
+        )
+        if not self._store.add_profile(profile, (event,)):
+            raise AdminError(reasons.NAME_TAKEN, f"profile {name} version {profile.version}: somebody else was faster")
+        return profile
+
+    # --- endpoints --------------------------------------------------------------------------------------------------
+
+    def create_endpoint(
+        self, name: str, *, group: str, profile: str, actor: Actor, options: EndpointOptions | None = None
+    ) -> Endpoint:
+        """Open a SCEP endpoint with one-time challenges.
+
+        Raises `AdminError`: ADM-003 name taken, ADM-005 bad name, ADM-004 no such group or profile of it.
+        """
+        check_name(name)
+        found = self._store.profile(profile)
+        if self._store.group(group) is None or found is None or found.group != group:
+            raise AdminError(reasons.NOT_FOUND, f"group {group} with a profile {profile}")
+        switches = options or EndpointOptions()
+        now = self._clock.now()
+        endpoint = Endpoint(
+            name=name,
+            group=group,
+            protocol="scep",
+            profile=profile,
+            authoriser="one-time",
+            enabled=True,
+            include_root=switches.include_root,
+            check_signing_time=switches.check_signing_time,
+            created_at=now,
+        )
+        details: dict[str, JsonValue] = {
+            "profile": profile,
+            "authoriser": endpoint.authoriser,
+            "include_root": endpoint.include_root,
+            "check_signing_time": endpoint.check_signing_time,
+        }
+        event = EventDraft(now, actor, Action.ENDPOINT_CREATED, f"endpoint:{name}", Outcome.OK, group, details=details)
+        if not self._store.add_endpoint(endpoint, (event,)):
+            raise AdminError(reasons.NAME_TAKEN, f"endpoint {name}")
+        return endpoint
+
+    def disable_endpoint(self, name: str, *, actor: Actor) -> Endpoint:
+        """Close an endpoint for good: to a stranger it was never there. Raises `AdminError` ADM-004."""
+        endpoint = self._store.endpoint(name)
+        if endpoint is None:
+            raise AdminError(reasons.NOT_FOUND, f"endpoint {name}")
+        event = EventDraft(
+            self._clock.now(), actor, Action.ENDPOINT_DISABLED, f"endpoint:{name}", Outcome.OK, endpoint.group
+        )
+        if not self._store.disable_endpoint(name, (event,)):
+            raise AdminError(reasons.NOT_FOUND, f"endpoint {name} is disabled already")
+        return endpoint
