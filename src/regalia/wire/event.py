@@ -1,0 +1,194 @@
+"""Records of the audit log as octets (AUD-2): one event has one canonical form, and its hash is what chains the log.
+
+The form is JSON with sorted keys, without white space, in UTF-8, without floats; every key is always there. Fields
+are capped before they are encoded (AUD-5), so what is stored is what is hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+from regalia.errors import InvariantError
+from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
+
+if TYPE_CHECKING:
+    from regalia.model import JsonValue
+
+__all__ = ["FIELD_OCTETS", "RecordError", "canonical_record", "capped", "read_record", "record_hash"]
+
+FIELD_OCTETS: Final = 1024
+"""Longest text of a field, the marker included; also the longest JSON of one entry of `details`."""
+
+_CUT: Final = "…(cut)"
+_MAX_DETAILS: Final = 64
+_MAX_DEPTH: Final = 4
+_LARGEST: Final = 2**63 - 1
+_T = TypeVar("_T")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_HASH_HEX: Final = 64
+
+
+class RecordError(ValueError):
+    """Octets that are not the canonical form of an event."""
+
+
+def canonical_record(stream: str, sequence: int, previous: bytes, draft: EventDraft) -> bytes:
+    """Encode an event in its place; `previous` is the hash of the record before it, 32 zero octets for the first.
+
+    Raises `InvariantError` for details that no record may hold: floats, or integers beyond 63 bits.
+    """
+    draft = capped(draft)
+    return _canonical(
+        {
+            "action": draft.action.value,
+            "actor": {"id": draft.actor.id, "kind": draft.actor.kind.value, "source": draft.actor.source},
+            "at": _time_text(draft.at),
+            "details": dict(draft.details),
+            "group": draft.group,
+            "object": draft.object,
+            "outcome": draft.outcome.value,
+            "previous": previous.hex(),
+            "reason": draft.reason_id,
+            "security": draft.security,
+            "sequence": sequence,
+            "serial": draft.serial,
+            "stream": stream,
+            "transaction": draft.transaction_id,
+        }
+    )
+
+
+def record_hash(record: bytes) -> bytes:
+    """SHA-256 of a canonical record, 32 octets."""
+    return hashlib.sha256(record).digest()
+
+
+def read_record(record: bytes) -> tuple[str, int, bytes, EventDraft]:
+    """Read a canonical record: stream, sequence, previous hash, event.
+
+    Only the one form that `canonical_record` writes is read; anything else raises `RecordError`.
+    """
+    try:
+        fields = json.loads(record, parse_float=_refuse, parse_constant=_refuse)
+        stream, sequence = _exactly(str, fields["stream"]), _exactly(int, fields["sequence"])
+        previous = bytes.fromhex(fields["previous"])
+        draft = _read_draft(fields)
+        again = canonical_record(stream, sequence, previous, draft)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, InvariantError) as error:
+        raise RecordError(f"not a record: {type(error).__name__}") from None
+    if again != record or len(previous) * 2 != _HASH_HEX:
+        raise RecordError("not in canonical form")
+    return stream, sequence, previous, draft
+
+
+def capped(draft: EventDraft) -> EventDraft:
+    """Cut every field that is too long, with a marker, and replace what UTF-8 or a database cannot hold (AUD-5).
+
+    Capping twice changes nothing. At most 64 details are kept.
+    """
+    items = sorted(draft.details.items())
+    details = {_text(key): _detail(value) for key, value in items[:_MAX_DETAILS]}
+    if len(items) > _MAX_DETAILS:
+        details = dict(list(details.items())[: _MAX_DETAILS - 1]) | {_CUT: len(items) - _MAX_DETAILS + 1}
+    return EventDraft(
+        at=draft.at,
+        actor=Actor(draft.actor.kind, _text(draft.actor.id), _text(draft.actor.source)),
+        action=draft.action,
+        object=_text(draft.object),
+        outcome=draft.outcome,
+        group=_optional(draft.group),
+        reason_id=_optional(draft.reason_id),
+        transaction_id=_optional(draft.transaction_id),
+        serial=_optional(draft.serial),
+        security=draft.security,
+        details=details,
+    )
+
+
+def _canonical(value: JsonValue) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _time_text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _refuse(text: str) -> NoReturn:
+    raise RecordError(f"{text} is not a number that a record may hold")
+
+
+def _exactly(kind: type[_T], value: object) -> _T:
+    if type(value) is not kind:
+        raise RecordError(f"{value!r} is not a {kind.__name__}")
+    return value
+
+
+def _read_draft(fields: dict[str, Any]) -> EventDraft:
+    return EventDraft(
+        at=datetime.fromisoformat(fields["at"]),
+        actor=Actor(ActorKind(fields["actor"]["kind"]), fields["actor"]["id"], fields["actor"]["source"]),
+        action=Action(fields["action"]),
+        object=fields["object"],
+        outcome=Outcome(fields["outcome"]),
+        group=fields["group"],
+        reason_id=fields["reason"],
+        transaction_id=fields["transaction"],
+        serial=fields["serial"],
+        security=_exactly(bool, fields["security"]),
+        details=fields["details"],
+    )
+
+
+# --- capping --------------------------------------------------------------------------------------------------------
+
+
+def _optional(text: str | None) -> str | None:
+    return None if text is None else _text(text)
+
+
+def _text(text: str, longest: int = FIELD_OCTETS) -> str:
+    # PostgreSQL stores no NUL, and UTF-8 has no lone surrogates; a peer's text may hold both.
+    text = _LONE_SURROGATE.sub("\ufffd", text.replace("\x00", "\u2400"))
+    if len(text) * 4 <= longest or len(octets := text.encode()) <= longest:
+        return text
+    return octets[: longest - len(_CUT.encode())].decode(errors="ignore") + _CUT
+
+
+def _detail(value: JsonValue) -> JsonValue:
+    """Cap one entry of `details`: its JSON has at most 1 KiB, its strings are cut sooner where that is needed."""
+    longest = FIELD_OCTETS
+    shortened = _shortened(value, longest, _MAX_DEPTH)
+    if isinstance(value, str):
+        return shortened
+    while len(_canonical(shortened)) > FIELD_OCTETS and longest > len(_CUT.encode()):
+        longest //= 2
+        shortened = _shortened(value, longest, _MAX_DEPTH)
+    return shortened if len(_canonical(shortened)) <= FIELD_OCTETS else _CUT
+
+
+def _shortened(value: JsonValue, longest: int, depth: int) -> JsonValue:
+    """Cut strings to `longest` octets and lists and objects to `longest` / 16 entries."""
+    if isinstance(value, str):
+        return _text(value, max(longest, len(_CUT.encode())))
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if not -_LARGEST <= value <= _LARGEST:
+            raise InvariantError("an event holds an integer of more than 63 bits")
+        return value
+    if depth == 0:
+        return _CUT
+    most = max(longest // 16, 1)
+    if isinstance(value, list):
+        kept = [_shortened(item, longest, depth - 1) for item in value[:most]]
+        return kept if len(value) <= most else [*kept[:-1], _CUT]
+    if isinstance(value, dict):
+        pairs = sorted(value.items())
+        if len(pairs) > most:
+            pairs = [*pairs[: most - 1], (_CUT, _CUT)]
+        return {_text(key, longest): _shortened(item, longest, depth - 1) for key, item in pairs}
+    raise InvariantError(f"an event holds a {type(value).__name__}")
