@@ -17,7 +17,7 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,11 +92,8 @@ def commands(text: str) -> list[Command]:
     for block in blocks(text):
         if block.language == "console":
             found += _read(block)
-    following = [command.text for command in found[1:]] + [""]
-    return [
-        Command(command.text, command.line, command.expected, shows_failure=after == "echo $?")
-        for command, after in zip(found, following, strict=True)
-    ]
+    shown = [command.text == "echo $?" for command in found[1:]] + [False]
+    return [replace(command, shows_failure=shows) for command, shows in zip(found, shown, strict=False)]
 
 
 def _read(block: Block) -> list[Command]:

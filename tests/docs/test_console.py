@@ -43,6 +43,11 @@ def test_commands_have_their_output_and_may_go_on_in_the_next_line() -> None:
     ]
 
 
+def test_a_page_without_commands_is_fine(tmp_path: Path) -> None:
+    """A page may have nothing to run."""
+    assert _run(tmp_path, "# Title\n\n```toml\na = 1\n```\n") == 0
+
+
 def test_a_block_begins_with_a_command() -> None:
     """Output without a command is a mistake of the page."""
     with pytest.raises(PageError, match="begins with a command"):
