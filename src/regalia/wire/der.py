@@ -8,12 +8,12 @@ Reason of its place (IN-1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 __all__ = [
     "BIT_STRING",
@@ -40,6 +40,7 @@ __all__ = [
     "oid_text",
     "printable_string",
     "read_all",
+    "read_at",
     "read_one",
     "sequence",
     "set_of",
@@ -120,6 +121,7 @@ def null() -> bytes:
     return b"\x05\x00"
 
 
+@lru_cache(maxsize=512)
 def oid(dotted: str) -> bytes:
     """Encode an OBJECT IDENTIFIER given in dotted form."""
     first, second, *rest = (int(arc) for arc in dotted.split("."))
@@ -164,9 +166,11 @@ def time(moment: datetime) -> bytes:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Tlv:
-    """One element: its tag octet, its content, and the whole of it as it stood."""
+class Tlv(NamedTuple):
+    """One element: its tag octet, its content, and the whole of it as it stood.
+
+    A tuple rather than a dataclass: a SCEP request makes some 150 of them, and a tuple is made in a third of the time.
+    """
 
     tag: int
     content: bytes
@@ -196,6 +200,7 @@ class Tlv:
         return oid_text(self.expect(OID).content)
 
 
+@lru_cache(maxsize=512)
 def oid_text(content: bytes) -> str:
     """Read the content octets of an OBJECT IDENTIFIER of at most 64 octets (IN-3)."""
     if not content or len(content) > 64 or content[-1] & 0x80:
@@ -217,16 +222,18 @@ def oid_text(content: bytes) -> str:
     return ".".join(str(part) for part in (first, arcs[0] - 40 * first, *arcs[1:]))
 
 
-def _read_at(data: bytes, start: int) -> tuple[Tlv, int]:
-    if start + 2 > len(data):
+def read_at(data: bytes, start: int, limit: int | None = None) -> tuple[Tlv, int]:
+    """Read the element at `start`, which must end by `limit`; return it and the position after it."""
+    limit = len(data) if limit is None else limit
+    body = start + 2
+    if body > limit:
         msg = "element is cut"
         raise DerError(msg)
     tag, length = data[start], data[start + 1]
     if tag & _HIGH_TAG == _HIGH_TAG:
         msg = "high tag numbers are not used here"
         raise DerError(msg)
-    body = start + 2
-    if length & _LONG_LENGTH:
+    if length >= _LONG_LENGTH:
         count = length & 0x7F
         octets = data[body : body + count]
         length = int.from_bytes(octets, "big")
@@ -235,27 +242,25 @@ def _read_at(data: bytes, start: int) -> tuple[Tlv, int]:
             raise DerError(msg)
         body += count
     end = body + length
-    if end > len(data):
+    if end > limit:
         msg = "length reaches beyond its parent"
         raise DerError(msg)
     return Tlv(tag, data[body:end], data[start:end]), end
 
 
-def _elements(data: bytes) -> Iterator[Tlv]:
-    position = 0
-    while position < len(data):
-        element, position = _read_at(data, position)
-        yield element
-
-
 def read_all(data: bytes) -> list[Tlv]:
     """Read the elements that stand side by side in `data`."""
-    return list(_elements(data))
+    elements: list[Tlv] = []
+    position, end = 0, len(data)
+    while position < end:
+        element, position = read_at(data, position, end)
+        elements.append(element)
+    return elements
 
 
 def read_one(data: bytes, tag: int | None = None) -> Tlv:
     """Read exactly one element, of this tag if given, with nothing after it (IN-5)."""
-    element, end = _read_at(data, 0)
+    element, end = read_at(data, 0)
     if end != len(data):
         msg = "octets after the end"
         raise DerError(msg)

@@ -1,0 +1,209 @@
+"""The device's side of SCEP (RFC 8894 §3): requests out, replies in.
+
+A reply is believed only when a certificate that the caller already trusts signed it; the certificates that come with
+it are not looked at (SIG-3). Every fault is `PeerError` CLIENT_REPLY_REFUSED with a detail that says which.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from regalia import reasons
+from regalia.errors import PeerError
+from regalia.wire import cms, der, oids
+from regalia.wire.algorithms import DIGESTS, RSA_SIGNATURES
+from regalia.wire.boundary import reading
+from regalia.wire.certificate import CertificateFacts, read_certificate
+from regalia.wire.cms_build import attribute, build_enveloped, build_signed
+from regalia.wire.scep import (
+    FailInfo,
+    MessageType,
+    PkiStatus,
+    RawMessage,
+    SignedAttributes,
+    Transaction,
+    check_signature,
+    judge_envelope,
+    read_message,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from regalia.wire.algorithms import Cipher, Digest
+
+__all__ = [
+    "Reply",
+    "build_request",
+    "parse_capabilities",
+    "read_certs_only",
+    "read_reply",
+]
+
+_MAX_FAIL_INFO_TEXT = 1024
+_NO_SPARE_KEY = bytes(32)
+"""Nobody watches how a client fails to decrypt, so the spare key need not be secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A CertRep whose signature, transaction and nonce hold."""
+
+    status: PkiStatus
+    fail_info: FailInfo | None
+    """With FAILURE."""
+    fail_info_text: str | None
+    certificates: tuple[bytes, ...]
+    """DER, in the order of the message; with SUCCESS at least one."""
+
+
+def build_request(  # noqa: PLR0913 - each is a part of the message, and all are named at the call
+    *,
+    message_type: MessageType,
+    transaction: Transaction,
+    sender_nonce: bytes,
+    csr: bytes,
+    recipient: bytes,
+    signer: bytes,
+    digest: Digest,
+    cipher: Cipher,
+    content_key: bytes,
+    iv: bytes,
+    sign: Callable[[bytes], bytes],
+) -> bytes:
+    """Build a PKCSReq or RenewalReq around a DER CSR.
+
+    `recipient` is the RA certificate from GetCACert, `signer` the certificate of the key behind `sign`, which gets the
+    DER SET OF signedAttrs and returns an RSA PKCS #1 v1.5 signature with `digest`. `content_key` has at least
+    `cipher.key_octets` random octets, `iv` 16, `sender_nonce` 16.
+    """
+    with reading(reasons.CLIENT_REPLY_REFUSED):  # only the RA certificate comes from outside here
+        content = build_enveloped(csr, recipient=recipient, cipher=cipher, content_key=content_key, iv=iv)
+    attributes = [
+        attribute(oids.MESSAGE_TYPE, der.printable_string(message_type)),
+        attribute(oids.TRANSACTION_ID, transaction.encoded),
+        attribute(oids.SENDER_NONCE, der.octet_string(sender_nonce)),
+    ]
+    return build_signed(content, attributes=attributes, digest=digest, certificate=signer, sign=sign)
+
+
+def read_reply(
+    body: bytes,
+    *,
+    transaction: Transaction,
+    sender_nonce: bytes,
+    ra_certificates: Sequence[bytes],
+    decrypt: Callable[[bytes], bytes],
+    recipient: bytes | None = None,
+) -> Reply:
+    """Verify and open a CertRep.
+
+    `ra_certificates` are the trusted ones, DER; `decrypt` is RSA PKCS #1 v1.5 with the key that signed the request;
+    `recipient` is that key's certificate, without it the reply must have a single recipient.
+    """
+    with _believing():
+        raw = _read_trusted(body, ra_certificates)
+        attributes = raw.attributes or SignedAttributes({})
+        _check_answers(attributes, transaction, sender_nonce)
+        status = _read_status(attributes)
+        if status is not PkiStatus.SUCCESS:
+            return Reply(status, _read_fail_info(attributes, status), _read_fail_info_text(attributes), ())
+        return Reply(status, None, None, _open(raw, decrypt, recipient))
+
+
+@contextmanager
+def _believing() -> Iterator[None]:
+    """Turn every fault of a reply into CLIENT_REPLY_REFUSED: the server's reasons are not the client's."""
+    try:
+        with reading(reasons.CLIENT_REPLY_REFUSED):
+            yield
+    except PeerError as fault:
+        if fault.reason is reasons.CLIENT_REPLY_REFUSED:
+            raise
+        raise _refused(f"{fault.reason.title}: {fault.detail}" if fault.detail else fault.reason.title) from fault
+
+
+def _refused(detail: str) -> PeerError:
+    return PeerError(reasons.CLIENT_REPLY_REFUSED, detail)
+
+
+def _read_trusted(body: bytes, ra_certificates: Sequence[bytes]) -> RawMessage:
+    """Read, and verify with the one trusted certificate that the sid names."""
+    raw = read_message(body)
+    if len(raw.signed_data.signers) != 1:
+        raise _refused(raw.attributes_fault)
+    signer = raw.signed_data.signers[0]
+    digest = DIGESTS.get(signer.digest.oid)
+    named = RSA_SIGNATURES.get(signer.signature_algorithm.oid)
+    if digest is None or (named is not digest and signer.signature_algorithm.oid != oids.RSA_ENCRYPTION):
+        raise _refused(f"it is signed with {signer.signature_algorithm} and {signer.digest}")
+    facts = [fact for fact in map(read_certificate, dict.fromkeys(ra_certificates)) if _named(signer.sid, fact)]
+    if len(facts) != 1:
+        raise _refused("none of the trusted RA certificates signed it")
+    check_signature(raw, digest, facts[0].public_key)
+    return raw
+
+
+def _named(sid: cms.CertificateId, facts: CertificateFacts) -> bool:
+    return cms.names_certificate(sid, issuer=facts.issuer, serial=facts.serial, ski=facts.ski)
+
+
+def _check_answers(attributes: SignedAttributes, transaction: Transaction, sender_nonce: bytes) -> None:
+    """Check that this is the CertRep to our message (RFC 8894 §3.2.1.5: a wrong nonce is refused)."""
+    if attributes.one(oids.MESSAGE_TYPE, der.PRINTABLE_STRING).content != MessageType.CERT_REP.encode():
+        raise _refused("it is not a CertRep")
+    echoed = attributes.maybe(oids.TRANSACTION_ID)
+    if echoed is None or echoed.content != transaction.octets:
+        raise _refused("its transactionID is another one")
+    nonce = attributes.maybe(oids.RECIPIENT_NONCE)
+    if nonce is None or nonce.tag != der.OCTET_STRING or nonce.content != sender_nonce:
+        raise _refused("its recipientNonce is not the nonce that was sent")
+
+
+def _read_status(attributes: SignedAttributes) -> PkiStatus:
+    octets = attributes.one(oids.PKI_STATUS, der.PRINTABLE_STRING).content
+    for status in PkiStatus:
+        if octets == status.encode():
+            return status
+    raise _refused("its pkiStatus is not in RFC 8894")
+
+
+def _read_fail_info(attributes: SignedAttributes, status: PkiStatus) -> FailInfo | None:
+    if status is not PkiStatus.FAILURE:
+        return None
+    octets = attributes.one(oids.FAIL_INFO, der.PRINTABLE_STRING).content
+    for fail_info in FailInfo:
+        if octets == str(int(fail_info)).encode():
+            return fail_info
+    raise _refused("its failInfo is not in RFC 8894")
+
+
+def _read_fail_info_text(attributes: SignedAttributes) -> str | None:
+    value = attributes.maybe(oids.FAIL_INFO_TEXT)
+    if value is None or value.tag != der.UTF8_STRING or len(value.content) > _MAX_FAIL_INFO_TEXT:
+        return None
+    return value.content.decode("utf-8", "replace")
+
+
+def _open(raw: RawMessage, decrypt: Callable[[bytes], bytes], recipient: bytes | None) -> tuple[bytes, ...]:
+    enveloped = judge_envelope(raw.signed_data.content or b"")
+    if recipient is not None:
+        encrypted_key = cms.encrypted_key_for(enveloped, recipient)
+    else:
+        encrypted_key = enveloped.recipients[0].encrypted_key if len(enveloped.recipients) == 1 else None
+    if encrypted_key is None:
+        raise _refused("it is not encrypted to the key that signed the request")
+    return cms.read_certs_only(cms.decrypt_content(enveloped, encrypted_key, decrypt, _NO_SPARE_KEY))
+
+
+def read_certs_only(body: bytes) -> tuple[bytes, ...]:
+    """Read the certificates of a GetCACert answer in their order. Raises `PeerError` CLIENT_REPLY_REFUSED."""
+    with reading(reasons.CLIENT_REPLY_REFUSED):
+        return cms.read_certs_only(body)
+
+
+def parse_capabilities(body: bytes) -> frozenset[str]:
+    """Read GetCACaps: one keyword a line, LF or CRLF, any case; comes upper-cased (RFC 8894 §3.5.2)."""
+    return frozenset(line.strip().upper() for line in body.decode("ascii", "replace").splitlines() if line.strip())
