@@ -1,0 +1,332 @@
+"""Certificate revocation lists (RFC 5280 §5), written and read as streams: a list of a million entries fits.
+
+The writer needs to know how long the entries are before it can write the first octet, so entries are encoded into a
+spool file first. The reader verifies what was written without holding it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from regalia.model import RevocationReason
+from regalia.wire import der, oids
+from regalia.wire.certificate import (
+    Extension,
+    SignatureAlgorithm,
+    authority_key_identifier,
+    encode_extensions,
+    read_authority_key_identifier,
+    read_extensions,
+    read_time,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from regalia.model import RevokedEntry
+
+__all__ = [
+    "CrlFacts",
+    "Tally",
+    "certificate_list_chunks",
+    "encode_entries",
+    "entry",
+    "in_blocks",
+    "read_crl",
+    "tbs_chunks",
+    "verify_crl_signature",
+]
+
+_BLOCK: Final = 64 * 1024
+_ENUMERATED: Final = 0x0A
+_VERSION_2: Final = der.integer(1)
+
+
+class Tally:
+    """Counts and hashes serials, so that a list written and a list read can be compared without keeping either."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._hash = hashlib.sha256()
+
+    def add(self, serial: bytes) -> None:
+        """Add the DER INTEGER of a serial."""
+        self.count += 1
+        self._hash.update(serial)
+
+    @property
+    def sha256(self) -> bytes:
+        """Hash of all serials in order."""
+        return self._hash.digest()
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=len(RevocationReason))
+def _reason_extension(reason: RevocationReason) -> bytes:
+    """Encode crlEntryExtensions with the reason; nothing for unspecified (RFC 5280 §5.3.1)."""
+    if reason is RevocationReason.UNSPECIFIED:
+        return b""
+    value = der.tlv(_ENUMERATED, bytes((reason,)))
+    return encode_extensions([Extension(oids.CE_CRL_REASON, critical=False, value=value)])
+
+
+# Revocations come in bursts (a group revoked at once), and a day's revocations share their seconds.
+_time = lru_cache(maxsize=4096)(der.time)
+
+
+def entry(revoked: RevokedEntry) -> bytes:
+    """Encode one entry of revokedCertificates."""
+    return _entry(der.integer(revoked.serial), revoked)
+
+
+def _entry(serial: bytes, revoked: RevokedEntry) -> bytes:
+    content = serial + _time(revoked.at.replace(microsecond=0)) + _reason_extension(revoked.reason)
+    return b"\x30" + der.length_octets(len(content)) + content
+
+
+def encode_entries(entries: Iterable[RevokedEntry], tally: Tally) -> Iterator[bytes]:
+    """Encode entries one by one, counting each into `tally`."""
+    for revoked in entries:
+        serial = der.integer(revoked.serial)
+        tally.add(serial)
+        yield _entry(serial, revoked)
+
+
+def in_blocks(chunks: Iterable[bytes], size: int = _BLOCK) -> Iterator[bytes]:
+    """Join small chunks into blocks of at least `size` octets, the last one excepted."""
+    waiting: list[bytes] = []
+    length = 0
+    for chunk in chunks:
+        waiting.append(chunk)
+        length += len(chunk)
+        if length >= size:
+            yield b"".join(waiting)
+            waiting.clear()
+            length = 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+def tbs_chunks(
+    *,
+    issuer: bytes,
+    algorithm: SignatureAlgorithm,
+    this_update: datetime,
+    next_update: datetime,
+    number: int,
+    authority_key: bytes,
+    entries_length: int,
+    entries: Iterable[bytes],
+) -> Iterator[bytes]:
+    """Stream a TBSCertList of version 2.
+
+    `issuer` is the authority's DER Name, `authority_key` its SubjectKeyIdentifier, `entries_length` the octets that
+    `entries` will yield in all. Without entries revokedCertificates is absent (RFC 5280 §5.1.2.6).
+    """
+    head = b"".join((_VERSION_2, algorithm.identifier, issuer, der.time(this_update), der.time(next_update)))
+    if entries_length:
+        head += bytes((der.SEQUENCE,)) + der.length_octets(entries_length)
+    extensions = (
+        authority_key_identifier(authority_key),
+        Extension(oids.CE_CRL_NUMBER, critical=False, value=der.integer(number)),
+    )
+    tail = der.context(0, encode_extensions(extensions))
+    yield bytes((der.SEQUENCE,)) + der.length_octets(len(head) + entries_length + len(tail)) + head
+    yield from entries
+    yield tail
+
+
+def certificate_list_chunks(
+    tbs_length: int, tbs: Iterable[bytes], algorithm: SignatureAlgorithm, signature: bytes
+) -> Iterator[bytes]:
+    """Stream the CertificateList: a TBSCertList of `tbs_length` octets, the algorithm and the signature."""
+    tail = algorithm.identifier + der.bit_string(signature)
+    yield bytes((der.SEQUENCE,)) + der.length_octets(tbs_length + len(tail))
+    yield from tbs
+    yield tail
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CrlFacts:
+    """What a CRL says, and what is needed to verify it."""
+
+    algorithm: SignatureAlgorithm
+    issuer: bytes
+    """DER Name."""
+    this_update: datetime
+    next_update: datetime
+    number: int
+    authority_key: bytes | None
+    entries: int
+    serials_sha256: bytes
+    """`Tally.sha256` over the entries."""
+    tbs_digest: bytes
+    """Digest of the TBSCertList by the signature's own digest algorithm."""
+    signature: bytes
+    octets: int
+
+
+def verify_crl_signature(facts: CrlFacts, public_key: bytes) -> bool:
+    """Tell whether the signature over the digest that was read verifies with a DER SubjectPublicKeyInfo."""
+    prehashed = utils.Prehashed(facts.algorithm.hash)
+    try:
+        key = load_der_public_key(public_key)
+        if facts.algorithm.is_rsa and isinstance(key, rsa.RSAPublicKey):
+            key.verify(facts.signature, facts.tbs_digest, padding.PKCS1v15(), prehashed)
+        elif not facts.algorithm.is_rsa and isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(facts.signature, facts.tbs_digest, ec.ECDSA(prehashed))
+        else:
+            return False
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+        return False
+    return True
+
+
+def read_crl(chunks: Iterable[bytes], algorithm: SignatureAlgorithm) -> CrlFacts:
+    """Read a CRL of ours as a stream, signed with `algorithm`. Raises `DerError` for what we would not write."""
+    source = _Source(chunks)
+    outer_end = source.enter(der.SEQUENCE)
+    source.hash_with(algorithm.digest)
+    tbs_end = source.enter(der.SEQUENCE)
+    if source.element(der.INTEGER).raw != _VERSION_2 or source.element(der.SEQUENCE).raw != algorithm.identifier:
+        raise der.DerError("not a version 2 CRL by the expected algorithm")
+    issuer = source.element(der.SEQUENCE).raw
+    this_update, next_update = read_time(source.element()), read_time(source.element())
+    tally = Tally()
+    if source.peek() == der.SEQUENCE:
+        _read_entries(source, tally)
+    number, authority_key = _read_crl_extensions(source.element(0xA0))
+    if source.position != tbs_end:
+        raise der.DerError("TBSCertList holds something else")
+    digest = source.digest()
+    if source.element(der.SEQUENCE).raw != algorithm.identifier:
+        raise der.DerError("the signature algorithm differs inside and outside")
+    signature = source.element(der.BIT_STRING).content
+    if source.position != outer_end or source.peek() is not None or signature[:1] != b"\x00":
+        raise der.DerError("CertificateList holds something else")
+    return CrlFacts(
+        algorithm=algorithm,
+        issuer=issuer,
+        this_update=this_update,
+        next_update=next_update,
+        number=number,
+        authority_key=authority_key,
+        entries=tally.count,
+        serials_sha256=tally.sha256,
+        tbs_digest=digest,
+        signature=signature[1:],
+        octets=source.position,
+    )
+
+
+def _read_entries(source: _Source, tally: Tally) -> None:
+    end = source.enter(der.SEQUENCE)
+    if source.position == end:
+        raise der.DerError("revokedCertificates is present and empty")
+    while source.position < end:
+        content = source.element(der.SEQUENCE).content
+        # The first element of an entry is its serial; the octets of its INTEGER are what the writer counted.
+        serial, _ = der.read_at(content, 0)
+        tally.add(serial.expect(der.INTEGER).raw)
+    if source.position != end:
+        raise der.DerError("an entry reaches beyond revokedCertificates")
+
+
+def _read_crl_extensions(explicit: der.Tlv) -> tuple[int, bytes | None]:
+    extensions = {each.oid: each.value for each in read_extensions(der.read_one(explicit.content))}
+    if set(extensions) != {oids.CE_CRL_NUMBER, oids.CE_AUTHORITY_KEY_IDENTIFIER}:
+        raise der.DerError("the CRL's extensions are not number and authority key")
+    number = der.read_one(extensions[oids.CE_CRL_NUMBER]).as_integer()
+    return number, read_authority_key_identifier(extensions[oids.CE_AUTHORITY_KEY_IDENTIFIER])
+
+
+class _Source:
+    """A DER stream read element by element; octets consumed are hashed once a digest was chosen."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._buffer = b""
+        self._at = 0
+        self._hashed = 0
+        self._before = 0
+        self._hash: hashlib._Hash | None = None
+
+    @property
+    def position(self) -> int:
+        """Octets consumed."""
+        return self._before + self._at
+
+    def hash_with(self, name: str) -> None:
+        """Hash from here on."""
+        self._hash = hashlib.new(name)
+        self._hashed = self._at
+
+    def digest(self) -> bytes:
+        """Digest of all that was consumed since `hash_with`; hashing ends here."""
+        if self._hash is None:
+            raise der.DerError("nothing was hashed")
+        self._hash.update(self._buffer[self._hashed : self._at])
+        digest, self._hash = self._hash.digest(), None
+        return digest
+
+    def _fill(self, count: int) -> bool:
+        """Have at least `count` octets in the buffer; False where the stream ends before."""
+        while len(self._buffer) - self._at < count:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return False
+            if self._hash is not None:
+                self._hash.update(self._buffer[self._hashed : self._at])
+            self._before += self._at
+            self._buffer = self._buffer[self._at :] + chunk
+            self._at = self._hashed = 0
+        return True
+
+    def peek(self) -> int | None:
+        """The next tag; None at the end."""
+        return self._buffer[self._at] if self._fill(1) else None
+
+    def _header(self, tag: int | None) -> tuple[int, int]:
+        """Octets of the next header, and the length that it states."""
+        if not self._fill(2):
+            raise der.DerError("the CRL is cut")
+        found, length = self._buffer[self._at], self._buffer[self._at + 1]
+        if tag is not None and found != tag:
+            raise der.DerError(f"tag 0x{found:02x} where 0x{tag:02x} was expected")
+        if length < 0x80:
+            return 2, length
+        count = length & 0x7F
+        if not 1 <= count <= 4 or not self._fill(2 + count):
+            raise der.DerError("length is indefinite, overlong or cut")
+        length = int.from_bytes(self._buffer[self._at + 2 : self._at + 2 + count], "big")
+        if len(der.length_octets(length)) != 1 + count:
+            raise der.DerError("length is not minimal")
+        return 2 + count, length
+
+    def enter(self, tag: int) -> int:
+        """Consume a header; return the position where its content ends."""
+        header, length = self._header(tag)
+        self._at += header
+        return self.position + length
+
+    def element(self, tag: int | None = None) -> der.Tlv:
+        """Consume one element, whole."""
+        header, length = self._header(tag)
+        if not self._fill(header + length):
+            raise der.DerError("the CRL is cut")
+        raw = self._buffer[self._at : self._at + header + length]
+        self._at += len(raw)
+        return der.Tlv(raw[0], raw[header:], raw)
