@@ -1,0 +1,125 @@
+"""A running `regalia serve` with a home of its own, driven as an administrator would: by its commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from interop.programs import ProgramError, run, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["Server", "free_port", "running_server"]
+
+READY_SECONDS = 60
+STOP_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The administrator's side of a test."""
+
+    home: Path
+    device: str
+    """Base URL of the device listener."""
+    pid: int
+
+    @property
+    def scep(self) -> str:
+        """URL of the SCEP endpoint that `init` made."""
+        return f"{self.device}/scep/default"
+
+    def challenge(self, *, cn: str, dns: str | None = None) -> str:
+        """Hand out a one-time challenge that is bound to these names."""
+        names = ["--cn", cn, *(["--dns", dns] if dns else [])]
+        return self._run("challenge", "create", "--endpoint", "default", *names, "--quiet").decode().strip()
+
+    def certificate(self, serial: int) -> bytes:
+        """Return a certificate as the store has it, DER."""
+        file = self.home.parent / f"export-{serial:x}"
+        self._run("cert", "export", f"{serial:x}", "--form", "der", "--out", str(file))
+        return file.read_bytes()
+
+    def revoke(self, serial: int) -> None:
+        """Revoke a certificate."""
+        self._run("cert", "revoke", f"{serial:x}", "--reason", "superseded", "--yes")
+
+    def issued(self) -> list[str]:
+        """Return the serials of the devices' certificates."""
+        listed = json.loads(self._run("cert", "list", "--json"))
+        return [row["serial"] for row in listed]
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the event log, oldest first."""
+        return [json.loads(line) for line in self._run("event", "tail", "--json").splitlines()]
+
+    def _run(self, *arguments: str) -> bytes:
+        return run(*_regalia(*arguments), environment=_environment(self.home))
+
+
+@contextmanager
+def running_server(directory: Path) -> Iterator[Server]:
+    """Initialise a home, serve it on free ports until the block ends, then stop it by its process id."""
+    home = directory / "home"
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    # The certificates carry this URL, so the port is chosen before the server opens it.
+    run(*_regalia("init", "--url", url), environment=_environment(home))
+    command = _regalia("serve", "--listen", f"127.0.0.1:{port}", "--admin-listen", "127.0.0.1:0", "--json")
+    ready, log = directory / "serve.json", directory / "serve.log"
+    with (
+        ready.open("wb") as stdout,
+        log.open("wb") as stderr,
+        subprocess.Popen(
+            command, env=_environment(home), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+        ) as process,
+    ):
+        try:
+            addresses = wait_for("regalia serve", lambda: _addresses(process, ready, log), seconds=READY_SECONDS)
+            assert addresses["device"] == url
+            yield Server(home, url, process.pid)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            finally:
+                process.kill()
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _addresses(process: subprocess.Popen[bytes], ready: Path, log: Path) -> dict[str, str] | None:
+    if process.poll() is not None:
+        raise ProgramError(f"regalia serve ended with {process.returncode}:\n{log.read_text(errors='replace')}")
+    first, complete, _ = ready.read_text(encoding="utf-8").partition("\n")
+    if not complete:
+        return None
+    addresses: dict[str, str] = json.loads(first)
+    return addresses
+
+
+def _regalia(*arguments: str) -> list[str]:
+    return [sys.executable, "-P", "-m", "regalia", *arguments]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    # Nothing of the person who runs the tests reaches the product: no REGALIA_ setting, no proxy.
+    path = os.environ.get("PATH", os.defpath)
+    python = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
+    assert shutil.which("openssl", path=path), "openssl is missing"
+    return {**python, "PATH": path, "HOME": str(home.parent), "LANG": "C.UTF-8", "REGALIA_HOME": str(home)}
