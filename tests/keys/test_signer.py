@@ -1,0 +1,179 @@
+"""The signer: committed intents and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from fakes import FakeClock, MemoryCrlFiles, MemoryStore, SeededEntropy
+from regalia import reasons
+from regalia.ca.scopes import ROOT_SCOPE, ca_scope, ra_scope
+from regalia.errors import AdminError, InvariantError, UnavailableError
+from regalia.keys.master import create_master_key
+from regalia.keys.medium import FallbackVault, MediumVault
+from regalia.keys.signer import LocalSigner
+from regalia.keys.software import SoftwareKeys
+from regalia.model import NO_NAMES, CertificateIntent, CertificateKind, CrlIntent, KeyKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from regalia.ports import NewKey
+
+NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+ROW = UUID(int=1)
+
+
+class Bench:
+    """A store, its keys and a signer over them."""
+
+    def __init__(self, home: Path) -> None:
+        self.store = MemoryStore()
+        self.files = MemoryCrlFiles()
+        self.master = create_master_key(home, SeededEntropy())
+        self.keys = SoftwareKeys(self.store, FakeClock(), SeededEntropy(), self.master)
+        self.signer = LocalSigner(self.store, self.files, self.store, self.master, SeededEntropy())
+
+    def certificate(self, key: NewKey, tbs: bytes = b"to be signed", row: UUID = ROW) -> None:
+        """Commit the intent of a certificate."""
+        self.store.begin(
+            CertificateIntent(
+                id=row,
+                kind=CertificateKind.LEAF,
+                authority="staff",
+                key_id=key.id,
+                serial=row.int,
+                tbs=tbs,
+                group="staff",
+                profile=None,
+                profile_version=None,
+                subject="",
+                names=NO_NAMES,
+                device=None,
+                unverified=False,
+                key_sha256=bytes(32),
+                not_before=NOW,
+                not_after=NOW + timedelta(days=1),
+                enrolment_id=None,
+                generation=0,
+                lease_until=NOW,
+                created_at=NOW,
+            ),
+            (),
+        )
+
+    def crl(self, key: NewKey, chunks: tuple[bytes, ...], sha256: bytes) -> None:
+        """Commit the intent of a CRL."""
+        file = self.files.write(chunks)
+        self.store.begin_crl(
+            CrlIntent(ROW, "staff", key.id, 1, NOW, NOW + timedelta(days=7), 0, sha256, file.path, NOW)
+        )
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Make an empty bench."""
+    return Bench(tmp_path)
+
+
+def _verify(key: NewKey, signature: bytes, data: bytes, digest: hashes.HashAlgorithm) -> None:
+    public = serialization.load_der_public_key(key.public_key)
+    if isinstance(public, rsa.RSAPublicKey):
+        public.verify(signature, data, padding.PKCS1v15(), digest)
+    else:
+        assert isinstance(public, ec.EllipticCurvePublicKey)
+        public.verify(signature, data, ec.ECDSA(digest))
+
+
+KINDS = [
+    (KeyKind.P256, hashes.SHA256()),
+    (KeyKind.P384, hashes.SHA384()),
+    (KeyKind.RSA_2048, hashes.SHA256()),
+]
+
+
+@pytest.mark.parametrize(("kind", "digest"), KINDS)
+def test_certificate_is_signed_from_its_row(bench: Bench, kind: KeyKind, digest: hashes.HashAlgorithm) -> None:
+    """The signature is over the octets in the row, with the digest of the key's kind, equal each time (R8, ISS-2)."""
+    key = bench.keys.generate(kind, ca_scope("staff"))
+    bench.certificate(key)
+    signature = bench.signer.sign_intent(ROW)
+    assert bench.signer.sign_intent(ROW) == signature
+    _verify(key, signature, b"to be signed", digest)
+
+
+@pytest.mark.parametrize(("kind", "digest"), KINDS)
+def test_crl_is_hashed_by_the_signer(bench: Bench, kind: KeyKind, digest: hashes.HashAlgorithm) -> None:
+    """A CRL's signature is over the file as the signer itself read it, equal each time (R8)."""
+    key = bench.keys.generate(kind, ca_scope("staff"))
+    bench.crl(key, (b"one ", b"two ", b"three"), hashlib.sha256(b"one two three").digest())
+    signature = bench.signer.sign_intent(ROW)
+    assert bench.signer.sign_intent(ROW) == signature
+    _verify(key, signature, b"one two three", digest)
+
+
+def test_file_that_was_exchanged_is_not_signed(bench: Bench) -> None:
+    """A CRL file that is not the one on record gets no signature (R8)."""
+    key = bench.keys.generate(KeyKind.P256, ca_scope("staff"))
+    bench.crl(key, (b"one",), hashlib.sha256(b"another").digest())
+    with pytest.raises(InvariantError):
+        bench.signer.sign_intent(ROW)
+
+
+def test_nothing_is_signed_without_a_committed_intent(bench: Bench) -> None:
+    """An unknown row, and one that was settled, get no signature (ISS-1)."""
+    with pytest.raises(InvariantError):
+        bench.signer.sign_intent(ROW)
+    bench.certificate(bench.keys.generate(KeyKind.P256, ca_scope("staff")))
+    bench.store.abandon(ROW, NOW, ())
+    with pytest.raises(InvariantError):
+        bench.signer.sign_intent(ROW)
+
+
+def test_only_ca_keys_sign_intents(bench: Bench) -> None:
+    """An intent that names an RA key gets no signature: an RA key signs no certificates (ENV-8)."""
+    bench.certificate(bench.keys.generate(KeyKind.RSA_2048, ra_scope("staff")))
+    with pytest.raises(InvariantError):
+        bench.signer.sign_intent(ROW)
+
+
+def test_key_that_is_elsewhere_is_unavailable(bench: Bench, tmp_path: Path) -> None:
+    """After the root's key was moved out nothing is signed with it, also where it was used before (R10)."""
+    key = bench.keys.generate(KeyKind.P384, ROOT_SCOPE)
+    bench.certificate(key)
+    first = bench.signer.sign_intent(ROW)
+    bench.keys.move_out(key.id, tmp_path)
+    with pytest.raises(UnavailableError) as refused:
+        bench.signer.sign_intent(ROW)
+    assert refused.value.reason is reasons.ISSUER_UNAVAILABLE
+    vault = FallbackVault(bench.store, MediumVault(tmp_path))
+    brought = LocalSigner(bench.store, bench.files, vault, bench.master, SeededEntropy())
+    assert brought.sign_intent(ROW) == first
+
+
+def test_key_under_another_master_key_is_not_used(bench: Bench, tmp_path: Path) -> None:
+    """A signer with another master key says so."""
+    bench.certificate(bench.keys.generate(KeyKind.P256, ca_scope("staff")))
+    (tmp_path / "other").mkdir()
+    other = create_master_key(tmp_path / "other", SeededEntropy(9))
+    with pytest.raises(AdminError) as refused:
+        LocalSigner(bench.store, bench.files, bench.store, other, SeededEntropy()).sign_intent(ROW)
+    assert refused.value.reason is reasons.MASTER_KEY_REFUSED
+
+
+def test_each_row_has_its_own_signature(bench: Bench) -> None:
+    """Two rows of one key have two signatures, and neither fits the other's octets."""
+    key = bench.keys.generate(KeyKind.P256, ca_scope("staff"))
+    bench.certificate(key, b"first")
+    bench.certificate(key, b"second", UUID(int=2))
+    signature = bench.signer.sign_intent(UUID(int=2))
+    _verify(key, signature, b"second", hashes.SHA256())
+    with pytest.raises(InvalidSignature):
+        _verify(key, signature, b"first", hashes.SHA256())
