@@ -1,1 +1,0 @@
-"""One configuration file, read once; each room's settings beside the room."""

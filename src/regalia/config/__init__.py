@@ -1,0 +1,41 @@
+"""One configuration file, read once: `regalia.toml` in the home, and the environment over it.
+
+This is the one room that reads the environment. A setting comes from, the later the stronger: its default, the file,
+`REGALIA_SECTION__KEY`, the command line. All problems are reported together, each with its path and its source.
+Out: one frozen `Config`, of which `app` hands each room its own section. May import: keys, reasons, errors.
+"""
+
+from regalia.config.initial import write_initial
+from regalia.config.read import ConfigRefusedError, Problem, find_home, load_config
+from regalia.config.settings import (
+    CONFIG_FILE,
+    Address,
+    Config,
+    CrlSettings,
+    DatabaseSettings,
+    Effective,
+    LimitSettings,
+    LogSettings,
+    OcspSettings,
+    ServerSettings,
+    default_url,
+)
+
+__all__ = [
+    "CONFIG_FILE",
+    "Address",
+    "Config",
+    "ConfigRefusedError",
+    "CrlSettings",
+    "DatabaseSettings",
+    "Effective",
+    "LimitSettings",
+    "LogSettings",
+    "OcspSettings",
+    "Problem",
+    "ServerSettings",
+    "default_url",
+    "find_home",
+    "load_config",
+    "write_initial",
+]

@@ -1,0 +1,53 @@
+"""The configuration file that `init` leaves in a new home."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from regalia import reasons
+from regalia.config.settings import CONFIG_FILE, SECTIONS
+from regalia.errors import AdminError
+from regalia.keys.private_files import create_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "initial_document",
+    "write_initial",
+]
+
+
+def initial_document(url: str) -> str:
+    """Write what `init` leaves in the home: the URL, and every other setting as a comment with its default.
+
+    `url` was checked as a setting before: it needs no escaping in TOML.
+    """
+    lines = [
+        "# Read once, when Regalia starts. `regalia config check` shows what is in force and where it came from.",
+        "# REGALIA_SECTION__KEY in the environment is stronger: REGALIA_SERVER__LISTEN=0.0.0.0:8080",
+    ]
+    for section, model in SECTIONS.items():
+        lines += ["", f"[{section}]"]
+        for key, info in model.model_fields.items():
+            lines.append(f"# {info.description}")
+            lines.append(
+                f'url = "{url}"' if (section, key) == ("server", "url") else f"# {key} = {_toml(info.default)}"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    return str(value) if isinstance(value, int) else f'"{"" if value is None else value}"'
+
+
+def write_initial(home: Path, url: str) -> Path:
+    """Create the file in a new home, mode 0600. Raises `AdminError` ADM-001 where there is one, ADM-020."""
+    path = home / CONFIG_FILE
+    try:
+        create_private(path, initial_document(url).encode())
+    except FileExistsError:
+        raise AdminError(reasons.HOME_USED, f"{path} exists") from None
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{path}: {error.strerror}") from error
+    return path

@@ -1,0 +1,242 @@
+"""The settings: what there is, what is allowed, and what holds where nothing is said."""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotation at run time
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = [
+    "CONFIG_FILE",
+    "SECTIONS",
+    "Address",
+    "Config",
+    "CrlSettings",
+    "DatabaseSection",
+    "DatabaseSettings",
+    "Effective",
+    "LimitSettings",
+    "LogSettings",
+    "OcspSettings",
+    "Section",
+    "ServerSettings",
+    "default_url",
+]
+
+CONFIG_FILE: Final = "regalia.toml"
+
+_MAX_URL = 200
+_STARS = "********"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a listener listens."""
+
+    host: str
+    """A name or an IP address, IPv6 without its brackets."""
+    port: int
+    """0 lets the system choose."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read HOST:PORT, IPv6 in brackets. Raises ValueError."""
+        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)):([0-9]{1,5})", text)
+        if match is None or int(match[3]) > 0xFFFF:
+            msg = f"{text!r} is not HOST:PORT; an IPv6 address stands in brackets, as in [::1]:8080"
+            raise ValueError(msg)
+        return cls(match[1] or match[2], int(match[3]))
+
+
+def _address(value: object) -> object:
+    return Address.parse(value) if isinstance(value, str) else value
+
+
+def _public_url(value: object) -> object:
+    """Check what certificates will carry as the beginning of their CRL, OCSP and AIA addresses."""
+    if not isinstance(value, str):
+        return value
+    parts = urlsplit(value)
+    if parts.scheme != "http" or not parts.hostname:
+        msg = "must be http://HOST[:PORT]: clients fetch CRLs and OCSP over plain HTTP, whatever stands in front"
+        raise ValueError(msg)
+    if parts.query or parts.fragment or parts.username is not None or parts.port == 0:
+        msg = "must hold nothing but scheme, host, port and path"
+        raise ValueError(msg)
+    if len(value) > _MAX_URL or not re.fullmatch(r"[!#-;=?-Z_a-z~\[\]]+", value):
+        msg = f"must be printable ASCII of at most {_MAX_URL} characters"
+        raise ValueError(msg)
+    return value.rstrip("/")
+
+
+def default_url() -> str:
+    """Name this machine as clients may know it, `http://<fqdn>:8080` (R11)."""
+    return f"http://{socket.getfqdn()}:8080"
+
+
+# --- a section each ---------------------------------------------------------------------------------------------------
+
+
+class Section(BaseModel):
+    """A section of the file: nothing in it is changed after reading, and errors do not repeat what was written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+
+_ListenAddress = Annotated[Address, BeforeValidator(_address)]
+
+
+class ServerSettings(Section):
+    """`[server]`: where to listen, and with how many threads."""
+
+    url: Annotated[str, BeforeValidator(_public_url)] = Field(
+        default_factory=default_url,
+        description="Devices enrol below it, and certificates carry it in their CRL and OCSP addresses.",
+    )
+    listen: _ListenAddress = Field(default=Address("127.0.0.1", 8080), description="HOST:PORT for devices, plain HTTP.")
+    admin_listen: _ListenAddress = Field(
+        default=Address("127.0.0.1", 8443), description="HOST:PORT for administrators, TLS."
+    )
+    threads: int = Field(default=4, ge=1, le=64, description="Enrolments that are worked on at a time.")
+    queue: int = Field(
+        default=64, ge=0, le=10_000, description="Requests that may wait for a thread; one more is answered 503."
+    )
+
+
+class DatabaseSection(Section):
+    """`[database]` as written."""
+
+    url: str | None = Field(
+        default=None, description="sqlite:///PATH (regalia.db in the home if not set) or postgresql://USER@HOST/NAME."
+    )
+    password_file: Path | None = Field(
+        default=None, description="File with the database password, mode 0600; relative to the home."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """`[database]` as used."""
+
+    url: str
+    """`sqlite:///PATH` or `postgresql://[USER@]HOST[:PORT]/NAME`, without a password."""
+    password: SecretStr | None = None
+    password_from: str = ""
+    """The file or setting that the password came from."""
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is the embedded database."""
+        return self.url.startswith("sqlite:")
+
+    def connection_url(self) -> str:
+        """Put the password, percent-encoded, into the URL. A secret: never to be shown."""
+        if self.password is None:
+            return self.url
+        parts = urlsplit(self.url)
+        user, _, host = parts.netloc.rpartition("@")
+        secret = quote(self.password.get_secret_value(), safe="")
+        return urlunsplit(parts._replace(netloc=f"{user}:{secret}@{host}"))
+
+
+class OcspSettings(Section):
+    """`[ocsp]`."""
+
+    good_seconds: int = Field(
+        default=600, ge=60, le=86_400, description="How long an OCSP answer may be kept by who asked."
+    )
+
+
+class CrlSettings(Section):
+    """`[crl]`."""
+
+    issuing_days: int = Field(
+        default=7, ge=1, le=90, description="How long a group's CRL is valid: an outage of ours may last as long."
+    )
+    check_seconds: int = Field(
+        default=20, ge=1, le=60, description="How often to look whether a new CRL is due after a revocation."
+    )
+
+
+class LimitSettings(Section):
+    """`[limits]`: sizes of what a device may send (R7)."""
+
+    post_octets: int = Field(default=65_536, ge=4_096, le=1_048_576, description="Largest body of a POST.")
+    url_octets: int = Field(default=49_152, ge=4_096, le=65_536, description="Longest URL of a GET.")
+    message_octets: int = Field(
+        default=32_768, ge=4_096, le=1_048_576, description="Largest SCEP message, after base64 is undone."
+    )
+
+
+class LogSettings(Section):
+    """`[log]`: the program's own log on stderr; the audit log is in the database."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error."
+    )
+    format: Literal["json", "text"] = Field(default="json", description="json or text.")
+
+
+SECTIONS: Final[dict[str, type[Section]]] = {
+    "server": ServerSettings,
+    "database": DatabaseSection,
+    "ocsp": OcspSettings,
+    "crl": CrlSettings,
+    "limits": LimitSettings,
+    "log": LogSettings,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One setting as it is in force, for `config check`."""
+
+    key: str
+    value: str
+    """Stars for a secret."""
+    source: str
+    """`default`, the file's name, the variable's name, `command line`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings, composed; `app` hands each room its own."""
+
+    home: Path
+    server: ServerSettings
+    database: DatabaseSettings
+    ocsp: OcspSettings
+    crl: CrlSettings
+    limits: LimitSettings
+    log: LogSettings
+    key_environment: Mapping[str, str]
+    """The variables that `keys.master.load_master_key` looks at, where they are set."""
+    sources: Mapping[str, str] = field(repr=False)
+    """Where each setting that is not at its default came from, by `section.key`."""
+
+    def effective(self) -> Iterator[Effective]:
+        """List every setting with its value and its source."""
+        yield Effective("home", str(self.home), self.sources.get("home", "default"))
+        for section in SECTIONS:
+            if section != "database":
+                for key in SECTIONS[section].model_fields:
+                    yield self._effective(f"{section}.{key}", str(getattr(getattr(self, section), key)))
+        yield self._effective("database.url", self.database.url)
+        if self.database.password is not None:
+            yield Effective("database.password", _STARS, self.database.password_from)
+        for name, value in self.key_environment.items():
+            yield Effective("keys.master", value, name)
+
+    def _effective(self, key: str, value: str) -> Effective:
+        return Effective(key, value, self.sources.get(key, "default"))

@@ -1,0 +1,289 @@
+"""Configuration: one file, the environment over it, all problems at once."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from regalia import reasons
+from regalia.config import Address, Config, ConfigRefusedError, find_home, load_config, write_initial
+from regalia.config.settings import SECTIONS
+from regalia.errors import AdminError
+
+URL = {"REGALIA_SERVER__URL": "http://ca.example.org:8080"}
+
+
+def _file(home: Path, text: str, mode: int = 0o600) -> Path:
+    path = home / "regalia.toml"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    return path
+
+
+def _load(home: Path, text: str = "", **environment: str) -> Config:
+    if text:
+        _file(home, text)
+    return load_config(URL | environment, home=home)
+
+
+def _problems(home: Path, text: str = "", **environment: str) -> list[str]:
+    with pytest.raises(ConfigRefusedError) as refused:
+        _load(home, text, **environment)
+    assert refused.value.reason is reasons.CONFIG_REFUSED
+    return [str(problem) for problem in refused.value.problems]
+
+
+def test_home_without_a_file_has_the_defaults(tmp_path: Path) -> None:
+    """A home without regalia.toml is served on loopback from its own SQLite database (R11)."""
+    config = _load(tmp_path)
+    assert (config.server.listen, config.server.admin_listen) == (
+        Address("127.0.0.1", 8080),
+        Address("127.0.0.1", 8443),
+    )
+    assert config.database.url == f"sqlite:///{tmp_path}/regalia.db"
+    assert config.database.is_sqlite
+    assert (config.limits.post_octets, config.limits.url_octets, config.limits.message_octets) == (65536, 49152, 32768)
+    assert (config.ocsp.good_seconds, config.crl.issuing_days) == (600, 7)
+
+
+def test_later_source_is_stronger(tmp_path: Path) -> None:
+    """The environment is stronger than the file, and the command line stronger than both."""
+    _file(tmp_path, "[server]\nthreads = 2\nqueue = 5\n[ocsp]\ngood_seconds = 300\n")
+    environment = URL | {"REGALIA_SERVER__THREADS": "3", "REGALIA_SERVER__QUEUE": "6"}
+    config = load_config(environment, home=tmp_path, options={"server.queue": "7"})
+    assert (config.ocsp.good_seconds, config.server.threads, config.server.queue) == (300, 3, 7)
+
+
+def test_effective_values_tell_their_source(tmp_path: Path) -> None:
+    """Every setting is listed once with its value and where it came from."""
+    _file(tmp_path, "[log]\nlevel = 'debug'\n")
+    config = load_config(URL, home=tmp_path, options={"server.listen": "[::1]:0"})
+    rows = {row.key: (row.value, row.source) for row in config.effective()}
+    assert rows["log.level"] == ("debug", "regalia.toml")
+    assert rows["server.url"] == ("http://ca.example.org:8080", "REGALIA_SERVER__URL")
+    assert rows["server.listen"] == ("[::1]:0", "command line")
+    assert rows["server.threads"] == ("4", "default")
+    assert rows["home"] == (str(tmp_path), "command line")
+    settings = {f"{name}.{key}" for name, model in SECTIONS.items() for key in model.model_fields}
+    assert settings - rows.keys() == {"database.password_file"}
+
+
+def test_all_problems_come_together(tmp_path: Path) -> None:
+    """Whoever has five mistakes reads of five mistakes, each with its path, its source and what to do."""
+    text = "[server]\nlistne = '0.0.0.0:80'\nthreads = 0\n[databse]\nurl = 'x'\n[log]\nlevel = 'loud'\n"
+    found = _problems(tmp_path, text, REGALIA_CRL__ISSUING_DAYS="soon")
+    assert [line.partition(":")[0] for line in found] == [
+        "server.listne (regalia.toml)",
+        "databse (regalia.toml)",
+        "server.threads (regalia.toml)",
+        "crl.issuing_days (REGALIA_CRL__ISSUING_DAYS)",
+        "log.level (regalia.toml)",
+    ]
+    assert found[0].endswith("unknown setting; did you mean server.listen?")
+    assert found[1].endswith("unknown section; did you mean database?")
+
+
+def test_unknown_variable_is_a_problem(tmp_path: Path) -> None:
+    """A misspelt REGALIA_SECTION__KEY is refused with a suggestion; variables without a section are not looked at."""
+    (found,) = _problems(tmp_path, REGALIA_SERVER__ADMIN_LISTN="x", REGALIA_CHALLENGE="y")
+    assert found == (
+        "server.admin_listn (REGALIA_SERVER__ADMIN_LISTN): unknown setting; did you mean server.admin_listen?"
+    )
+
+
+@pytest.mark.parametrize("text", ["[server", "a = 1\na = 2\n", "server = 3\n"])
+def test_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
+    """Broken TOML and a value where a section belongs are problems, not crashes."""
+    assert len(_problems(tmp_path, text)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8080", Address("127.0.0.1", 8080)),
+        ("localhost:0", Address("localhost", 0)),
+        ("[::1]:65535", Address("::1", 65535)),
+        ("0.0.0.0:80", Address("0.0.0.0", 80)),  # noqa: S104 - an address to read, nothing listens
+    ],
+)
+def test_address_reads_and_prints_alike(text: str, address: Address) -> None:
+    """An address is HOST:PORT, IPv6 in brackets, and prints as it was written."""
+    assert Address.parse(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize("text", ["8080", ":8080", "::1:8080", "host:", "host:65536", "[host]:80", "a b:80", "h:-1"])
+def test_address_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
+    """Anything else is refused with the form that is wanted."""
+    (found,) = _problems(tmp_path, REGALIA_SERVER__LISTEN=text)
+    assert "is not HOST:PORT" in found
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ca.example.org",
+        "ca.example.org:8080",
+        "http://",
+        "http://u@ca.example.org",
+        "http://ca.example.org?x=1",
+        "http://ca.example.org/#f",
+        "http://ca.example.org:0",
+        "http://ca.example.org:99999",
+        "http://[::1",
+        'http://ca.example.org/"',
+        "http://ca.example.org/ä",
+        "http://ca.example.org/" + "a" * 200,
+    ],
+)
+def test_url_that_certificates_cannot_carry_is_refused(tmp_path: Path, url: str) -> None:
+    """The public URL is plain http, printable ASCII, and nothing but host, port and path."""
+    (found,) = _problems(tmp_path, REGALIA_SERVER__URL=url)
+    assert found.startswith("server.url (REGALIA_SERVER__URL): ")
+
+
+def test_url_ends_without_a_slash(tmp_path: Path) -> None:
+    """The public URL is kept without the slash at its end, so that paths can be joined to it."""
+    assert _load(tmp_path, REGALIA_SERVER__URL="http://[2001:db8::1]/pki/").server.url == "http://[2001:db8::1]/pki"
+
+
+def test_password_in_the_url_is_split_off(tmp_path: Path) -> None:
+    """A password in the database URL is kept apart, prints as stars, and goes back encoded for the driver alone."""
+    config = _load(
+        tmp_path, "[database]\nurl = 'postgresql://reg:p%40ss@db.example.org:5432/regalia?sslmode=require'\n"
+    )
+    assert config.database.url == "postgresql://reg@db.example.org:5432/regalia?sslmode=require"
+    assert config.database.connection_url() == "postgresql://reg:p%40ss@db.example.org:5432/regalia?sslmode=require"
+    assert "p@ss" not in repr(config)
+    assert "p%40ss" not in repr(config)
+    rows = {row.key: (row.value, row.source) for row in config.effective()}
+    assert rows["database.password"] == ("********", "database.url")
+
+
+def test_password_comes_from_a_file(tmp_path: Path) -> None:
+    """A password file is relative to the home and loses its newline."""
+    secret = tmp_path / "db.password"
+    secret.write_text("s/e:c@ret\n", encoding="utf-8")
+    secret.chmod(0o600)
+    text = "[database]\nurl = 'postgresql://reg@db/regalia'\npassword_file = 'db.password'\n"
+    config = _load(tmp_path, text)
+    assert config.database.connection_url() == "postgresql://reg:s%2Fe%3Ac%40ret@db/regalia"
+    assert config.database.password_from == str(secret)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "url = 'mysql://db/regalia'",
+        "url = 'postgresql://db'",
+        "url = 'postgresql://u:s3/cret@db/regalia'",
+        "url = 'sqlite:/regalia.db'",
+        "url = 'sqlite:///regalia.db?mode=ro'",
+        "password_file = 'there'",
+        "url = 'postgresql://db/regalia'\npassword_file = 'there'",
+        "url = 'postgresql://u:p@db/regalia'\npassword_file = 'there'",
+        "url = 'postgresql://u@db/regalia'\npassword_file = 'missing'",
+    ],
+)
+def test_database_that_cannot_be_is_refused(tmp_path: Path, text: str) -> None:
+    """Other databases, incomplete URLs, and a password for what takes none or has one are refused."""
+    (tmp_path / "there").write_text("x", encoding="utf-8")
+    (tmp_path / "there").chmod(0o600)
+    (found,) = _problems(tmp_path, f"[database]\n{text}\n")
+    assert found.startswith("database.")
+    assert "s3" not in found
+
+
+def test_sqlite_path_is_relative_to_the_home(tmp_path: Path) -> None:
+    """A relative SQLite path lies in the home; an absolute one stays."""
+    assert _load(tmp_path, "[database]\nurl = 'sqlite:///d/x.db'").database.url == f"sqlite:///{tmp_path}/d/x.db"
+    assert _load(tmp_path, "[database]\nurl = 'sqlite:////srv/x.db'").database.url == "sqlite:////srv/x.db"
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
+def test_readable_secret_is_refused(tmp_path: Path, mode: int) -> None:
+    """A configuration with a password that others may read is refused (SEC-3)."""
+    _file(tmp_path, "[database]\nurl = 'postgresql://reg:pass@db/regalia'\n", mode)
+    with pytest.raises(AdminError) as refused:
+        load_config(URL, home=tmp_path)
+    assert refused.value.reason is reasons.PERMISSIONS_REFUSED
+    assert "pass@" not in str(refused.value)
+
+
+def test_readable_password_file_is_refused(tmp_path: Path) -> None:
+    """A password file that others may read is refused (SEC-3)."""
+    (tmp_path / "pw").write_text("x", encoding="utf-8")
+    (tmp_path / "pw").chmod(0o640)
+    with pytest.raises(AdminError) as refused:
+        _load(tmp_path, "[database]\nurl = 'postgresql://reg@db/regalia'\npassword_file = 'pw'\n")
+    assert refused.value.reason is reasons.PERMISSIONS_REFUSED
+
+
+def test_readable_configuration_without_a_secret_is_fine(tmp_path: Path) -> None:
+    """A configuration that holds no secret may be read by everybody."""
+    _file(tmp_path, "[server]\nthreads = 2\n", 0o644)
+    assert load_config(URL, home=tmp_path).server.threads == 2
+
+
+def test_home_is_named_in_one_order(tmp_path: Path) -> None:
+    """The command line is stronger than REGALIA_HOME, which is stronger than the user's default (R11)."""
+    environment = {"REGALIA_HOME": str(tmp_path / "b"), "HOME": str(tmp_path)}
+    assert find_home(environment, tmp_path / "a") == tmp_path / "a"
+    assert find_home(environment) == tmp_path / "b"
+    default = find_home({"HOME": str(tmp_path)})
+    assert default in (Path("/var/lib/regalia"), tmp_path / ".local/share/regalia")
+    assert find_home(environment, Path("relative")).is_absolute()
+
+
+def test_master_key_variables_travel_with_the_configuration(tmp_path: Path) -> None:
+    """What names the master key is handed on, since no other room reads the environment."""
+    config = _load(tmp_path, REGALIA_MASTER_KEY_FILE="/srv/key", CREDENTIALS_DIRECTORY="", PATH="/bin")
+    assert config.key_environment == {"REGALIA_MASTER_KEY_FILE": "/srv/key"}
+
+
+def test_initial_file_says_what_holds_anyway(tmp_path: Path) -> None:
+    """What init writes loads to the defaults, names every setting, and is private."""
+    path = write_initial(tmp_path, "http://ca.example.org:8080")
+    assert path.stat().st_mode & 0o777 == 0o600
+    written = load_config({}, home=tmp_path)
+    assert written.server == _load(tmp_path / "elsewhere").server
+    assert written.sources["server.url"] == "regalia.toml"
+    text = path.read_text(encoding="utf-8")
+    for name, model in SECTIONS.items():
+        for key in model.model_fields:
+            assert f"{key} = " in text.partition(f"[{name}]")[2].partition("\n[")[0]
+
+
+def test_every_comment_of_the_initial_file_is_a_setting(tmp_path: Path) -> None:
+    """Whoever removes the `# ` before a setting has the default in force, said aloud."""
+    text = write_initial(tmp_path, "http://ca.example.org:8080").read_text(encoding="utf-8")
+    lines = [line.removeprefix("# ") if " = " in line else line for line in text.splitlines()]
+    kept = [line for line in lines if not line.startswith(("password_file", 'url = ""'))]
+    _file(tmp_path, "\n".join(kept))
+    assert tomllib.loads("\n".join(kept))["limits"]["post_octets"] == 65536
+    loud, quiet = load_config({}, home=tmp_path), _load(tmp_path / "elsewhere")
+    assert (loud.server, loud.ocsp, loud.crl, loud.limits, loud.log) == (
+        quiet.server,
+        quiet.ocsp,
+        quiet.crl,
+        quiet.limits,
+        quiet.log,
+    )
+
+
+def test_initial_file_is_written_once(tmp_path: Path) -> None:
+    """A home that has a configuration keeps it (R11)."""
+    _file(tmp_path, "# mine\n")
+    with pytest.raises(AdminError) as refused:
+        write_initial(tmp_path, "http://ca.example.org:8080")
+    assert refused.value.reason is reasons.HOME_USED
+    assert (tmp_path / "regalia.toml").read_text(encoding="utf-8") == "# mine\n"
+
+
+def test_unwritable_home_is_said(tmp_path: Path) -> None:
+    """A home that is not there cannot be written to, and the error names the file."""
+    with pytest.raises(AdminError) as refused:
+        write_initial(tmp_path / "missing", "http://ca.example.org:8080")
+    assert refused.value.reason is reasons.FILE_REFUSED
