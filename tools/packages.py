@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-__all__ = ["install", "missing"]
+__all__ = ["install", "missing", "temporary_file", "undone_when_terminated"]
 
 _NEEDED = {
     "certmonger": "certmonger",
@@ -42,13 +42,13 @@ def missing() -> list[str]:
 def install(packages: list[str]) -> bool:
     """Install as root, quietly, starting no service and creating no database cluster."""
     with ExitStack() as stack:
-        stack.enter_context(_undone_when_terminated())
+        stack.enter_context(undone_when_terminated())
         if not _POLICY.exists():  # a container's own policy stays
             stack.enter_context(
-                _file(_POLICY, "#!/bin/sh\n# No service is started by these installations.\nexit 101\n")
+                temporary_file(_POLICY, "#!/bin/sh\n# No service is started by these installations.\nexit 101\n")
             )
             _POLICY.chmod(0o755)
-        stack.enter_context(_file(_CLUSTERS, "create_main_cluster = false\n"))
+        stack.enter_context(temporary_file(_CLUSTERS, "create_main_cluster = false\n"))
         return _apt("update") and _apt("install", "--yes", "--no-install-recommends", *packages)
 
 
@@ -82,7 +82,7 @@ def _apt(*arguments: str) -> bool:
 
 
 @contextmanager
-def _file(path: Path, text: str) -> Iterator[None]:
+def temporary_file(path: Path, text: str) -> Iterator[None]:
     """Let a file be there for a while, and its directories for good only if they were."""
     made = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def _file(path: Path, text: str) -> Iterator[None]:
 
 
 @contextmanager
-def _undone_when_terminated() -> Iterator[None]:
+def undone_when_terminated() -> Iterator[None]:
     """Turn SIGTERM into an exception, so that what was put in place is taken away again."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
