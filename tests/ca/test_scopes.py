@@ -1,0 +1,17 @@
+"""Scopes of keys."""
+
+from __future__ import annotations
+
+from regalia.ca.scopes import ROOT_SCOPE, ca_scope, is_ca_scope, ocsp_scope, ra_scope
+
+
+def test_only_ca_scopes_sign_certificates() -> None:
+    """The scopes of roots and issuing authorities are told from all others, whatever the group is called (R8)."""
+    assert is_ca_scope(ROOT_SCOPE)
+    assert is_ca_scope(ca_scope("staff"))
+    assert not any(is_ca_scope(scope) for scope in (ra_scope("ca"), ocsp_scope("ca"), "", "c", "staff"))
+
+
+def test_scopes_are_apart() -> None:
+    """Each use of a key in a group has a scope of its own (SEC-1)."""
+    assert len({ca_scope("staff"), ra_scope("staff"), ocsp_scope("staff"), ca_scope("guests"), ROOT_SCOPE}) == 5
