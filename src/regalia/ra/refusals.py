@@ -12,6 +12,9 @@ from regalia.model import Action, Actor, ActorKind, Denied, EventDraft, Outcome
 from regalia.ports import Enrolments, Events
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from regalia.errors import Reason
     from regalia.model import Enrolment, JsonValue
 
 __all__ = ["RefusalStore", "Refusals", "Refused"]
@@ -51,14 +54,20 @@ class _Window:
 class Refusals:
     """Writes refusals for one process."""
 
-    def __init__(self, store: RefusalStore, *, per_minute: int = 60) -> None:
+    def __init__(
+        self, store: RefusalStore, *, per_minute: int = 60, observe: Callable[[Reason], None] | None = None
+    ) -> None:
+        """`observe` hears of every refusal, folded or not; for who counts."""
         self._store = store
         self._per_minute = per_minute
+        self._observe = observe
         self._windows: dict[str, _Window] = {}
         self._lock = threading.Lock()
 
     def record(self, refused: Refused) -> None:
         """Write one refusal, or count it where its source has used up its minute."""
+        if self._observe is not None:
+            self._observe(refused.denied.reason)
         folded = self._fold(refused)
         if folded:
             self._store.record(folded)

@@ -20,7 +20,7 @@ from regalia.ra.refusals import Refused
 from regalia.ra.renew import live_signer
 from regalia.ra.request import EnrolmentRequest
 from regalia.wire.algorithms import Digest
-from regalia.wire.cms import decrypt_content, encrypted_key_for
+from regalia.wire.cms import certs_only, decrypt_content, encrypted_key_for
 from regalia.wire.csr import read_csr, verify_possession
 from regalia.wire.scep import (
     FailInfo,
@@ -28,7 +28,6 @@ from regalia.wire.scep import (
     build_failure,
     build_success,
     capabilities,
-    certs_only,
     read_message,
     verify_message,
 )
@@ -74,6 +73,8 @@ class CertRep:
     """A signed answer."""
 
     der: bytes
+    issued: bool = False
+    """Whether it carries a certificate; for who counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +150,13 @@ class ScepService:
         described = f"{len(body)} octets"
         try:
             raw = read_message(body)
+            if raw.transaction is None:
+                # Nothing can be signed in reply; the administrator gets the precise reason, which this raises.
+                verify_message(raw)
+                raise PeerError(reasons.TRANSACTION_UNTRUSTED)
         except PeerError as fault:
-            return self._unreadable(door, fault, source, described)
-        if raw.transaction is None:
-            return self._unreadable(door, PeerError(reasons.TRANSACTION_UNTRUSTED), source, described)
+            self._record(door, None, Denied(fault.reason, fault.detail), source, described)
+            return Unreadable(fault.reason)
         ra = self._keys.open(door.ra.key_id)
         now = self._clock.now()
         try:
@@ -247,7 +251,8 @@ class ScepService:
                 iv=self._entropy.octets(16),
                 ra_certificate=door.ra.certificate_der,
                 sign=lambda data: ra.sign(data, message.digest),
-            )
+            ),
+            issued=True,
         )
 
     def _failure(
@@ -269,10 +274,6 @@ class ScepService:
                 sign=lambda data: ra.sign(data, digest),
             )
         )
-
-    def _unreadable(self, door: Door, fault: PeerError, source: str, described: str) -> Unreadable:
-        self._record(door, None, Denied(fault.reason, fault.detail), source, described)
-        return Unreadable(fault.reason)
 
     def _record(self, door: Door, transaction: Transaction | None, denied: Denied, source: str, described: str) -> None:
         self._refusals.record(

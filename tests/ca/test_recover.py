@@ -1,0 +1,145 @@
+"""Recovery: an interrupted issue ends as the same certificate, or as a revoked serial (ISS-2, R8)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fakes import MemorySigner
+from regalia import reasons
+from regalia.errors import UnavailableError
+from regalia.model import Action, Certificate, CertificateKind, CertificateState
+from regalia.ports import CertificateFilter
+from regalia.wire.scep import PkiStatus
+from world import Device, World, names
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+class FlakySigner(MemorySigner):
+    """A signer that cannot be reached while `down` is set."""
+
+    down = False
+
+    def sign_intent(self, row_id: UUID) -> bytes:
+        """Sign, or be unreachable."""
+        if self.down:
+            raise UnavailableError(reasons.ISSUER_UNAVAILABLE, "down")
+        return super().sign_intent(row_id)
+
+
+class Interrupted(World):
+    """A world whose signer can go away."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda signer: FlakySigner(signer._intents, signer._keys, signer._files))  # noqa: SLF001 - it becomes the same signer
+        assert isinstance(self.signer, FlakySigner)
+        self.flaky = self.signer
+
+    def leaf(self) -> Certificate:
+        """Return the newest leaf row."""
+        return self.store.certificates(CertificateFilter(kind=CertificateKind.LEAF))[0]
+
+
+@pytest.fixture
+def world() -> Interrupted:
+    """A world in which laptop-1's issue was interrupted after its intent was committed."""
+    return Interrupted()
+
+
+def interrupted_enrolment(world: Interrupted) -> tuple[Device, str]:
+    """Enrol while the signer is away; the intent stays behind."""
+    device, secret = Device(world), world.mint("laptop-1")
+    world.flaky.down = True
+    with pytest.raises(UnavailableError):
+        device.enrol(names("laptop-1"), secret)
+    world.flaky.down = False
+    assert world.leaf().state is CertificateState.INTENT
+    return device, secret
+
+
+def test_an_overdue_intent_is_finished_and_the_retry_gets_it(world: Interrupted) -> None:
+    """ISS-2 and ISS-3: the recorded octets are signed, and the retransmission collects that certificate."""
+    device, secret = interrupted_enrolment(world)
+    world.clock.advance(timedelta(seconds=61))
+    assert world.recovery.run() == (1, 0)
+    reply = device.enrol(names("laptop-1"), secret)
+    assert reply.certificates == (world.leaf().der,)
+
+
+def test_recovery_leaves_a_leased_intent_alone(world: Interrupted) -> None:
+    """R8: for 60 seconds the intent is its worker's."""
+    interrupted_enrolment(world)
+    world.clock.advance(timedelta(seconds=59))
+    assert world.recovery.run() == (0, 0)
+    assert world.leaf().state is CertificateState.INTENT
+
+
+def test_a_retransmission_waits_five_seconds_for_the_worker_and_then_asks_to_come_back(world: Interrupted) -> None:
+    """R8: while the lease runs there is neither a second certificate nor a refusal."""
+    device, secret = interrupted_enrolment(world)
+    with pytest.raises(UnavailableError) as caught:
+        device.enrol(names("laptop-1"), secret)
+    assert caught.value.reason is reasons.IN_PROGRESS
+    assert 45 <= world.pauses <= 55
+
+
+def test_a_retransmission_gets_what_the_worker_finishes_meanwhile(world: Interrupted) -> None:
+    """R8: the wait ends as soon as the certificate is there."""
+    device, secret = interrupted_enrolment(world)
+    leaf = world.leaf()
+    world.on_pause = lambda: world.recovery.settle(leaf)
+    assert device.enrol(names("laptop-1"), secret).status is PkiStatus.SUCCESS
+    assert world.pauses == 1
+
+
+def test_a_retransmission_after_the_lease_finishes_the_intent_itself(world: Interrupted) -> None:
+    """No need to wait for the job: whoever comes first settles it."""
+    device, secret = interrupted_enrolment(world)
+    world.clock.advance(timedelta(seconds=61))
+    assert device.enrol(names("laptop-1"), secret).status is PkiStatus.SUCCESS
+    assert world.pauses == 0
+
+
+def test_an_intent_that_cannot_be_signed_is_abandoned_and_revoked(world: Interrupted) -> None:
+    """ISS-2: a signature may exist somewhere, so the serial is revoked from that moment."""
+    interrupted_enrolment(world)
+    world.clock.advance(timedelta(seconds=61))
+    world.flaky.down = True
+    assert world.recovery.run() == (0, 1)
+    leaf = world.leaf()
+    assert leaf.state is CertificateState.ABANDONED
+    assert leaf.revocation is not None
+    assert world.last_event().draft.action is Action.CERTIFICATE_ABANDONED
+
+
+def test_the_conversation_of_an_abandoned_intent_gets_another_serial(world: Interrupted) -> None:
+    """I4 and I5: the consumed challenge belongs to the conversation; the abandoned serial stays revoked."""
+    device, secret = interrupted_enrolment(world)
+    abandoned = world.leaf().serial
+    world.clock.advance(timedelta(seconds=61))
+    world.flaky.down = True
+    world.recovery.run()
+    world.flaky.down = False
+    reply = device.enrol(names("laptop-1"), secret)
+    rows = world.store.certificates(CertificateFilter(kind=CertificateKind.LEAF))
+    assert reply.status is PkiStatus.SUCCESS
+    assert [row.revocation is None for row in rows] == [True, False]
+    assert rows[0].serial != abandoned
+    device.certificate = None  # sends the same first request once more
+    assert device.enrol(names("laptop-1"), secret).certificates == reply.certificates
+
+
+def test_a_bearers_interrupted_enrolment_resumes_too(world: Interrupted) -> None:
+    """The name comes from the key again, whatever the CSR asks for."""
+    device, secret = Device(world), world.mint()
+    world.flaky.down = True
+    with pytest.raises(UnavailableError):
+        device.enrol(names("laptop-1"), secret)
+    world.clock.advance(timedelta(seconds=61))
+    world.recovery.run()
+    world.flaky.down = False
+    assert device.enrol(names("laptop-1"), secret).status is PkiStatus.SUCCESS

@@ -1,0 +1,275 @@
+"""A whole Regalia in memory: the product's own services on the fakes of its ports, and devices that speak SCEP to it.
+
+No socket, no file, no clock but the fake one. What a `Device` sends is made by our client-side wire code; what it gets
+back is opened by the same, so a story here is octets in, octets out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from regalia.ca.profile import DEFAULT_DOCUMENT
+from regalia.ca.urls import Urls
+
+from fakes import FakeClock, MemoryCrlFiles, MemoryKeys, MemorySigner, SeededEntropy
+from memory_store import MemoryStore
+from regalia.ca.authority import Ceremony
+from regalia.ca.issue import Issuer
+from regalia.ca.recover import Recovery
+from regalia.model import Actor, ActorKind, Names, San, SanKind
+from regalia.ra.challenges import ChallengeDesk
+from regalia.ra.enrol import Enroller
+from regalia.ra.refusals import Refusals
+from regalia.ra.registry import Registry
+from regalia.ra.scep import CertRep, ScepService
+from regalia.wire.algorithms import Cipher, Digest
+from regalia.wire.certificate import (
+    SignatureAlgorithm,
+    TbsCertificate,
+    assemble,
+    encode_tbs,
+    key_usage,
+)
+from regalia.wire.csr import build_csr
+from regalia.wire.names import encode_name
+from regalia.wire.scep import MessageType, Transaction
+from regalia.wire.scep_client import Reply, build_request, read_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from regalia.model import Event
+    from regalia.ra.scep import ScepAnswer
+
+__all__ = ["ADMIN", "Device", "World", "names"]
+
+ADMIN = Actor(ActorKind.ADMIN, "os:tester")
+_KEYS: list[rsa.RSAPrivateKey] = []
+
+
+def names(cn: str | None = None, *dns: str) -> Names:
+    """Make a set of names from a common name and DNS names."""
+    return Names(cn, frozenset(San(SanKind.DNS, name) for name in dns))
+
+
+def rsa_key(index: int) -> rsa.RSAPrivateKey:
+    """Return the nth RSA-2048 key of this test run; making one takes long, so they are shared."""
+    while len(_KEYS) <= index:
+        _KEYS.append(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    return _KEYS[index]
+
+
+class World:
+    """A root, group `default`, profile and endpoint `default`, as `regalia init` makes them."""
+
+    def __init__(self, signer_wrapper: Callable[[MemorySigner], MemorySigner] | None = None) -> None:
+        self.clock = FakeClock()
+        self.entropy = SeededEntropy()
+        self.store = MemoryStore()
+        self.keys = MemoryKeys()
+        self.files = MemoryCrlFiles()
+        self.urls = Urls("http://pki.example.test")
+        self.signer = MemorySigner(self.store, self.keys, self.files)
+        if signer_wrapper is not None:
+            self.signer = signer_wrapper(self.signer)
+        self.issuer = Issuer(self.store, self.signer, self.clock)
+        self.recovery = Recovery(self.store, self.issuer, self.clock)
+        self.refusals = Refusals(self.store)
+        self.ceremony = Ceremony(
+            self.issuer,
+            authorities=self.store,
+            events=self.store,
+            keys=self.keys,
+            clock=self.clock,
+            entropy=self.entropy,
+            urls=self.urls,
+        )
+        self.registry = Registry(self.store, self.ceremony, self.clock, self.urls)
+        self.desk = ChallengeDesk(self.store, self.clock, self.entropy, self.challenge_mac)
+        self.pauses = 0
+        self.on_pause: Callable[[], object] = lambda: self.clock.advance(timedelta(seconds=0.1))
+        enroller = Enroller(
+            store=self.store,
+            issuer=self.issuer,
+            recovery=self.recovery,
+            refusals=self.refusals,
+            clock=self.clock,
+            entropy=self.entropy,
+            urls=self.urls,
+            serial_prefix=1,
+            pause=self._pause,
+        )
+        self.scep = ScepService(
+            doors=self.store,
+            store=self.store,
+            keys=self.keys,
+            enroller=enroller,
+            refusals=self.refusals,
+            clock=self.clock,
+            entropy=self.entropy,
+            challenge_mac=self.challenge_mac,
+        )
+        self.ceremony.create_root("root", actor=ADMIN)
+        self.open_group("default")
+
+    def open_group(self, name: str, *, debug: bool = False) -> None:
+        """Create a group with a profile and an endpoint of the same name."""
+        self.registry.create_group(name, actor=ADMIN, debug=debug)
+        self.registry.create_profile(name, name, DEFAULT_DOCUMENT, actor=ADMIN)
+        self.registry.create_endpoint(name, group=name, profile=name, actor=ADMIN)
+
+    def _pause(self, seconds: float) -> None:
+        del seconds
+        self.pauses += 1
+        self.on_pause()
+
+    @staticmethod
+    def challenge_mac(secret: str) -> bytes:
+        """Hash a challenge under a key that is not a secret here."""
+        return hmac.digest(b"test", secret.encode(), "sha256")
+
+    def mint(self, cn: str | None = None, *dns: str, endpoint: str = "default", minutes: int = 60) -> str:
+        """Hand out a one-time challenge and return its secret."""
+        return self.desk.mint(
+            endpoint, binding=names(cn, *dns), device=None, ttl=timedelta(minutes=minutes), actor=ADMIN
+        ).secret
+
+    def send(self, body: bytes, endpoint: str = "default", source: str = "192.0.2.1") -> ScepAnswer:
+        """Put a message through the endpoint."""
+        door = self.scep.door(endpoint)
+        assert door is not None
+        return self.scep.pki_operation(door, body, source)
+
+    def last_event(self) -> Event:
+        """Return the newest record of the audit log."""
+        return self.store.log[-1]
+
+
+@dataclass
+class Device:
+    """A device with an RSA key that speaks SCEP."""
+
+    world: World
+    key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa_key(0))
+    certificate: bytes | None = None
+    transaction: Transaction = field(default_factory=lambda: Transaction(b"transaction-1"))
+    endpoint: str = "default"
+    source: str = "192.0.2.1"
+
+    def public_key(self) -> bytes:
+        """DER SubjectPublicKeyInfo of its key."""
+        return spki(self.key)
+
+    def self_signed(self) -> bytes:
+        """Make the self-signed certificate that signs a first enrolment (RFC 8894 §2.3)."""
+        name = encode_name(cn="SCEP signer")
+        now = self.world.clock.now()
+        tbs = encode_tbs(
+            TbsCertificate(
+                serial=1,
+                signature=SignatureAlgorithm.RSA_SHA256,
+                issuer=name,
+                not_before=now - timedelta(days=1),
+                not_after=now + timedelta(days=2),
+                subject=name,
+                public_key=self.public_key(),
+                extensions=(key_usage(("digitalSignature", "keyEncipherment")),),
+            )
+        )
+        return assemble(tbs, SignatureAlgorithm.RSA_SHA256, self.sign(tbs))
+
+    def sign(self, data: bytes, digest: Digest = Digest.SHA256) -> bytes:
+        """Sign with its key, PKCS#1 v1.5."""
+        return self.key.sign(data, padding.PKCS1v15(), digest.hash())
+
+    def csr(
+        self,
+        wanted: Names,
+        challenge: str | None,
+        *,
+        key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None,
+    ) -> bytes:
+        """Make a PKCS #10 request, for its own key unless another is given."""
+        subject = key or self.key
+
+        def sign(data: bytes) -> bytes:
+            if isinstance(subject, rsa.RSAPrivateKey):
+                return subject.sign(data, padding.PKCS1v15(), hashes.SHA256())
+            return subject.sign(data, ec.ECDSA(hashes.SHA256()))
+
+        algorithm = (
+            SignatureAlgorithm.RSA_SHA256 if isinstance(subject, rsa.RSAPrivateKey) else SignatureAlgorithm.ECDSA_SHA256
+        )
+        return build_csr(
+            cn=wanted.cn,
+            sans=wanted.sans,
+            public_key=spki(subject),
+            challenge=challenge,
+            sign=sign,
+            signature=algorithm,
+        )
+
+    def message(
+        self,
+        csr: bytes,
+        *,
+        message_type: str = MessageType.PKCS_REQ,
+        signer: bytes | None = None,
+        recipient: bytes | None = None,
+        digest: Digest = Digest.SHA256,
+        cipher: Cipher = Cipher.AES128_CBC,
+    ) -> bytes:
+        """Wrap a CSR into a pkiMessage, signed with `signer`'s certificate or a self-signed one."""
+        door = self.world.store.door(self.endpoint)
+        assert door is not None
+        return build_request(
+            message_type=MessageType(message_type),
+            transaction=self.transaction,
+            sender_nonce=hashlib.sha256(csr).digest()[:16],
+            csr=csr,
+            recipient=recipient or door.ra.certificate_der,
+            signer=signer or self.certificate or self.self_signed(),
+            digest=digest,
+            cipher=cipher,
+            content_key=bytes(range(cipher.key_octets)),
+            iv=bytes(16),
+            sign=lambda data: self.sign(data, digest),
+        )
+
+    def open(self, answer: ScepAnswer, csr: bytes, signer: bytes | None = None) -> Reply:
+        """Verify and decrypt an answer as a client does."""
+        assert isinstance(answer, CertRep), answer
+        door = self.world.store.door(self.endpoint)
+        assert door is not None
+        return read_reply(
+            answer.der,
+            transaction=self.transaction,
+            sender_nonce=hashlib.sha256(csr).digest()[:16],
+            ra_certificates=(door.ra.certificate_der,),
+            decrypt=lambda sealed: self.key.decrypt(sealed, padding.PKCS1v15()),
+            recipient=signer,
+        )
+
+    def enrol(self, wanted: Names, challenge: str | None, message_type: str = MessageType.PKCS_REQ) -> Reply:
+        """Enrol, or renew where it has a certificate; keep the certificate that comes back."""
+        csr = self.csr(wanted, challenge)
+        answer = self.world.send(self.message(csr, message_type=message_type), self.endpoint, self.source)
+        reply = self.open(answer, csr)
+        if reply.certificates:
+            self.certificate = reply.certificates[0]
+        return reply
+
+    def fresh(self, transaction: str) -> Device:
+        """Return the same device in a new transaction."""
+        return replace(self, transaction=Transaction(transaction.encode()))
+
+
+def spki(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    """DER SubjectPublicKeyInfo of a key."""
+    return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
