@@ -1,0 +1,208 @@
+"""Groups, profiles, endpoints, and the door made of them: rows ⇄ values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, func, select, update
+
+from regalia.ca.profile import read_profile
+from regalia.errors import InvariantError
+from regalia.model import Door, Endpoint, Group, Profile
+from regalia.store.authorities import read_authority, read_credential
+from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
+from regalia.store.tables import authority, credential, endpoint, group, profile
+from regalia.store.values import from_millis, millis, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from regalia.model import EventDraft
+    from regalia.store.session import Columns
+
+__all__ = ["SqlCatalogue"]
+
+_GROUP = Statement(select(group).where(group.c.name == bindparam("name")))
+_GROUPS = Statement(select(group).order_by(group.c.created_at, group.c.name))
+_ADD_GROUP = inserting(group)
+
+_PROFILE = Statement(
+    select(profile).where(profile.c.name == bindparam("name"), profile.c.version == bindparam("version"))
+)
+_NEWEST_PROFILE = Statement(
+    select(profile).where(profile.c.name == bindparam("name")).order_by(profile.c.version.desc()).limit(1)
+)
+_newest = select(profile.c.name, func.max(profile.c.version).label("version")).group_by(profile.c.name).subquery()
+_PROFILES = Statement(
+    select(profile)
+    .join(_newest, (profile.c.name == _newest.c.name) & (profile.c.version == _newest.c.version))
+    .order_by(profile.c.name)
+)
+_ADD_PROFILE = inserting(profile)
+
+_ENDPOINT = Statement(select(endpoint).where(endpoint.c.name == bindparam("name")))
+_ENDPOINTS = Statement(select(endpoint).order_by(endpoint.c.created_at, endpoint.c.name))
+_ADD_ENDPOINT = inserting(endpoint)
+_DISABLE = Statement(
+    update(endpoint)
+    .where(endpoint.c.name == bindparam("which"), endpoint.c.enabled == 1)
+    .values(enabled=bindparam("switch"))
+)
+
+_AUTHORITY = Statement(select(authority).where(authority.c.name == bindparam("name")))
+_RA_CREDENTIALS = Statement(
+    select(credential)
+    .where(credential.c.group == bindparam("group"), credential.c.purpose == "ra")
+    .order_by(credential.c.id.desc())
+)
+
+
+class SqlCatalogue(Noun):
+    """See `ports.Catalogue`."""
+
+    def group(self, name: str) -> Group | None:
+        """Return one group."""
+        row = self._database.row(_GROUP, {"name": name}) if storable(name) else None
+        return None if row is None else _read_group(row)
+
+    def groups(self) -> tuple[Group, ...]:
+        """Return all, in the order of their creation."""
+        return tuple(_read_group(row) for row in self._database.rows(_GROUPS, {}))
+
+    def add_group(self, group: Group, events: Sequence[EventDraft]) -> bool:
+        """Return False where the name is taken."""
+        columns: Columns = {
+            "name": group.name,
+            "authority": group.authority,
+            "debug": int(group.debug),
+            "created_at": millis(group.created_at),
+        }
+        return self._add_to_catalogue(events, f"group:{group.name}", _ADD_GROUP, columns)
+
+    def profile(self, name: str, version: int | None = None) -> Profile | None:
+        """Return one version, or the newest."""
+        if not storable(name):
+            return None
+        if version is None:
+            row = self._database.row(_NEWEST_PROFILE, {"name": name})
+        else:
+            row = self._database.row(_PROFILE, {"name": name, "version": version})
+        return None if row is None else _read_profile(row)
+
+    def profiles(self) -> tuple[Profile, ...]:
+        """Return the newest version of each, by name."""
+        return tuple(_read_profile(row) for row in self._database.rows(_PROFILES, {}))
+
+    def add_profile(self, profile: Profile, events: Sequence[EventDraft]) -> bool:
+        """Return False where this version exists already (two administrators raced)."""
+        columns: Columns = {
+            "name": profile.name,
+            "version": profile.version,
+            "group": profile.group,
+            "document": profile.document,
+            "created_at": millis(profile.created_at),
+        }
+        return self._add_to_catalogue(events, f"profile:{profile.name}", _ADD_PROFILE, columns)
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        """Return one endpoint."""
+        row = self._database.row(_ENDPOINT, {"name": name}) if storable(name) else None
+        return None if row is None else _read_endpoint(row)
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return all, in the order of their creation."""
+        return tuple(_read_endpoint(row) for row in self._database.rows(_ENDPOINTS, {}))
+
+    def add_endpoint(self, endpoint: Endpoint, events: Sequence[EventDraft]) -> bool:
+        """Return False where the name is taken."""
+        columns: Columns = {
+            "name": endpoint.name,
+            "group": endpoint.group,
+            "protocol": endpoint.protocol,
+            "profile": endpoint.profile,
+            "authoriser": endpoint.authoriser,
+            "enabled": int(endpoint.enabled),
+            "include_root": int(endpoint.include_root),
+            "check_signing_time": int(endpoint.check_signing_time),
+            "created_at": millis(endpoint.created_at),
+        }
+        return self._add_to_catalogue(events, f"endpoint:{endpoint.name}", _ADD_ENDPOINT, columns)
+
+    def disable_endpoint(self, name: str, events: Sequence[EventDraft]) -> bool:
+        """Return False where it is unknown or disabled already."""
+
+        def unit(transaction: Transaction) -> None:
+            if not transaction.run(_DISABLE, {"which": name, "switch": 0}):
+                raise LostError
+
+        return self._change_catalogue(events, f"endpoint:{name}", unit)
+
+    def door(self, endpoint: str) -> Door | None:
+        """Return one consistent view of an endpoint; from memory until the catalogue changes.
+
+        None also where its group has no authority or no RA credential yet: such a door does not open.
+        """
+        return self._remembered.get(f"door {endpoint}", lambda: self._load_door(endpoint))
+
+    def _load_door(self, name: str) -> Door | None:
+        return self._database.read(lambda transaction: _door(transaction, name)) if storable(name) else None
+
+
+def _door(transaction: Transaction, name: str) -> Door | None:
+    endpoint_row = transaction.row(_ENDPOINT, {"name": name})
+    if endpoint_row is None:
+        return None
+    group_row = transaction.row(_GROUP, {"name": endpoint_row["group"]})
+    profile_row = transaction.row(_NEWEST_PROFILE, {"name": endpoint_row["profile"]})
+    if group_row is None or profile_row is None:
+        raise InvariantError(f"endpoint {name} without its group or profile")
+    authority_row = transaction.row(_AUTHORITY, {"name": group_row["authority"]})
+    root_row = transaction.row(_AUTHORITY, {"name": authority_row["parent"]}) if authority_row is not None else None
+    credentials = transaction.rows(_RA_CREDENTIALS, {"group": group_row["name"]})
+    current = next((row for row in credentials if row["authority"] == group_row["authority"]), None)
+    if authority_row is None or root_row is None or current is None:
+        return None
+    return Door(
+        endpoint=_read_endpoint(endpoint_row),
+        group=_read_group(group_row),
+        profile=_read_profile(profile_row),
+        authority=read_authority(authority_row),
+        root=read_authority(root_row),
+        ra=read_credential(current),
+        former_ras=tuple(read_credential(row) for row in credentials if row is not current),
+    )
+
+
+def _read_group(row: Row) -> Group:
+    return Group(
+        name=row["name"],
+        authority=row["authority"],
+        created_at=from_millis(row["created_at"]),
+        debug=bool(row["debug"]),
+    )
+
+
+def _read_profile(row: Row) -> Profile:
+    """Judge the stored document again: a `Profile` in hand is always one that `ca.profile` made."""
+    return read_profile(
+        row["document"],
+        name=row["name"],
+        version=row["version"],
+        group=row["group"],
+        now=from_millis(row["created_at"]),
+        acknowledged=True,
+    )
+
+
+def _read_endpoint(row: Row) -> Endpoint:
+    return Endpoint(
+        name=row["name"],
+        group=row["group"],
+        protocol=row["protocol"],
+        profile=row["profile"],
+        authoriser=row["authoriser"],
+        enabled=bool(row["enabled"]),
+        include_root=bool(row["include_root"]),
+        check_signing_time=bool(row["check_signing_time"]),
+        created_at=from_millis(row["created_at"]),
+    )

@@ -1,0 +1,301 @@
+"""Certificates and their end: rows ⇄ values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import bindparam, func, literal_column, select, text
+
+from regalia.errors import InvariantError
+from regalia.model import (
+    Certificate,
+    CertificateIntent,
+    CertificateKind,
+    CertificateState,
+    Change,
+    Revocation,
+    RevocationReason,
+)
+from regalia.ports import SerialStatus
+from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
+from regalia.store.tables import certificate, certificate_der, enrolment, revocation
+from regalia.store.values import (
+    from_millis,
+    id_or_none,
+    millis,
+    names_text,
+    plain,
+    read_names,
+    serial_octets,
+    serial_or_none,
+    storable,
+    time_or_none,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import ColumnElement, Select
+
+    from regalia.model import EventDraft
+    from regalia.ports import CertificateFilter
+    from regalia.store.session import Columns
+
+__all__ = [
+    "ADD_CERTIFICATE",
+    "ADD_TBS",
+    "SqlCertificates",
+    "certificate_columns",
+    "certificate_rows",
+    "read_certificate_row",
+    "record_revocation",
+]
+
+ADD_CERTIFICATE = inserting(certificate)
+ADD_TBS = inserting(certificate_der)
+_ADD_REVOCATION = inserting(revocation)
+
+
+def certificate_rows() -> Select[tuple[object, ...]]:
+    """Select whole certificates: the row, its octets, its revocation if any."""
+    return (
+        select(
+            certificate,
+            certificate_der.c.tbs,
+            certificate_der.c.der,
+            revocation.c.reason,
+            revocation.c.cause,
+            revocation.c.actor,
+            revocation.c.at,
+            revocation.c.note,
+        )
+        .join(certificate_der, certificate_der.c.certificate_id == certificate.c.id)
+        .outerjoin(revocation, revocation.c.certificate_id == certificate.c.id)
+    )
+
+
+_BY_ID = Statement(certificate_rows().where(certificate.c.id == bindparam("id")))
+_BY_SERIAL = Statement(
+    certificate_rows().where(
+        certificate.c.serial == bindparam("serial"), certificate.c.authority == bindparam("authority")
+    )
+)
+_ALL_OF_SERIAL = Statement(
+    certificate_rows().where(certificate.c.serial == bindparam("serial")).order_by(certificate.c.id)
+)
+_BY_KEY = Statement(
+    certificate_rows().where(certificate.c.key_sha256 == bindparam("key_sha256")).order_by(certificate.c.id.desc())
+)
+_NEWEST_GENERATION = Statement(
+    select(func.max(enrolment.c.generation).label("newest")).where(
+        enrolment.c.chain == bindparam("first"), enrolment.c.state == "issued"
+    )
+)
+_STATUS = Statement(
+    select(
+        certificate.c.id,
+        certificate.c.state,
+        revocation.c.reason,
+        revocation.c.cause,
+        revocation.c.actor,
+        revocation.c.at,
+        revocation.c.note,
+    )
+    .outerjoin(revocation, revocation.c.certificate_id == certificate.c.id)
+    .where(certificate.c.serial == bindparam("serial"), certificate.c.authority == bindparam("authority"))
+)
+_TO_REVOKE = Statement(
+    select(certificate.c.authority, certificate.c.serial, certificate.c.not_after).where(
+        certificate.c.id == bindparam("id")
+    )
+)
+# The authority's counter is locked until the commit, so positions become visible in their order: a CRL snapshot that
+# reads the counter sees every revocation up to it.
+_NEXT_POSITION = Statement(
+    text(
+        "INSERT INTO authority_counter (authority, revocations, crl_number) VALUES (:authority, 1, 0)"
+        " ON CONFLICT (authority) DO UPDATE SET revocations = authority_counter.revocations + 1 RETURNING revocations"
+    )
+)
+
+
+class SqlCertificates(Noun):
+    """See `ports.Certificates`."""
+
+    def certificate(self, certificate_id: UUID) -> Certificate | None:
+        """Find by id."""
+        row = self._database.row(_BY_ID, {"id": certificate_id.bytes})
+        return None if row is None else read_certificate_row(row)
+
+    def certificate_by_serial(self, authority: str, serial: int) -> Certificate | None:
+        """Find by issuer and serial."""
+        octets = serial_or_none(serial)
+        if octets is None or not storable(authority):
+            return None
+        row = self._database.row(_BY_SERIAL, {"serial": octets, "authority": authority})
+        return None if row is None else read_certificate_row(row)
+
+    def certificates_by_key(self, key_sha256: bytes) -> tuple[Certificate, ...]:
+        """Return every certificate that was ever begun for this key, newest first."""
+        return tuple(read_certificate_row(row) for row in self._database.rows(_BY_KEY, {"key_sha256": key_sha256}))
+
+    def certificates(self, wanted: CertificateFilter) -> tuple[Certificate, ...]:
+        """Return those that match, newest first."""
+        # Among few revoked ones the newest are found by walking over the revocations.
+        order = revocation.c.certificate_id if wanted.revoked else certificate.c.id
+        statement = certificate_rows().where(*_conditions(wanted)).order_by(order.desc()).limit(wanted.limit)
+        return tuple(read_certificate_row(row) for row in self._database.rows(Statement(statement), {}))
+
+    def find_serial(self, serial: int) -> tuple[Certificate, ...]:
+        """Return the certificates of all authorities with this serial."""
+        octets = serial_or_none(serial)
+        rows = self._database.rows(_ALL_OF_SERIAL, {"serial": octets}) if octets is not None else ()
+        return tuple(read_certificate_row(row) for row in rows)
+
+    def newest_generation(self, first: UUID) -> int:
+        """Return the highest generation issued in the chain that this enrolment began; 0 where none was."""
+        row = self._database.row(_NEWEST_GENERATION, {"first": first.bytes})
+        return 0 if row is None or row["newest"] is None else int(row["newest"])
+
+    def serial_status(self, authority: str, serial: int) -> SerialStatus | None:
+        """Return what OCSP says of a serial; None where it was never assigned."""
+        octets = serial_or_none(serial)
+        if octets is None or not storable(authority):
+            return None
+        row = self._database.row(_STATUS, {"serial": octets, "authority": authority})
+        if row is None:
+            return None
+        state = CertificateState(row["state"])
+        return SerialStatus(
+            issued=state is CertificateState.ISSUED,
+            abandoned=state is CertificateState.ABANDONED,
+            revocation=_read_revocation(row),
+        )
+
+    def revoke(self, revocation: Revocation, events: Sequence[EventDraft]) -> bool:
+        """Return False where it is revoked already, or unknown."""
+
+        def unit(transaction: Transaction) -> None:
+            if not record_revocation(transaction, revocation):
+                raise LostError
+            transaction.record(events)
+
+        return self._won(unit)
+
+
+def record_revocation(transaction: Transaction, value: Revocation) -> bool:
+    """Write a revocation, count it and tell other processes; False where there is no such certificate.
+
+    Raises `ConflictError` where it is revoked already.
+    """
+    row = transaction.row(_TO_REVOKE, {"id": value.certificate_id.bytes})
+    if row is None:
+        return False
+    counter = transaction.row(_NEXT_POSITION, {"authority": row["authority"]})
+    if counter is None:
+        raise InvariantError(f"authority {row['authority']} does not count")
+    columns: Columns = {
+        "certificate_id": value.certificate_id.bytes,
+        "authority": row["authority"],
+        "serial": row["serial"],
+        "not_after": row["not_after"],
+        "position": counter["revocations"],
+        "reason": int(value.reason),
+        "cause": value.cause,
+        "actor": plain(value.actor),
+        "at": millis(value.at),
+        "note": plain(value.note),
+    }
+    transaction.run(_ADD_REVOCATION, columns)
+    serial = int.from_bytes(row["serial"], "big")
+    transaction.notify(Change("revocation", f"{row['authority']}/{serial:x}"))
+    return True
+
+
+def _conditions(wanted: CertificateFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.kind is not None:
+        yield certificate.c.kind == wanted.kind.value
+        if wanted.kind is not CertificateKind.LEAF:
+            # Spelled out for the partial index: our own certificates are few among the devices'.
+            yield certificate.c.kind != literal_column("'leaf'")
+    if wanted.group is not None:
+        yield certificate.c.group == wanted.group
+    if wanted.authority is not None:
+        yield certificate.c.authority == wanted.authority
+    if wanted.revoked is not None:
+        missing = revocation.c.certificate_id.is_(None)
+        yield ~missing if wanted.revoked else missing
+
+
+def read_certificate_row(row: Row) -> Certificate:
+    """Make the value of a row of `certificate_rows`."""
+    intent = CertificateIntent(
+        id=UUID(bytes=row["id"]),
+        kind=CertificateKind(row["kind"]),
+        authority=row["authority"],
+        key_id=UUID(bytes=row["key_id"]),
+        serial=int.from_bytes(row["serial"], "big"),
+        tbs=row["tbs"],
+        group=row["group"],
+        profile=row["profile"],
+        profile_version=row["profile_version"],
+        subject=row["subject"],
+        names=read_names(row["names"]),
+        device=row["device"],
+        unverified=bool(row["unverified"]),
+        key_sha256=row["key_sha256"],
+        not_before=from_millis(row["not_before"]),
+        not_after=from_millis(row["not_after"]),
+        enrolment_id=id_or_none(row["enrolment_id"]),
+        generation=row["generation"],
+        lease_until=from_millis(row["lease_until"]),
+        created_at=from_millis(row["created_at"]),
+    )
+    return Certificate(
+        intent=intent,
+        state=CertificateState(row["state"]),
+        der=row["der"],
+        issued_at=time_or_none(row["issued_at"]),
+        revocation=_read_revocation(row),
+    )
+
+
+def _read_revocation(row: Row) -> Revocation | None:
+    if row["at"] is None:
+        return None
+    return Revocation(
+        certificate_id=UUID(bytes=row["id"]),
+        reason=RevocationReason(row["reason"]),
+        cause=row["cause"],
+        actor=row["actor"],
+        at=from_millis(row["at"]),
+        note=row["note"],
+    )
+
+
+def certificate_columns(value: CertificateIntent) -> Columns:
+    """Make the row of an intent; its to-be-signed octets go to `certificate_der`."""
+    return {
+        "id": value.id.bytes,
+        "kind": value.kind.value,
+        "authority": value.authority,
+        "key_id": value.key_id.bytes,
+        "serial": serial_octets(value.serial),
+        "group": value.group,
+        "profile": value.profile,
+        "profile_version": value.profile_version,
+        "subject": plain(value.subject),
+        "names": names_text(value.names),
+        "device": None if value.device is None else plain(value.device),
+        "unverified": int(value.unverified),
+        "key_sha256": value.key_sha256,
+        "not_before": millis(value.not_before),
+        "not_after": millis(value.not_after),
+        "enrolment_id": None if value.enrolment_id is None else value.enrolment_id.bytes,
+        "generation": value.generation,
+        "lease_until": millis(value.lease_until),
+        "created_at": millis(value.created_at),
+        "state": CertificateState.INTENT.value,
+        "issued_at": None,
+    }

@@ -1,0 +1,184 @@
+"""The audit log: one hash-chained stream per process (AUD-1, AUD-2, R9).
+
+A process takes a free slot of its node and extends its lease whenever it writes. The lease only keeps processes out of
+each other's way: the head of a stream is read under lock in the transaction that appends, so that two writers of
+one stream still make one chain without gaps.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, literal_column, select, text, update
+
+from regalia import reasons
+from regalia.errors import AdminError, InvariantError
+from regalia.model import Event
+from regalia.store.session import Call, Noun, Row, Statement, Transaction, inserting
+from regalia.store.tables import event, event_stream
+from regalia.store.values import millis
+from regalia.wire.event import RecordError, canonical_record, capped, read_record, record_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import ColumnElement
+
+    from regalia.model import EventDraft
+    from regalia.ports import Clock, EventFilter
+    from regalia.store.session import Columns
+
+__all__ = ["SqlEvents", "StreamAppender"]
+
+_LEASE_MILLISECONDS = 60_000
+_FIRST_PREVIOUS = bytes(32)
+_PAGE = 1_000
+_BEFORE_ALL = -(2**63)
+
+_HEAD = Statement(select(event_stream).where(event_stream.c.name == bindparam("name")).with_for_update())
+_NEW_STREAM = Statement(
+    text(
+        "INSERT INTO event_stream (name, sequence, hash, holder, lease_until)"
+        " VALUES (:name, 0, :hash, :holder, :lease_until) ON CONFLICT (name) DO NOTHING"
+    )
+)
+_MOVE_HEAD = Statement(
+    update(event_stream)
+    .where(event_stream.c.name == bindparam("stream"))
+    .values(
+        sequence=bindparam("last"),
+        hash=bindparam("last_hash"),
+        holder=bindparam("by"),
+        lease_until=bindparam("until"),
+    )
+)
+_APPEND = inserting(event, leaving_out=("position",))
+_STREAMS = Statement(select(event_stream).where(event_stream.c.sequence > 0).order_by(event_stream.c.name))
+_PAGE_OF_STREAM = Statement(
+    select(event)
+    .where(event.c.stream == bindparam("name"), event.c.sequence > bindparam("after"))
+    .order_by(event.c.sequence, event.c.position)
+    .limit(_PAGE)
+)
+
+
+class StreamAppender:
+    """Gives the events of this process their place; see `session.EventAppender`."""
+
+    def __init__(self, node: str, clock: Clock) -> None:
+        self._node = node
+        self._clock = clock
+        self._holder = secrets.token_bytes(16)
+        self._slot = 0
+
+    def append(self, transaction: Transaction, events: Sequence[EventDraft]) -> list[Call]:
+        """Lock the head of the stream and return what is to be executed last."""
+        now = millis(self._clock.now())
+        head = self._own_head(transaction, now)
+        stream, sequence, previous = head["name"], head["sequence"], head["hash"]
+        calls: list[Call] = []
+        for draft in map(capped, events):
+            sequence += 1
+            record = canonical_record(stream, sequence, previous, draft)
+            digest = record_hash(record)
+            columns = _columns(draft) | {"stream": stream, "sequence": sequence, "previous": previous}
+            calls.append((_APPEND, columns | {"hash": digest, "record": record.decode()}))
+            previous = digest
+        until = now + _LEASE_MILLISECONDS
+        moved = {"stream": stream, "last": sequence, "last_hash": previous, "by": self._holder, "until": until}
+        return [*calls, (_MOVE_HEAD, moved)]
+
+    def _own_head(self, transaction: Transaction, now: int) -> Row:
+        """Lock the head of our slot; if another process took it after our lease had ended, of the next free one."""
+        for slot in self._slots():
+            head = self._locked(transaction, f"{self._node}/{slot}", now)
+            if head["holder"] == self._holder or head["lease_until"] <= now:
+                self._slot = slot
+                return head
+        raise InvariantError("there is no end of slots")
+
+    def _slots(self) -> Iterator[int]:
+        yield self._slot
+        yield from (slot for slot in itertools.count() if slot != self._slot)
+
+    def _locked(self, transaction: Transaction, name: str, now: int) -> Row:
+        head = transaction.row(_HEAD, {"name": name})
+        if head is None:
+            new: Columns = {"name": name, "hash": _FIRST_PREVIOUS, "holder": self._holder, "lease_until": now}
+            transaction.run(_NEW_STREAM, new)
+            head = transaction.row(_HEAD, {"name": name})
+        if head is None:
+            raise InvariantError(f"the stream {name} vanished")
+        return head
+
+
+def _columns(draft: EventDraft) -> Columns:
+    """What queries ask for, beside the canonical text."""
+    return {
+        "at": millis(draft.at),
+        "action": draft.action.value,
+        "object": draft.object,
+        "group": draft.group,
+        "outcome": draft.outcome.value,
+        "security": int(draft.security),
+        "serial": draft.serial,
+        "transaction_id": draft.transaction_id,
+    }
+
+
+class SqlEvents(Noun):
+    """See `ports.Events`."""
+
+    def record(self, events: Sequence[EventDraft]) -> None:
+        """Append events that belong to no other change."""
+        if events:
+            self._database.write(lambda transaction: transaction.record(events))
+
+    def events(self, wanted: EventFilter) -> tuple[Event, ...]:
+        """Return the newest that match, oldest of them first. Raises `AdminError` ADM-016 for an altered record."""
+        statement = select(event).where(*_conditions(wanted)).order_by(event.c.position.desc()).limit(wanted.limit)
+        rows = self._database.rows(Statement(statement), {})
+        return tuple(_read(row) for row in reversed(rows))
+
+    def streams(self) -> tuple[tuple[str, int, bytes], ...]:
+        """Return each stream's name, last sequence number and last hash as its head says."""
+        return tuple((row["name"], row["sequence"], row["hash"]) for row in self._database.rows(_STREAMS, {}))
+
+    def stream(self, name: str) -> Iterator[tuple[int, bytes, bytes, str, bool]]:
+        """Walk over a stream in order of its rows, a page at a time."""
+        after = _BEFORE_ALL
+        while rows := self._database.rows(_PAGE_OF_STREAM, {"name": name, "after": after}):
+            for row in rows:
+                yield row["sequence"], row["previous"], row["hash"], row["record"], _agrees(row)
+            after = rows[-1]["sequence"]
+
+
+def _conditions(wanted: EventFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.action is not None:
+        yield event.c.action == wanted.action
+    if wanted.object is not None:
+        yield event.c.object == wanted.object
+    if wanted.group is not None:
+        yield event.c.group == wanted.group
+    if wanted.security is not None:
+        # Spelled out, not a parameter: the partial index holds what is 1.
+        yield event.c.security == literal_column("1" if wanted.security else "0")
+
+
+def _read(row: Row) -> Event:
+    try:
+        stream, sequence, previous, draft = read_record(row["record"].encode())
+    except RecordError as error:
+        raise AdminError(reasons.CHAIN_BROKEN, f"record {row['sequence']} of stream {row['stream']}") from error
+    return Event(stream, sequence, previous, row["hash"], draft)
+
+
+def _agrees(row: Row) -> bool:
+    try:
+        stream, sequence, previous, draft = read_record(row["record"].encode())
+    except RecordError:
+        return False
+    told = _columns(draft) | {"stream": stream, "sequence": sequence, "previous": previous}
+    return all(row[name] == value for name, value in told.items())

@@ -1,0 +1,233 @@
+"""Statements, transactions and the database behind them, alike for SQLite and PostgreSQL.
+
+A statement is SQLAlchemy Core, compiled once for each database and then handed to the driver as text: Core's own
+execution costs as much as the rest of an enrolment's bookkeeping (three times the driver's, measured).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, cast
+
+from sqlalchemy import bindparam, insert
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+from regalia.errors import InvariantError
+from regalia.model import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sqlalchemy import Table
+    from sqlalchemy.sql import ClauseElement
+
+    from regalia.model import EventDraft
+
+__all__ = [
+    "Call",
+    "Columns",
+    "ConflictError",
+    "Database",
+    "EventAppender",
+    "LostError",
+    "Noun",
+    "Remembered",
+    "Row",
+    "Statement",
+    "Transaction",
+    "Values",
+    "inserting",
+]
+
+T = TypeVar("T")
+Kind = Literal["sqlite", "postgresql"]
+Values: TypeAlias = "Mapping[str, bytes | str | int | None]"
+"""Parameters of a statement by name."""
+
+Columns: TypeAlias = "dict[str, bytes | str | int | None]"
+"""The same, under construction."""
+
+_DIALECTS = {
+    "sqlite": SQLiteDialect_pysqlite(paramstyle="named"),
+    "postgresql": PGDialect_psycopg(paramstyle="pyformat"),  # type: ignore[no-untyped-call]  # the library's annotations end here
+}
+
+
+class Row(Protocol):
+    """One row, by column name."""
+
+    def __getitem__(self, column: str, /) -> Any:  # noqa: ANN401 - a column's type is known by its reader
+        """Return the value of a column."""
+
+
+class ConflictError(InvariantError):
+    """A unique constraint of `table` refused a row: a port's return value where that may happen, else a bug."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(table)
+        self.table = table
+
+
+class LostError(Exception):
+    """Raised inside a unit of work to roll it back when it finds that another one was first."""
+
+
+class Statement:
+    """A Core statement that is compiled once per database."""
+
+    __slots__ = ("_compiled", "_element")
+
+    def __init__(self, element: ClauseElement) -> None:
+        self._element = element
+        self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    def prepared(self, kind: Kind) -> tuple[str, dict[str, Any]]:
+        """Return the driver's text and the values of the literals within it."""
+        found = self._compiled.get(kind)
+        if found is None:
+            compiled = self._element.compile(dialect=_DIALECTS[kind])
+            literals = {name: value for name, value in compiled.params.items() if value is not None}
+            found = self._compiled[kind] = (str(compiled), literals)
+        return found
+
+
+def inserting(table: Table, *, leaving_out: Sequence[str] = ()) -> Statement:
+    """Make the INSERT of one row whose parameters are named as the columns."""
+    names = [column.name for column in table.columns if column.name not in leaving_out]
+    # inline(): without it Core asks PostgreSQL for the generated keys, which nobody reads.
+    return Statement(insert(table).values({name: bindparam(name) for name in names}).inline())
+
+
+Call: TypeAlias = "tuple[Statement, Values]"
+"""A statement with its parameters."""
+
+
+class Transaction(Protocol):
+    """An open transaction; lives inside one unit of work and one thread."""
+
+    def run(self, statement: Statement, values: Values) -> int:
+        """Execute and return how many rows were changed. Raises `ConflictError`."""
+
+    def row(self, statement: Statement, values: Values) -> Row | None:
+        """Return the first row, if any."""
+
+    def rows(self, statement: Statement, values: Values) -> list[Row]:
+        """Return all rows."""
+
+    def together(self, calls: Sequence[Call]) -> list[int]:
+        """Execute statements of which none depends on what another one writes, in one round trip.
+
+        Returns how many rows each of them changed or found.
+        """
+
+    def one_at_a_time(self, key: bytes) -> None:
+        """Wait until no other transaction that named this key is open. The first call of a unit of work."""
+
+    def record(self, events: Sequence[EventDraft]) -> None:
+        """Have events appended at the end of this transaction."""
+
+    def notify(self, change: Change) -> None:
+        """Tell other processes of a change once this transaction is committed."""
+
+
+class EventAppender(Protocol):
+    """Gives events their place in this process's stream."""
+
+    def append(self, transaction: Transaction, events: Sequence[EventDraft]) -> list[Call]:
+        """Lock the head of the stream and return what is to be executed last."""
+
+
+class Database(Protocol):
+    """A database: SQLite or PostgreSQL. Every method raises `UnavailableError` where it does not answer."""
+
+    def write(self, unit: Callable[[Transaction], T]) -> T:
+        """Run a unit of work as one durable transaction; returns after the commit.
+
+        Whatever the unit raises rolls it back and is raised here. It may be run again where the database asks for it,
+        so it has no effect but on the database.
+        """
+
+    def read(self, unit: Callable[[Transaction], T]) -> T:
+        """Run several reads against one state of the database."""
+
+    def row(self, statement: Statement, values: Values) -> Row | None:
+        """Run one query for its first row."""
+
+    def rows(self, statement: Statement, values: Values) -> list[Row]:
+        """Run one query for all its rows."""
+
+    def describe(self) -> str:
+        """Ask the database for its kind and version."""
+
+    def erase(self) -> None:
+        """See to it that what was deleted does not linger in files that we control."""
+
+    def close(self) -> None:
+        """Give back every connection; idempotent."""
+
+
+class Remembered:
+    """What is read often and changes seldom, until somebody says that the catalogue changed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._round = 0
+        self._values: dict[str, Any] = {}
+
+    def get(self, key: str, load: Callable[[], T]) -> T:
+        """Return what is remembered, or what `load` finds; None is never remembered.
+
+        What was loaded while somebody called `forget` is used once and not kept: it may be from before the change.
+        """
+        found = self._values.get(key)
+        if found is not None:
+            return cast("T", found)
+        began = self._round
+        loaded = load()
+        with self._lock:
+            if began == self._round and loaded is not None:
+                self._values[key] = loaded
+        return loaded
+
+    def forget(self) -> None:
+        """Drop everything."""
+        with self._lock:
+            self._round += 1
+            self._values = {}
+
+
+class Noun:
+    """What each noun's adapter stands on."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._remembered = Remembered()
+
+    def _won(self, unit: Callable[[Transaction], None]) -> bool:
+        """Write; False where the unit found that another one was first, or a unique constraint did."""
+        try:
+            self._database.write(unit)
+        except (LostError, ConflictError):
+            return False
+        return True
+
+    def _change_catalogue(self, events: Sequence[EventDraft], what: str, unit: Callable[[Transaction], None]) -> bool:
+        """Write to the catalogue, tell other processes, and forget at once what this one remembers of it."""
+
+        def whole(transaction: Transaction) -> None:
+            unit(transaction)
+            transaction.record(events)
+            transaction.notify(Change("catalogue", what))
+
+        won = self._won(whole)
+        self._remembered.forget()
+        return won
+
+    def _add_to_catalogue(self, events: Sequence[EventDraft], what: str, insertion: Statement, columns: Values) -> bool:
+        """Insert one row into the catalogue; False where its name is taken."""
+
+        def unit(transaction: Transaction) -> None:
+            transaction.run(insertion, columns)
+
+        return self._change_catalogue(events, what, unit)

@@ -1,0 +1,322 @@
+"""SQLite: one writer thread per process that commits together what is waiting, and a pool of readers (R9)."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sqlite3
+import threading
+from collections import deque
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from sqlalchemy import bindparam, insert
+
+from regalia import reasons
+from regalia.errors import InvariantError, UnavailableError
+from regalia.store import tables
+from regalia.store.session import ConflictError, Row, Statement, Transaction, Values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from regalia.model import Change, EventDraft
+    from regalia.store.session import Call, EventAppender
+
+__all__ = ["SqliteDatabase", "connect"]
+
+T = TypeVar("T")
+
+_BATCH = 64
+"""Most units of work in one commit: it bounds how long the first of them waits."""
+
+_BUSY_MILLISECONDS = 5_000
+
+_PRAGMAS = (
+    f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    # A destroyed key must not be found in the file's free pages.
+    "PRAGMA secure_delete=ON",
+    # 16 MiB: the hot pages of the indexes of a million certificates.
+    "PRAGMA cache_size=-16384",
+)
+
+_NOTICE = Statement(insert(tables.change).values(topic=bindparam("topic"), key=bindparam("key")))
+_KEPT_NOTICES = 10_000
+_FORGET_NOTICES = Statement(
+    tables.change.delete().where(tables.change.c.sequence <= bindparam("last") - _KEPT_NOTICES),
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the database file with our settings; it is made, readable by nobody else, where it is missing (SEC-3)."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    # Transactions are begun by name here; `check_same_thread` is off because close() closes readers of other threads.
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.row_factory = sqlite3.Row
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _unavailable(error: Exception) -> UnavailableError:
+    """Say that the database does not answer, and what the driver says."""
+    return UnavailableError(reasons.STORE_UNAVAILABLE, f"SQLite: {error}")
+
+
+def _translated(error: sqlite3.Error) -> Exception:
+    """Our error for the driver's."""
+    if isinstance(error, sqlite3.IntegrityError):
+        if error.sqlite_errorcode in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):
+            # "UNIQUE constraint failed: table.column, …", or "… index 'name'" for an index on an expression.
+            return ConflictError(str(error).rpartition(": ")[2].partition(".")[0])
+        return InvariantError(f"the database refused it: {error}")
+    if isinstance(error, sqlite3.ProgrammingError | sqlite3.DataError | sqlite3.NotSupportedError):
+        return InvariantError(f"SQLite: {error}")
+    return _unavailable(error)
+
+
+class _SqliteTransaction:
+    """See `Transaction`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.events: list[EventDraft] = []
+
+    def _execute(self, statement: Statement, values: Values) -> sqlite3.Cursor:
+        text, literals = statement.prepared("sqlite")
+        return self._connection.execute(text, {**literals, **values} if literals else values)
+
+    def run(self, statement: Statement, values: Values) -> int:
+        return self._execute(statement, values).rowcount
+
+    def row(self, statement: Statement, values: Values) -> Row | None:
+        return cast("Row | None", self._execute(statement, values).fetchone())
+
+    def rows(self, statement: Statement, values: Values) -> list[Row]:
+        return self._execute(statement, values).fetchall()
+
+    def together(self, calls: Sequence[Call]) -> list[int]:
+        counts = []
+        for statement, values in calls:
+            cursor = self._execute(statement, values)
+            counts.append(cursor.rowcount if cursor.description is None else len(cursor.fetchall()))
+        return counts
+
+    def one_at_a_time(self, key: bytes) -> None:
+        """There is but one writing transaction at a time anyway."""
+
+    def record(self, events: Sequence[EventDraft]) -> None:
+        self.events.extend(events)
+
+    def notify(self, change: Change) -> None:
+        text, _ = _NOTICE.prepared("sqlite")
+        last = self._connection.execute(text, {"topic": change.topic, "key": change.key}).lastrowid
+        self.run(_FORGET_NOTICES, {"last": last})
+
+
+class _Waiting(Generic[T]):
+    """A unit of work on its way through the writer."""
+
+    __slots__ = ("done", "error", "result", "unit")
+
+    def __init__(self, unit: Callable[[Transaction], T]) -> None:
+        self.unit = unit
+        self.result: T | None = None
+        self.error: BaseException | None = None
+        # A bare lock is the cheapest signal between two threads: held until the unit is committed or has failed.
+        self.done = threading.Lock()
+        self.done.acquire()
+
+
+class _TransactionGoneError(Exception):
+    """SQLite rolled the whole transaction back by itself (disk full, input/output error)."""
+
+
+class _Writer:
+    """The one thread that writes. Units that wait together are committed together, each in a savepoint of its own."""
+
+    def __init__(self, path: Path, appender: EventAppender) -> None:
+        self._path = path
+        self._appender = appender
+        self._queue: queue.SimpleQueue[_Waiting[Any] | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._connection: sqlite3.Connection | None = None
+
+    def submit(self, waiting: _Waiting[Any]) -> None:
+        """Queue a unit; the thread begins with the first one, so a process that only reads has none."""
+        with self._gate:
+            if self._closed:
+                raise UnavailableError(reasons.STORE_UNAVAILABLE, "the store is closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
+                self._thread.start()
+            self._queue.put(waiting)
+
+    def close(self) -> None:
+        """Finish what is queued, then end the thread."""
+        with self._gate:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
+    def _serve(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, last = self._waiting_with(first)
+            self._commit(batch)
+            if last:
+                break
+        self._drop_connection()
+
+    def _waiting_with(self, first: _Waiting[Any]) -> tuple[list[_Waiting[Any]], bool]:
+        batch = [first]
+        with suppress(queue.Empty):
+            while len(batch) < _BATCH:
+                another = self._queue.get_nowait()
+                if another is None:
+                    return batch, True
+                batch.append(another)
+        return batch, False
+
+    def _commit(self, batch: list[_Waiting[Any]]) -> None:
+        try:
+            if self._connection is None:
+                self._connection = connect(self._path)
+            self._connection.execute("BEGIN IMMEDIATE")
+            for waiting in batch:
+                self._run(self._connection, waiting)
+            self._connection.execute("COMMIT")
+        except (sqlite3.Error, OSError, _TransactionGoneError) as error:
+            self._fail(batch, error)
+        finally:
+            for waiting in batch:
+                waiting.done.release()
+
+    def _run(self, connection: sqlite3.Connection, waiting: _Waiting[Any]) -> None:
+        transaction = _SqliteTransaction(connection)
+        connection.execute("SAVEPOINT unit")
+        try:
+            waiting.result = waiting.unit(transaction)
+            if transaction.events:
+                transaction.together(self._appender.append(transaction, transaction.events))
+        except BaseException as error:
+            # The outermost edge of this thread: whatever it is, it is raised again in the caller's.
+            waiting.error = _translated(error) if isinstance(error, sqlite3.Error) else error
+            if not connection.in_transaction:
+                raise _TransactionGoneError(str(error)) from error
+            connection.execute("ROLLBACK TO unit")
+        connection.execute("RELEASE unit")
+
+    def _fail(self, batch: list[_Waiting[Any]], error: Exception) -> None:
+        for waiting in batch:
+            if waiting.error is None:
+                waiting.error = _unavailable(error)
+        self._drop_connection()
+
+    def _drop_connection(self) -> None:
+        # Closing rolls back what is open, and a new connection is the cure for every state a failed one can be in.
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+
+class SqliteDatabase:
+    """See `Database`."""
+
+    def __init__(self, path: Path, appender: EventAppender) -> None:
+        self._path = path
+        self._writer = _Writer(path, appender)
+        self._readers: deque[sqlite3.Connection] = deque()
+        self._closed = False
+
+    def write(self, unit: Callable[[Transaction], T]) -> T:
+        """Hand the unit to the writer and wait for the commit."""
+        waiting = _Waiting(unit)
+        self._writer.submit(waiting)
+        waiting.done.acquire()
+        if waiting.error is not None:
+            raise waiting.error
+        return cast("T", waiting.result)
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection that only reads. A pool rather than one per thread: threads come and go."""
+        if self._closed:
+            raise UnavailableError(reasons.STORE_UNAVAILABLE, "the store is closed")
+        connection = None
+        try:
+            connection = self._open_reader()
+            yield connection
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+        except OSError as error:
+            raise _unavailable(error) from error
+        else:
+            self._readers.append(connection)
+            connection = None
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _open_reader(self) -> sqlite3.Connection:
+        with suppress(IndexError):
+            return self._readers.pop()
+        connection = connect(self._path)
+        connection.execute("PRAGMA query_only=ON")
+        return connection
+
+    def read(self, unit: Callable[[Transaction], T]) -> T:
+        """Read in one deferred transaction: WAL gives it one state of the database."""
+        with self._reader() as connection:
+            connection.execute("BEGIN")
+            try:
+                return unit(_SqliteTransaction(connection))
+            finally:
+                connection.execute("COMMIT")
+
+    def row(self, statement: Statement, values: Values) -> Row | None:
+        """Run one query for its first row."""
+        with self._reader() as connection:
+            return _SqliteTransaction(connection).row(statement, values)
+
+    def rows(self, statement: Statement, values: Values) -> list[Row]:
+        """Run one query for all its rows."""
+        with self._reader() as connection:
+            return _SqliteTransaction(connection).rows(statement, values)
+
+    def describe(self) -> str:
+        """Read a page of the file: a missing or unreadable one shows."""
+        with self._reader() as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        return f"SQLite {sqlite3.sqlite_version}"
+
+    def erase(self) -> None:
+        """Move the log into the file and cut it to nothing: deleted rows were overwritten with zeros there.
+
+        Where a reader is in the way the next checkpoint does it.
+        """
+        with self._reader() as connection:
+            connection.execute("PRAGMA query_only=OFF")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute("PRAGMA query_only=ON")
+
+    def close(self) -> None:
+        """Let the writer finish and close the readers."""
+        self._closed = True
+        self._writer.close()
+        while self._readers:
+            self._readers.pop().close()

@@ -1,0 +1,98 @@
+"""The whole store over one database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from regalia import reasons
+from regalia.errors import AdminError
+from regalia.store.authorities import SqlAuthorities
+from regalia.store.catalogue import SqlCatalogue
+from regalia.store.certificates import SqlCertificates
+from regalia.store.challenges import SqlChallenges
+from regalia.store.changes import PostgresqlChangeFeed, SqliteChangeFeed
+from regalia.store.crls import SqlCrls
+from regalia.store.enrolments import SqlEnrolments
+from regalia.store.events import SqlEvents, StreamAppender
+from regalia.store.issuance import SqlIssuance
+from regalia.store.jobs import SqlJobs
+from regalia.store.keys import SqlKeyVault
+from regalia.store.postgresql import PostgresqlDatabase
+from regalia.store.sqlite import SqliteDatabase
+
+if TYPE_CHECKING:
+    from regalia.ports import Clock, Store
+
+__all__ = ["SqlStore", "open_change_feed", "open_store", "sqlite_path"]
+
+
+class SqlStore(
+    SqlAuthorities,
+    SqlCatalogue,
+    SqlChallenges,
+    SqlEnrolments,
+    SqlIssuance,
+    SqlCertificates,
+    SqlCrls,
+    SqlEvents,
+    SqlJobs,
+    SqlKeyVault,
+):
+    """See `ports.Store`. Made by `open_store`."""
+
+    def check(self) -> str:
+        """Raise `UnavailableError` where the database does not answer; else its kind and version."""
+        return self._database.describe()
+
+    def invalidate(self) -> None:
+        """Forget what is remembered of the catalogue.
+
+        To be called for each change notice with the topic `catalogue`, and whenever the change feed answers None.
+        """
+        self._remembered.forget()
+
+    def close(self) -> None:
+        """Finish what is being written and give the connections back."""
+        self._database.close()
+
+
+def open_store(url: str, *, node: str, clock: Clock, connections: int = 10) -> SqlStore:
+    """Open the store behind `sqlite:///…` or `postgresql://…`; nothing is connected before the first use.
+
+    `node` names this machine in the names of event streams; `connections` bounds PostgreSQL's pool.
+    Raises `AdminError` ADM-006 for another URL.
+    """
+    appender = StreamAppender(node, clock)
+    path = sqlite_path(url)
+    if path is not None:
+        return SqlStore(SqliteDatabase(path, appender))
+    return SqlStore(PostgresqlDatabase(url, appender, connections=connections))
+
+
+def open_change_feed(url: str) -> SqliteChangeFeed | PostgresqlChangeFeed:
+    """Open the change feed of a store. It tells what happens from now on, so open it before anything is cached."""
+    path = sqlite_path(url)
+    return SqliteChangeFeed(path) if path is not None else PostgresqlChangeFeed(url)
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return the file of an SQLite URL, None for PostgreSQL. Raises `AdminError` ADM-006 for anything else."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise AdminError(reasons.CONFIG_REFUSED, "the database URL is not an URL") from error
+    if parsed.drivername == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        return Path(str(parsed.database))
+    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return None
+    raise AdminError(reasons.CONFIG_REFUSED, "the database URL begins with sqlite:/// or postgresql://")
+
+
+if TYPE_CHECKING:
+
+    def _conforms(store: SqlStore) -> Store:
+        return store

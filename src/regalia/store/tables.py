@@ -1,0 +1,374 @@
+"""Table definitions, one per kind of row.
+
+Ids are 16 raw octets (UUIDv7, so that rows of one table lie in the order of their creation), hashes raw octets,
+serials 20 octets big-endian (so that octet order is numeric order), times milliseconds since 1970 in UTC, names and
+other sets canonical JSON, truth values 0 or 1. Nothing needs the driver's type conversion: SQLite and PostgreSQL give
+back what was put in.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+__all__ = [
+    "authority",
+    "authority_counter",
+    "certificate",
+    "certificate_der",
+    "challenge",
+    "change",
+    "credential",
+    "crl",
+    "endpoint",
+    "enrolment",
+    "event",
+    "event_stream",
+    "group",
+    "job",
+    "metadata",
+    "profile",
+    "revocation",
+    "wrapped_key",
+]
+
+metadata = MetaData()
+
+_Position = BigInteger().with_variant(Integer(), "sqlite")
+"""SQLite numbers rows by itself only where the type is spelled INTEGER."""
+
+
+def _required(name: str, kind: type[Text | LargeBinary | BigInteger | SmallInteger]) -> Column[object]:
+    return Column(name, kind, nullable=False)
+
+
+def _optional(name: str, kind: type[Text | LargeBinary | BigInteger | SmallInteger]) -> Column[object]:
+    return Column(name, kind, nullable=True)
+
+
+# --- the catalogue --------------------------------------------------------------------------------------------------
+
+authority = Table(
+    "authority",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _required("kind", Text),
+    _optional("parent", Text),
+    _optional("group", Text),
+    _required("state", Text),
+    _required("key_id", LargeBinary),
+    _required("key_kind", Text),
+    _required("certificate_id", LargeBinary),
+    _required("certificate_der", LargeBinary),
+    _required("created_at", BigInteger),
+)
+
+authority_counter = Table(
+    "authority_counter",
+    metadata,
+    Column("authority", Text, primary_key=True),
+    _required("revocations", BigInteger),
+    _required("crl_number", BigInteger),
+)
+"""What an authority counts: revocations, for CRL snapshots, and its last CRL number. Its row is the lock for both."""
+
+credential = Table(
+    "credential",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    _required("purpose", Text),
+    _required("group", Text),
+    _required("authority", Text),
+    _required("key_id", LargeBinary),
+    _required("certificate_id", LargeBinary),
+    _required("certificate_der", LargeBinary),
+    _required("not_before", BigInteger),
+    _required("not_after", BigInteger),
+    _required("created_at", BigInteger),
+    Index("credential_authority", "authority", "purpose", "id"),
+    Index("credential_group", "group", "purpose", "id"),
+)
+
+group = Table(
+    "group",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _required("authority", Text),
+    _required("debug", SmallInteger),
+    _required("created_at", BigInteger),
+)
+
+profile = Table(
+    "profile",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    _required("group", Text),
+    _required("document", Text),
+    _required("created_at", BigInteger),
+)
+
+endpoint = Table(
+    "endpoint",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _required("group", Text),
+    _required("protocol", Text),
+    _required("profile", Text),
+    _required("authoriser", Text),
+    _required("enabled", SmallInteger),
+    _required("include_root", SmallInteger),
+    _required("check_signing_time", SmallInteger),
+    _required("created_at", BigInteger),
+)
+
+# --- evidence and conversations -------------------------------------------------------------------------------------
+
+challenge = Table(
+    "challenge",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    _required("endpoint", Text),
+    _required("mac", LargeBinary),
+    _required("binding", Text),
+    _optional("device", Text),
+    _required("created_at", BigInteger),
+    _required("created_by", Text),
+    _required("expires_at", BigInteger),
+    _optional("revoked_at", BigInteger),
+    _optional("consumed_at", BigInteger),
+    _optional("consumed_by", LargeBinary),
+    _optional("consumed_key", LargeBinary),
+    _optional("consumed_source", Text),
+    UniqueConstraint("mac", name="challenge_mac"),
+    Index("challenge_endpoint", "endpoint", "id"),
+    sqlite_with_rowid=False,
+)
+
+enrolment = Table(
+    "enrolment",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    _optional("open_key", LargeBinary),
+    _required("endpoint", Text),
+    _required("transaction_id", LargeBinary),
+    _required("key_sha256", LargeBinary),
+    _optional("signer_serial", LargeBinary),
+    _optional("challenge_mac", LargeBinary),
+    _required("group", Text),
+    _required("profile", Text),
+    _required("profile_version", BigInteger),
+    _required("state", Text),
+    _required("asked", Text),
+    _required("allowed", Text),
+    _required("csr", LargeBinary),
+    _required("source", Text),
+    _required("created_at", BigInteger),
+    _required("updated_at", BigInteger),
+    _optional("chain", LargeBinary),
+    _optional("generation", BigInteger),
+    _optional("lineage", Text),
+    _optional("certificate_id", LargeBinary),
+    _optional("reason_id", Text),
+    _required("detail", Text),
+    _required("stages", Text),
+    # A conversation that is neither refused nor closed exists once (R3).
+    Index(
+        "enrolment_open",
+        "open_key",
+        unique=True,
+        sqlite_where=text("open_key IS NOT NULL"),
+        postgresql_where=text("open_key IS NOT NULL"),
+    ),
+    # R3's rule on transactionIDs asks for NEW signers only.
+    Index(
+        "enrolment_transaction",
+        "transaction_id",
+        "endpoint",
+        sqlite_where=text("signer_serial IS NULL"),
+        postgresql_where=text("signer_serial IS NULL"),
+    ),
+    Index("enrolment_chain", "chain", "generation"),
+    Index(
+        "enrolment_refused",
+        "created_at",
+        sqlite_where=text("state = 'refused'"),
+        postgresql_where=text("state = 'refused'"),
+    ),
+)
+"""`chain` and `generation` repeat the lineage's `first` and `generation`; `stages` is one JSON object a line."""
+
+# --- certificates ---------------------------------------------------------------------------------------------------
+
+certificate = Table(
+    "certificate",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    _required("kind", Text),
+    _required("authority", Text),
+    _required("key_id", LargeBinary),
+    _required("serial", LargeBinary),
+    _optional("group", Text),
+    _optional("profile", Text),
+    _optional("profile_version", BigInteger),
+    _required("subject", Text),
+    _required("names", Text),
+    _optional("device", Text),
+    _required("unverified", SmallInteger),
+    _required("key_sha256", LargeBinary),
+    _required("not_before", BigInteger),
+    _required("not_after", BigInteger),
+    _optional("enrolment_id", LargeBinary),
+    _required("generation", BigInteger),
+    _required("lease_until", BigInteger),
+    _required("created_at", BigInteger),
+    _required("state", Text),
+    _optional("issued_at", BigInteger),
+    # The serial comes first so that it is found without its authority as well (ISS-1).
+    UniqueConstraint("serial", "authority", name="certificate_serial"),
+    Index("certificate_key", "key_sha256"),
+    Index(
+        "certificate_intent",
+        "lease_until",
+        sqlite_where=text("state = 'intent'"),
+        postgresql_where=text("state = 'intent'"),
+    ),
+    Index(
+        "certificate_own",
+        "id",
+        sqlite_where=text("kind <> 'leaf'"),
+        postgresql_where=text("kind <> 'leaf'"),
+    ),
+    sqlite_with_rowid=False,
+)
+
+certificate_der = Table(
+    "certificate_der",
+    metadata,
+    Column("certificate_id", LargeBinary, ForeignKey("certificate.id"), primary_key=True),
+    _required("tbs", LargeBinary),
+    _optional("der", LargeBinary),
+)
+"""The bulk of a certificate, away from the columns that queries walk over."""
+
+revocation = Table(
+    "revocation",
+    metadata,
+    Column("certificate_id", LargeBinary, ForeignKey("certificate.id"), primary_key=True),
+    _required("authority", Text),
+    _required("serial", LargeBinary),
+    _required("not_after", BigInteger),
+    _required("position", BigInteger),
+    _required("reason", SmallInteger),
+    _required("cause", Text),
+    _required("actor", Text),
+    _required("at", BigInteger),
+    _required("note", Text),
+    Index("revocation_serial", "authority", "serial", unique=True),
+    sqlite_with_rowid=False,
+)
+"""`position` is the authority's revocation counter after this one: a CRL snapshot holds all up to a position."""
+
+crl = Table(
+    "crl",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    _required("authority", Text),
+    _required("number", BigInteger),
+    _required("snapshot", BigInteger),
+    _required("reserved_at", BigInteger),
+    _optional("key_id", LargeBinary),
+    _optional("this_update", BigInteger),
+    _optional("next_update", BigInteger),
+    _optional("entries", BigInteger),
+    _optional("tbs_sha256", LargeBinary),
+    _optional("tbs_path", Text),
+    _optional("created_at", BigInteger),
+    _optional("sha256", LargeBinary),
+    _optional("published_at", BigInteger),
+    UniqueConstraint("authority", "number", name="crl_number"),
+)
+"""Reserved, then an intent (`tbs_sha256`), then published (`published_at`)."""
+
+# --- events, changes, jobs, keys ------------------------------------------------------------------------------------
+
+event_stream = Table(
+    "event_stream",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _required("sequence", BigInteger),
+    _required("hash", LargeBinary),
+    _required("holder", LargeBinary),
+    _required("lease_until", BigInteger),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("position", _Position, primary_key=True, autoincrement=True),
+    _required("stream", Text),
+    _required("sequence", BigInteger),
+    _required("previous", LargeBinary),
+    _required("hash", LargeBinary),
+    _required("record", Text),
+    _required("at", BigInteger),
+    _required("action", Text),
+    _required("object", Text),
+    _optional("group", Text),
+    _required("outcome", Text),
+    _required("security", SmallInteger),
+    _optional("serial", Text),
+    _optional("transaction_id", Text),
+    UniqueConstraint("stream", "sequence", name="event_sequence"),
+    Index("event_object", "object", "position"),
+    Index(
+        "event_security",
+        "position",
+        sqlite_where=text("security = 1"),
+        postgresql_where=text("security = 1"),
+    ),
+)
+"""`record` is the canonical text; the columns after it repeat what queries ask for."""
+
+change = Table(
+    "change",
+    metadata,
+    Column("sequence", _Position, primary_key=True, autoincrement=True),
+    _required("topic", Text),
+    _required("key", Text),
+    sqlite_autoincrement=True,
+)
+"""Notices for other processes on SQLite; PostgreSQL has NOTIFY and leaves this table empty."""
+
+job = Table(
+    "job",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _optional("holder", Text),
+    _required("lease_until", BigInteger),
+    _optional("last_run", BigInteger),
+    _required("last_error", Text),
+)
+
+wrapped_key = Table(
+    "wrapped_key",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    _required("kind", Text),
+    _required("scope", Text),
+    _required("public_key", LargeBinary),
+    _required("blob", LargeBinary),
+    _required("created_at", BigInteger),
+)

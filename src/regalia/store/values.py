@@ -1,0 +1,183 @@
+"""Model values as column values, and back: ids, serials, times, names, lineage, stages.
+
+Text forms are canonical JSON: sorted, without white space, so that equal values are equal text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from regalia.errors import InvariantError, Stage
+from regalia.model import LineageLink, Names, San, SanKind, StageNote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from regalia.model import ConversationKey
+
+__all__ = [
+    "SERIAL_OCTETS",
+    "from_millis",
+    "id_or_none",
+    "lineage_text",
+    "millis",
+    "names_text",
+    "open_key",
+    "optional_millis",
+    "plain",
+    "read_lineage",
+    "read_names",
+    "read_stages",
+    "serial_octets",
+    "serial_or_none",
+    "stages_text",
+    "storable",
+    "time_or_none",
+]
+
+SERIAL_OCTETS = 20
+"""The longest serial of RFC 5280 §4.1.2.2; all are stored at this length."""
+
+_SERIAL_END = 1 << (8 * SERIAL_OCTETS - 1)
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def millis(at: datetime) -> int:
+    """Milliseconds since 1970, exactly: no detour over floating point."""
+    return (at - _EPOCH) // _MILLISECOND
+
+
+def from_millis(at: int) -> datetime:
+    """Aware UTC time of so many milliseconds since 1970."""
+    return _EPOCH + timedelta(milliseconds=at)
+
+
+def optional_millis(at: datetime | None) -> int | None:
+    """Like `millis`, for a time that may be missing."""
+    return None if at is None else millis(at)
+
+
+def time_or_none(at: int | None) -> datetime | None:
+    """Like `from_millis`, for a column that may be NULL."""
+    return None if at is None else from_millis(at)
+
+
+def id_or_none(octets: bytes | None) -> UUID | None:
+    """Read an id column that may be NULL."""
+    return None if octets is None else UUID(bytes=octets)
+
+
+def serial_octets(serial: int) -> bytes:
+    """20 octets big-endian, so that octet order is numeric order."""
+    if not 0 < serial < _SERIAL_END:
+        raise InvariantError("a serial is positive and has at most 20 octets (RFC 5280 §4.1.2.2)")
+    return serial.to_bytes(SERIAL_OCTETS, "big")
+
+
+def names_text(names: Names) -> str:
+    """Canonical JSON of a set of names."""
+    sans = [[san.kind.value, san.value] for san in sorted(names.sans)]
+    return _json({"cn": names.cn, "sans": sans})
+
+
+def read_names(text: str) -> Names:
+    """Read what `names_text` wrote."""
+    return _names(json.loads(text))
+
+
+def _names(fields: dict[str, object]) -> Names:
+    cn, sans = fields["cn"], fields["sans"]
+    if not (cn is None or isinstance(cn, str)) or not isinstance(sans, list):
+        raise InvariantError("stored names are not what we write")
+    return Names(cn, frozenset(San(SanKind(kind), value) for kind, value in sans))
+
+
+def lineage_text(link: LineageLink | None) -> str | None:
+    """Canonical JSON of a lineage link."""
+    if link is None:
+        return None
+    return _json(
+        {
+            "first": link.first.hex,
+            "generation": link.generation,
+            "predecessor": None if link.predecessor is None else link.predecessor.hex,
+            "binding": json.loads(names_text(link.binding)),
+            "device": link.device,
+            "asked": json.loads(names_text(link.asked)),
+            "challenge_mac": None if link.challenge_mac is None else link.challenge_mac.hex(),
+            "unverified": link.unverified,
+        }
+    )
+
+
+def read_lineage(text: str | None) -> LineageLink | None:
+    """Read what `lineage_text` wrote."""
+    if text is None:
+        return None
+    fields = json.loads(text)
+    predecessor, mac = fields["predecessor"], fields["challenge_mac"]
+    return LineageLink(
+        first=UUID(hex=fields["first"]),
+        generation=fields["generation"],
+        predecessor=None if predecessor is None else UUID(hex=predecessor),
+        binding=_names(fields["binding"]),
+        device=fields["device"],
+        asked=_names(fields["asked"]),
+        challenge_mac=None if mac is None else bytes.fromhex(mac),
+        unverified=fields["unverified"],
+    )
+
+
+def stages_text(stages: Iterable[StageNote]) -> str:
+    """One JSON object a line: more stages are appended as text, without reading what is there."""
+    return "".join(
+        _json({"stage": note.stage.value, "ok": note.ok, "note": note.note, "at": millis(note.at)}) + "\n"
+        for note in stages
+    )
+
+
+def read_stages(text: str) -> tuple[StageNote, ...]:
+    """Read what `stages_text` wrote."""
+    notes = (json.loads(line) for line in text.splitlines())
+    return tuple(
+        StageNote(Stage(note["stage"]), ok=note["ok"], note=note["note"], at=from_millis(note["at"])) for note in notes
+    )
+
+
+def open_key(key: ConversationKey) -> bytes:
+    """SHA-256 over the conversation key; each part behind its length, so that no two keys share their octets."""
+    parts = (
+        key.endpoint.encode(),
+        key.transaction_id,
+        key.key_sha256,
+        b"" if key.signer_serial is None else serial_octets(key.signer_serial),
+        b"" if key.challenge_mac is None else key.challenge_mac,
+    )
+    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()
+
+
+def _json(value: object) -> str:
+    # ASCII only: `read_stages` splits at line breaks, of which Python knows more than JSON escapes; no NUL either.
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def storable(text: str) -> bool:
+    """Whether a database can hold this text at all; what it cannot hold, nobody is called."""
+    return plain(text) == text
+
+
+def plain(text: str) -> str:
+    """Replace what PostgreSQL or UTF-8 cannot hold, NUL and lone surrogates: a peer's text may have both."""
+    return _LONE_SURROGATE.sub("\ufffd", text.replace("\x00", "\u2400"))
+
+
+def serial_or_none(serial: int) -> bytes | None:
+    """Like `serial_octets`, for a peer's question: None where we never assign such a serial."""
+    return serial_octets(serial) if 0 < serial < _SERIAL_END else None

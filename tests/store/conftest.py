@@ -1,0 +1,60 @@
+"""The store under test: on SQLite, on PostgreSQL, and the fake that stands for both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fakes import FakeClock, MemoryStore
+from postgres import postgres_server, postgres_url
+from regalia.store import SqlStore, open_store
+from regalia.store.migrations import upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from regalia.ports import Store
+
+__all__ = ["postgres_server", "postgres_url"]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Return the clock of the store's leases."""
+    return FakeClock()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of an empty database with our schema, on each kind."""
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    url = f"sqlite:///{tmp_path}/regalia.db"
+    upgrade(url)
+    return url
+
+
+@pytest.fixture
+def sql(url: str, clock: FakeClock) -> Iterator[SqlStore]:
+    """Open a store on each kind of database."""
+    store = open_store(url, node="node", clock=clock)
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Store]:
+    """Return a store that keeps the contract of the ports: on each kind of database, and the fake."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    if request.param == "postgresql":
+        url = str(request.getfixturevalue("postgres_url"))
+    else:
+        url = f"sqlite:///{tmp_path}/regalia.db"
+        upgrade(url)
+    opened = open_store(url, node="node", clock=clock)
+    yield opened
+    opened.close()
