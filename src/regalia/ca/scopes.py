@@ -21,7 +21,7 @@ ROOT_SCOPE = "ca:root"
 
 def ca_scope(group: str) -> str:
     """Name the scope of a group's issuing keys."""
-    return f"{_CA_PREFIX}{group}"
+    return f"{_CA_PREFIX}group:{group}"
 
 
 def ra_scope(group: str) -> str:
