@@ -1,5 +1,7 @@
 """Our SCEP client: a library, and what `regalia scep` runs.
 
-In: a URL, a key, names, a challenge. Out: certificates, or an error that says what to do.
-May import: wire, model, errors, reasons, httpx2.
+`scep.ScepClient` holds the conversation, `authorities` decides which certificates of a server are believed,
+`transport` is HTTP, `files` keeps keys and certificates on disk. In: a URL, a key, names, a challenge. Out:
+certificates, or a `RegaliaError` with one of the reasons CLI-001 to CLI-009 that says what to do.
+May import: wire, model, ports, errors, reasons, httpx2.
 """

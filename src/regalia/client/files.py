@@ -1,0 +1,156 @@
+"""Keys and certificates on a device's disk, as PEM.
+
+A key is written once and never over another one; what stands under its name is always whole and private (SEC-3). A
+certificate is replaced atomically, and only by a caller that has verified the new one.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from regalia import reasons
+from regalia.errors import AdminError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = [
+    "DEFAULT_KEY_BITS",
+    "KEY_BITS",
+    "check_writable",
+    "generate_key",
+    "load_certificate",
+    "load_key",
+    "pem",
+    "save_certificates",
+    "save_key",
+]
+
+DEFAULT_KEY_BITS: Final = 2048
+KEY_BITS: Final = (2048, 3072, 4096)
+_MAX_FILE: Final = 1 << 20
+_PRIVATE: Final = 0o600
+_PUBLIC: Final = 0o644
+
+
+def generate_key(bits: int = DEFAULT_KEY_BITS) -> rsa.RSAPrivateKey:
+    """Make an RSA key of one of `KEY_BITS`: the reply of a SCEP server is encrypted to it, which EC keys cannot take.
+
+    Raises `AdminError` CLI-009 for another size.
+    """
+    if bits not in KEY_BITS:
+        raise _unusable(f"a key of {bits} bits is not one of {', '.join(map(str, KEY_BITS))}")
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+
+
+def load_key(path: Path) -> rsa.RSAPrivateKey:
+    """Read an unencrypted RSA private key of at least 2048 bits. Raises `AdminError` CLI-009."""
+    octets = _read(path)
+    try:
+        key = serialization.load_pem_private_key(octets, password=None)
+    except TypeError as fault:
+        raise _unusable(f"{path} is encrypted; decrypt it with `openssl pkey`") from fault
+    except (ValueError, UnsupportedAlgorithm) as fault:
+        raise _unusable(f"{path} is not a private key in PEM") from fault
+    if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < DEFAULT_KEY_BITS:
+        raise _unusable(f"{path} is not an RSA key of at least {DEFAULT_KEY_BITS} bits, which SCEP needs")
+    return key
+
+
+def load_certificate(path: Path) -> bytes:
+    """Read the first certificate of a PEM file as DER. Raises `AdminError` CLI-009."""
+    try:
+        certificate = x509.load_pem_x509_certificate(_read(path))
+    except ValueError as fault:
+        raise _unusable(f"{path} holds no certificate in PEM") from fault
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def pem(certificates: Sequence[bytes]) -> bytes:
+    """Write DER certificates as PEM, one after the other."""
+    return b"".join(
+        x509.load_der_x509_certificate(certificate).public_bytes(serialization.Encoding.PEM)
+        for certificate in certificates
+    )
+
+
+def save_key(path: Path, key: rsa.RSAPrivateKey) -> None:
+    """Write a new private key (PKCS #8, mode 0600). Raises `AdminError` CLI-009, also where something is there."""
+    octets = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with _complete(path, octets, _PRIVATE) as fresh:
+        # A link, unlike a rename, fails where the name is taken: there is no moment to overwrite somebody's key.
+        os.link(fresh, path)
+
+
+def save_certificates(path: Path, certificates: Sequence[bytes], *, replace: bool = False) -> None:
+    """Write DER certificates as PEM (mode 0644), over an older file only with `replace`. Raises CLI-009."""
+    with _complete(path, pem(certificates), _PUBLIC) as fresh:
+        if replace:
+            fresh.rename(path)
+        else:
+            os.link(fresh, path)
+
+
+def check_writable(path: Path) -> None:
+    """Raise `AdminError` CLI-009 unless a new file can be made at `path`: asked before a challenge is spent."""
+    if path.exists() or path.is_symlink():
+        raise _unusable(f"{path} is there already and is not overwritten")
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            pass
+    except OSError as fault:
+        raise _unusable(f"no file can be made in {path.parent}: {fault.strerror}") from fault
+
+
+@contextmanager
+def _complete(path: Path, content: bytes, mode: int) -> Iterator[Path]:
+    """Give a complete, synced temporary file beside `path`; it is gone afterwards unless it was renamed."""
+    fresh: Path | None = None
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        fresh = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield fresh
+        _sync(path.parent)
+    except FileExistsError as fault:
+        raise _unusable(f"{path} is there already and is not overwritten") from fault
+    except OSError as fault:
+        raise _unusable(f"{path} cannot be written: {fault.strerror}") from fault
+    finally:
+        if fresh is not None:
+            fresh.unlink(missing_ok=True)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MAX_FILE)
+    except OSError as fault:
+        raise _unusable(f"{path} cannot be read: {fault.strerror}") from fault
+
+
+def _unusable(detail: str) -> AdminError:
+    return AdminError(reasons.CLIENT_FILE, detail)
