@@ -18,11 +18,12 @@ __all__ = [
 ]
 
 
-def initial_document(url: str) -> str:
-    """Write what `init` leaves in the home: the URL, and every other setting as a comment with its default.
+def initial_document(url: str, database: str | None = None) -> str:
+    """Write what `init` leaves in the home: what was chosen, and every other setting as a comment with its default.
 
-    `url` was checked as a setting before: it needs no escaping in TOML.
+    Both URLs were checked as settings before: they need no escaping in TOML.
     """
+    chosen = {("server", "url"): url} | ({("database", "url"): database} if database is not None else {})
     lines = [
         "# Read once, when Regalia starts. `regalia config check` shows what is in force and where it came from.",
         "# REGALIA_SECTION__KEY in the environment is stronger: REGALIA_SERVER__LISTEN=0.0.0.0:8080",
@@ -31,9 +32,8 @@ def initial_document(url: str) -> str:
         lines += ["", f"[{section}]"]
         for key, info in model.model_fields.items():
             lines.append(f"# {info.description}")
-            lines.append(
-                f'url = "{url}"' if (section, key) == ("server", "url") else f"# {key} = {_toml(info.default)}"
-            )
+            value = chosen.get((section, key))
+            lines.append(f"{key} = {_toml(value)}" if value is not None else f"# {key} = {_toml(info.default)}")
     return "\n".join(lines) + "\n"
 
 
@@ -41,11 +41,11 @@ def _toml(value: object) -> str:
     return str(value) if isinstance(value, int) else f'"{"" if value is None else value}"'
 
 
-def write_initial(home: Path, url: str) -> Path:
+def write_initial(home: Path, url: str, database: str | None = None) -> Path:
     """Create the file in a new home, mode 0600. Raises `AdminError` ADM-001 where there is one, ADM-020."""
     path = home / CONFIG_FILE
     try:
-        create_private(path, initial_document(url).encode())
+        create_private(path, initial_document(url, database).encode())
     except FileExistsError:
         raise AdminError(reasons.HOME_USED, f"{path} exists") from None
     except OSError as error:
