@@ -298,6 +298,7 @@ def test_names_stand_once(subject: bytes) -> None:
             id="critical FALSE written out",
         ),
         pytest.param({"signature_algorithm": der.sequence()}, id="no signature algorithm"),
+        pytest.param({"attributes": der.sequence(der.oid("1.2.3"))}, id="attribute without values"),
     ],
 )
 def test_requests_of_the_wrong_shape_are_refused(changes: dict[str, Any]) -> None:
@@ -309,6 +310,13 @@ def test_trailing_octets_are_refused() -> None:
     """One octet after the request refuses it: else a CBC padding oracle on the challenge opens (ENV-4, IN-5)."""
     for octets in (make_csr() + b"\x00", make_csr() * 2, b"", b"\x30\x00"):
         assert refusal(octets).reason is reasons.CSR_REFUSED
+
+
+def test_a_signature_is_a_whole_number_of_octets() -> None:
+    """A signature with unused bits, or of no octets, is refused."""
+    info, oid, _ = (part.raw for part in der.read_one(make_csr()).children())
+    for bits in (der.bit_string(b"\x80", 7), der.bit_string(b""), der.octet_string(b"\x00\x01")):
+        assert refusal(der.sequence(info, oid, bits)).reason is reasons.CSR_REFUSED
 
 
 def test_ber_is_refused_in_a_request() -> None:

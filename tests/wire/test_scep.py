@@ -121,6 +121,7 @@ def test_transaction_ids_keep_octets_and_tag(tag: int, octets: bytes) -> None:
     transaction = _verified(Request(values=_values(TRANSACTION_ID=der.tlv(tag, octets)))).transaction
     assert (transaction.octets, transaction.tag) == (octets, tag)
     assert transaction.encoded == der.tlv(tag, octets)
+    assert transaction.text.encode() == octets
 
 
 @pytest.mark.parametrize("size", [1, 8, 16, 64])

@@ -29,7 +29,7 @@ from regalia.wire.scep import (
     verify_message,
 )
 from regalia.wire.scep_client import Reply, build_request, parse_capabilities, read_certs_only, read_reply
-from scep_parts import CONTENT_KEY, DEVICE, IV, NONCE, RA, Identity, ec_identity, identity, make_csr
+from scep_parts import CONTENT_KEY, DEVICE, IV, NONCE, RA, Identity, Request, ec_identity, identity, make_csr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,7 +180,7 @@ def test_replies_are_der_as_strongswan_wants_it() -> None:
     raw = read_message(Replying().success())
     signer = raw.signed_data.signers[0]
     assert (signer.signature_algorithm.oid, signer.signature_algorithm.plain) == (oids.RSA_ENCRYPTION, True)
-    assert len(cms.signed_octets(signer.signed_attributes or b"")) == 1
+    assert len(list(cms.signed_octets(signer.signed_attributes or b""))) == 1
     assert raw.signed_data.certificates == (RA().certificate,)
     assert set(raw.attributes.values if raw.attributes else ()) == {
         oids.CONTENT_TYPE,
@@ -330,6 +330,26 @@ def test_a_reply_with_sha_1_is_refused_by_name() -> None:
         sign=RA().signer(Digest.SHA1),
     )
     assert disbelief(body) == "it is signed with rsaEncryption and SHA-1"
+
+
+def test_a_reply_without_signed_attributes_is_refused() -> None:
+    """A signature over the bare content is not believed on the client's side either (SIG-2)."""
+    body = Request(signer=RA(), signed_as="content").build()
+    assert "signedAttrs are missing" in disbelief(body)
+
+
+def test_an_ra_that_cannot_have_signed_with_rsa_is_refused() -> None:
+    """A reply that claims RSA under a trusted certificate with an EC key is refused, not crashed on."""
+    curve = ec_identity("curve")
+    with pytest.raises(PeerError) as refused:
+        read_reply(
+            Request(signer=curve).build(),
+            transaction=TRANSACTION,
+            sender_nonce=NONCE,
+            ra_certificates=[curve.certificate],
+            decrypt=DEVICE().decrypt,
+        )
+    assert refused.value.detail.endswith("signer's key is not RSA")
 
 
 def test_an_ra_whose_key_is_not_rsa_cannot_be_encrypted_to() -> None:

@@ -7,6 +7,7 @@ and certificates keep their octets. Everything here raises `DerError` except whe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher as BlockCipher
@@ -23,14 +24,13 @@ from regalia.wire.der import DerError, Tlv
 from regalia.wire.names import same_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from regalia.wire.algorithms import AlgorithmIdentifier, Cipher
 
 __all__ = [
     "MAX_CERTIFICATES",
     "MAX_RECIPIENTS",
-    "Attribute",
     "CertificateId",
     "EnvelopedData",
     "Recipient",
@@ -68,14 +68,6 @@ class CertificateId:
     """DER Name."""
     serial: int | None = None
     ski: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """One attribute with its values in the order in which they came."""
-
-    oid: str
-    values: tuple[Tlv, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,29 +207,30 @@ def _read_certificate_id(element: Tlv) -> CertificateId:
     return CertificateId(issuer=parts[0].expect(der.SEQUENCE).raw, serial=parts[1].as_integer())
 
 
-def read_attributes(content: bytes) -> tuple[Attribute, ...]:
-    """Read the content of a SET OF Attribute in any order (R7); each has a value, no type stands twice (POL-4)."""
-    attributes = tuple(_read_attribute(item) for item in der.read_all(content))
-    if len({attribute.oid for attribute in attributes}) < len(attributes):
-        raise DerError("an attribute stands twice")
+def read_attributes(content: bytes) -> dict[str, list[Tlv]]:
+    """Read the content of a SET OF Attribute, in any order (R7), into values by type.
+
+    Raises `DerError`, also where an attribute has no value or a type stands twice (POL-4).
+    """
+    attributes: dict[str, list[Tlv]] = {}
+    for item in der.read_all(content):
+        parts = item.expect(der.SEQUENCE).children()
+        if len(parts) != 2:
+            raise DerError("Attribute is not a type and its values")
+        oid, values = parts[0].as_oid(), parts[1].expect(der.SET).children()
+        if not values or oid in attributes:
+            raise DerError("an attribute has no value or stands twice")
+        attributes[oid] = values
     return attributes
 
 
-def _read_attribute(element: Tlv) -> Attribute:
-    parts = element.expect(der.SEQUENCE).children()
-    if len(parts) != 2:
-        raise DerError("Attribute is not a type and its values")
-    values = tuple(parts[1].expect(der.SET).children())
-    if not values:
-        raise DerError("an attribute has no value")
-    return Attribute(parts[0].as_oid(), values)
-
-
-def signed_octets(signed_attributes: bytes) -> tuple[bytes, ...]:
+def signed_octets(signed_attributes: bytes) -> Iterator[bytes]:
     """The octets that a signature over signedAttrs may cover: as sent under the tag of SET, then sorted (R7)."""
-    as_sent = bytes((der.SET,)) + signed_attributes[1:]
+    as_sent = b"\x31" + signed_attributes[1:]
+    yield as_sent
     in_order = der.set_of(item.raw for item in der.read_one(as_sent).children())
-    return (as_sent,) if in_order == as_sent else (as_sent, in_order)
+    if in_order != as_sent:
+        yield in_order
 
 
 # --- EnvelopedData --------------------------------------------------------------------------------------------------
@@ -299,12 +292,16 @@ def names_certificate(named: CertificateId, *, issuer: bytes, serial: int, ski: 
     return named.serial == serial and (named.issuer == issuer or same_name(named.issuer, issuer))
 
 
+_own_certificate = lru_cache(maxsize=64)(read_certificate)
+"""The RA's certificate is asked for with each request."""
+
+
 def encrypted_key_for(enveloped: EnvelopedData, certificate: bytes) -> bytes | None:
     """The encrypted key of the one recipient that names this certificate; None where none does or several do (ENV-7).
 
     `certificate` is DER and one of ours: a `DerError` for it is not the peer's fault.
     """
-    facts = read_certificate(certificate)
+    facts = _own_certificate(certificate)
     keys = [
         recipient.encrypted_key
         for recipient in enveloped.recipients

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "BIT_STRING",
@@ -87,7 +87,10 @@ def length_octets(length: int) -> bytes:
 def tlv(tag: int, *parts: bytes) -> bytes:
     """Encode one TLV whose content is `parts` joined."""
     content = b"".join(parts)
-    return bytes((tag,)) + length_octets(len(content)) + content
+    length = len(content)
+    if length < _LONG_LENGTH:
+        return bytes((tag, length)) + content
+    return bytes((tag,)) + length_octets(length) + content
 
 
 def sequence(*parts: bytes) -> bytes:
@@ -245,7 +248,11 @@ def read_at(data: bytes, start: int, limit: int | None = None) -> tuple[Tlv, int
     if end > limit:
         msg = "length reaches beyond its parent"
         raise DerError(msg)
-    return Tlv(tag, data[body:end], data[start:end]), end
+    return _tuple(Tlv, (tag, data[body:end], data[start:end])), end
+
+
+_tuple: Callable[[type[Tlv], tuple[int, bytes, bytes]], Tlv] = tuple.__new__
+"""Makes a Tlv without the Python function that NamedTuple puts before it: some hundred a request."""
 
 
 def read_all(data: bytes) -> list[Tlv]:
@@ -253,6 +260,14 @@ def read_all(data: bytes) -> list[Tlv]:
     elements: list[Tlv] = []
     position, end = 0, len(data)
     while position < end:
+        body = position + 2
+        if body <= end and (stop := body + data[position + 1]) < body + _LONG_LENGTH and stop <= end:
+            # A short length, which most elements have; the tag is checked as everywhere.
+            tag = data[position]
+            if tag & _HIGH_TAG != _HIGH_TAG:
+                elements.append(_tuple(Tlv, (tag, data[body:stop], data[position:stop])))
+                position = stop
+                continue
         element, position = read_at(data, position, end)
         elements.append(element)
     return elements

@@ -33,6 +33,7 @@ _MAX_EXPONENT_BITS: Final = 256
 _CURVES: Final = {oids.SECP256R1, oids.SECP384R1}
 
 
+@lru_cache(maxsize=256)
 def _split(spki: bytes) -> tuple[AlgorithmIdentifier, bytes]:
     parts = der.read_one(spki, der.SEQUENCE).children()
     if len(parts) != 2:
@@ -48,6 +49,7 @@ def key_algorithm(spki: bytes) -> AlgorithmIdentifier:
     return _split(spki)[0]
 
 
+@lru_cache(maxsize=256)
 def key_fault(spki: bytes) -> str | None:
     """Why we do not verify with this key, in words; None where we do (KEY-1).
 

@@ -114,11 +114,11 @@ class Transaction:
 class SignedAttributes:
     """The signed attributes of the one signer, by type; each stands once."""
 
-    values: dict[str, tuple[der.Tlv, ...]]
+    values: dict[str, list[der.Tlv]]
 
     def one(self, oid: str, tag: int) -> der.Tlv:
         """The single value of an attribute that must be there with this tag. Raises `PeerError` ATTRIBUTES_REFUSED."""
-        values = self.values.get(oid, ())
+        values = self.values.get(oid, [])
         if len(values) != 1 or values[0].tag != tag:
             fault = "is missing" if not values else "has several values" if len(values) > 1 else "is of the wrong type"
             raise PeerError(reasons.ATTRIBUTES_REFUSED, f"{oids.describe(oid)} {fault}")
@@ -126,7 +126,7 @@ class SignedAttributes:
 
     def maybe(self, oid: str) -> der.Tlv | None:
         """The single value of an attribute; None where it is missing or has several."""
-        values = self.values.get(oid, ())
+        values = self.values.get(oid, [])
         return values[0] if len(values) == 1 else None
 
 
@@ -196,10 +196,9 @@ def _read_signed_attributes(signed_data: SignedData) -> tuple[SignedAttributes |
     if signed_attributes is None:
         return None, "signedAttrs are missing"  # SIG-2: never a signature over the bare content
     try:
-        found = cms.read_attributes(der.read_one(signed_attributes).content)
+        return SignedAttributes(cms.read_attributes(der.read_one(signed_attributes).content)), ""
     except DerError as fault:
         return None, str(fault)
-    return SignedAttributes({item.oid: item.values for item in found}), ""
 
 
 def _read_transaction(attributes: SignedAttributes | None) -> Transaction | None:

@@ -18,6 +18,8 @@ _INTEGER = 0x02
 _OID = 0x06
 _CONSTRUCTED_OCTET_STRING = 0x24
 _INDEFINITE = 0x80
+_SMALL = 32
+"""Up to this many octets nothing is too large, whatever limits are set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def walk(data: bytes, limits: Limits = SCEP_LIMITS) -> None:
     survey(data, limits)
 
 
-def survey(data: bytes, limits: Limits = SCEP_LIMITS) -> bool:
+def survey(data: bytes, limits: Limits = SCEP_LIMITS) -> bool:  # noqa: C901, PLR0912 - one flat loop over every octet that peers send is fastest
     """Walk, and tell whether a length is indefinite or an OCTET STRING constructed: `ber.normalise` is needed.
 
     Refuses lengths that are longer than they need to be: R7 tolerates those two forms of BER and no third.
@@ -51,25 +53,34 @@ def survey(data: bytes, limits: Limits = SCEP_LIMITS) -> bool:
     position, end, open_ended, needs_work = 0, size, False, False
     parents: list[tuple[int, bool]] = []
     for _ in range(limits.elements):
-        tag, start, length = _header(data, position, end)
-        if length < 0:
-            needs_work = True
-            _check_indefinite(tag)
+        start = position + 2
+        if start > end:
+            raise DerError("element is cut")
+        tag, length = data[position], data[position + 1]
+        if length >= _INDEFINITE:
+            start, length = _long_length(data, start, length, end)
+        if tag & _HIGH_TAG == _HIGH_TAG:
+            raise DerError("high tag numbers are not used here")
+        position = start + length
+        if position > end:
+            raise DerError("length reaches beyond its parent")
+        if tag & _CONSTRUCTED:
             parents.append((end, open_ended))
-            position, open_ended = start, True
+            if length < 0:
+                position, open_ended, needs_work = start, True, True
+            else:
+                needs_work = needs_work or tag == _CONSTRUCTED_OCTET_STRING
+                position, end, open_ended = start, position, False
+        elif length < 0:
+            raise DerError("a primitive element has an indefinite length")
         elif tag == 0:
             if length or not open_ended:
                 raise DerError("end-of-contents where no indefinite length is open")
-            position = start
             end, open_ended = parents.pop()
-        elif tag & _CONSTRUCTED:
-            needs_work = needs_work or tag == _CONSTRUCTED_OCTET_STRING
-            parents.append((end, open_ended))
-            position, end, open_ended = start, start + length, False
-        else:
+        elif length > _SMALL:
             _check_size(tag, length, limits)
-            position = start + length
-        end, open_ended = _leave(parents, position, end, open_ended=open_ended)
+        while position == end and parents and not open_ended:
+            end, open_ended = parents.pop()
         if not parents:
             if position != size:
                 raise DerError("octets after the end")
@@ -79,39 +90,17 @@ def survey(data: bytes, limits: Limits = SCEP_LIMITS) -> bool:
     raise DerError(f"more than {limits.elements} elements")
 
 
-def _leave(parents: list[tuple[int, bool]], position: int, end: int, *, open_ended: bool) -> tuple[int, bool]:
-    """Leave the elements that end at `position`."""
-    while position == end and not open_ended and parents:
-        end, open_ended = parents.pop()
-    return end, open_ended
-
-
-def _header(data: bytes, position: int, end: int) -> tuple[int, int, int]:
-    """Read tag, start of content and length (-1 where indefinite) of the element at `position`."""
-    if position + 2 > end:
-        raise DerError("element is cut")
-    tag, length = data[position], data[position + 1]
-    if tag & _HIGH_TAG == _HIGH_TAG:
-        raise DerError("high tag numbers are not used here")
-    start = position + 2
-    if length >= _INDEFINITE:
-        if length == _INDEFINITE:
-            return tag, start, -1
-        count = length & 0x7F
-        start += count
-        if count > 4 or start > end:
-            raise DerError("length is overlong or cut")
-        length = int.from_bytes(data[start - count : start], "big")
-        if length < _INDEFINITE or not data[start - count]:
-            raise DerError("length is longer than it needs to be")
-    if start + length > end:
-        raise DerError("length reaches beyond its parent")
-    return tag, start, length
-
-
-def _check_indefinite(tag: int) -> None:
-    if not tag & _CONSTRUCTED:
-        raise DerError("a primitive element has an indefinite length")
+def _long_length(data: bytes, start: int, first: int, end: int) -> tuple[int, int]:
+    """Read a length of several octets; return where the content starts and its length, -1 where indefinite."""
+    if first == _INDEFINITE:
+        return start, -1
+    at, start = start, start + (first & 0x7F)
+    if start - at > 4 or start > end:
+        raise DerError("length is overlong or cut")
+    length = int.from_bytes(data[at:start], "big")
+    if length < _INDEFINITE or not data[at]:
+        raise DerError("length is longer than it needs to be")
+    return start, length
 
 
 def _check_size(tag: int, length: int, limits: Limits) -> None:
