@@ -1,0 +1,69 @@
+"""The pages of the error ids: each says what the registry and the code say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from regalia import reasons
+from regalia.errors import Reason, Stage
+from regalia.ra.scep import FAIL_INFO
+from regalia.wire.scep import FailInfo
+
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "errors"
+SECTIONS = ["What happened", "What the device was told", "Likely causes", "What to do"]
+FAIL_INFO_NAMES = {
+    FailInfo.BAD_ALG: "`badAlg` (0)",
+    FailInfo.BAD_MESSAGE_CHECK: "`badMessageCheck` (1)",
+    FailInfo.BAD_REQUEST: "`badRequest` (2)",
+    FailInfo.BAD_TIME: "`badTime` (3)",
+}
+STATUS = {
+    reasons.ENDPOINT_UNKNOWN: "404",
+    reasons.ENDPOINT_DISABLED: "404",
+    reasons.METHOD_REFUSED: "405",
+    reasons.MESSAGE_TOO_LARGE: "413",
+    # Without exactly one signer there is no transactionID, and so nothing to put into a signed answer (R6).
+    reasons.SIGNER_COUNT: "400",
+}
+"""Answers by HTTP status that do not follow from the stage."""
+
+
+def _answer(reason: Reason) -> str:
+    """Say what the page must hold of the answer (R6)."""
+    if reason in STATUS or reason.stage in {Stage.HTTP, Stage.MESSAGE}:
+        return f"HTTP {STATUS.get(reason, '400')}"
+    if reason.stage is Stage.SERVICE:
+        return "HTTP 503"
+    if reason.stage in {Stage.ADMIN, Stage.CLIENT}:
+        return f"exit code {2 if reason is reasons.USAGE else 1}"
+    return FAIL_INFO_NAMES[FAIL_INFO[reason.stage]]
+
+
+def _sections(reason: Reason) -> dict[str, str]:
+    parts = re.split(r"^## (.+)\n", (PAGES / f"{reason.id}.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.parametrize("reason", reasons.ALL, ids=lambda reason: reason.id)
+def test_each_page_has_the_four_sections(reason: Reason) -> None:
+    """A page says what happened, what the device was told, what the causes may be, and what to do."""
+    sections = _sections(reason)
+    assert list(sections) == SECTIONS
+    assert all(text.strip() for text in sections.values())
+
+
+@pytest.mark.parametrize("reason", reasons.ALL, ids=lambda reason: reason.id)
+def test_each_page_tells_the_answer_of_its_stage(reason: Reason) -> None:
+    """What a page says that the device was told is what the code answers for that stage (R6)."""
+    told = _sections(reason)["What the device was told"]
+    assert _answer(reason) in " ".join(told.split())
+
+
+@pytest.mark.parametrize("reason", reasons.ALL, ids=lambda reason: reason.id)
+def test_the_index_lists_each_page(reason: Reason) -> None:
+    """The table of all ids has one row for each, with its title."""
+    index = (PAGES / "index.md").read_text(encoding="utf-8")
+    assert index.count(f"| [{reason.id}]({reason.id}.md) | {reason.title} |") == 1
