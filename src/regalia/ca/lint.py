@@ -1,0 +1,242 @@
+"""Lint: is this exact certificate what profile, names and RFC 5280 say it must be? Asked before anything is signed.
+
+`lint_leaf` reads the octets that will be signed, for every leaf, in microseconds. `lint_full` runs pkilint, which takes
+milliseconds, on certificates of our own, on a specimen of each new profile version and on samples (R8).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from regalia.errors import PeerError
+from regalia.wire import der, oids
+from regalia.wire.certificate import (
+    key_identifier,
+    read_certificate,
+    read_extended_key_usage,
+    read_key_usage,
+    read_tbs,
+    signature_algorithm_for,
+)
+from regalia.wire.names import check_names, read_name, read_sans, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pkilint.validation import ValidationResult, Validator  # type: ignore[import-untyped]
+
+    from regalia.ca.urls import Urls
+    from regalia.model import Authority, Names, Profile
+    from regalia.wire.certificate import CertificateFacts
+
+__all__ = ["IGNORED", "lint_full", "lint_leaf"]
+
+_MAX_OCTETS: Final = 10_000
+_MIN_SERIAL_BITS: Final = 64
+_MAX_SERIAL_BITS: Final = 159
+_PARTS: Final = (0xA0, 0x02, 0x30, 0x30, 0x30, 0x30, 0x30, 0xA3)
+"""Tags of a version 3 TBSCertificate with extensions and without unique identifiers."""
+
+_facts_of: Callable[[bytes], CertificateFacts] = lru_cache(maxsize=64)(read_certificate)
+
+
+def lint_leaf(
+    tbs_der: bytes, *, profile: Profile, authority: Authority, names: Names, public_key: bytes, urls: Urls
+) -> tuple[str, ...]:
+    """Read a leaf's TBSCertificate back and compare it with what it must be; return what is wrong, for people.
+
+    Nothing here uses the values that the certificate was built from, only the octets (POL-4).
+    """
+    if len(tbs_der) > _MAX_OCTETS:
+        return (f"the certificate has {len(tbs_der)} octets where at most {_MAX_OCTETS} are allowed",)
+    issuer = _facts_of(authority.certificate_der)
+    try:
+        leaf = read_tbs(tbs_der)
+        return tuple(
+            chain(
+                _form(tbs_der, leaf, authority),
+                _place(leaf, issuer, profile),
+                _who(leaf, profile, names, public_key),
+                _extensions(leaf, issuer, profile, names, authority, urls),
+            )
+        )
+    except der.DerError as error:
+        return (f"the certificate cannot be read: {error}",)
+
+
+def _form(tbs_der: bytes, leaf: CertificateFacts, authority: Authority) -> Iterator[str]:
+    parts = der.read_one(tbs_der, der.SEQUENCE).children()
+    if tuple(part.tag for part in parts) != _PARTS or leaf.version != 3:
+        yield "the certificate is not of version 3 with extensions and without unique identifiers"
+    elif parts[2].raw != signature_algorithm_for(authority.key_kind).identifier:
+        yield "the signature algorithm is not the authority's"
+    if not _MIN_SERIAL_BITS <= leaf.serial.bit_length() <= _MAX_SERIAL_BITS or leaf.serial < 0:
+        yield "the serial is not positive, unguessable and of at most 20 octets"
+
+
+def _place(leaf: CertificateFacts, issuer: CertificateFacts, profile: Profile) -> Iterator[str]:
+    if leaf.issuer != issuer.subject:
+        yield "the issuer is not the authority's subject, octet for octet"
+    if not leaf.not_before < leaf.not_after:
+        yield "the validity ends before it begins"
+    if leaf.not_after - leaf.not_before > profile.validity.duration:
+        yield "the validity is longer than the profile's"
+    if leaf.not_before < issuer.not_before or leaf.not_after > issuer.not_after:
+        yield "the validity reaches beyond the authority's (POL-7)"
+
+
+def _who(leaf: CertificateFacts, profile: Profile, names: Names, public_key: bytes) -> Iterator[str]:
+    expected = [(oids.AT_ORGANIZATION_NAME, profile.organisation), (oids.AT_COMMON_NAME, names.cn)]
+    found = [
+        (attribute, text_of(value.expect(der.UTF8_STRING)))
+        for rdn in read_name(leaf.subject)
+        for attribute, value in rdn
+    ]
+    if found != [pair for pair in expected if pair[1] is not None]:
+        yield "the subject is not the authorised common name and the profile's organisation"
+    if not names:
+        yield "the certificate names nobody"
+    try:
+        check_names(names)
+    except PeerError as error:
+        yield error.detail
+    san = leaf.extension(oids.CE_SUBJECT_ALT_NAME)
+    if (read_sans(san.value) if san is not None else frozenset()) != names.sans:
+        yield "the alternative names are not the authorised ones"
+    if leaf.public_key != public_key:
+        yield "the public key is not the one whose possession was proved"
+
+
+_IMPOSSIBLE: Final = {
+    oids.RSA_ENCRYPTION: frozenset({"keyAgreement"}),
+    oids.EC_PUBLIC_KEY: frozenset({"keyEncipherment", "dataEncipherment"}),
+}
+"""Key usages that a type of key cannot have, whatever the profile lists (RFC 3279 §2.3.1, RFC 8813 §3)."""
+
+
+def _extensions(
+    leaf: CertificateFacts,
+    issuer: CertificateFacts,
+    profile: Profile,
+    names: Names,
+    authority: Authority,
+    urls: Urls,
+) -> Iterator[str]:
+    found = {extension.oid: extension for extension in leaf.extensions}
+    expected = _expected_extensions(leaf, issuer, profile, names, authority, urls)
+    for oid in found.keys() ^ expected.keys():
+        yield f"the extension {oids.describe(oid)} is {'missing' if oid in expected else 'not in the profile'}"
+    for oid in found.keys() & expected.keys():
+        critical, is_right = expected[oid]
+        if found[oid].critical is not critical:
+            yield f"the extension {oids.describe(oid)} is {'not ' if critical else ''}critical"
+        if not is_right(found[oid].value):
+            yield f"the extension {oids.describe(oid)} does not say what it must"
+
+
+_Expectation = tuple[bool, "Callable[[bytes], bool]"]
+
+
+def _expected_extensions(
+    leaf: CertificateFacts,
+    issuer: CertificateFacts,
+    profile: Profile,
+    names: Names,
+    authority: Authority,
+    urls: Urls,
+) -> dict[str, _Expectation]:
+    """By object identifier: whether it is critical, and whether a value is right."""
+    key_type = der.read_one(leaf.public_key).children()[0].children()[0].as_oid()
+    usages = set(profile.key_usage) - _IMPOSSIBLE.get(key_type, frozenset())
+    expected: dict[str, _Expectation] = {
+        oids.CE_BASIC_CONSTRAINTS: (True, lambda value: value == b"\x30\x00"),
+        oids.CE_KEY_USAGE: (True, lambda value: set(read_key_usage(value)) == usages != set()),
+        oids.CE_EXT_KEY_USAGE: (False, lambda value: read_extended_key_usage(value) == profile.extended_key_usage),
+        oids.CE_SUBJECT_KEY_IDENTIFIER: (False, lambda _: leaf.ski == key_identifier(leaf.public_key)),
+        oids.CE_AUTHORITY_KEY_IDENTIFIER: (False, lambda value: _leaves(value) == [(0x80, issuer.ski)]),
+        oids.CE_CRL_DISTRIBUTION_POINTS: (
+            False,
+            lambda value: _leaves(value) == [(0x86, urls.crl(authority.name).encode())],
+        ),
+        oids.PE_AUTHORITY_INFO_ACCESS: (
+            False,
+            lambda value: (
+                _leaves(value)
+                == [
+                    (der.OID, der.oid(oids.AD_OCSP)[2:]),
+                    (0x86, urls.ocsp(authority.name).encode()),
+                    (der.OID, der.oid(oids.AD_CA_ISSUERS)[2:]),
+                    (0x86, urls.issuer(authority.name).encode()),
+                ]
+            ),
+        ),
+    }
+    if names.sans:
+        # Its value was compared with the authorised names already. Critical exactly where nothing else names anybody.
+        expected[oids.CE_SUBJECT_ALT_NAME] = (leaf.subject == b"\x30\x00", lambda _: True)
+    return expected
+
+
+def _leaves(octets: bytes) -> list[tuple[int, bytes]]:
+    """The primitive elements of a structure in order: (tag, content)."""
+    leaves: list[tuple[int, bytes]] = []
+    waiting = der.read_all(octets)[::-1]
+    while waiting:
+        element = waiting.pop()
+        if element.tag & 0x20:
+            waiting.extend(element.children()[::-1])
+        else:
+            leaves.append((element.tag, element.content))
+    return leaves
+
+
+# --- pkilint --------------------------------------------------------------------------------------------------------
+
+IGNORED: Final[dict[str, str]] = {
+    "pkix.invalid_uri_syntax": "URIs with a scheme that has no authority part, urn: and tag:, are legal (RFC 3986 §3)",
+}
+"""Findings of pkilint that are no errors of ours, each with the reason."""
+
+
+def lint_full(certificate_der: bytes) -> tuple[str, ...]:
+    """Run pkilint's RFC 5280 rules over a finished certificate; return its errors as `code: message at place`.
+
+    The signature is not verified and may be of any key. Importing pkilint takes half a second, which is why it waits
+    for the first call.
+    """
+    from pkilint.loader import RFC5280CertificateDocumentLoader  # type: ignore[import-untyped]  # noqa: PLC0415 - slow
+    from pkilint.validation import ValidationFindingSeverity  # noqa: PLC0415 - slow
+
+    try:
+        document = RFC5280CertificateDocumentLoader().load_der_document(certificate_der, "certificate")
+    except ValueError as error:
+        return (f"pkilint cannot read the certificate: {error}",)
+    results: list[ValidationResult] = _pkilint_rules().validate(document.root)
+    return tuple(
+        _in_words(result.node.path, description.finding.code, description.message)
+        for result in results
+        for description in result.finding_descriptions
+        if description.finding.severity <= ValidationFindingSeverity.ERROR and description.finding.code not in IGNORED
+    )
+
+
+def _in_words(path: str, code: str, message: str | None) -> str:
+    return f"{code}: {message} at {path}" if message else f"{code} at {path}"
+
+
+@lru_cache(maxsize=1)
+def _pkilint_rules() -> Validator:
+    from pkilint.pkix import certificate, extension, name  # type: ignore[import-untyped]  # noqa: PLC0415 - slow
+
+    return certificate.create_pkix_certificate_validator_container(
+        certificate.create_decoding_validators(name.ATTRIBUTE_TYPE_MAPPINGS, extension.EXTENSION_MAPPINGS),
+        [
+            certificate.create_issuer_validator_container([]),
+            certificate.create_validity_validator_container(),
+            certificate.create_subject_validator_container([]),
+            certificate.create_extensions_validator_container([]),
+            certificate.create_spki_validator_container([]),
+        ],
+    )

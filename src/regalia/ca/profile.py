@@ -1,0 +1,276 @@
+"""Profiles: the documents that administrators write, read strictly, and the certificates that follow from them."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from regalia import reasons
+from regalia.ca.profile_document import ALLOWED_PURPOSES, read_document
+from regalia.errors import AdminError, InvariantError
+from regalia.model import Names, NamesFrom, Profile, San, SanKind, ValidityRule
+from regalia.wire import der, oids
+from regalia.wire.certificate import (
+    TbsCertificate,
+    assemble,
+    authority_information_access,
+    authority_key_identifier,
+    basic_constraints,
+    crl_distribution_points,
+    encode_tbs,
+    extended_key_usage,
+    key_identifier,
+    key_usage,
+    read_basic_constraints,
+    read_certificate,
+    read_extended_key_usage,
+    read_key_usage,
+    signature_algorithm_for,
+    subject_alt_name,
+    subject_key_identifier,
+)
+from regalia.wire.names import encode_name, encode_sans
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from regalia.ca.urls import Urls
+    from regalia.model import Authority
+    from regalia.wire.certificate import CertificateFacts, Extension
+
+__all__ = [
+    "DEFAULT_DOCUMENT",
+    "forbidden_extensions",
+    "leaf_tbs",
+    "read_profile",
+    "specimen",
+]
+
+DEFAULT_DOCUMENT: Final = """\
+# A device that proves itself to the network by EAP-TLS.
+names = "binding"                 # or "from-csr": whatever the device asks for, verified by nobody
+
+[validity]
+duration = "365d"                 # never beyond the issuing authority's own end
+backdate = "5m"                   # for devices whose clock is behind
+
+[keys]
+rsa-min-bits = 2048               # 0 allows no RSA keys
+curves = ["p-256", "p-384"]
+
+[usage]
+key-usage = ["digitalSignature", "keyEncipherment"]   # keyEncipherment is for RSA keys only; SCEP renewals need it
+extended-key-usage = ["clientAuth"]
+"""
+"""The profile that `init` makes."""
+
+
+def read_profile(
+    document: str, *, name: str, version: int, group: str, now: datetime, acknowledged: bool = False
+) -> Profile:
+    """Read a profile's document, TOML or JSON.
+
+    `acknowledged`: somebody answers for names that the device chooses (R5.4). Raises `AdminError`: PROFILE_REFUSED
+    with every problem that was found, ACKNOWLEDGEMENT_NEEDED for `names = "from-csr"` without `acknowledged`.
+    """
+    parsed = read_document(document)
+    names_from = NamesFrom(parsed.names)
+    if names_from is NamesFrom.CSR and not acknowledged:
+        raise AdminError(
+            reasons.ACKNOWLEDGEMENT_NEEDED,
+            'names = "from-csr" lets whoever holds a challenge choose the names of the certificate, '
+            "and nobody verifies them; repeat with --acknowledge if that is what you want",
+        )
+    return Profile(
+        name=name,
+        version=version,
+        group=group,
+        names_from=names_from,
+        validity=ValidityRule(parsed.validity.duration_span, parsed.validity.backdate_span),
+        rsa_min_bits=parsed.keys.rsa_min_bits,
+        curves=tuple(parsed.keys.curves),
+        key_usage=tuple(parsed.usage.key_usage),
+        extended_key_usage=tuple(ALLOWED_PURPOSES[purpose] for purpose in parsed.usage.extended_key_usage),
+        organisation=parsed.subject.organisation,
+        document=parsed.canonical(),
+        created_at=now,
+    )
+
+
+# --- the certificate that follows -----------------------------------------------------------------------------------
+
+_issuer_facts: Callable[[bytes], CertificateFacts] = lru_cache(maxsize=64)(read_certificate)
+
+_FOR_RSA_ONLY: Final = frozenset({"keyEncipherment", "dataEncipherment"})
+_FOR_EC_ONLY: Final = frozenset({"keyAgreement"})
+
+
+def leaf_tbs(
+    profile: Profile,
+    authority: Authority,
+    *,
+    serial: int,
+    names: Names,
+    public_key: bytes,
+    now: datetime,
+    urls: Urls,
+) -> TbsCertificate:
+    """Render a leaf certificate: all but key, names and serial comes from the profile and its authority (POL-1).
+
+    `public_key` is a DER SubjectPublicKeyInfo. The validity ends with the issuer's at the latest (POL-7).
+    """
+    issuer = _issuer_facts(authority.certificate_der)
+    if issuer.ski is None:
+        raise InvariantError(f"the certificate of authority {authority.name} has no subjectKeyIdentifier")
+    not_before = max((now - profile.validity.backdate).replace(microsecond=0), issuer.not_before)
+    extensions = [
+        basic_constraints(ca=False),
+        key_usage(_key_usage_for(profile, public_key)),
+        extended_key_usage(profile.extended_key_usage),
+        subject_key_identifier(key_identifier(public_key)),
+        authority_key_identifier(issuer.ski),
+        crl_distribution_points(urls.crl(authority.name)),
+        authority_information_access(ocsp=urls.ocsp(authority.name), ca_issuers=urls.issuer(authority.name)),
+    ]
+    subject = encode_name(cn=names.cn, organisation=profile.organisation)
+    if names.sans:
+        subject_is_empty = names.cn is None and profile.organisation is None
+        extensions.append(subject_alt_name(encode_sans(names.sans), critical=subject_is_empty))
+    return TbsCertificate(
+        serial=serial,
+        signature=signature_algorithm_for(authority.key_kind),
+        issuer=issuer.subject,
+        not_before=not_before,
+        not_after=min(not_before + profile.validity.duration, issuer.not_after),
+        subject=subject,
+        public_key=public_key,
+        extensions=tuple(extensions),
+    )
+
+
+def _key_usage_for(profile: Profile, public_key: bytes) -> tuple[str, ...]:
+    """Leave out what a key of this type cannot do (RFC 3279 §2.3.1, RFC 8813 §3)."""
+    algorithm = der.read_one(public_key, der.SEQUENCE).children()[0].children()[0].as_oid()
+    impossible = _FOR_EC_ONLY if algorithm == oids.RSA_ENCRYPTION else _FOR_RSA_ONLY
+    return tuple(usage for usage in profile.key_usage if usage not in impossible)
+
+
+def specimen(profile: Profile, authority: Authority, urls: Urls, now: datetime) -> bytes:
+    """Make a certificate such as this profile gives, for the full lint (R8): never stored, signed by nobody.
+
+    Key and signature are only of the right form.
+    """
+    names = Names("specimen", frozenset({San(SanKind.DNS, "specimen.example.com")}))
+    tbs = leaf_tbs(
+        profile, authority, serial=1 << 128, names=names, public_key=_specimen_key(profile), now=now, urls=urls
+    )
+    octets = encode_tbs(tbs)
+    signature = bytes(256)
+    if not tbs.signature.is_rsa:
+        signature = ec.generate_private_key(ec.SECP256R1()).sign(octets, ec.ECDSA(hashes.SHA256()))
+    return assemble(octets, tbs.signature, signature)
+
+
+def _specimen_key(profile: Profile) -> bytes:
+    key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+    if profile.rsa_min_bits:
+        # Generating 8192 bits takes many seconds, and a lint looks at nothing but the size.
+        bits = profile.rsa_min_bits
+        noise = int.from_bytes(hashlib.shake_256(b"specimen").digest(bits // 8), "big")
+        key = rsa.RSAPublicNumbers(65537, noise | 1 | 1 << (bits - 1)).public_key()
+    else:
+        curve: ec.EllipticCurve = ec.SECP256R1() if "p-256" in profile.curves else ec.SECP384R1()
+        key = ec.generate_private_key(curve).public_key()
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+# --- what a request may ask for -------------------------------------------------------------------------------------
+
+_FORBIDDEN_EXTENSIONS: Final = frozenset(
+    {
+        oids.MS_NTDS_CA_SECURITY,
+        oids.MS_CERTIFICATE_TEMPLATE_NAME,
+        oids.MS_CERTIFICATE_TEMPLATE,
+        oids.MS_APPLICATION_POLICIES,
+        oids.CE_NAME_CONSTRAINTS,
+        oids.CE_POLICY_MAPPINGS,
+        oids.PE_AUTHORITY_INFO_ACCESS,
+        oids.CE_CRL_DISTRIBUTION_POINTS,
+        oids.PKIX_OCSP_NOCHECK,
+        oids.CT_POISON,
+    }
+)
+_FORBIDDEN_USAGES: Final = frozenset({"keyCertSign", "cRLSign"})
+_FORBIDDEN_PURPOSES: Final = frozenset(
+    {oids.ANY_EXTENDED_KEY_USAGE, oids.KP_OCSP_SIGNING, oids.KP_CODE_SIGNING, oids.KP_MS_ENROLMENT_AGENT}
+)
+_HARMLESS: Final = frozenset({oids.CE_SUBJECT_KEY_IDENTIFIER, oids.CE_SUBJECT_ALT_NAME})
+"""The SKI is computed by us whatever is asked (R5.6); alternative names are judged as names (R5.2)."""
+
+
+def forbidden_extensions(profile: Profile, extensions: Sequence[Extension]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Sort the extensions that a request asks for into (forbidden, dropped), named for people (POL-2, R5.6).
+
+    Forbidden: no request may set it, so the request is refused. Dropped: left out, worth a note. What the certificate
+    has anyway, or what harms nobody, is in neither.
+    """
+    forbidden: list[str] = []
+    dropped: list[str] = []
+    for extension in extensions:
+        if extension.oid in _FORBIDDEN_EXTENSIONS:
+            forbidden.append(oids.describe(extension.oid))
+        elif extension.oid in _JUDGES:
+            bad, beyond = _judged(extension, profile)
+            forbidden.extend(bad)
+            dropped.extend(beyond)
+        elif extension.oid not in _HARMLESS:
+            dropped.append(oids.describe(extension.oid))
+    return tuple(forbidden), tuple(dropped)
+
+
+_Judgement = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def _judged(extension: Extension, profile: Profile) -> _Judgement:
+    try:
+        return _JUDGES[extension.oid](extension.value, profile)
+    except der.DerError:
+        return (f"{oids.describe(extension.oid)} that cannot be read",), ()
+
+
+def _judge_basic_constraints(value: bytes, profile: Profile) -> _Judgement:
+    del profile
+    is_ca, path_length = read_basic_constraints(value)
+    return ("basicConstraints CA:TRUE",) if is_ca or path_length is not None else (), ()
+
+
+def _judge_key_usage(value: bytes, profile: Profile) -> _Judgement:
+    asked = read_key_usage(value)
+    bad = tuple(f"keyUsage {usage}" for usage in asked if usage in _FORBIDDEN_USAGES)
+    beyond = tuple(
+        f"keyUsage {usage}" for usage in asked if usage not in _FORBIDDEN_USAGES and usage not in profile.key_usage
+    )
+    return bad, beyond
+
+
+def _judge_extended_key_usage(value: bytes, profile: Profile) -> _Judgement:
+    asked = read_extended_key_usage(value)
+    bad = tuple(f"extKeyUsage {oids.describe(purpose)}" for purpose in asked if purpose in _FORBIDDEN_PURPOSES)
+    beyond = tuple(
+        f"extKeyUsage {oids.describe(purpose)}"
+        for purpose in asked
+        if purpose not in _FORBIDDEN_PURPOSES and purpose not in profile.extended_key_usage
+    )
+    return bad, beyond
+
+
+_JUDGES: Final = {
+    oids.CE_BASIC_CONSTRAINTS: _judge_basic_constraints,
+    oids.CE_KEY_USAGE: _judge_key_usage,
+    oids.CE_EXT_KEY_USAGE: _judge_extended_key_usage,
+}

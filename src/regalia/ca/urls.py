@@ -1,0 +1,27 @@
+"""The addresses that certificates carry (R11): of a CRL, of OCSP answers, of an issuer's certificate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Urls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Addresses below the URL that `init --url` was given."""
+
+    base: str
+    """Scheme, host and port, perhaps a path; without a slash at its end."""
+
+    def crl(self, authority: str) -> str:
+        """Address of an authority's CRL."""
+        return f"{self.base}/crl/{authority}.crl"
+
+    def ocsp(self, authority: str) -> str:
+        """Address to ask about an authority's certificates."""
+        return f"{self.base}/ocsp/{authority}"
+
+    def issuer(self, authority: str) -> str:
+        """Address of an authority's own certificate, DER."""
+        return f"{self.base}/ca/{authority}.cer"
