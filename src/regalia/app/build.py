@@ -1,0 +1,172 @@
+"""Wiring of the services: `build(config)` opens a home and returns an `App`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from regalia import reasons
+from regalia.ca.authority import Ceremony
+from regalia.ca.crl import CrlPublisher
+from regalia.ca.issue import Issuer
+from regalia.ca.recover import Recovery
+from regalia.ca.status import OcspResponder
+from regalia.ca.urls import Urls
+from regalia.errors import AdminError
+from regalia.keys.master import load_master_key
+from regalia.keys.medium import FallbackVault, MediumVault
+from regalia.keys.signer import LocalSigner
+from regalia.keys.software import SoftwareKeys
+from regalia.ra.challenges import ChallengeDesk
+from regalia.ra.enrol import Enroller
+from regalia.ra.refusals import WINDOW, Refusals
+from regalia.ra.registry import Registry
+from regalia.ra.scep import ScepService
+from regalia.store import migrations
+from regalia.store.crl_files import DirectoryCrlFiles
+from regalia.store.store import open_change_feed, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from regalia.config import Config
+    from regalia.errors import Reason
+    from regalia.keys.master import MasterKey
+    from regalia.ports import ChangeFeed, Clock, Entropy
+    from regalia.store.store import SqlStore
+
+__all__ = ["NODE_FILE", "App", "SystemClock", "SystemEntropy", "build", "node_name"]
+
+NODE_FILE = "node"
+"""Holds the name under which this home writes its event streams."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the time, cut to milliseconds as the store keeps it."""
+        now = datetime.now(UTC)
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+class SystemEntropy:
+    """The kernel's random number generator."""
+
+    def octets(self, count: int) -> bytes:
+        """Return `count` random octets."""
+        return os.urandom(count)
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Everything that faces, jobs and commands work with."""
+
+    config: Config
+    master: MasterKey
+    clock: Clock
+    entropy: Entropy
+    store: SqlStore
+    feed: ChangeFeed
+    crl_files: DirectoryCrlFiles
+    keys: SoftwareKeys
+    urls: Urls
+    ceremony: Ceremony
+    registry: Registry
+    challenges: ChallengeDesk
+    recovery: Recovery
+    refusals: Refusals
+    scep: ScepService
+    ocsp: OcspResponder
+    crls: CrlPublisher
+
+    def close(self) -> None:
+        """Write what is counted and let go of the database."""
+        self.refusals.flush(self.clock.now() + WINDOW)
+        self.store.close()
+
+
+def node_name(home: Path) -> str:
+    """Read the name under which this home writes its event streams; `init` chose it once."""
+    try:
+        return (home / NODE_FILE).read_text("ascii").strip()
+    except FileNotFoundError:
+        raise AdminError(reasons.HOME_MISSING, str(home)) from None
+
+
+def build(config: Config, *, medium: Path | None = None, observe: Callable[[Reason], None] | None = None) -> App:
+    """Open a home.
+
+    `medium` is a directory with key files that were moved out (`--root-key`); `observe` hears of every refusal.
+
+    Raises `AdminError`: ADM-002 nothing was initialised here, ADM-010 or ADM-011 for the master key, ADM-012 for an
+    old schema; `UnavailableError` where the database does not answer.
+    """
+    clock, entropy = SystemClock(), SystemEntropy()
+    node = node_name(config.home)
+    master = load_master_key(config.home, config.key_environment)
+    url = config.database.connection_url()
+    schema = migrations.check(url)
+    if not schema.ready:
+        raise AdminError(reasons.SCHEMA_OLD, f"it is at {schema.current or 'nothing'}, needed is {schema.needed}")
+    store = open_store(url, node=node, clock=clock)
+    vault = FallbackVault(store, MediumVault(medium)) if medium is not None else store
+    crl_files = DirectoryCrlFiles(config.home / "crl")
+    keys = SoftwareKeys(vault, clock, entropy, master)
+    signer = LocalSigner(store, crl_files, vault, master, entropy)
+    urls = Urls(config.server.url)
+    issuer = Issuer(store, signer, clock)
+    ceremony = Ceremony(issuer, authorities=store, events=store, keys=keys, clock=clock, entropy=entropy, urls=urls)
+    recovery = Recovery(store, issuer, clock)
+    refusals = Refusals(store, observe=observe)
+    enroller = Enroller(
+        store=store,
+        issuer=issuer,
+        recovery=recovery,
+        refusals=refusals,
+        clock=clock,
+        entropy=entropy,
+        urls=urls,
+        serial_prefix=serial_prefix(node),
+        pause=time.sleep,
+    )
+    return App(
+        config=config,
+        master=master,
+        clock=clock,
+        entropy=entropy,
+        store=store,
+        feed=open_change_feed(url),
+        crl_files=crl_files,
+        keys=keys,
+        urls=urls,
+        ceremony=ceremony,
+        registry=Registry(store, ceremony, clock, urls),
+        challenges=ChallengeDesk(store, clock, entropy, master.challenge_mac()),
+        recovery=recovery,
+        refusals=refusals,
+        scep=ScepService(
+            doors=store,
+            store=store,
+            keys=keys,
+            enroller=enroller,
+            refusals=refusals,
+            clock=clock,
+            entropy=entropy,
+            challenge_mac=master.challenge_mac(),
+        ),
+        ocsp=OcspResponder(store, keys, clock, lifetime=timedelta(seconds=config.ocsp.good_seconds)),
+        crls=CrlPublisher(
+            store, crl_files, signer, clock, entropy, issuing_lifetime=timedelta(days=config.crl.issuing_days)
+        ),
+    )
+
+
+def serial_prefix(node: str) -> int:
+    """Turn a node's name into the first octet of its serials, 0x01 to 0x7f (security.md §6.2)."""
+    return hashlib.sha256(node.encode()).digest()[0] % 0x7F + 1

@@ -1,0 +1,170 @@
+"""Wiring of the server: both listeners, the pools behind them and the jobs beside them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import structlog
+
+from regalia.app.build import NODE_FILE, App, SystemClock, build
+from regalia.jobs.housekeeping import FlushRefusals, ForgetRefusals, SweepSpool
+from regalia.jobs.loop import JobLoop
+from regalia.jobs.publish_crl import PublishCrls
+from regalia.jobs.recover import Recover
+from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials
+from regalia.jobs.watch_changes import WatchChanges
+from regalia.keys.admin_tls import make_admin_tls, needs_renewal, read_admin_tls
+from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
+from regalia.web.admin import admin_app
+from regalia.web.device import device_app
+from regalia.web.health import Readiness
+from regalia.web.metrics import Metrics, crl_times
+from regalia.web.pool import Pool, Pools
+from regalia.web.scep import ScepLimits
+from regalia.web.serve import Listener, Serving, run
+from regalia.web.tls import TlsFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from starlette.types import ASGIApp
+
+    from regalia.config import Config
+    from regalia.config.settings import LogSettings
+    from regalia.jobs.loop import Job
+    from regalia.model import JsonValue
+    from regalia.web.serve import Bound
+
+__all__ = ["serve"]
+
+_STATUS_THREADS = 2
+_STATUS_QUEUE = 256
+
+
+def serve(config: Config, on_ready: Callable[[Sequence[Bound]], None]) -> None:
+    """Open the home and answer devices and administrators until SIGTERM or SIGINT.
+
+    `on_ready` is called once, when both listeners answer. Raises what `build` raises; `AdminError` ADM-019 where an
+    address cannot be opened.
+    """
+    _set_up_log(config.log)
+    metrics = Metrics(SystemClock())
+    app = build(config, observe=metrics.refused)
+    try:
+        app.keys.self_test()
+        _serve(app, metrics, on_ready)
+    finally:
+        app.close()
+
+
+def _serve(app: App, metrics: Metrics, on_ready: Callable[[Sequence[Bound]], None]) -> None:
+    server = app.config.server
+    pools = Pools(
+        enrolment=Pool("enrolment", threads=server.threads, queue=server.queue),
+        status=Pool("status", threads=_STATUS_THREADS, queue=_STATUS_QUEUE),
+    )
+    metrics.watch_pools((pools.enrolment, pools.status))
+    metrics.watch_crls(lambda: crl_times(app.store, app.store))
+    tls = read_admin_tls(app.config.home)
+    holder = f"{(app.config.home / NODE_FILE).read_text('ascii').strip()}:{os.getpid()}"
+    loop = JobLoop(
+        _jobs(app),
+        leases=app.store,
+        clock=app.clock,
+        holder=holder,
+        observe=lambda name, ok: metrics.job_ran(name, ok=ok),
+    )
+
+    def ready(bound: Sequence[Bound]) -> None:
+        _record(app, Action.SERVER_STARTED, [f"{each.name} {each.url}" for each in bound])
+        on_ready(bound)
+
+    def at_end() -> None:
+        pools.close()
+        _record(app, Action.SERVER_STOPPED, [])
+
+    run(
+        Serving(
+            listeners=(
+                Listener("device", _device(app, pools, metrics), server.listen.host, server.listen.port),
+                Listener(
+                    "admin",
+                    _admin(app, pools, metrics),
+                    server.admin_listen.host,
+                    server.admin_listen.port,
+                    tls=TlsFiles(tls.certificate, tls.key),
+                ),
+            ),
+            on_ready=ready,
+            beside=(loop.run,),
+            at_end=at_end,
+        )
+    )
+
+
+def _device(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
+    limits = app.config.limits
+    return device_app(
+        scep=app.scep,
+        doors=app.store,
+        ocsp=app.ocsp,
+        authorities=app.store,
+        crl_files=app.crl_files,
+        readiness=Readiness(app.store, app.keys, app.clock),
+        pools=pools,
+        metrics=metrics,
+        limits=ScepLimits(post=limits.post_octets, url=limits.url_octets, message=limits.message_octets),
+    )
+
+
+def _admin(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
+    known = {app.config.server.admin_listen.host, urlsplit(app.config.server.url).hostname or "localhost"}
+    return admin_app(
+        readiness=Readiness(app.store, app.keys, app.clock), metrics=metrics, pool=pools.status, hosts=known
+    )
+
+
+def _jobs(app: App) -> tuple[Job, ...]:
+    return (
+        Recover(app.recovery),
+        PublishCrls(app.store, app.keys, app.crls),
+        RenewCredentials(app.store, app.ceremony),
+        RenewAdminTls(lambda now: _renew_admin_tls(app, now)),
+        FlushRefusals(app.refusals),
+        ForgetRefusals(app.store),
+        SweepSpool(app.crl_files.sweep),
+        WatchChanges(app.feed, app.ocsp, app.store.invalidate),
+    )
+
+
+def _renew_admin_tls(app: App, now: datetime) -> bool:
+    if not needs_renewal(app.config.home, now):
+        return False
+    host = urlsplit(app.config.server.url).hostname or "localhost"
+    make_admin_tls(app.config.home, host, now=now, entropy=app.entropy)
+    return True
+
+
+def _record(app: App, action: Action, listeners: list[str]) -> None:
+    actor = Actor(ActorKind.SYSTEM, "server")
+    details: dict[str, JsonValue] = {"listeners": [*listeners]}
+    app.store.record((EventDraft(app.clock.now(), actor, action, "server", Outcome.OK, details=details),))
+
+
+def _set_up_log(settings: LogSettings) -> None:
+    """Write one line of JSON, or of text, per event to stderr; nothing that a stranger sent is ever a format."""
+    render = structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=open(2, "w", closefd=False, buffering=1)),  # noqa: SIM115 - it lives as long as the process
+    )

@@ -1,0 +1,189 @@
+"""`regalia init`: from an empty directory to a PKI that can serve."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from regalia import reasons
+from regalia.cli.context import administrator
+from regalia.cli.fingerprints import fingerprints
+from regalia.cli.options import Home, Json, examples, noun_app
+from regalia.cli.output import note, print_json, say
+from regalia.config import default_url, find_home, load_config, write_initial
+from regalia.errors import AdminError
+from regalia.model import Action, Authority, EventDraft, Outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from regalia.app import App
+    from regalia.config import Config
+    from regalia.keys.admin_tls import AdminTls
+    from regalia.model import JsonValue
+
+__all__ = ["app", "initialise"]
+
+ROOT = "root"
+GROUP = "default"
+PROFILE = "eap-tls"
+ENDPOINT = "default"
+
+app = noun_app("Set up a home.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What `initialise` made, for the one who asked."""
+
+    config: Config
+    master_key: Path
+    master_key_beside: bool
+    root: Authority
+    issuing: Authority
+    admin_tls: AdminTls
+
+
+@app.command(
+    epilog=examples(
+        "init --home /srv/pki --url http://pki.example.org:8080",
+        "init --database postgresql://regalia@db.example.org/regalia --organisation 'Example AG'",
+    )
+)
+def init(
+    home: Home = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="What devices call; stands in every certificate.", show_default="this host"),
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option("--database", metavar="URL", help="postgresql://…; SQLite in the home if not given.")
+    ] = None,
+    organisation: Annotated[
+        str | None, typer.Option("--organisation", metavar="O", help="Stands in the CA's names.")
+    ] = None,
+    as_json: Json = False,  # noqa: FBT002 - typer declares a flag so
+) -> None:
+    """Set up a home: a root CA, group `default` with its own issuing CA, a profile and a SCEP endpoint.
+
+    Nothing is asked. A home that is in use is refused and not touched.
+    """
+    made = initialise(find_home(named=home), url=url or default_url(), database=database, organisation=organisation)
+    if as_json:
+        print_json(_record(made))
+        return
+    _tell(made)
+
+
+def initialise(home: Path, *, url: str, database: str | None = None, organisation: str | None = None) -> _Made:
+    """Make a home, or leave nothing behind.
+
+    Raises `AdminError`: ADM-001 the home or the database is in use, ADM-006 for the URLs, ADM-010 and ADM-011 for a
+    master key that was named, ADM-020 for files; `UnavailableError` where the database does not answer.
+    """
+    created = _claim(home)
+    try:
+        return _fill(home, url, database, organisation)
+    except BaseException:
+        # Whatever ended it, a half-made PKI must not pass for one: what was just created is removed again.
+        for path in (home,) if created else tuple(home.iterdir()):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        raise
+
+
+def _claim(home: Path) -> bool:
+    """Make the directory, or accept an empty one; tell whether it was made."""
+    try:
+        home.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        if not home.is_dir() or any(home.iterdir()):
+            raise AdminError(reasons.HOME_USED, str(home)) from None
+        home.chmod(0o700)
+        return False
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{home}: {error.strerror}") from error
+    return True
+
+
+def _fill(home: Path, url: str, database: str | None, organisation: str | None) -> _Made:
+    from regalia.app import NODE_FILE, SystemClock, SystemEntropy, build  # noqa: PLC0415 - help must not wait for the database driver
+    from regalia.keys.admin_tls import make_admin_tls  # noqa: PLC0415 - the same
+    from regalia.keys.master import create_master_key, load_master_key  # noqa: PLC0415 - the same
+    from regalia.keys.private_files import create_private  # noqa: PLC0415 - the same
+    from regalia.store import migrations  # noqa: PLC0415 - the same
+
+    options = {"server.url": url} | ({"database.url": database} if database is not None else {})
+    load_config(home=home, options=options)  # refuses bad URLs before anything is written
+    write_initial(home, url, database)
+    config = load_config(home=home)
+    entropy = SystemEntropy()
+    named = config.key_environment
+    master = load_master_key(home, named) if named else create_master_key(home, entropy)
+    create_private(home / NODE_FILE, entropy.octets(4).hex().encode() + b"\n")
+    migrations.upgrade(config.database.connection_url())
+    regalia = build(config)
+    try:
+        root, issuing = _found(regalia, organisation)
+    finally:
+        regalia.close()
+    host = urlsplit(config.server.url).hostname or "localhost"
+    admin_tls = make_admin_tls(home, host, now=SystemClock().now(), entropy=entropy)
+    return _Made(config, master.path, master.beside_database, root, issuing, admin_tls)
+
+
+def _found(regalia: App, organisation: str | None) -> tuple[Authority, Authority]:
+    """Make the root, the first group and what belongs to it, through the services that everything uses (R8)."""
+    from regalia.ca.profile import DEFAULT_DOCUMENT  # noqa: PLC0415 - help must not wait for it
+
+    actor = administrator()
+    if regalia.store.authorities():
+        raise AdminError(reasons.HOME_USED, "the database holds a Regalia already")
+    regalia.keys.self_test()
+    root = regalia.ceremony.create_root(ROOT, actor=actor, organisation=organisation)
+    group = regalia.registry.create_group(GROUP, actor=actor)
+    regalia.registry.create_profile(PROFILE, GROUP, DEFAULT_DOCUMENT, actor=actor)
+    regalia.registry.create_endpoint(ENDPOINT, group=GROUP, profile=PROFILE, actor=actor)
+    issuing = regalia.store.authority(group.authority)
+    if issuing is None:
+        raise AdminError(reasons.NOT_FOUND, group.authority)
+    for authority in (root, issuing):
+        regalia.crls.publish(authority.name)
+    details: dict[str, JsonValue] = {"url": regalia.config.server.url}
+    now = regalia.clock.now()
+    regalia.store.record((EventDraft(now, actor, Action.HOME_INITIALISED, "home", Outcome.OK, details=details),))
+    return root, issuing
+
+
+def _record(made: _Made) -> dict[str, object]:
+    return {
+        "home": made.config.home,
+        "endpoint": _endpoint(made),
+        "root": {"name": made.root.name, **fingerprints(made.root.certificate_der)},
+        "issuing": {"name": made.issuing.name, **fingerprints(made.issuing.certificate_der)},
+        "admin_certificate_sha256": made.admin_tls.sha256,
+        "master_key": made.master_key,
+        "master_key_beside_database": made.master_key_beside,
+    }
+
+
+def _endpoint(made: _Made) -> str:
+    return f"{made.config.server.url}/scep/{ENDPOINT}"
+
+
+def _tell(made: _Made) -> None:
+    home = made.config.home
+    say(f"A PKI lives in {home} now.")
+    say()
+    for label, authority in (("root CA", made.root), ("issuing CA", made.issuing)):
+        say(f"{label:<12} {authority.name}, SHA-256 {fingerprints(authority.certificate_der)['sha256']}")
+    say(f"{'endpoint':<12} {_endpoint(made)}")
+    say(f"{'admin':<12} https://{made.config.server.admin_listen}, certificate SHA-256 {made.admin_tls.sha256}")
+    say()
+    if made.master_key_beside:
+        note(f"Keys and lock lie in one place: {made.master_key} opens the keys beside it. See docs/tasks/install.md.")
+    note(f"The root's key is on this machine. Move it out: regalia ca offline root --to DIR --home {home}")
+    note(f"Next: regalia serve --home {home}")

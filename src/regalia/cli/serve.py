@@ -1,0 +1,53 @@
+"""`regalia serve`: answer devices and administrators."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from regalia.cli.options import Home, Json, examples, noun_app
+from regalia.cli.output import print_json, say
+from regalia.config import load_config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from regalia.web.serve import Bound
+
+__all__ = ["app"]
+
+app = noun_app("Answer devices and administrators.")
+
+
+@app.command(
+    epilog=examples(
+        "serve --home /srv/pki --listen 0.0.0.0:8080", "serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --json"
+    )
+)
+def serve(
+    home: Home = None,
+    listen: Annotated[
+        str | None, typer.Option("--listen", metavar="HOST:PORT", help="For devices, plain HTTP.", show_default=False)
+    ] = None,
+    admin_listen: Annotated[
+        str | None,
+        typer.Option("--admin-listen", metavar="HOST:PORT", help="For administrators, TLS.", show_default=False),
+    ] = None,
+    as_json: Json = False,  # noqa: FBT002 - typer declares a flag so
+) -> None:
+    """Serve SCEP, OCSP, CRLs and CA certificates until told to stop (SIGTERM, Ctrl-C).
+
+    Says where it listens once it answers. SIGHUP reads the admin listener's certificate anew.
+    """
+    from regalia.app.serving import serve as serve_home  # noqa: PLC0415 - help must not wait for the server
+
+    options = {"server.listen": listen, "server.admin_listen": admin_listen}
+    config = load_config(home=home, options={path: value for path, value in options.items() if value is not None})
+
+    def ready(bound: "Sequence[Bound]") -> None:
+        if as_json:
+            print_json({each.name: each.url for each in bound}, one_line=True)
+        else:
+            say("Ready: " + ", ".join(f"{each.name} {each.url}" for each in bound))
+        typer.get_text_stream("stdout").flush()
+
+    serve_home(config, ready)
