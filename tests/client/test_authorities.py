@@ -191,6 +191,12 @@ def _issued_by_a_leaf() -> list[bytes]:
     return ders(make("ra", rsa_key(0), device), device, issuing, root)
 
 
+def _issued_by_a_leaf_without_usage() -> list[bytes]:
+    _, issuing, root = make_chain()
+    device = make("device", rsa_key(1), issuing, usages=None)
+    return ders(make("ra", rsa_key(0), device), device, issuing, root)
+
+
 def _issued_by_a_ca_without_the_right() -> list[bytes]:
     root = make("root", ec.generate_private_key(ec.SECP256R1()), usages=("crl_sign",), ca=True)
     return ders(make("ra", rsa_key(0), root), root)
@@ -229,6 +235,7 @@ def _unreadable() -> list[bytes]:
         (_ra_alone, "none of its CA certificates signed CN=ra"),
         (_ra_of_another_ca, "none of its CA certificates signed CN=ra"),
         (_issued_by_a_leaf, "none of its CA certificates signed CN=ra"),
+        (_issued_by_a_leaf_without_usage, "none of its CA certificates signed CN=ra"),
         (_issued_by_a_ca_without_the_right, "none of its CA certificates signed CN=ra"),
         (_expired, "and here it is 2026-03-01 09:00"),
         (_too_many, "it holds 11 certificates"),

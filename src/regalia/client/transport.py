@@ -131,5 +131,5 @@ def _retry_after(response: httpx2.Response) -> int | None:
 
 
 def _unreachable(target: httpx2.URL, detail: str) -> UnavailableError:
-    where = f"{target.scheme}://{target.netloc.decode('ascii', 'replace').rpartition('@')[2]}"
+    where = f"{target.scheme}://{target.netloc.decode('ascii', 'replace')}"  # without user and password
     return UnavailableError(reasons.CLIENT_UNREACHABLE, f"{where}: {detail}")
