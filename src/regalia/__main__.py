@@ -1,0 +1,6 @@
+"""`python -m regalia`."""
+
+from regalia.cli.main import run
+
+if __name__ == "__main__":
+    run()

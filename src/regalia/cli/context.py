@@ -1,0 +1,75 @@
+"""Opening a home for one command, and who it is that commands."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from regalia import reasons
+from regalia.cli.output import note, print_json, say
+from regalia.config import load_config
+from regalia.errors import AdminError
+from regalia.model import Actor, ActorKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from regalia.app import App
+
+__all__ = ["administrator", "agreed", "opened"]
+
+
+def administrator() -> Actor:
+    """Name the user who runs this command: whoever may read the home may command it (R9)."""
+    uid = os.geteuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        # A container may run as a user that its system does not know.
+        name = str(uid)
+    return Actor(ActorKind.ADMIN, f"os:{name}")
+
+
+@contextmanager
+def opened(home: Path | None, *, root_key: Path | None = None) -> Iterator[App]:
+    """Open a home, and close it whatever happens. `root_key` is the medium with the root's key.
+
+    Raises `AdminError`: ADM-002 no home, ADM-006 configuration, ADM-010 and ADM-011 keys, ADM-012 schema.
+    """
+    from regalia.app import build  # noqa: PLC0415 - a verb's help must not wait for the database driver
+
+    app = build(load_config(home=home), medium=root_key)
+    try:
+        yield app
+    finally:
+        app.close()
+
+
+def agreed(plan: Sequence[str], *, yes: bool, dry_run: bool, as_json: bool) -> bool:
+    """Say what is about to happen and ask for consent. False for a dry run, which has then said all.
+
+    `plan` has sentences that go on after "This will". Raises `AdminError` ADM-018 where nobody can be asked.
+    """
+    if dry_run:
+        if as_json:
+            print_json({"dry_run": True, "would": plan})
+        else:
+            for step in plan:
+                say(f"Would {step}")
+        return False
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise AdminError(
+            reasons.USAGE, f"This will {plan[0]}\nNobody can be asked here: repeat with --yes if it should"
+        )
+    for step in plan:
+        note(f"This will {step}")
+    typer.confirm("Go on?", abort=True, err=True)
+    return True

@@ -1,0 +1,128 @@
+"""The program `regalia`: finds the noun's module, and turns whatever goes wrong into words and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from regalia import __version__, reasons
+from regalia.cli.faults import FAILED, OK, USAGE, exit_code, report
+from regalia.cli.options import examples
+from regalia.errors import AdminError, RegaliaError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["NOUNS", "app", "main", "noun", "run"]
+
+NOUNS: Final = {
+    "init": "Set up a home: root, first group, first SCEP endpoint.",
+    "serve": "Answer devices and administrators.",
+    "ca": "Authorities: the root, and the issuing CAs of groups.",
+    "group": "Groups: segregated populations, each with an issuing CA.",
+    "profile": "Profiles: what certificates look like and how long they live.",
+    "endpoint": "Endpoints: the doors that devices enrol at.",
+    "challenge": "Challenges: secrets that let a device enrol once.",
+    "enrolment": "Enrolments: what devices asked for, and what became of it.",
+    "cert": "Certificates: look, revoke, export.",
+    "scep": "Our SCEP client.",
+    "event": "The audit log.",
+    "db": "The database's schema.",
+    "config": "The configuration that is in force.",
+    "doctor": "Check everything that could keep devices from enrolling.",
+    "demo": "The product's story on real parts, told and checked.",
+}
+"""Every noun with its help, in the order of `regalia --help`. Its module is `regalia.cli.NOUN`."""
+
+_WIDTH: Final = 100
+
+
+class _Unread(TyperCommand):
+    """A noun whose module was not imported yet: enough to be listed and suggested."""
+
+
+class _Nouns(TyperGroup):
+    """Imports a noun's module when it is invoked: the help must not wait for a database driver."""
+
+    def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - typer's own signature, handed on
+        attributes["commands"] = {name: _Unread(name, short_help=text) for name, text in NOUNS.items()}
+        super().__init__(**attributes)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - types that typer keeps to itself
+        """Find the noun, and now import it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, noun(name) if isinstance(command, _Unread) and name is not None else command, rest
+
+
+app = typer.Typer(
+    cls=_Nouns,
+    help="A PKI for device fleets.",
+    epilog=examples("init --home DIR --url http://pki.example.org:8080", "challenge create -h"),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDTH},
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        sys.stdout.write(f"regalia {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True, callback=_print_version),  # noqa: FBT003 - typer's signature
+) -> None:
+    """Nothing happens before the noun."""
+
+
+def noun(name: str) -> TyperCommand | TyperGroup:
+    """Import a noun's module and make its command."""
+    command = get_command(import_module(f"regalia.cli.{name}").app)
+    if not isinstance(command, TyperCommand | TyperGroup):
+        raise TypeError(name)
+    command.name = name
+    return command
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the arguments say, as one process or within one. Returns the exit code."""
+    as_json = "--json" in arguments
+    try:
+        ended = get_command(app).main(list(arguments) or ["--help"], prog_name="regalia", standalone_mode=False)
+        sys.stdout.flush()
+    except RegaliaError as error:
+        report(error, as_json=as_json)
+        return exit_code(error)
+    except typer.TyperException as error:
+        # typer tells where a value was refused in the words of a library beneath it
+        detail = error.format_message().replace(": Value error, ", ": ")
+        report(AdminError(reasons.USAGE, detail), as_json=as_json)
+        return USAGE
+    except typer.Abort:
+        return FAILED
+    except BrokenPipeError:
+        return _deaf()
+    return ended if isinstance(ended, int) else OK
+
+
+def _deaf() -> int:
+    """Nobody reads on (`| head`): end without a word, and let the interpreter's own flush succeed."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return FAILED
+
+
+def run() -> None:
+    """Be the program."""
+    sys.exit(main(sys.argv[1:]))

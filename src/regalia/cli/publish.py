@@ -1,0 +1,31 @@
+"""Publishing a CRL beside a server that may be doing the same."""
+
+from typing import TYPE_CHECKING
+
+from regalia import reasons
+from regalia.cli.context import administrator
+from regalia.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from regalia.app import App
+
+__all__ = ["publish"]
+
+_RACES = 3
+
+
+def publish(regalia: "App", authority: str) -> None:
+    """Publish an authority's CRL now; one that `serve` published meanwhile will do, if it says everything.
+
+    Raises `UnavailableError` CA-010 where the key is elsewhere, CA-013 where others are always faster.
+    """
+    for turn in range(1, _RACES + 1):
+        try:
+            regalia.crls.publish(authority, administrator())
+        except UnavailableError as error:
+            if error.reason is not reasons.IN_PROGRESS or turn == _RACES:
+                raise
+            if not regalia.crls.due(authority):
+                return
+        else:
+            return
