@@ -1,0 +1,249 @@
+"""`regalia ca`: authorities."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from regalia import reasons
+from regalia.ca.authority import revoke_authority
+from regalia.cli.context import administrator, agreed, opened
+from regalia.cli.dependents import counted, live_certificates
+from regalia.cli.fingerprints import fingerprints
+from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples, noun_app
+from regalia.cli.output import note, print_record, print_table, say
+from regalia.cli.publish import publish
+from regalia.cli.reason import Reason, revocation_reason
+from regalia.errors import AdminError, UnavailableError
+from regalia.model import Action, Authority, AuthorityKind, AuthorityState, EventDraft, KeyKind, Outcome
+from regalia.wire.certificate import read_certificate
+from regalia.wire.names import name_text
+
+if TYPE_CHECKING:
+    from regalia.app import App
+
+__all__ = ["app", "authority_record", "found_authority"]
+
+app = noun_app("Authorities: the root, and the issuing CAs of groups.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the authority.", show_default=False)]
+
+
+@app.command(epilog=examples("ca create staff-ca-2 --group staff", "ca create staff-ca-2 --group staff --root-key DIR"))
+def create(
+    *,
+    name: Name,
+    group: Annotated[str, typer.Option("--group", metavar="GROUP", help="The group that it will issue for.")],
+    key: Annotated[KeyKind, typer.Option("--key", help="Kind of its key.")] = KeyKind.P256,
+    root_key: RootKey = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Create an issuing authority under the root; `group create --authority` puts it to work."""
+    with opened(home, root_key=root_key) as regalia:
+        authority = regalia.ceremony.create_issuing(
+            name, group=group, root=regalia.registry.root(), actor=administrator(), key_kind=key
+        )
+        publish(regalia, authority.name)
+        print_record(authority_record(regalia, authority), as_json=as_json)
+
+
+@app.command("list", epilog=examples("ca list", "ca list --json"))
+def list_(*, home: Home = None, as_json: Json = False) -> None:
+    """List the authorities."""
+    with opened(home) as regalia:
+        rows = [authority_record(regalia, authority) for authority in regalia.store.authorities()]
+        columns = ("name", "kind", "group", "state", "key", "custody", "not_after")
+        print_table(rows, columns, as_json=as_json)
+
+
+@app.command(epilog=examples("ca show default-ca-1", "ca show root --json"))
+def show(*, name: Name, home: Home = None, as_json: Json = False) -> None:
+    """Show an authority: fingerprints, where its key is, how long it lives, what depends on it."""
+    with opened(home) as regalia:
+        authority = found_authority(regalia, name)
+        record = authority_record(regalia, authority) | _more(regalia, authority)
+        print_record(record | {"depends_on_it": _dependents(regalia, authority)}, as_json=as_json)
+
+
+@app.command(
+    epilog=examples(
+        "ca revoke staff-ca-1 --reason ca-compromise", "ca revoke staff-ca-1 --reason superseded --yes --root-key DIR"
+    )
+)
+def revoke(
+    *,
+    name: Name,
+    reason: Reason,
+    note_: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for the audit log.")] = "",
+    root_key: RootKey = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Revoke an issuing authority at the root for good, and publish the root's CRL that says so."""
+    cause = revocation_reason(reason)
+    with opened(home, root_key=root_key) as regalia:
+        authority = found_authority(regalia, name)
+        root = _parent(regalia, authority)
+        plan = [f"revoke authority {name} for good and publish the CRL of {root.name}"]
+        plan += [f"cut off {dependent}" for dependent in _dependents(regalia, authority)]
+        if not agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):
+            return
+        revoked = revoke_authority(
+            regalia.store, regalia.store, regalia.clock, authority, reason=cause, actor=administrator(), note=note_
+        )
+        publish(regalia, root.name)
+        told = {"reason": cause, "crl_number": _crl(regalia, root)["number"]}
+        print_record(authority_record(regalia, revoked) | told, as_json=as_json)
+
+
+@app.command(epilog=examples("ca offline root --to /media/usb", "ca offline root --to /media/usb --dry-run"))
+def offline(
+    *,
+    name: Name,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where the key goes: a medium that you take away.")],
+    dry_run: DryRun = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Move the root's key out, still encrypted. Only new issuing CAs and the root's own CRL need it again."""
+    with opened(home) as regalia:
+        authority = found_authority(regalia, name)
+        directory = _medium(regalia, authority, to)
+        plan = [f"write the key of {name} to {directory} and destroy the one on this machine"]
+        if not agreed(plan, yes=True, dry_run=dry_run, as_json=as_json):
+            return
+        try:
+            file = regalia.keys.move_out(authority.key_id, directory)
+        except UnavailableError as error:
+            raise AdminError(reasons.ROOT_KEY_ELSEWHERE, error.detail) from error
+        event = EventDraft(
+            at=regalia.clock.now(),
+            actor=administrator(),
+            action=Action.KEY_MOVED,
+            object=f"key:{authority.key_id}",
+            outcome=Outcome.OK,
+            details={"authority": name, "file": str(file)},
+        )
+        regalia.store.record((event,))
+        print_record({"authority": name, "key_id": authority.key_id, "file": file}, as_json=as_json)
+        if not as_json:
+            say("Take the medium away and keep a copy of it elsewhere. It opens with this home's master key alone.")
+
+
+@app.command(epilog=examples("ca crl default-ca-1", "ca crl root --root-key /media/usb"))
+def crl(
+    *,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="All whose key is here if not given.", show_default=False)
+    ] = None,
+    root_key: RootKey = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Publish a CRL now. `serve` does so by itself, except for a root whose key is offline."""
+    with opened(home, root_key=root_key) as regalia:
+        wanted = regalia.store.authorities() if name is None else (found_authority(regalia, name),)
+        rows = []
+        for authority in wanted:
+            if not regalia.keys.holds(authority.key_id):
+                _key_missing(authority, named=name is not None)
+                continue
+            publish(regalia, authority.name)
+            rows.append({"authority": authority.name} | _crl(regalia, authority))
+        print_table(rows, ("authority", "number", "entries", "next_update", "file"), as_json=as_json)
+
+
+def _crl(regalia: "App", authority: Authority) -> dict[str, object]:
+    last, file = regalia.store.last_crl(authority.name), regalia.crl_files.published(authority.name)
+    return {
+        "number": last.number if last is not None else None,
+        "entries": last.entries if last is not None else None,
+        "next_update": last.next_update if last is not None else None,
+        "file": file.path if file is not None else None,
+    }
+
+
+def found_authority(regalia: "App", name: str) -> Authority:
+    """Look an authority up. Raises `AdminError` ADM-004."""
+    authority = regalia.store.authority(name)
+    if authority is None:
+        raise AdminError(reasons.NOT_FOUND, f"authority {name}")
+    return authority
+
+
+def authority_record(regalia: "App", authority: Authority) -> dict[str, object]:
+    """Say what an authority is, and where its key lies."""
+    facts = read_certificate(authority.certificate_der)
+    return {
+        "name": authority.name,
+        "kind": authority.kind,
+        "state": authority.state,
+        "group": authority.group,
+        "parent": authority.parent,
+        "key": authority.key_kind,
+        "custody": "on this machine" if regalia.keys.holds(authority.key_id) else "elsewhere",
+        "not_before": facts.not_before,
+        "not_after": facts.not_after,
+    }
+
+
+def _more(regalia: "App", authority: Authority) -> dict[str, object]:
+    facts = read_certificate(authority.certificate_der)
+    last = _crl(regalia, authority)
+    return {
+        "days_left": max(0, (facts.not_after - regalia.clock.now()).days),
+        "subject": name_text(facts.subject),
+        "serial": f"{facts.serial:x}",
+        **fingerprints(authority.certificate_der),
+        "key_id": authority.key_id,
+        "crl_url": regalia.urls.crl(authority.name),
+        "crl_number": last["number"],
+        "crl_next_update": last["next_update"],
+    }
+
+
+def _dependents(regalia: "App", authority: Authority) -> list[str]:
+    """Name what stops working without this authority."""
+    if authority.kind is AuthorityKind.ROOT:
+        issuing = (other for other in regalia.store.authorities() if other.parent == authority.name)
+        return [f"authority {other.name} of group {other.group}" for other in issuing]
+    groups = [group.name for group in regalia.store.groups() if group.authority == authority.name]
+    endpoints = [endpoint for endpoint in regalia.store.endpoints() if endpoint.group in groups and endpoint.enabled]
+    certificates = live_certificates(regalia, authority.name)
+    return [
+        *(f"group {name}" for name in groups),
+        *(f"endpoint {endpoint.name}" for endpoint in endpoints),
+        *([f"{counted(certificates, 'device certificate')} still valid"] if certificates else []),
+    ]
+
+
+def _parent(regalia: "App", authority: Authority) -> Authority:
+    """Find the root that is to say so, and see that it can. A root has none: `revoke_authority` refuses it, too."""
+    if authority.parent is None:
+        raise AdminError(reasons.AUTHORITY_STATE, f"{authority.name} is a root: remove it where it is trusted instead")
+    if authority.state is AuthorityState.REVOKED:
+        raise AdminError(reasons.ALREADY_REVOKED, f"authority {authority.name}")
+    root = found_authority(regalia, authority.parent)
+    if not regalia.keys.holds(root.key_id):
+        raise AdminError(reasons.ROOT_KEY_ELSEWHERE, f"the CRL of {root.name} has to be signed")
+    return root
+
+
+def _medium(regalia: "App", authority: Authority, to: Path) -> Path:
+    directory = to.resolve()
+    if authority.kind is not AuthorityKind.ROOT:
+        raise AdminError(reasons.AUTHORITY_STATE, f"{authority.name} is {authority.kind}: it could issue nothing then")
+    if not directory.is_dir():
+        raise AdminError(reasons.FILE_REFUSED, f"{directory} is not a directory")
+    if directory.is_relative_to(regalia.config.home.resolve()):
+        raise AdminError(reasons.FILE_REFUSED, f"{directory} is inside the home: the key would not have left it")
+    return directory
+
+
+def _key_missing(authority: Authority, *, named: bool) -> None:
+    if named:
+        raise AdminError(reasons.ROOT_KEY_ELSEWHERE, f"authority {authority.name} signs with key {authority.key_id}")
+    note(f"Left out {authority.name}: its key is not here. Name the medium with --root-key DIR.")

@@ -1,0 +1,241 @@
+"""`regalia cert`: certificates."""
+
+import base64
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from regalia import reasons
+from regalia.ca.revoke import revoke as revoke_certificate
+from regalia.cli.context import administrator, agreed, opened
+from regalia.cli.fingerprints import fingerprints
+from regalia.cli.options import DryRun, Home, Json, Limit, Yes, examples, noun_app
+from regalia.cli.output import print_json, print_record, print_table, utc
+from regalia.cli.reason import Reason, revocation_reason
+from regalia.errors import AdminError
+from regalia.model import Certificate, CertificateKind, CertificateState
+from regalia.ports import CertificateFilter
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from regalia.app import App
+
+__all__ = ["app", "status_of"]
+
+app = noun_app("Certificates: look, revoke, export.")
+
+Serial = Annotated[
+    str, typer.Argument(metavar="SERIAL", help="Its serial, hexadecimal; colons and 0x are fine.", show_default=False)
+]
+
+
+class Format(StrEnum):
+    """How a certificate is written."""
+
+    PEM = "pem"
+    DER = "der"
+
+
+@app.command("list", epilog=examples("cert list --group staff --limit 20", "cert list --revoked --json"))
+def list_(
+    *,
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="GROUP", help="Only of this group.", show_default=False)
+    ] = None,
+    authority: Annotated[
+        str | None, typer.Option("--authority", metavar="NAME", help="Only of this issuer.", show_default=False)
+    ] = None,
+    kind: Annotated[
+        CertificateKind | None, typer.Option("--kind", help="Devices have leaves.", show_default="all kinds")
+    ] = None,
+    revoked: Annotated[
+        bool | None, typer.Option("--revoked/--not-revoked", help="Only these.", show_default=False)
+    ] = None,
+    limit: Limit = 50,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """List certificates, newest first."""
+    with opened(home) as regalia:
+        now = regalia.clock.now()
+        wanted = CertificateFilter(kind=kind, group=group, authority=authority, revoked=revoked, limit=limit)
+        rows = [_record(certificate, now) for certificate in regalia.store.certificates(wanted)]
+        columns = ("serial", "kind", "status", "subject", "unverified", "group", "not_after")
+        print_table(rows, columns, as_json=as_json, empty="No certificates match.")
+
+
+@app.command(epilog=examples("cert show 1f3a", "cert show 1F:3A --json"))
+def show(*, serial: Serial, home: Home = None, as_json: Json = False) -> None:
+    """Show a certificate: its status, its names and who vouched for them, where it came from."""
+    with opened(home) as regalia:
+        certificate = _found(regalia, serial)
+        record = _record(certificate, regalia.clock.now()) | _more(certificate)
+        print_record(record, as_json=as_json)
+
+
+@app.command(
+    epilog=examples(
+        "cert revoke 1f3a --reason key-compromise", "cert revoke 1f3a --reason superseded --note lost --yes"
+    )
+)
+def revoke(
+    *,
+    serial: Serial,
+    reason: Reason,
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for the audit log.")] = "",
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Revoke a device's certificate for good. OCSP says so at once, the CRL within a minute while `serve` runs."""
+    cause = revocation_reason(reason)
+    with opened(home) as regalia:
+        certificate = _found(regalia, serial)
+        _check_revocable(certificate)
+        names = ", ".join(certificate.intent.names.listed()) or certificate.intent.subject
+        names += " (unverified)" if certificate.intent.unverified else ""
+        plan = [f"revoke 1 certificate for good: {certificate.serial:x}, {names}, {_holder(certificate)}"]
+        if not agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):
+            return
+        revoke_certificate(regalia.store, regalia.clock, certificate, reason=cause, actor=administrator(), note=note)
+        print_record(_record(_found(regalia, serial), regalia.clock.now()), as_json=as_json)
+
+
+@app.command(
+    epilog=examples("cert export 1f3a --chain > laptop-17.pem", "cert export 1f3a --format der --out laptop.cer")
+)
+def export(
+    *,
+    serial: Serial,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to.", show_default="stdout")] = None,
+    form: Annotated[Format, typer.Option("--format", help="PEM is text, DER the bare octets.")] = Format.PEM,
+    chain: Annotated[bool, typer.Option("--chain", help="Its issuers behind it, the root last. PEM only.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write a certificate, alone or with its chain."""
+    if chain and form is Format.DER:
+        raise AdminError(reasons.USAGE, "--chain makes several certificates and DER holds one: use --format pem")
+    with opened(home) as regalia:
+        certificate = _found(regalia, serial)
+        if certificate.der is None:
+            raise AdminError(reasons.NOT_FOUND, f"serial {certificate.serial:x} was never signed")
+        ders = [certificate.der, *(_issuers(regalia, certificate) if chain else ())]
+    octets = ders[0] if form is Format.DER else "".join(map(_pem, ders)).encode("ascii")
+    if out is not None:
+        _write(out, octets)
+    if as_json:
+        content = base64.b64encode(octets).decode("ascii") if form is Format.DER else octets.decode("ascii")
+        print_json({"serial": f"{certificate.serial:x}", "format": form, "file": out, "content": content})
+    elif out is None:
+        _to_stdout(octets, form)
+
+
+def _found(regalia: "App", text: str) -> Certificate:
+    digits = text.strip().lower().removeprefix("0x").replace(":", "")
+    try:
+        serial = int(digits, 16)
+    except ValueError:
+        raise AdminError(reasons.USAGE, f"{text} is not a serial: give hexadecimal digits") from None
+    found = regalia.store.find_serial(serial)
+    if not found:
+        raise AdminError(reasons.NOT_FOUND, f"certificate {digits}")
+    return found[0]
+
+
+def _check_revocable(certificate: Certificate) -> None:
+    """Refuse what has its own way. Device certificates and former credentials are revoked here."""
+    serial = f"serial {certificate.serial:x}"
+    if certificate.intent.kind is CertificateKind.ROOT:
+        raise AdminError(reasons.AUTHORITY_STATE, f"{serial} is a root: remove it where it is trusted instead")
+    if certificate.intent.kind is CertificateKind.ISSUING:
+        raise AdminError(reasons.AUTHORITY_STATE, f"{serial} is an issuing CA: use `regalia ca revoke`")
+    if certificate.revocation is not None:
+        raise AdminError(reasons.ALREADY_REVOKED, f"{serial}, {utc(certificate.revocation.at)}")
+
+
+def _holder(certificate: Certificate) -> str:
+    intent = certificate.intent
+    if intent.kind is not CertificateKind.LEAF:
+        return f"the {intent.kind.upper()} credential of group {intent.group}, which `serve` then replaces"
+    return f"one device of group {intent.group} loses access"
+
+
+def status_of(certificate: Certificate, now: "datetime") -> str:
+    """Say in one word how a certificate stands, as OCSP sees it, or that its time is over."""
+    if certificate.revocation is not None:
+        return "revoked"
+    if certificate.state is not CertificateState.ISSUED:
+        return certificate.state.value
+    return "expired" if certificate.intent.not_after <= now else "valid"
+
+
+def _record(certificate: Certificate, now: "datetime") -> dict[str, object]:
+    intent, revocation = certificate.intent, certificate.revocation
+    return {
+        "serial": f"{intent.serial:x}",
+        "status": status_of(certificate, now),
+        "kind": intent.kind,
+        "subject": intent.subject,
+        "names": intent.names.listed(),
+        "unverified": intent.unverified,
+        "device": intent.device,
+        "group": intent.group,
+        "authority": intent.authority,
+        "not_before": intent.not_before,
+        "not_after": intent.not_after,
+        "revoked_at": revocation.at if revocation is not None else None,
+        "revocation_reason": revocation.reason if revocation is not None else None,
+        "revoked_by": revocation.actor if revocation is not None else None,
+        "revocation_note": revocation.note if revocation is not None else None,
+    }
+
+
+def _more(certificate: Certificate) -> dict[str, object]:
+    intent = certificate.intent
+    profile = f"{intent.profile} v{intent.profile_version}" if intent.profile is not None else None
+    return {
+        "profile": profile,
+        "enrolment": intent.enrolment_id,
+        "generation": intent.generation,
+        "issued_at": certificate.issued_at,
+        "key_sha256": intent.key_sha256,
+        **(fingerprints(certificate.der) if certificate.der is not None else {}),
+    }
+
+
+def _issuers(regalia: "App", certificate: Certificate) -> list[bytes]:
+    """Climb from a certificate to its root; a root has nobody above it."""
+    chain: list[bytes] = []
+    authority = regalia.store.authority(certificate.intent.authority)
+    while authority is not None and authority.certificate_id != certificate.id:
+        chain.append(authority.certificate_der)
+        authority = regalia.store.authority(authority.parent) if authority.parent is not None else None
+    return chain
+
+
+def _pem(der: bytes) -> str:
+    text = base64.b64encode(der).decode("ascii")
+    lines = "\n".join(text[start : start + 64] for start in range(0, len(text), 64))
+    return f"-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n"
+
+
+def _write(path: Path, octets: bytes) -> None:
+    try:
+        path.write_bytes(octets)
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{path}: {error.strerror}") from error
+
+
+def _to_stdout(octets: bytes, form: Format) -> None:
+    if form is Format.PEM:
+        sys.stdout.write(octets.decode("ascii"))
+    elif sys.stdout.isatty():
+        raise AdminError(reasons.USAGE, "DER is not text: name a file with --out, or redirect stdout")
+    else:
+        sys.stdout.buffer.write(octets)

@@ -1,0 +1,77 @@
+"""A certificate in words, for `profile check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from regalia.cli.output import utc
+from regalia.wire import oids
+from regalia.wire.names import name_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["certificate_text"]
+
+_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+)
+
+
+def certificate_text(der: bytes) -> list[str]:
+    """Say what a certificate of ours says, a line each; extensions in their order."""
+    certificate = x509.load_der_x509_certificate(der)
+    lines = [
+        f"Issuer:      {name_text(certificate.issuer.public_bytes())}",
+        f"Subject:     {name_text(certificate.subject.public_bytes()) or '(empty)'}",
+        f"Serial:      {certificate.serial_number:x}",
+        f"Not before:  {utc(certificate.not_valid_before_utc)}",
+        f"Not after:   {utc(certificate.not_valid_after_utc)}",
+        f"Key:         {_key(certificate)}",
+        f"Signature:   {oids.describe(certificate.signature_algorithm_oid.dotted_string)}",
+        "Extensions:",
+    ]
+    for extension in certificate.extensions:
+        critical = ", critical" if extension.critical else ""
+        lines.append(f"  {oids.describe(extension.oid.dotted_string)}{critical}")
+        lines += [f"    {line}" for line in _values(extension.value)]
+    return lines
+
+
+def _key(certificate: x509.Certificate) -> str:
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA, {key.key_size} bits"
+    return f"EC, {key.curve.name}" if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__
+
+
+def _values(value: x509.ExtensionType) -> Iterator[str]:
+    match value:
+        case x509.BasicConstraints():
+            yield "CA" if value.ca else "not a CA"
+        case x509.KeyUsage():
+            yield ", ".join(usage.replace("_", " ") for usage in _USAGES if getattr(value, usage))
+        case x509.ExtendedKeyUsage():
+            yield ", ".join(oids.describe(purpose.dotted_string) for purpose in value)
+        case x509.SubjectKeyIdentifier():
+            yield value.digest.hex()
+        case x509.AuthorityKeyIdentifier():
+            yield (value.key_identifier or b"").hex()
+        case x509.SubjectAlternativeName():
+            yield from (f"{type(name).__name__}: {name.value}" for name in value)
+        case x509.CRLDistributionPoints():
+            yield from (str(name.value) for point in value for name in point.full_name or ())
+        case x509.AuthorityInformationAccess():
+            for access in value:
+                yield f"{oids.describe(access.access_method.dotted_string)}: {access.access_location.value}"
+        case _:
+            yield value.public_bytes().hex()

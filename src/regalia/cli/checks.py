@@ -1,0 +1,241 @@
+"""What `doctor` looks at. Each check says what it found, and what to do where that is not as it should be."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from regalia.ca.authority import renewal_due
+from regalia.cli.output import utc
+from regalia.errors import AdminError, PeerError, UnavailableError
+from regalia.keys.admin_tls import CERTIFICATE_FILE, read_admin_tls
+from regalia.model import AuthorityKind, AuthorityState, CredentialPurpose
+from regalia.ports import EventFilter
+from regalia.store.migrations import NEEDED
+from regalia.wire.certificate import read_certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from regalia.app import App
+    from regalia.client.transport import Transport
+    from regalia.model import Authority, Credential
+
+__all__ = ["Check", "Level", "checks"]
+
+
+class Level(StrEnum):
+    """How bad it is. Only a problem makes `doctor` end with 3."""
+
+    OK = "ok"
+    WARN = "warn"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one check found."""
+
+    name: str
+    level: Level
+    finding: str
+    remedy: str = ""
+
+
+_AHEAD: Final = timedelta(minutes=1)
+"""How far the clocks of two nodes of one database may differ without being worth a word."""
+_AUTHORITY_ENDS: Final = timedelta(days=90)
+_ADMIN_TLS_ENDS: Final = timedelta(days=30)
+_ROOT_CRL_ENDS: Final = timedelta(days=30)
+_UNSYNCHRONISED: Final = 5
+"""TIME_ERROR of adjtimex(2)."""
+_TIMEX_OCTETS: Final = 512
+"""More than struct timex has anywhere; all zero asks for nothing but the state."""
+
+
+def checks(regalia: App, transport: Transport) -> Iterator[Check]:
+    """Run every check of an open home, the cheap and telling ones first."""
+    yield _database(regalia)
+    yield from _clock(regalia)
+    yield _url(regalia, transport)
+    yield from _custody(regalia)
+    for authority in regalia.store.authorities():
+        yield _authority_life(regalia, authority)
+        if authority.state is not AuthorityState.REVOKED:
+            yield from _credentials(regalia, authority)
+            yield _crl(regalia, authority)
+    yield _admin_tls(regalia)
+    yield from _jobs(regalia)
+
+
+# --- database, clock, URL -------------------------------------------------------------------------------------------
+
+
+def _database(regalia: App) -> Check:
+    # The home would not have opened with another schema.
+    return Check("database", Level.OK, f"{regalia.store.check()}, schema {NEEDED}")
+
+
+def _clock(regalia: App) -> Iterator[Check]:
+    now = regalia.clock.now()
+    newest = regalia.store.events(EventFilter(limit=1))
+    if newest and newest[-1].draft.at > now + _AHEAD:
+        finding = f"it is {utc(now)}, but the newest event is of {utc(newest[-1].draft.at)}: the clock went back"
+        yield Check("clock", Level.PROBLEM, finding, "Correct the clock: validity and revocation depend on it.")
+    else:
+        yield Check("clock", Level.OK, f"it is {utc(now)}, and nothing was recorded later")
+    if _unsynchronised():
+        finding = "the system says that nothing keeps its clock right"
+        yield Check("clock", Level.WARN, finding, "Run an NTP client such as chrony, here or on the host.")
+
+
+def _unsynchronised() -> bool:
+    """Ask the kernel (adjtimex(2), which anybody may); False where it cannot be asked."""
+    adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)
+    if adjtimex is None:
+        return False
+    return bool(adjtimex(ctypes.create_string_buffer(_TIMEX_OCTETS)) == _UNSYNCHRONISED)
+
+
+def _url(regalia: App, transport: Transport) -> Check:
+    """Ask our own URL for a certificate: what devices and verifiers reach must be this installation (R11)."""
+    base = regalia.config.server.url
+    start = f"Start it with `regalia serve`, and see to it that {base} leads to its listener; certificates carry it."
+    for authority in regalia.store.authorities():
+        if authority.state is AuthorityState.REVOKED:
+            continue
+        url = regalia.urls.issuer(authority.name)
+        try:
+            answer = transport.exchange(url, None)
+        except (UnavailableError, AdminError, PeerError) as error:
+            return Check("url", Level.PROBLEM, f"it does not answer: {error.detail}", start)
+        if answer.status == 200 and answer.body == authority.certificate_der:
+            return Check("url", Level.OK, f"{base} answers, and is ours")
+        told = f"{url} answers {answer.status}" + ("" if answer.status != 200 else " with another certificate")
+        return Check("url", Level.PROBLEM, f"{told}: something else is there", start)
+    return Check("url", Level.WARN, "there is no authority to recognise us by", "Run `regalia ca list`.")
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------
+
+
+def _custody(regalia: App) -> Iterator[Check]:
+    master = regalia.master
+    if master.beside_database:
+        finding = f"the master key {master.path} lies in the home: whoever copies the home has keys and lock"
+        remedy = "Move it elsewhere and name it in REGALIA_MASTER_KEY_FILE, or make it the credential regalia-master."
+        yield Check("keys", Level.WARN, finding, remedy)
+    else:
+        yield Check("keys", Level.OK, f"the master key comes from {master.path}")
+    for authority in regalia.store.authorities():
+        if authority.state is not AuthorityState.REVOKED:
+            yield _authority_key(regalia, authority)
+
+
+def _authority_key(regalia: App, authority: Authority) -> Check:
+    here = regalia.keys.holds(authority.key_id)
+    if authority.kind is AuthorityKind.ROOT:
+        if not here:
+            return Check("keys", Level.OK, f"the key of {authority.name} is offline")
+        finding = f"the key of {authority.name} is still on this machine"
+        return Check("keys", Level.WARN, finding, f"Run `regalia ca offline {authority.name} --to DIR` with a medium.")
+    if here:
+        return Check("keys", Level.OK, f"the key of {authority.name} is on this machine")
+    return Check("keys", Level.PROBLEM, f"the key of {authority.name} is missing", "Restore it: nothing can be issued.")
+
+
+# --- expiry ---------------------------------------------------------------------------------------------------------
+
+
+def _left(now: datetime, end: datetime) -> str:
+    if end <= now:
+        return f"ended on {utc(end)}"
+    days = (end - now).days
+    return f"is good until {utc(end)}, {days} day" + ("" if days == 1 else "s")
+
+
+def _authority_life(regalia: App, authority: Authority) -> Check:
+    now, end = regalia.clock.now(), read_certificate(authority.certificate_der).not_after
+    finding = f"{authority.name} {_left(now, end)}"
+    if authority.state is AuthorityState.REVOKED:
+        return Check("authority", Level.OK, f"{authority.name} is revoked")
+    remedy = "Create its successor: `regalia ca create` and `regalia group create --authority`."
+    if end <= now:
+        return Check("authority", Level.PROBLEM, finding, remedy)
+    if end - now < _AUTHORITY_ENDS:
+        return Check("authority", Level.WARN, f"{finding}; what it issues ends with it", remedy)
+    return Check("authority", Level.OK, finding)
+
+
+def _credentials(regalia: App, authority: Authority) -> Iterator[Check]:
+    if authority.kind is not AuthorityKind.ISSUING:
+        return
+    for purpose in CredentialPurpose:
+        found = regalia.store.credentials(purpose, authority.name)
+        if found:
+            yield _credential(regalia, found[0])
+        elif any(group.authority == authority.name for group in regalia.store.groups()):
+            finding = f"{authority.name} has no {purpose.upper()} credential"
+            yield Check("credential", Level.PROBLEM, finding, "Let `regalia serve` run: it makes one.")
+
+
+def _credential(regalia: App, credential: Credential) -> Check:
+    now = regalia.clock.now()
+    finding = (
+        f"the {credential.purpose.upper()} credential of {credential.authority} {_left(now, credential.not_after)}"
+    )
+    if not regalia.keys.holds(credential.key_id):
+        return Check("credential", Level.PROBLEM, f"{finding}, but its key is missing", "Restore the key.")
+    if credential.not_after <= now:
+        return Check("credential", Level.PROBLEM, finding, "Let `regalia serve` run: it renews it.")
+    if renewal_due(credential, now):
+        return Check("credential", Level.WARN, f"{finding}: it is to be renewed", "Let `regalia serve` run.")
+    return Check("credential", Level.OK, finding)
+
+
+def _admin_tls(regalia: App) -> Check:
+    try:
+        present = read_admin_tls(regalia.config.home)
+    except AdminError as error:
+        return Check("admin tls", Level.PROBLEM, error.detail, "Let `regalia serve` run: it makes a new one.")
+    now = regalia.clock.now()
+    finding = f"{CERTIFICATE_FILE} {_left(now, present.not_after)}"
+    if present.not_after <= now:
+        return Check("admin tls", Level.PROBLEM, finding, "Let `regalia serve` run: it renews it.")
+    if present.not_after - now < _ADMIN_TLS_ENDS:
+        return Check("admin tls", Level.WARN, finding, "Let `regalia serve` run: it renews it.")
+    return Check("admin tls", Level.OK, finding)
+
+
+# --- CRLs and jobs --------------------------------------------------------------------------------------------------
+
+
+def _crl(regalia: App, authority: Authority) -> Check:
+    name = authority.name
+    offline = not regalia.keys.holds(authority.key_id)
+    remedy = f"Run `regalia ca crl {name}" + (" --root-key DIR` with the medium." if offline else "`.")
+    last, file = regalia.store.last_crl(name), regalia.crl_files.published(name)
+    if last is None or file is None:
+        return Check("crl", Level.PROBLEM, f"{name} has published no CRL", remedy)
+    now = regalia.clock.now()
+    finding = f"CRL {last.number} of {name} {_left(now, last.next_update)}"
+    if last.next_update <= now:
+        return Check("crl", Level.PROBLEM, finding, remedy)
+    if regalia.store.revocation_count(name) > last.snapshot:
+        return Check("crl", Level.WARN, f"{finding}, but something was revoked since", remedy)
+    early = _ROOT_CRL_ENDS if authority.kind is AuthorityKind.ROOT else (last.next_update - last.this_update) / 4
+    if last.next_update - now < early:
+        return Check("crl", Level.WARN, f"{finding}: a new one is due", remedy)
+    return Check("crl", Level.OK, finding)
+
+
+def _jobs(regalia: App) -> Iterator[Check]:
+    for job in regalia.store.job_status():
+        if job.last_error:
+            yield Check("jobs", Level.WARN, f"{job.name} failed: {job.last_error}", "It tries again by itself.")
+        elif job.last_run is not None:
+            yield Check("jobs", Level.OK, f"{job.name} last ran at {utc(job.last_run)}")

@@ -1,0 +1,87 @@
+"""`regalia group`: segregated populations."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from regalia import reasons
+from regalia.cli.context import administrator, opened
+from regalia.cli.options import Home, Json, RootKey, examples, noun_app
+from regalia.cli.output import print_record, print_table
+from regalia.cli.publish import publish
+from regalia.errors import AdminError
+from regalia.model import CredentialPurpose, Group, KeyKind
+
+if TYPE_CHECKING:
+    from regalia.app import App
+
+__all__ = ["app", "found_group"]
+
+app = noun_app("Groups: segregated populations, each with an issuing CA.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the group.", show_default=False)]
+
+
+@app.command(epilog=examples("group create contractors", "group create contractors --key p-384 --root-key /media/usb"))
+def create(
+    *,
+    name: Name,
+    authority: Annotated[
+        str | None,
+        typer.Option("--authority", metavar="NAME", help="One that `ca create` made for it.", show_default="a new one"),
+    ] = None,
+    key: Annotated[KeyKind, typer.Option("--key", help="Kind of the new authority's key.")] = KeyKind.P256,
+    debug: Annotated[bool, typer.Option("--debug", help="Tell refused devices the reason.")] = False,
+    root_key: RootKey = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Create a group with an issuing authority, an RA credential and an OCSP signer of its own."""
+    with opened(home, root_key=root_key) as regalia:
+        group = regalia.registry.create_group(
+            name, actor=administrator(), authority=authority, key_kind=key, debug=debug
+        )
+        if regalia.crls.due(group.authority):
+            # `serve` would do so too, but a device may enrol and be verified before it looks.
+            publish(regalia, group.authority)
+        print_record(_record(regalia, group), as_json=as_json)
+
+
+@app.command("list", epilog=examples("group list", "group list --json"))
+def list_(*, home: Home = None, as_json: Json = False) -> None:
+    """List the groups."""
+    with opened(home) as regalia:
+        rows = [_record(regalia, group) for group in regalia.store.groups()]
+        empty = "No groups. Create one with `regalia group create NAME`."
+        print_table(rows, ("name", "authority", "profiles", "endpoints", "created_at"), as_json=as_json, empty=empty)
+
+
+@app.command(epilog=examples("group show default", "group show default --json"))
+def show(*, name: Name, home: Home = None, as_json: Json = False) -> None:
+    """Show a group with its authority, credentials, profiles and endpoints."""
+    with opened(home) as regalia:
+        group = found_group(regalia, name)
+        record = _record(regalia, group)
+        for purpose in CredentialPurpose:
+            credentials = regalia.store.credentials(purpose, group.authority)
+            record[f"{purpose}_not_after"] = credentials[0].not_after if credentials else None
+        print_record(record, as_json=as_json)
+
+
+def found_group(regalia: "App", name: str) -> Group:
+    """Look a group up. Raises `AdminError` ADM-004."""
+    group = regalia.store.group(name)
+    if group is None:
+        raise AdminError(reasons.NOT_FOUND, f"group {name}")
+    return group
+
+
+def _record(regalia: "App", group: Group) -> dict[str, object]:
+    return {
+        "name": group.name,
+        "authority": group.authority,
+        "debug": group.debug,
+        "profiles": [profile.name for profile in regalia.store.profiles() if profile.group == group.name],
+        "endpoints": [endpoint.name for endpoint in regalia.store.endpoints() if endpoint.group == group.name],
+        "created_at": group.created_at,
+    }
