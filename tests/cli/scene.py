@@ -1,0 +1,190 @@
+"""The stage of a transcript: a home, a working directory, and what happens beside the commands."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from regalia.app import App, SystemClock, SystemEntropy, build
+from regalia.client.files import generate_key
+from regalia.client.scep import Issued, ScepClient, Server
+from regalia.client.transport import HttpAnswer
+from regalia.config import load_config
+from regalia.errors import PeerError
+from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome, SanKind
+from regalia.ra.scep import CertRep
+from regalia.wire.certificate import read_certificate
+from regalia.wire.names import make_san
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    from regalia.model import Door
+
+__all__ = ["DIRECTIVES", "Scene"]
+
+_PATIENCE = 30
+
+
+@dataclass(slots=True)
+class Scene:
+    """Where a transcript plays."""
+
+    home: Path
+    work: Path
+    devices: dict[str, tuple[RSAPrivateKey, Issued | None]] = field(default_factory=dict)
+    running: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def start(self, arguments: list[str], lines: int) -> str:
+        """Start the program as a process of its own; return the first lines that it prints."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "regalia", *arguments],
+            cwd=self.work,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.running.append(process)
+        assert process.stdout is not None
+        return "".join(process.stdout.readline() for _ in range(lines))
+
+    def close(self) -> None:
+        """End what still runs."""
+        for process in self.running:
+            process.terminate()
+            with process:
+                process.wait(_PATIENCE)
+
+
+class _Doorstep:
+    """A client's transport that ends at the SCEP service itself: every octet is real, only the socket is left out."""
+
+    def __init__(self, app: App, door: Door, source: str) -> None:
+        self._app = app
+        self._door = door
+        self._source = source
+
+    def exchange(self, url: str, body: bytes | None) -> HttpAnswer:
+        """Answer as `web.scep` does."""
+        (operation,) = parse_qs(urlsplit(url).query)["operation"]
+        if operation == "GetCACaps":
+            return HttpAnswer(200, self._app.scep.ca_capabilities())
+        if operation == "GetCACert":
+            return HttpAnswer(200, self._app.scep.ca_certificates(self._door))
+        answer = self._app.scep.pki_operation(self._door, body or b"", self._source)
+        return HttpAnswer(200, answer.der) if isinstance(answer, CertRep) else HttpAnswer(400, b"")
+
+
+@contextmanager
+def _client(scene: Scene, endpoint: str) -> Iterator[tuple[ScepClient, Server]]:
+    app = build(load_config(home=scene.home))
+    try:
+        door = app.scep.door(endpoint)
+        assert door is not None, f"endpoint {endpoint} is not open"
+        transport = _Doorstep(app, door, "192.0.2.7")
+        client = ScepClient("http://pki.test/scep", transport, SystemClock(), SystemEntropy(), pause=lambda _: None)
+        yield client, client.server(None)
+    finally:
+        app.close()
+
+
+def _ended(scene: Scene, device: str, key: RSAPrivateKey, ask: Callable[[], Issued]) -> str:
+    try:
+        issued = ask()
+    except PeerError as refused:
+        return f"refused: {refused.detail}\n"
+    scene.devices[device] = (key, issued)
+    return f"issued {read_certificate(issued.certificate).serial:x}\n"
+
+
+def _enrols(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`device enrols NAME SECRET [cn=…] [dns=…] [endpoint=…]`: NAME's key is made when it first appears."""
+    del attached
+    device, secret, *asked = words
+    options = [word.partition("=")[::2] for word in asked]
+    values = dict(options)
+    sans = frozenset(make_san(SanKind(kind), text) for kind, text in options if kind in {"dns", "email", "uri", "ip"})
+    key, _ = scene.devices.setdefault(device, (generate_key(), None))
+    with _client(scene, values.get("endpoint", "default")) as (client, server):
+        return _ended(
+            scene, device, key, lambda: client.enrol(server, key, cn=values.get("cn"), sans=sans, challenge=secret)
+        )
+
+
+def _renews(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`device renews NAME [endpoint=…]`: with its old key."""
+    del attached
+    device, *asked = words
+    values = dict(word.partition("=")[::2] for word in asked)
+    key, issued = scene.devices[device]
+    assert issued is not None, f"{device} has nothing to renew"
+    with _client(scene, values.get("endpoint", "default")) as (client, server):
+        return _ended(scene, device, key, lambda: client.renew(server, issued.certificate, key))
+
+
+def _file(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`file NAME`: with the lines behind `| ` as its content."""
+    (name,) = words
+    (scene.work / name).write_text("".join(f"{line}\n" for line in attached), encoding="utf-8")
+    return ""
+
+
+def _directory(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`directory NAME`."""
+    del attached
+    (name,) = words
+    (scene.work / name).mkdir()
+    return ""
+
+
+def _sql(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`sql`: somebody with the file in his hands changes the database; the statements stand behind `| `."""
+    del words
+    connection = sqlite3.connect(scene.home / "regalia.db", isolation_level=None)
+    try:
+        connection.executescript("\n".join(attached))
+        changed = connection.total_changes
+    finally:
+        connection.close()
+    return f"{changed} changed\n"
+
+
+def _clock_was_ahead(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`clock was ahead`: somebody worked while the machine believed that it was tomorrow."""
+    del words, attached
+    app = build(load_config(home=scene.home))
+    tomorrow = app.clock.now() + timedelta(days=1)
+    try:
+        actor = Actor(ActorKind.SYSTEM, "server")
+        app.store.record((EventDraft(tomorrow, actor, Action.SERVER_STARTED, "server", Outcome.OK),))
+    finally:
+        app.close()
+    return ""
+
+
+def _no_home(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`no home`: nothing was set up yet."""
+    del words, attached
+    shutil.rmtree(scene.home)
+    return ""
+
+
+DIRECTIVES: dict[str, Callable[[Scene, list[str], list[str]], str]] = {
+    "device enrols": _enrols,
+    "device renews": _renews,
+    "file": _file,
+    "directory": _directory,
+    "sql": _sql,
+    "clock was ahead": _clock_was_ahead,
+    "no home": _no_home,
+}

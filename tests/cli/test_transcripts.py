@@ -1,0 +1,21 @@
+"""Every transcript, played against the real thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli.transcript import play
+
+if TYPE_CHECKING:
+    from cli.scene import Scene
+
+TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
+
+
+@pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
+def test_commands_do_what_the_transcript_says(path: Path, scene: Scene) -> None:
+    """A person who types what the transcript shows sees what the transcript shows."""
+    play(path, scene)
