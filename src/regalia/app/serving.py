@@ -117,6 +117,7 @@ def _device(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
         readiness=Readiness(app.store, app.keys, app.clock),
         pools=pools,
         metrics=metrics,
+        clock=app.clock,
         limits=ScepLimits(post=limits.post_octets, url=limits.url_octets, message=limits.message_octets),
     )
 
