@@ -55,8 +55,8 @@ def profile_of(document: str = DEFAULT_DOCUMENT, *, acknowledged: bool = False) 
 class SmallCa:
     """A root, and issuing authorities with OCSP credentials as asked for."""
 
-    def __init__(self) -> None:
-        self.clock = FakeClock()
+    def __init__(self, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
         self.entropy = SeededEntropy()
         self.store = MemoryStore()
         self.keys = MemoryKeys()
