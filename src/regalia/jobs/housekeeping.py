@@ -1,0 +1,74 @@
+"""Keeps memory and disk in order: folded refusals written, old ones forgotten (R13), left-over files removed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from regalia.jobs.loop import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from regalia.ports import Enrolments
+    from regalia.ra.refusals import Refusals
+
+__all__ = ["FlushRefusals", "ForgetRefusals", "SweepSpool"]
+
+REFUSALS_KEPT = timedelta(days=30)
+SPOOL_KEPT = timedelta(days=1)
+
+_log = structlog.get_logger("regalia.jobs")
+
+
+class FlushRefusals:
+    """Writes the counts of refusals that were folded, once their minute is over."""
+
+    name = "flush-refusals"
+    every = timedelta(seconds=10)
+    scope = Scope.PROCESS
+
+    def __init__(self, refusals: Refusals) -> None:
+        self._refusals = refusals
+
+    def run(self, now: datetime) -> None:
+        """Write them."""
+        self._refusals.flush(now)
+
+
+class ForgetRefusals:
+    """Deletes refused enrolments after 30 days; their events stay."""
+
+    name = "forget-refusals"
+    every = timedelta(days=1)
+    scope = Scope.CLUSTER
+
+    def __init__(self, enrolments: Enrolments) -> None:
+        self._enrolments = enrolments
+
+    def run(self, now: datetime) -> None:
+        """Delete them."""
+        forgotten = self._enrolments.forget_refusals(now - REFUSALS_KEPT)
+        if forgotten:
+            _log.info("refusals-forgotten", count=forgotten)
+
+
+class SweepSpool:
+    """Removes spool files that a crash left behind; no CRL takes a day to make."""
+
+    name = "sweep-spool"
+    every = timedelta(hours=6)
+    scope = Scope.PROCESS
+
+    def __init__(self, sweep: Callable[[datetime], int]) -> None:
+        """`sweep` removes files last written before the time it is given, and says how many."""
+        self._sweep = sweep
+
+    def run(self, now: datetime) -> None:
+        """Remove them."""
+        removed = self._sweep(now - SPOOL_KEPT)
+        if removed:
+            _log.info("spool-swept", files=removed)

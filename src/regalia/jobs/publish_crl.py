@@ -1,0 +1,57 @@
+"""Publishes each authority's CRL when it is due: revocations are in it within a minute, many in one (REV-3)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from regalia.errors import RegaliaError
+from regalia.jobs.loop import Scope
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from regalia.ca.crl import CrlPublisher
+    from regalia.ports import Authorities, KeyStore
+
+__all__ = ["PublishCrls"]
+
+_EVERY = timedelta(seconds=20)
+"""A third of the minute: one run that fails leaves room for another."""
+
+_log = structlog.get_logger("regalia.jobs")
+
+
+class PublishCrls:
+    """Looks at every authority whose key is here; a root whose key was moved out has its CRL made by hand (R10)."""
+
+    name = "publish-crl"
+    scope = Scope.CLUSTER
+
+    def __init__(
+        self, authorities: Authorities, keys: KeyStore, publisher: CrlPublisher, *, every: timedelta = _EVERY
+    ) -> None:
+        self.every = every
+        self._authorities = authorities
+        self._keys = keys
+        self._publisher = publisher
+
+    def run(self, now: datetime) -> None:
+        """Publish what is due. What one authority cannot keeps no other waiting; all failures are raised."""
+        del now
+        failures: list[RegaliaError] = []
+        for authority in self._authorities.authorities():
+            try:
+                # Also of one that issues no more: what it issued can still be revoked.
+                if self._keys.holds(authority.key_id) and self._publisher.due(authority.name):
+                    self._publish(authority.name)
+            except RegaliaError as failure:
+                failures.append(failure)
+        if failures:
+            raise ExceptionGroup("CRLs not published", failures)
+
+    def _publish(self, authority: str) -> None:
+        record = self._publisher.publish(authority)
+        _log.info("crl-published", authority=authority, number=str(record.number), entries=record.entries)

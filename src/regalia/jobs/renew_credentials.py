@@ -1,0 +1,82 @@
+"""Renews what would expire by itself: RA and OCSP credentials, and the admin listener's certificate (R11)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from regalia.ca.authority import renewal_due
+from regalia.errors import RegaliaError
+from regalia.jobs.loop import Scope
+from regalia.model import Actor, ActorKind, AuthorityKind, AuthorityState, CredentialPurpose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from regalia.ca.authority import Ceremony
+    from regalia.model import Authority
+    from regalia.ports import Authorities
+
+__all__ = ["RENEWAL", "RenewAdminTls", "RenewCredentials"]
+
+RENEWAL = Actor(ActorKind.SYSTEM, "renewal")
+
+_log = structlog.get_logger("regalia.jobs")
+
+
+class RenewCredentials:
+    """Makes a successor for each credential that is due, with a new key."""
+
+    name = "renew-credentials"
+    every = timedelta(minutes=10)
+    scope = Scope.CLUSTER
+
+    def __init__(self, authorities: Authorities, ceremony: Ceremony) -> None:
+        self._authorities = authorities
+        self._ceremony = ceremony
+
+    def run(self, now: datetime) -> None:
+        """Renew what is due. What one authority's key cannot do keeps no other waiting; all failures are raised."""
+        failures: list[RegaliaError] = []
+        for authority in self._authorities.authorities():
+            if authority.kind is not AuthorityKind.ISSUING or authority.state is not AuthorityState.ACTIVE:
+                continue
+            for purpose in CredentialPurpose:
+                try:
+                    self._renew(authority, purpose, now)
+                except RegaliaError as failure:
+                    failures.append(failure)
+        if failures:
+            raise ExceptionGroup("credentials not renewed", failures)
+
+    def _renew(self, authority: Authority, purpose: CredentialPurpose, now: datetime) -> None:
+        # An authority without any belongs to no group yet: `group create` makes the first ones.
+        for newest in self._authorities.credentials(purpose, authority.name)[:1]:
+            if renewal_due(newest, now):
+                made = self._ceremony.create_credential(purpose, authority, actor=RENEWAL)
+                _log.info(
+                    "credential-renewed",
+                    authority=authority.name,
+                    purpose=purpose.value,
+                    not_after=made.not_after.isoformat(),
+                )
+
+
+class RenewAdminTls:
+    """Lets the admin listener's own certificate be made anew in time; the listener takes over the new files."""
+
+    name = "renew-admin-tls"
+    every = timedelta(hours=6)
+    scope = Scope.PROCESS
+
+    def __init__(self, renew: Callable[[datetime], bool]) -> None:
+        """`renew` makes new files if it is time, and says whether it did."""
+        self._renew = renew
+
+    def run(self, now: datetime) -> None:
+        """Renew if it is time."""
+        if self._renew(now):
+            _log.info("admin-certificate-renewed")

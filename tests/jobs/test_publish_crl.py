@@ -1,0 +1,118 @@
+"""CRLs that publish themselves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+
+from fakes import MemorySigner
+from regalia.ca.crl import CrlPublisher
+from regalia.ca.revoke import revoke
+from regalia.jobs.publish_crl import PublishCrls
+from regalia.model import Certificate, CertificateKind, RevocationReason
+from regalia.ports import CertificateFilter
+from world import ADMIN, Device, World, names
+
+NAME = "default-ca-1"
+
+
+class Publishing(World):
+    """A world with the job."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        signer = MemorySigner(self.store, self.keys, self.files)
+        publisher = CrlPublisher(self.store, self.files, signer, self.clock, self.entropy)
+        self.job = PublishCrls(self.store, self.keys, publisher)
+
+    def run(self) -> None:
+        """Run the job now."""
+        self.job.run(self.clock.now())
+
+    def crl(self, authority: str = NAME) -> x509.CertificateRevocationList:
+        """Read what is published."""
+        return x509.load_der_x509_crl(self.files.files[f"published/{authority}"])
+
+    def leaf(self, index: int) -> Certificate:
+        """Enrol a device and return its certificate's row."""
+        self.clock.advance(timedelta(seconds=1))
+        Device(self).fresh(f"transaction {index}").enrol(names("laptop-1"), self.mint("laptop-1"))
+        return self.store.certificates(CertificateFilter(kind=CertificateKind.LEAF))[0]
+
+    def revoke(self, certificate: Certificate) -> None:
+        """Revoke it."""
+        revoke(self.store, self.clock, certificate, reason=RevocationReason.SUPERSEDED, actor=ADMIN, note="")
+
+
+@pytest.fixture
+def world() -> Publishing:
+    """A root and an issuing authority, no CRL yet."""
+    return Publishing()
+
+
+def test_each_authority_gets_its_first_crl(world: Publishing) -> None:
+    """An authority without a CRL, the root included, has one after the first run."""
+    world.run()
+    for name in (NAME, "root"):
+        authority = world.store.authority(name)
+        assert authority is not None
+        issuer = x509.load_der_x509_certificate(authority.certificate_der)
+        assert world.crl(name).is_signature_valid(issuer.public_key())  # type: ignore[arg-type] # it is an EC key
+        assert len(world.crl(name)) == 0
+
+
+def test_nothing_is_published_that_is_not_due(world: Publishing) -> None:
+    """Without a revocation the CRL stays until half of its life is over."""
+    world.run()
+    first = world.crl()
+    world.clock.advance(timedelta(hours=1))
+    world.run()
+    assert world.crl() == first
+    world.clock.advance(timedelta(days=4))
+    world.run()
+    assert world.crl() != first
+
+
+def test_many_revocations_are_one_crl(world: Publishing) -> None:
+    """REV-3: what is revoked between two runs is in the next CRL together."""
+    world.run()
+    leaves = [world.leaf(index) for index in range(3)]
+    for leaf in leaves:
+        world.revoke(leaf)
+    before = world.store.last_crl(NAME)
+    world.clock.advance(timedelta(seconds=20))
+    world.run()
+    after = world.store.last_crl(NAME)
+    assert before is not None
+    assert after is not None
+    assert after.number > before.number
+    assert {entry.serial_number for entry in world.crl()} == {leaf.serial for leaf in leaves}
+
+
+def test_the_interval_keeps_the_minute() -> None:
+    """A revocation reaches the CRL within 60 seconds, though one run may fail."""
+    assert Publishing().job.every * 3 <= timedelta(minutes=1)
+
+
+def test_a_root_whose_key_is_away_is_left_alone(world: Publishing) -> None:
+    """R10: with the root's key moved out, the issuing authorities' CRLs are published and nothing fails."""
+    root = world.store.authority("root")
+    assert root is not None
+    del world.keys.private[root.key_id]
+    world.run()
+    assert world.files.published("root") is None
+    assert world.files.published(NAME) is not None
+
+
+def test_one_authority_that_cannot_keeps_no_other_waiting(world: Publishing) -> None:
+    """A clock behind one authority's CRL is that authority's trouble; it is raised when the others are done."""
+    world.clock.advance(timedelta(days=1))
+    world.run()
+    world.open_group("second")
+    world.revoke(world.leaf(1))
+    world.clock.advance(timedelta(minutes=-2))
+    with pytest.RaisesGroup(pytest.RaisesExc(Exception, match="CA-010")):
+        world.run()
+    assert world.files.published("second-ca-1") is not None

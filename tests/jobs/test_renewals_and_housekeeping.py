@@ -1,0 +1,170 @@
+"""Recovery, renewal and housekeeping, on the product's own services and fakes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fakes import MemorySigner
+from regalia import reasons
+from regalia.errors import UnavailableError
+from regalia.jobs.housekeeping import FlushRefusals, ForgetRefusals, SweepSpool
+from regalia.jobs.recover import Recover
+from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials
+from regalia.model import Action, CertificateKind, CertificateState, CredentialPurpose, Denied
+from regalia.ports import CertificateFilter, EnrolmentFilter
+from regalia.ra.refusals import Refused
+from world import Device, World, names
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+AUTHORITY = "default-ca-1"
+
+
+@pytest.fixture
+def world() -> World:
+    """A deployment with one group."""
+    return World()
+
+
+def newest(world: World, purpose: CredentialPurpose) -> UUID:
+    """Name the credential in use."""
+    return world.store.credentials(purpose, AUTHORITY)[0].id
+
+
+@pytest.mark.parametrize("purpose", list(CredentialPurpose))
+def test_a_credential_is_renewed_when_it_is_due_and_once(world: World, purpose: CredentialPurpose) -> None:
+    """RA and OCSP credentials get a successor before they expire; one that is fresh is left alone."""
+    job = RenewCredentials(world.store, world.ceremony)
+    first = world.store.credentials(purpose, AUTHORITY)[0]
+    job.run(world.clock.now())
+    assert newest(world, purpose) == first.id
+    world.clock.advance((first.not_after - world.clock.now()) * 0.9)
+    job.run(world.clock.now())
+    second = newest(world, purpose)
+    assert second != first.id
+    job.run(world.clock.now())
+    assert newest(world, purpose) == second
+    assert world.store.credentials(purpose, AUTHORITY)[-1].id == first.id
+
+
+def test_devices_enrol_across_a_renewal(world: World) -> None:
+    """ENV-8: after the RA credential was renewed, a device that holds the old RA certificate still enrols."""
+    door = world.store.door("default")
+    assert door is not None
+    old = door.ra
+    world.clock.advance((old.not_after - world.clock.now()) * 0.9)
+    RenewCredentials(world.store, world.ceremony).run(world.clock.now())
+    device = Device(world)
+    csr = device.csr(names("laptop-1"), world.mint("laptop-1"))
+    assert device.open(world.send(device.message(csr, recipient=old.certificate_der)), csr).certificates
+
+
+def test_one_key_that_is_away_keeps_no_other_waiting(world: World) -> None:
+    """Each authority is tried; what could not be done is raised together at the end."""
+    world.open_group("second")
+    broken = world.store.authority(AUTHORITY)
+    assert broken is not None
+    del world.keys.private[broken.key_id]
+    due = max(
+        credential.not_after
+        for name in (AUTHORITY, "second-ca-1")
+        for credential in world.store.credentials(CredentialPurpose.OCSP, name)
+    )
+    before = world.store.credentials(CredentialPurpose.OCSP, "second-ca-1")[0].id
+    world.clock.advance((due - world.clock.now()) * 0.9)
+    with pytest.RaisesGroup(pytest.RaisesExc(Exception, match="CA-010")):
+        RenewCredentials(world.store, world.ceremony).run(world.clock.now())
+    assert world.store.credentials(CredentialPurpose.OCSP, "second-ca-1")[0].id != before
+
+
+def test_the_admin_certificate_is_renewed_by_whom_it_belongs_to() -> None:
+    """The job asks at its time; making the files is the business of who has them."""
+    asked: list[datetime] = []
+
+    def renew(now: datetime) -> bool:
+        asked.append(now)
+        return True
+
+    now = World().clock.now()
+    RenewAdminTls(renew).run(now)
+    assert asked == [now]
+
+
+class AwaySigner(MemorySigner):
+    """A signer that cannot be reached while `away` is set."""
+
+    away = False
+
+    def sign_intent(self, row_id: UUID) -> bytes:
+        """Sign, or be unreachable."""
+        if self.away:
+            raise UnavailableError(reasons.ISSUER_UNAVAILABLE, "away")
+        return super().sign_intent(row_id)
+
+
+def test_recovery_finishes_what_was_interrupted() -> None:
+    """ISS-2: an intent that outlived its worker's lease is finished by the job, and not sooner."""
+    signers: list[AwaySigner] = []
+
+    def replaced(signer: MemorySigner) -> MemorySigner:
+        signers.append(AwaySigner(signer._intents, signer._keys, signer._files))  # noqa: SLF001 - it becomes the same signer
+        return signers[0]
+
+    world = World(replaced)
+    secret = world.mint("laptop-1")
+    signers[0].away = True
+    with pytest.raises(UnavailableError):
+        Device(world).enrol(names("laptop-1"), secret)
+    signers[0].away = False
+    job = Recover(world.recovery)
+    states = []
+    for _ in range(2):
+        job.run(world.clock.now())
+        (row,) = world.store.certificates(CertificateFilter(kind=CertificateKind.LEAF))
+        states.append(row.state)
+        world.clock.advance(timedelta(minutes=2))
+    assert states == [CertificateState.INTENT, CertificateState.ISSUED]
+
+
+def test_folded_refusals_are_written(world: World) -> None:
+    """R13: what was folded in a minute is one event, written when the minute is over even if nobody comes again."""
+    for _ in range(70):
+        world.refusals.record(Refused(world.clock.now(), "192.0.2.9", "default", Denied(reasons.OPERATION_REFUSED)))
+    written = len(world.store.log)
+    job = FlushRefusals(world.refusals)
+    job.run(world.clock.now())
+    assert len(world.store.log) == written
+    world.clock.advance(timedelta(minutes=1))
+    job.run(world.clock.now())
+    draft = world.last_event().draft
+    assert (draft.action, draft.details["count"]) == (Action.REFUSALS_FOLDED, 10)
+
+
+def test_refused_enrolments_are_kept_for_thirty_days(world: World) -> None:
+    """R13: a refusal is explained for 30 days, then forgotten."""
+    Device(world).enrol(names("laptop-1"), "wrong")
+    job = ForgetRefusals(world.store)
+    world.clock.advance(timedelta(days=30))
+    job.run(world.clock.now())
+    assert len(world.store.enrolments(EnrolmentFilter())) == 1
+    world.clock.advance(timedelta(seconds=1))
+    job.run(world.clock.now())
+    assert world.store.enrolments(EnrolmentFilter()) == ()
+
+
+def test_the_spool_is_swept_of_what_is_a_day_old() -> None:
+    """A file that a crash left is removed when nobody can be working on it any more."""
+    asked: list[datetime] = []
+
+    def sweep(before: datetime) -> int:
+        asked.append(before)
+        return 2
+
+    now = World().clock.now()
+    SweepSpool(sweep).run(now)
+    assert asked == [now - timedelta(days=1)]
