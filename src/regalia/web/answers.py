@@ -1,0 +1,77 @@
+"""HTTP answers as values: most of what we say to a stranger is a constant (R6, IN-2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+__all__ = [
+    "BAD_REQUEST",
+    "METHOD_NOT_ALLOWED",
+    "MISDIRECTED",
+    "NOT_FOUND",
+    "NO_STORE",
+    "READING_ONLY",
+    "TOO_LARGE",
+    "UNAVAILABLE",
+    "URL_TOO_LONG",
+    "Answer",
+    "Header",
+    "answer",
+    "with_headers",
+]
+
+Header = tuple[bytes, bytes]
+
+NO_STORE: Header = (b"cache-control", b"no-store")
+_NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
+
+_RETRY_SECONDS = b"10"
+"""R8 lets a retransmission wait up to 5 s for the worker that is at it; twice that, and there is something to get."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer; it is an ASGI application that gives itself."""
+
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it. The server leaves the body out where the method is HEAD."""
+        del scope, receive
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def answer(status: int, body: bytes, media: bytes = b"text/plain; charset=utf-8", *headers: Header) -> Answer:
+    """Make an answer with its length and type; browsers must not guess another type (WEB-2)."""
+    first: tuple[Header, ...] = ((b"content-type", media), (b"content-length", b"%d" % len(body)), _NOSNIFF)
+    return Answer(status, first + headers, body)
+
+
+def with_headers(given: Answer, *headers: Header) -> Answer:
+    """Add headers to an answer."""
+    return Answer(given.status, given.headers + headers, given.body)
+
+
+def _refusal(status: int, body: bytes, *headers: Header) -> Answer:
+    return answer(status, body, b"text/plain; charset=utf-8", NO_STORE, *headers)
+
+
+_CLOSE: Header = (b"connection", b"close")
+"""After an answer that did not wait for the whole request: what is still on its way is nobody's."""
+
+BAD_REQUEST = _refusal(400, b"bad request\n")
+NOT_FOUND = _refusal(404, b"not found\n")
+METHOD_NOT_ALLOWED = _refusal(405, b"method not allowed\n", (b"allow", b"GET, HEAD, POST"))
+READING_ONLY = _refusal(405, b"method not allowed\n", (b"allow", b"GET, HEAD"))
+TOO_LARGE = _refusal(413, b"too large\n", _CLOSE)
+URL_TOO_LONG = _refusal(414, b"url too long\n")
+MISDIRECTED = _refusal(421, b"misdirected request\n")
+UNAVAILABLE = _refusal(503, b"try again later\n", (b"retry-after", _RETRY_SECONDS))
+"""The only 5xx, and never for what a request holds (IN-2)."""

@@ -1,0 +1,92 @@
+"""The device listener's application: SCEP, CRL, OCSP, CA certificates, health; and no administration (WEB-8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.routing import Route, Router
+
+from regalia.web.answers import NOT_FOUND, READING_ONLY, URL_TOO_LONG
+from regalia.web.ca_certificates import CaCertificatesFace
+from regalia.web.crl import CrlFace
+from regalia.web.edge import Edge
+from regalia.web.health import ALIVE, ReadyFace
+from regalia.web.ocsp import OcspFace
+from regalia.web.scep import ScepFace, ScepLimits
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from regalia.ca.status import OcspResponder
+    from regalia.ports import Authorities, Catalogue, Clock, CrlFiles
+    from regalia.ra.scep import ScepService
+    from regalia.web.health import Readiness
+    from regalia.web.metrics import Metrics
+    from regalia.web.pool import Pools
+
+__all__ = ["device_app"]
+
+_URL_OCTETS = 8_192
+"""Of everything but SCEP, whose GET carries a message (RES-1)."""
+
+
+def device_app(
+    *,
+    scep: ScepService,
+    doors: Catalogue,
+    ocsp: OcspResponder,
+    authorities: Authorities,
+    crl_files: CrlFiles,
+    readiness: Readiness,
+    pools: Pools,
+    metrics: Metrics,
+    clock: Clock,
+    limits: ScepLimits | None = None,
+) -> ASGIApp:
+    """Put the faces together. The services are those of `app.App`; the limits are R7's where none are given."""
+    scep_face = ScepFace(
+        service=scep, doors=doors, pool=pools.enrolment, limits=limits or ScepLimits(), metrics=metrics
+    )
+    ocsp_face = OcspFace(ocsp, pools.status, metrics, clock)
+    rest = Router(
+        [
+            Route("/crl/{file}", CrlFace(crl_files, pools.status)),
+            Route("/ca/{file}", CaCertificatesFace(authorities, pools.status)),
+            Route("/healthz", _Reading(ALIVE)),
+            Route("/readyz", _Reading(ReadyFace(readiness, pools.status))),
+        ],
+        redirect_slashes=False,
+        default=NOT_FOUND,
+    )
+    return Edge(_Device(scep_face, ocsp_face, rest), "device", metrics)
+
+
+class _Device:
+    """Chooses by the first part of the path. OCSP comes before the router: most of its answers cost less than that."""
+
+    def __init__(self, scep: ASGIApp, ocsp: ASGIApp, rest: ASGIApp) -> None:
+        self._scep = scep
+        self._ocsp = ocsp
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path.startswith("/scep/"):
+            await self._scep(scope, receive, send)
+        elif len(scope["raw_path"]) + len(scope["query_string"]) > _URL_OCTETS:
+            await URL_TOO_LONG(scope, receive, send)
+        elif path.startswith("/ocsp/"):
+            await self._ocsp(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+
+class _Reading:
+    """Lets GET and HEAD through."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app if scope["method"] in {"GET", "HEAD"} else READING_ONLY
+        await app(scope, receive, send)

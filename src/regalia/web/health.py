@@ -1,0 +1,99 @@
+"""Health: alive means that the loop answers; ready means that a device that asks now gets its certificate."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from regalia.errors import UnavailableError
+from regalia.model import AuthorityKind, AuthorityState, CredentialPurpose
+from regalia.ports import Authorities, Crls
+from regalia.web.answers import NO_STORE, answer
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from starlette.types import Receive, Scope, Send
+
+    from regalia.model import Authority
+    from regalia.ports import Clock, KeyStore
+    from regalia.web.answers import Answer
+    from regalia.web.pool import Pool
+
+__all__ = ["ALIVE", "Readiness", "ReadinessStore", "ReadyFace"]
+
+_JSON = b"application/json"
+_FRESH = timedelta(seconds=1)
+
+ALIVE = answer(200, b'{"status":"ok"}', _JSON, NO_STORE)
+
+
+class ReadinessStore(Authorities, Crls, Protocol):
+    """What readiness asks."""
+
+    def check(self) -> str:
+        """Raise `UnavailableError` where the database does not answer."""
+
+
+class Readiness:
+    """Whether this process can issue, and can say what it has revoked."""
+
+    def __init__(self, store: ReadinessStore, keys: KeyStore, clock: Clock) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last: tuple[datetime, dict[str, bool]] | None = None
+
+    def checks(self) -> dict[str, bool]:
+        """Return what was checked. An answer is good for a second: strangers may ask as often as they like."""
+        with self._lock:
+            now = self._clock.now()
+            if self._last is None or not timedelta(0) <= now - self._last[0] < _FRESH:
+                self._last = (now, self._look(now))
+            return self._last[1]
+
+    def _look(self, now: datetime) -> dict[str, bool]:
+        try:
+            self._store.check()
+            issuing = [
+                authority
+                for authority in self._store.authorities()
+                if authority.kind is AuthorityKind.ISSUING and authority.state is AuthorityState.ACTIVE
+            ]
+            keys = all(self._keys.holds(key_id) for authority in issuing for key_id in self._key_ids(authority))
+            crls = all(self._fresh(authority, now) for authority in issuing)
+        except UnavailableError:
+            return {"database": False, "keys": False, "crls": False}
+        return {"database": True, "keys": bool(issuing) and keys, "crls": crls}
+
+    def _key_ids(self, authority: Authority) -> list[UUID]:
+        newest = [self._store.credentials(purpose, authority.name)[:1] for purpose in CredentialPurpose]
+        return [authority.key_id, *(credential.key_id for found in newest for credential in found)]
+
+    def _fresh(self, authority: Authority, now: datetime) -> bool:
+        last = self._store.last_crl(authority.name)
+        return last is not None and now < last.next_update
+
+
+class ReadyFace:
+    """`/readyz`: 200 or 503, and which of the checks failed, in words that name nothing of the inside."""
+
+    def __init__(self, readiness: Readiness, pool: Pool) -> None:
+        self._readiness = readiness
+        self._pool = pool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        given = await self._pool.run(self._answer)
+        await given(scope, receive, send)
+
+    def _answer(self) -> Answer:
+        checks = self._readiness.checks()
+        ready = all(checks.values())
+        body = json.dumps({"ready": ready, "checks": checks}, separators=(",", ":")).encode()
+        retry = () if ready else ((b"retry-after", b"10"),)
+        return answer(200 if ready else 503, body, _JSON, NO_STORE, *retry)

@@ -1,0 +1,112 @@
+"""`/ocsp/{authority}`: OCSP over HTTP by POST and GET (RFC 6960 appendix A, RFC 5019).
+
+An answer that is remembered is given from the event loop, without a thread and without a router; the rest is signed in
+the status pool.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from email.utils import format_datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from regalia.ca.status import OcspAnswer
+from regalia.web.answers import METHOD_NOT_ALLOWED, NO_STORE, NOT_FOUND, TOO_LARGE, answer
+from regalia.web.body import read_body
+from regalia.web.conditional import etag_of, unless_known
+from regalia.wire.ocsp import MAX_REQUEST, OcspStatus, error_response
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from starlette.types import Receive, Scope, Send
+
+    from regalia.ca.status import OcspResponder
+    from regalia.ports import Clock
+    from regalia.web.answers import Answer
+    from regalia.web.metrics import Metrics
+    from regalia.web.pool import Pool
+
+__all__ = ["OcspFace", "decode_path"]
+
+_PATH = re.compile(rb"/ocsp/([a-z][a-z0-9-]{0,39})(?:/(.*))?", re.DOTALL)
+_MEDIA = b"application/ocsp-response"
+_ELSEWHERE = OcspAnswer(error_response(OcspStatus.UNAUTHORIZED), "unauthorized", cacheable=False)
+"""At one authority's address there are no answers about another's certificates."""
+
+_TO_STANDARD = bytes.maketrans(b"-_ ", b"+/+")
+
+
+def decode_path(text: bytes) -> bytes:
+    """Decode what a GET has after the authority's name: base64 whose `/ + =` may have come raw or escaped.
+
+    Empty where it is not base64: the responder answers malformedRequest to that, as to every other nonsense.
+    """
+    # A client that appends "/" to a URL which had one already; base64 of a SEQUENCE begins with M.
+    plain = unquote_to_bytes(text).lstrip(b"/").rstrip(b"=").translate(_TO_STANDARD)
+    try:
+        return base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
+    except binascii.Error:
+        return b""
+
+
+class OcspFace:
+    """Serves OCSP for every authority."""
+
+    def __init__(self, responder: OcspResponder, pool: Pool, metrics: Metrics, clock: Clock) -> None:
+        self._responder = responder
+        self._clock = clock
+        self._pool = pool
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        found = _PATH.fullmatch(scope["raw_path"])
+        if found is None:
+            await NOT_FOUND(scope, receive, send)
+            return
+        method = scope["method"]
+        if method == "POST":
+            body = await read_body(scope, receive, MAX_REQUEST)
+            if body is None:
+                await TOO_LARGE(scope, receive, send)
+                return
+        elif method in {"GET", "HEAD"}:
+            body = decode_path(found[2] or b"")
+        else:
+            await METHOD_NOT_ALLOWED(scope, receive, send)
+            return
+        told = self._responder.remembered(body)
+        if told is None:
+            told = await self._pool.run(lambda: self._responder.answer(body))
+        if any(authority != found[1].decode() for authority, _ in told.about):
+            told = _ELSEWHERE
+        self._metrics.ocsp_answered(told.status, cached=told.remembered)
+        given = answer(200, told.der, _MEDIA, NO_STORE) if method == "POST" else self._for_caches(told)
+        await unless_known(scope, given)(scope, receive, send)
+
+    def _for_caches(self, told: OcspAnswer) -> Answer:
+        """Tell caches on the way how long the answer is good, and never longer (RFC 5019 §5, R8)."""
+        if not told.cacheable or told.this_update is None or told.next_update is None:
+            return answer(200, told.der, _MEDIA, NO_STORE)
+        # Half of what is left, as in our own memory: an answer that spent the other half here is still good there.
+        left = int((told.next_update - self._clock.now()).total_seconds()) // 2
+        return answer(
+            200,
+            told.der,
+            _MEDIA,
+            (b"cache-control", b"max-age=%d, public, no-transform, must-revalidate" % max(left, 0)),
+            (b"last-modified", _http_date(told.this_update)),
+            (b"expires", _http_date(told.next_update)),
+            etag_of(hashlib.sha256(told.der).hexdigest()),
+        )
+
+
+@lru_cache(maxsize=1024)
+def _http_date(moment: datetime) -> bytes:
+    return format_datetime(moment, usegmt=True).encode()

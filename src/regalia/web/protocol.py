@@ -1,0 +1,188 @@
+"""HTTP/1 with bounds (RES-1, RES-2): uvicorn's own protocol keeps what it is sent, as long as it is sent.
+
+URL and header sizes, deadlines for header and body, connections per source and in all. What is beyond a bound is
+answered with a constant and hung up on before any application sees it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from uvicorn.config import Config
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+    from uvicorn.server import ServerState
+
+__all__ = ["ConnectionLimits", "bounded_protocol", "source_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Bounds of one listener: octets, seconds, numbers."""
+
+    url: int = 65_000
+    """Above what any application allows: those answer 414 themselves, and record it."""
+    headers: int = 16_384
+    header_seconds: float = 10.0
+    body_seconds: float = 20.0
+    """Enough for 64 KiB at 3.3 kB/s, so the floor of 500 octets a second needs no watching of its own."""
+    per_source: int = 50
+    connections: int = 1_000
+
+
+class _BeyondBoundError(Exception):
+    """Raised inside the parser's callbacks, which turn it into a parser error."""
+
+
+_TEXTS = {
+    400: b"400 Bad Request",
+    408: b"408 Request Timeout",
+    414: b"414 URI Too Long",
+    429: b"429 Too Many Requests",
+    431: b"431 Request Header Fields Too Large",
+    503: b"503 Service Unavailable",
+}
+
+
+class _BoundedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    limits: ConnectionLimits
+    sources: Counter[str]
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._source = ""
+        self._status = 400
+        self._in_head = True
+        self._head_octets = 0
+        self._header_octets = 0
+        self._deadline: asyncio.TimerHandle | None = None
+
+    # --- the connection ---------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Take the connection, or say at once that there are too many."""
+        super().connection_made(transport)
+        self._source = source_of(self.client[0] if self.client else "")
+        self.sources[self._source] += 1
+        if self.sources[self._source] > self.limits.per_source:
+            self._hang_up(429)
+        elif len(self.connections) > self.limits.connections:
+            self._hang_up(503)
+        else:
+            self._set_deadline(self.limits.header_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._set_deadline(None)
+        self.sources[self._source] -= 1
+        if self.sources[self._source] <= 0:
+            del self.sources[self._source]
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, unless it was hung up on already."""
+        if self.transport.is_closing():
+            return
+        if self._in_head:
+            self._head_octets += len(data)
+        super().data_received(data)
+        # The parser tells of a header only once it is complete; one that does not end is counted here.
+        if self._in_head and self._head_octets > self.limits.url + self.limits.headers:
+            self._hang_up(431)
+
+    # --- the parser's callbacks -------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """A request begins: the first, or the next on a connection that was kept."""
+        super().on_message_begin()
+        self._in_head = True
+        self._header_octets = 0
+        self._set_deadline(self.limits.header_seconds)
+
+    def on_url(self, url: bytes) -> None:
+        """Count the request target."""
+        super().on_url(url)
+        if len(self.url) > self.limits.url:
+            self._status = 414
+            raise _BeyondBoundError
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count the header fields, those after a chunked body too."""
+        super().on_header(name, value)
+        self._header_octets += len(name) + len(value) + 4
+        if self._header_octets > self.limits.headers:
+            self._status = 431
+            raise _BeyondBoundError
+
+    def on_headers_complete(self) -> None:
+        """The body has its own deadline."""
+        self._in_head = False
+        self._set_deadline(self.limits.body_seconds)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """From here on it is we who take time."""
+        self._set_deadline(None)
+        # Until the next request begins, whatever comes belongs to its head.
+        self._in_head = True
+        self._head_octets = 0
+        super().on_message_complete()
+
+    # --- ending it --------------------------------------------------------------------------------------------------
+
+    def _set_deadline(self, seconds: float | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(seconds, self._hang_up, 408) if seconds is not None else None
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser refused: a constant, whatever it was."""
+        del msg
+        self._hang_up(self._status)
+
+    def _hang_up(self, status: int) -> None:
+        self._set_deadline(None)
+        if self.transport.is_closing():
+            return
+        silent = status == 408 and self._in_head and not self._head_octets
+        cycle: RequestResponseCycle | None = self.cycle
+        answering = self.pipeline or (cycle is not None and cycle.response_started and not cycle.response_complete)
+        if not silent and not answering:
+            # In the middle of an answer this would be taken for its body; who never asked anything needs no answer.
+            retry = b"retry-after: 10\r\n" if status in {429, 503} else b""
+            head = b"HTTP/1.1 " + _TEXTS[status] + b"\r\ncontent-length: 0\r\nconnection: close\r\n" + retry
+            self.transport.write(head + b"\r\n")
+        self.transport.close()
+
+
+def bounded_protocol(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
+    """Make the protocol class of one listener; it counts the listener's connections by source."""
+    return type("BoundedProtocol", (_BoundedProtocol,), {"limits": limits, "sources": Counter()})
+
+
+def source_of(address: str) -> str:
+    """Name whom a connection counts for: an IPv4 address, or the /64 of an IPv6 one (RES-6)."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

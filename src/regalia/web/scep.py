@@ -1,0 +1,177 @@
+"""The SCEP face (RFC 8894 §4): HTTP in, one call of `ScepService` in the enrolment pool, HTTP out.
+
+What can be said without knowing the endpoint (method, operation, sizes, base64) is worked out first and answered last:
+an endpoint that is not there, or not any more, answers 404 to whatever it is asked, by the same way and in the same
+time (R6). This listener never looks at Host: certmonger and Cisco IOS speak HTTP/1.0 without one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from regalia import reasons
+from regalia.errors import PeerError
+from regalia.ra.scep import CertRep
+from regalia.web.answers import (
+    BAD_REQUEST,
+    METHOD_NOT_ALLOWED,
+    NO_STORE,
+    NOT_FOUND,
+    TOO_LARGE,
+    URL_TOO_LONG,
+    answer,
+)
+from regalia.web.body import read_body
+from regalia.web.scep_query import PKI_OPERATION, decode_message, operation
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from regalia.ports import Catalogue
+    from regalia.ra.scep import ScepService
+    from regalia.web.answers import Answer
+    from regalia.web.metrics import Metrics
+    from regalia.web.pool import Pool
+
+__all__ = ["ScepFace", "ScepLimits", "peer_address"]
+
+_ALIASES: Final = frozenset({"", "/pkiclient.exe", "/cgi-bin/pkiclient.exe", "/mscep.dll"})
+"""What clients append to the URL that they were given (scep.md §1); nothing else is tolerated (R7)."""
+
+_ENDPOINT = re.compile(r"[a-z][a-z0-9-]{0,39}")
+
+_NOT_FOUND_SECONDS = 0.05
+"""A look into the database and a record of the refusal fit into it on any machine that serves at all."""
+
+_CAPABILITIES = b"text/plain"
+_CERTIFICATES = b"application/x-x509-ca-ra-cert"
+_MESSAGE = b"application/x-pki-message"
+
+
+@dataclass(frozen=True, slots=True)
+class ScepLimits:
+    """Sizes in octets (R7)."""
+
+    post: int = 65_536
+    url: int = 49_152
+    message: int = 32_768
+    """Of a GET, after its base64 is undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a well-formed request wants."""
+
+    operation: str
+    message: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What is wrong with the request, and what its sender hears of it."""
+
+    fault: PeerError
+    answer: Answer
+
+
+class ScepFace:
+    """Serves every path below `/scep/`."""
+
+    def __init__(
+        self,
+        *,
+        service: ScepService,
+        doors: Catalogue,
+        pool: Pool,
+        limits: ScepLimits,
+        metrics: Metrics,
+    ) -> None:
+        self._service = service
+        self._doors = doors
+        self._pool = pool
+        self._limits = limits
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        endpoint, slash, rest = scope["path"].removeprefix("/scep/").partition("/")
+        known_path = _ENDPOINT.fullmatch(endpoint) is not None and slash + rest in _ALIASES
+        asked = await self._read(scope, receive)
+        source = peer_address(scope)
+        began = asyncio.get_running_loop().time()
+        if known_path:
+            given = await self._pool.run(lambda: self._answer(endpoint, asked, source))
+        else:
+            given = await self._pool.run(lambda: self._no_such_path(endpoint, scope["path"], source))
+        if given is NOT_FOUND:
+            # A disabled endpoint is found in memory, an unknown one looked for in the database: the wait hides which.
+            await asyncio.sleep(began + _NOT_FOUND_SECONDS - asyncio.get_running_loop().time())
+        await given(scope, receive, send)
+
+    # --- in the event loop: reading ---------------------------------------------------------------------------------
+
+    async def _read(self, scope: Scope, receive: Receive) -> _Asked | _Refused:
+        method, query = scope["method"], scope["query_string"]
+        if method not in {"GET", "HEAD", "POST"}:
+            return _Refused(PeerError(reasons.METHOD_REFUSED, method), METHOD_NOT_ALLOWED)
+        octets = len(scope["raw_path"]) + 1 + len(query)
+        if octets > self._limits.url:
+            fault = PeerError(reasons.MESSAGE_TOO_LARGE, f"a URL of {octets} octets, {self._limits.url} allowed")
+            return _Refused(fault, URL_TOO_LONG)
+        body = await read_body(scope, receive, self._limits.post) if method == "POST" else b""
+        if body is None:
+            fault = PeerError(reasons.MESSAGE_TOO_LARGE, f"a body of more than {self._limits.post} octets")
+            return _Refused(fault, TOO_LARGE)
+        try:
+            return self._asked(method, query, body)
+        except PeerError as fault:
+            too_long = fault.reason is reasons.MESSAGE_TOO_LARGE
+            return _Refused(fault, URL_TOO_LONG if too_long else BAD_REQUEST)
+
+    def _asked(self, method: str, query: bytes, body: bytes) -> _Asked:
+        wanted = operation(query)
+        fits = {"POST": wanted == PKI_OPERATION, "HEAD": wanted != PKI_OPERATION, "GET": True}[method]
+        if not fits:
+            # A POST carries a message and nothing else (RFC 8894 §4.1); a HEAD would throw a certificate away.
+            raise PeerError(reasons.OPERATION_REFUSED, f"{method} {wanted}")
+        if wanted != PKI_OPERATION:
+            # Clients append message=<CA identifier> to these two; there is one answer whatever it says.
+            return _Asked(wanted)
+        return _Asked(wanted, body if method == "POST" else decode_message(query, self._limits.message))
+
+    # --- in the pool: answering -------------------------------------------------------------------------------------
+
+    def _answer(self, endpoint: str, asked: _Asked | _Refused, source: str) -> Answer:
+        door = self._service.door(endpoint)
+        if door is None:
+            closed = self._doors.door(endpoint) is not None
+            reason = reasons.ENDPOINT_DISABLED if closed else reasons.ENDPOINT_UNKNOWN
+            self._service.refuse_http(reason, endpoint, source)
+            return NOT_FOUND
+        if isinstance(asked, _Refused):
+            self._service.refuse_http(asked.fault.reason, endpoint, source, asked.fault.detail)
+            return asked.answer
+        if asked.operation == PKI_OPERATION:
+            replied = self._service.pki_operation(door, asked.message, source)
+            if not isinstance(replied, CertRep):
+                return BAD_REQUEST
+            if replied.issued:
+                self._metrics.issued()
+            return answer(200, replied.der, _MESSAGE, NO_STORE)
+        if asked.operation == "GetCACert":
+            return answer(200, self._service.ca_certificates(door), _CERTIFICATES, NO_STORE)
+        return answer(200, self._service.ca_capabilities(), _CAPABILITIES, NO_STORE)
+
+    def _no_such_path(self, endpoint: str, path: str, source: str) -> Answer:
+        # Names that no endpoint can have go into the record with their odd characters escaped (IN-6).
+        self._service.refuse_http(reasons.ENDPOINT_UNKNOWN, ascii(endpoint)[1:-1], source, ascii(path[:120]))
+        return NOT_FOUND
+
+
+def peer_address(scope: Scope) -> str:
+    """Name the socket's peer (RES-6); what a proxy claims in headers is not read."""
+    client = scope.get("client")
+    return str(client[0]) if client else "unknown"

@@ -1,0 +1,257 @@
+"""Both listeners in one event loop, with what runs beside them, from the first socket to the last answer.
+
+Order at the end: no new connections, answers that were begun are finished, what runs beside stops, then `at_end`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import uvicorn
+
+from regalia import reasons
+from regalia.errors import AdminError
+from regalia.web.protocol import ConnectionLimits, bounded_protocol
+from regalia.web.tls import ReloadingContext
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from ssl import SSLContext
+
+    from starlette.types import ASGIApp
+
+    from regalia.web.tls import TlsFiles
+
+__all__ = ["Bound", "Listener", "Serving", "run", "serve"]
+
+KEEP_ALIVE_SECONDS: Final = 30
+GRACE_SECONDS: Final = 20
+_BACKLOG = 2048
+_TLS_LOOK_SECONDS = 5.0
+
+_log = structlog.get_logger("regalia.web")
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One application and where it listens."""
+
+    name: str
+    app: ASGIApp
+    host: str
+    port: int
+    """0 lets the system choose."""
+    tls: TlsFiles | None = None
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Where a listener really listens."""
+
+    name: str
+    host: str
+    port: int
+    tls: bool
+
+    @property
+    def url(self) -> str:
+        """Its address as a URL, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What to run and whom to tell."""
+
+    listeners: Sequence[Listener]
+    on_ready: Callable[[Sequence[Bound]], None]
+    """Called once, when every listener answers."""
+    beside: Sequence[Callable[[asyncio.Event], Awaitable[None]]] = ()
+    """Coroutines that run until the event that they are given is set: the job loop."""
+    at_end: Callable[[], None] = lambda: None
+    """Called last, when nothing answers and nothing runs beside: the place to write what is still in memory."""
+
+
+def run(serving: Serving) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP looks at the TLS files at once. To be called in the main thread.
+
+    Raises `AdminError` ADM-019 where an address cannot be opened, ADM-020 where the TLS files cannot be used.
+    """
+
+    async def whole() -> None:
+        stop, look = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, look.set)
+        await serve(serving, stop, look)
+
+    factory = uvicorn.Config(serving.listeners[0].app, log_config=None).get_loop_factory()
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(whole())
+
+
+async def serve(serving: Serving, stop: asyncio.Event, look: asyncio.Event | None = None) -> None:
+    """Serve until `stop` is set, or until something that must not end does; raises what ended it."""
+    with contextlib.ExitStack() as opened:
+        prepared = [_prepare(listener, opened) for listener in serving.listeners]
+        servers = [server for server, _, _ in prepared]
+        contexts = [context for _, _, context in prepared if context is not None]
+        running = [asyncio.create_task(server.serve(sockets=sockets)) for server, sockets, _ in prepared]
+        halt = asyncio.Event()
+        beside: list[asyncio.Task[None]] = []
+        try:
+            await _all_started(servers, running)
+            serving.on_ready(
+                [
+                    _bound(listener, sockets)
+                    for listener, (_, sockets, _) in zip(serving.listeners, prepared, strict=True)
+                ]
+            )
+            beside += [asyncio.create_task(_awaited(started(halt))) for started in serving.beside]
+            beside.append(asyncio.create_task(_watch_tls(contexts, halt, look or asyncio.Event())))
+            await _until(stop, [*running, *beside])
+        finally:
+            for server in servers:
+                server.should_exit = True
+            ended = await asyncio.gather(*running, return_exceptions=True)
+            halt.set()
+            ended += await asyncio.gather(*beside, return_exceptions=True)
+            serving.at_end()
+    for outcome in ended:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+class _Server(uvicorn.Server):
+    """One listener; signals are ours, and it says when it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answering = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `run`: two servers share one process."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell."""
+        await super().startup(sockets)
+        self.answering.set()
+
+
+def _prepare(
+    listener: Listener, opened: contextlib.ExitStack
+) -> tuple[_Server, list[socket.socket], ReloadingContext | None]:
+    context: ReloadingContext | None = None
+    if listener.tls is not None:
+        try:
+            context = ReloadingContext(listener.tls)
+        except OSError as error:  # ssl.SSLError is one
+            raise AdminError(
+                reasons.FILE_REFUSED, f"{listener.tls.certificate}, {listener.tls.key}: {error}"
+            ) from error
+    sockets = _open_sockets(listener)
+    for each in sockets:
+        opened.callback(each.close)
+    return _Server(_config(listener, context.context if context is not None else None)), sockets, context
+
+
+def _config(listener: Listener, context: SSLContext | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        listener.app,
+        http=bounded_protocol(listener.limits),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        # Warnings are about what strangers send: they would let anybody fill the log.
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_context_factory=(lambda _config, _default: context) if context is not None else None,
+    )
+
+
+def _open_sockets(listener: Listener) -> list[socket.socket]:
+    """Open every address that the host's name stands for and this machine has, all on one port."""
+    opened: list[socket.socket] = []
+    port, missing = listener.port, OSError("the name stands for no address")
+    try:
+        found = socket.getaddrinfo(listener.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(found):
+            try:
+                each = socket.create_server((address[0], port, *address[2:]), family=family, backlog=_BACKLOG)
+            except OSError as error:
+                if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                    raise
+                # `localhost` names ::1 on machines that have no IPv6.
+                missing = error
+                continue
+            opened.append(each)
+            port = each.getsockname()[1]
+        if not opened:
+            raise missing
+    except (OSError, UnicodeError) as error:
+        for each in opened:
+            each.close()
+        raise AdminError(reasons.LISTENER_REFUSED, f"{listener.name} on {listener.host}:{port}: {error}") from error
+    return opened
+
+
+def _bound(listener: Listener, sockets: Sequence[socket.socket]) -> Bound:
+    return Bound(listener.name, listener.host, sockets[0].getsockname()[1], tls=listener.tls is not None)
+
+
+async def _all_started(servers: Sequence[_Server], running: Sequence[asyncio.Task[None]]) -> None:
+    """Wait until each listener answers; raise what kept one from it."""
+    started = [asyncio.create_task(_answering(server)) for server in servers]
+    try:
+        for each in started:
+            await asyncio.wait({each, *running}, return_when=asyncio.FIRST_COMPLETED)
+            for task in running:
+                if task.done():
+                    task.result()
+    finally:
+        for each in started:
+            each.cancel()
+
+
+async def _answering(server: _Server) -> None:
+    await server.answering.wait()
+
+
+async def _awaited(started: Awaitable[None]) -> None:
+    await started
+
+
+async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait for the event, or for a task that ends although nobody asked it to."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+
+
+async def _watch_tls(contexts: Sequence[ReloadingContext], halt: asyncio.Event, look: asyncio.Event) -> None:
+    """Look at the files every few seconds, and at once when `look` is set."""
+    while not halt.is_set():
+        for context in contexts:
+            context.reload_if_changed()
+        look.clear()
+        waits = {asyncio.create_task(event.wait()) for event in (halt, look)}
+        await asyncio.wait(waits, timeout=_TLS_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
