@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fakes import FakeClock, MemoryStore
-from postgres import postgres_server, postgres_url
+from postgres import postgres_empty_url, postgres_server, postgres_shared_url, postgres_url
 from regalia.store import SqlStore, open_store
 from regalia.store.migrations import upgrade
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from regalia.ports import Store
 
-__all__ = ["postgres_server", "postgres_url"]
+__all__ = ["postgres_empty_url", "postgres_server", "postgres_shared_url", "postgres_url"]
 
 
 @pytest.fixture

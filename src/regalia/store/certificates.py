@@ -19,7 +19,7 @@ from regalia.model import (
 )
 from regalia.ports import SerialStatus
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
-from regalia.store.tables import certificate, certificate_der, enrolment, revocation
+from regalia.store.tables import certificate, certificate_der, certificate_tbs, enrolment, revocation
 from regalia.store.values import (
     from_millis,
     id_or_none,
@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 ADD_CERTIFICATE = inserting(certificate)
-ADD_TBS = inserting(certificate_der)
+ADD_TBS = inserting(certificate_tbs)
 _ADD_REVOCATION = inserting(revocation)
 
 
@@ -62,7 +62,7 @@ def certificate_rows() -> Select[tuple[object, ...]]:
     return (
         select(
             certificate,
-            certificate_der.c.tbs,
+            certificate_tbs.c.tbs,
             certificate_der.c.der,
             revocation.c.reason,
             revocation.c.cause,
@@ -70,7 +70,8 @@ def certificate_rows() -> Select[tuple[object, ...]]:
             revocation.c.at,
             revocation.c.note,
         )
-        .join(certificate_der, certificate_der.c.certificate_id == certificate.c.id)
+        .join(certificate_tbs, certificate_tbs.c.certificate_id == certificate.c.id)
+        .outerjoin(certificate_der, certificate_der.c.certificate_id == certificate.c.id)
         .outerjoin(revocation, revocation.c.certificate_id == certificate.c.id)
     )
 
@@ -89,7 +90,9 @@ _BY_KEY = Statement(
 )
 _NEWEST_GENERATION = Statement(
     select(func.max(enrolment.c.generation).label("newest")).where(
-        enrolment.c.chain == bindparam("first"), enrolment.c.state == "issued"
+        enrolment.c.chain == bindparam("first"),
+        enrolment.c.generation > literal_column("0"),
+        enrolment.c.state == "issued",
     )
 )
 _STATUS = Statement(
@@ -275,7 +278,7 @@ def _read_revocation(row: Row) -> Revocation | None:
 
 
 def certificate_columns(value: CertificateIntent) -> Columns:
-    """Make the row of an intent; its to-be-signed octets go to `certificate_der`."""
+    """Make the row of an intent; its to-be-signed octets go to `certificate_tbs`."""
     return {
         "id": value.id.bytes,
         "kind": value.kind.value,

@@ -69,7 +69,7 @@ class SqliteChangeFeed:
         connection = connect(self._path)
         try:
             self._version = connection.execute("PRAGMA data_version").fetchone()[0]
-            self._last = connection.execute(_ENDS.prepared("sqlite")[0]).fetchone()["last"] or 0
+            self._last = connection.execute(_ENDS.sqlite.text).fetchone()["last"] or 0
         except sqlite3.Error:
             connection.close()
             raise
@@ -88,7 +88,7 @@ class SqliteChangeFeed:
                 return ()
 
     def _newer(self, connection: sqlite3.Connection) -> tuple[Change, ...] | None:
-        rows = connection.execute(_NEWER.prepared("sqlite")[0], {"after": self._last}).fetchall()
+        rows = connection.execute(_NEWER.sqlite.text, {"after": self._last}).fetchall()
         if not rows:
             return ()
         # Old notices are thrown away; a reader who slept through that has missed some.

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, literal_column, select, text, update
+from sqlalchemy import bindparam, func, literal_column, select, text, update
 
 from regalia import reasons
 from regalia.errors import AdminError, InvariantError
@@ -55,7 +56,8 @@ _MOVE_HEAD = Statement(
     )
 )
 _APPEND = inserting(event, leaving_out=("position",))
-_STREAMS = Statement(select(event_stream).where(event_stream.c.sequence > 0).order_by(event_stream.c.name))
+_HEADS = Statement(select(event_stream))
+_NEXT_NAME = Statement(select(func.min(event.c.stream).label("name")).where(event.c.stream > bindparam("after")))
 _PAGE_OF_STREAM = Statement(
     select(event)
     .where(event.c.stream == bindparam("name"), event.c.sequence > bindparam("after"))
@@ -79,7 +81,7 @@ class StreamAppender:
         head = self._own_head(transaction, now)
         stream, sequence, previous = head["name"], head["sequence"], head["hash"]
         calls: list[Call] = []
-        for draft in map(capped, events):
+        for draft in events:
             sequence += 1
             record = canonical_record(stream, sequence, previous, draft)
             digest = record_hash(record)
@@ -115,7 +117,8 @@ class StreamAppender:
 
 
 def _columns(draft: EventDraft) -> Columns:
-    """What queries ask for, beside the canonical text."""
+    """What queries ask for, beside the canonical text, and cut to size as it is there."""
+    draft = capped(replace(draft, details={}))
     return {
         "at": millis(draft.at),
         "action": draft.action.value,
@@ -143,8 +146,11 @@ class SqlEvents(Noun):
         return tuple(_read(row) for row in reversed(rows))
 
     def streams(self) -> tuple[tuple[str, int, bytes], ...]:
-        """Return each stream's name, last sequence number and last hash as its head says."""
-        return tuple((row["name"], row["sequence"], row["hash"]) for row in self._database.rows(_STREAMS, {}))
+        """Return each stream's name, last sequence number and last hash as its head says, by name.
+
+        A stream whose head somebody removed has records all the same: it is told with a head of nothing.
+        """
+        return self._database.read(_streams)
 
     def stream(self, name: str) -> Iterator[tuple[int, bytes, bytes, str, bool]]:
         """Walk over a stream in order of its rows, a page at a time."""
@@ -153,6 +159,18 @@ class SqlEvents(Noun):
             for row in rows:
                 yield row["sequence"], row["previous"], row["hash"], row["record"], _agrees(row)
             after = rows[-1]["sequence"]
+
+
+def _streams(transaction: Transaction) -> tuple[tuple[str, int, bytes], ...]:
+    heads = {row["name"]: (row["sequence"], row["hash"]) for row in transaction.rows(_HEADS, {})}
+    # From name to name through the index: the records themselves are many.
+    written: set[str] = set()
+    name = ""
+    while (row := transaction.row(_NEXT_NAME, {"after": name})) is not None and row["name"] is not None:
+        name = row["name"]
+        written.add(name)
+    told = written | {name for name, (sequence, _) in heads.items() if sequence}
+    return tuple((name, *heads.get(name, (0, _FIRST_PREVIOUS))) for name in sorted(told))
 
 
 def _conditions(wanted: EventFilter) -> Iterator[ColumnElement[bool]]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import bindparam, exists, literal_column, select, update
+from sqlalchemy import LargeBinary, bindparam, exists, insert, literal_column, select, update
 
 from regalia.model import Revocation, RevocationReason, SigningIntent
 from regalia.ports import Begun
@@ -21,15 +21,14 @@ from regalia.store.certificates import (
 from regalia.store.challenges import CONSUME
 from regalia.store.enrolments import ADD_ENROLMENT, HOLDERS, enrolment_columns
 from regalia.store.session import Call, ConflictError, LostError, Noun, Statement, Transaction
-from regalia.store.tables import certificate, certificate_der, crl, enrolment, revocation
+from regalia.store.tables import certificate, certificate_der, certificate_tbs, crl, enrolment, revocation
 from regalia.store.values import millis, plain, stages_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from regalia.model import Certificate, CertificateIntent, Enrolment, EventDraft, StageNote
-    from regalia.store.session import Columns
+    from regalia.model import Certificate, CertificateIntent, ConversationKey, Enrolment, EventDraft, StageNote
 
 __all__ = ["SqlIssuance"]
 
@@ -56,10 +55,14 @@ _TO_ABANDONED = Statement(
     .where(certificate.c.id == bindparam("which"), certificate.c.state == literal_column("'intent'"))
     .values(state="abandoned")
 )
-_SET_DER = Statement(
-    update(certificate_der)
-    .where(certificate_der.c.certificate_id == bindparam("which"))
-    .values(der=bindparam("octets"))
+# From the row, so that a certificate that does not exist is no error but nothing.
+_ADD_DER = Statement(
+    insert(certificate_der)
+    .from_select(
+        ["certificate_id", "der"],
+        select(certificate.c.id, bindparam("octets", type_=LargeBinary)).where(certificate.c.id == bindparam("which")),
+    )
+    .inline()
 )
 _ENROLMENT_ISSUED = Statement(
     update(enrolment)
@@ -77,8 +80,8 @@ _EXPIRED = Statement(
     .limit(bindparam("most"))
 )
 _CERTIFICATE_INTENT = Statement(
-    select(certificate.c.key_id, certificate_der.c.tbs)
-    .join(certificate_der, certificate_der.c.certificate_id == certificate.c.id)
+    select(certificate.c.key_id, certificate_tbs.c.tbs)
+    .join(certificate_tbs, certificate_tbs.c.certificate_id == certificate.c.id)
     .where(certificate.c.id == bindparam("which"), certificate.c.state == literal_column("'intent'"))
 )
 _CRL_INTENT = Statement(
@@ -111,16 +114,17 @@ class SqlIssuance(Noun):
     ) -> Begun:
         """TX1: all of it, or a word about who was first."""
         calls = _begin_calls(intent, enrolment, consume, resumes)
+        holds = _transaction_name(enrolment) if resumes is None else None
 
         def unit(transaction: Transaction) -> None:
-            if enrolment is not None and enrolment.key.signer_serial is None and resumes is None:
-                _hold_transaction(transaction, enrolment, intent.created_at)
+            if holds:
+                transaction.one_at_a_time(holds)
             if closes is not None:
                 transaction.run(_CLOSE, {"which": closes.bytes, "no_key": None})
-            # In the order of the calls: a conversation that is taken is told before its challenge, which then is too.
             for count, (statement, _) in zip(transaction.together(calls), calls, strict=True):
-                if not count:
-                    raise _TakenError(_TAKEN[statement])
+                wanted, taken = _OUTCOMES.get(statement, (count, Begun.BEGUN))
+                if count != wanted:
+                    raise _TakenError(taken)
             transaction.record(events)
 
         try:
@@ -145,7 +149,7 @@ class SqlIssuance(Noun):
         which, now = certificate_id.bytes, millis(at)
         calls: list[Call] = [
             (_TO_ISSUED, {"which": which, "at": now}),
-            (_SET_DER, {"which": which, "octets": der}),
+            (_ADD_DER, {"which": which, "octets": der}),
             (_ENROLMENT_ISSUED, {"which": which, "at": now, "more_stages": stages_text(stages)}),
         ]
 
@@ -188,8 +192,12 @@ class SqlIssuance(Noun):
         return None
 
 
-_TAKEN = {_MOVE_TO_NEW_CERTIFICATE: Begun.CONVERSATION_TAKEN, CONSUME: Begun.CHALLENGE_TAKEN}
-"""What it means where a statement of TX1 finds no row."""
+_OUTCOMES = {
+    _MOVE_TO_NEW_CERTIFICATE: (1, Begun.CONVERSATION_TAKEN),
+    HOLDERS: (0, Begun.TRANSACTION_TAKEN),
+    CONSUME: (1, Begun.CHALLENGE_TAKEN),
+}
+"""How many rows a statement of TX1 finds where all is well, and what it means where it does not."""
 
 
 def _begin_calls(
@@ -199,10 +207,12 @@ def _begin_calls(
     calls: list[Call] = []
     if enrolment is not None:
         calls.append(_enrolment_call(enrolment, intent, resumes))
+        if resumes is None and enrolment.key.signer_serial is None:
+            calls.append(_holders_call(enrolment.key, intent.created_at))
     if consume is not None:
         calls.append(_consume_call(consume, intent, enrolment))
     calls.append((ADD_CERTIFICATE, certificate_columns(intent)))
-    calls.append((ADD_TBS, {"certificate_id": intent.id.bytes, "tbs": intent.tbs, "der": None}))
+    calls.append((ADD_TBS, {"certificate_id": intent.id.bytes, "tbs": intent.tbs}))
     return calls
 
 
@@ -224,15 +234,17 @@ def _consume_call(challenge_id: UUID, intent: CertificateIntent, enrolment: Enro
     }
 
 
-def _hold_transaction(transaction: Transaction, enrolment: Enrolment, now: datetime) -> None:
-    """Check R3's rule on transactionIDs where nobody can pass it at the same moment."""
-    key = enrolment.key
-    transaction.one_at_a_time(b"transaction\0" + key.endpoint.encode() + b"\0" + key.transaction_id)
-    values: Columns = {
+def _transaction_name(enrolment: Enrolment | None) -> bytes | None:
+    """Name what two nodes must not check at once: R3's rule binds NEW signers of one endpoint and transactionID."""
+    if enrolment is None or enrolment.key.signer_serial is not None:
+        return None
+    return b"transaction\0" + enrolment.key.endpoint.encode() + b"\0" + enrolment.key.transaction_id
+
+
+def _holders_call(key: ConversationKey, now: datetime) -> Call:
+    return HOLDERS, {
         "endpoint": key.endpoint,
         "transaction_id": key.transaction_id,
         "key_sha256": key.key_sha256,
         "since": millis(now - _TRANSACTION_BINDS),
     }
-    if transaction.row(HOLDERS, values) is not None:
-        raise _TakenError(Begun.TRANSACTION_TAKEN)

@@ -52,7 +52,7 @@ _CONNECT: dict[str, Any] = {
 }
 
 _AGAIN = (refused.SerializationFailure, refused.DeadlockDetected)
-_PARAMETER = re.compile(r"%\((\w+)\)s")
+_PARAMETER = re.compile(r"\$(\d+)")
 
 
 def engine_url(url: str) -> str:
@@ -84,31 +84,46 @@ class _Merged:
 
     def __init__(self, statements: Sequence[Statement]) -> None:
         parts, counts = [], []
-        self.literals: dict[str, Any] = {}
+        self.parameters: list[tuple[int, str]] = []
         for number, statement in enumerate(statements):
-            text, literals = statement.prepared("postgresql")
-            text = _PARAMETER.sub(rf"%(\1_{number})s", text)
-            self.literals |= {f"{name}_{number}": value for name, value in literals.items()}
-            returning = "" if text.lstrip().upper().startswith("SELECT") else " RETURNING 1"
+            compiled = statement.postgresql
+            text = _PARAMETER.sub(self._renumbered, compiled.text)
+            self.parameters += [(number, name) for name in compiled.order]
+            returning = "" if text.startswith("SELECT") else " RETURNING 1"
             parts.append(f"part_{number} AS ({text}{returning})")
-            counts.append(f"(SELECT count(*) FROM part_{number}) AS count_{number}")  # noqa: S608 - numbers
-        self.text = f"WITH {', '.join(parts)} SELECT {', '.join(counts)}"
+            counts.append(f"(SELECT count(*) FROM part_{number}) AS count_{number}")  # noqa: S608 - numbers only
+        self.text = f"WITH {', '.join(parts)} SELECT {', '.join(counts)}".encode()
+
+    def _renumbered(self, parameter: re.Match[str]) -> str:
+        return f"${int(parameter[1]) + len(self.parameters)}"
 
 
 _MERGED: dict[tuple[Statement, ...], _Merged] = {}
 
 
 class _PostgresqlTransaction:
-    """See `Transaction`."""
+    """See `Transaction`. BEGIN goes with the first statement where it can."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = connection
-        self._cursor = connection.cursor(row_factory=dict_row, binary=True)
+        self._cursor = psycopg.RawCursor(connection, row_factory=dict_row)
+        self._cursor.format = psycopg.pq.Format.BINARY
+        self._open = True
         self.events: list[EventDraft] = []
 
-    def _execute(self, statement: Statement, values: Values) -> psycopg.Cursor[dict[str, Any]]:
-        text, literals = statement.prepared("postgresql")
-        return self._cursor.execute(text.encode(), {**literals, **values})
+    def begin_with_first(self) -> None:
+        """Open the transaction together with the first statement."""
+        self._open = False
+
+    def _execute(self, statement: Statement, values: Values) -> psycopg.RawCursor[dict[str, Any]]:
+        self._begin()
+        compiled = statement.postgresql
+        given = {**compiled.literals, **values}
+        return self._cursor.execute(compiled.text.encode(), [given[name] for name in compiled.order])
+
+    def _begin(self) -> None:
+        if not self._open:
+            self._cursor.execute(b"BEGIN")
+            self._open = True
 
     def run(self, statement: Statement, values: Values) -> int:
         return self._execute(statement, values).rowcount
@@ -120,29 +135,29 @@ class _PostgresqlTransaction:
         return cast("list[Row]", self._execute(statement, values).fetchall())
 
     def together(self, calls: Sequence[Call]) -> list[int]:
+        self._begin()
         statements = tuple(statement for statement, _ in calls)
         merged = _MERGED.get(statements)
         if merged is None:
             merged = _MERGED[statements] = _Merged(statements)
-        values = dict(merged.literals)
-        for number, (_, own) in enumerate(calls):
-            for name, value in own.items():
-                values[f"{name}_{number}"] = value
-        found = self._cursor.execute(merged.text.encode(), values).fetchone()
-        return list(found.values()) if found is not None else []
+        given = [{**statement.postgresql.literals, **values} for statement, values in calls]
+        found = self._cursor.execute(merged.text, [given[number][name] for number, name in merged.parameters])
+        row = found.fetchone()
+        return list(row.values()) if row is not None else []
 
     def one_at_a_time(self, key: bytes) -> None:
+        # Two statements in one text: only what has no parameters may be sent so.
+        begin = b"" if self._open else b"BEGIN; "
         lock = int.from_bytes(hashlib.sha256(key).digest()[:8], "big", signed=True)
-        self._cursor.execute(b"SELECT pg_advisory_xact_lock(%d)" % lock)
+        self._cursor.execute(begin + b"SELECT pg_advisory_xact_lock(%d)" % lock, binary=False)
+        self._open = True
 
     def record(self, events: Sequence[EventDraft]) -> None:
         self.events.extend(events)
 
     def notify(self, change: Change) -> None:
-        self._cursor.execute(
-            b"SELECT pg_notify(%(channel)s, %(payload)s)",
-            {"channel": CHANNEL, "payload": f"{change.topic} {change.key}"},
-        )
+        self._begin()
+        self._cursor.execute(b"SELECT pg_notify($1, $2)", (CHANNEL, f"{change.topic} {change.key}"))
 
 
 class PostgresqlDatabase:
@@ -197,7 +212,7 @@ class PostgresqlDatabase:
         with self._connection() as connection:
             transaction = _PostgresqlTransaction(connection)
             try:
-                connection.execute(b"BEGIN")
+                transaction.begin_with_first()
                 result = unit(transaction)
                 if transaction.events:
                     transaction.together(self._appender.append(transaction, transaction.events))

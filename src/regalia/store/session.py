@@ -7,11 +7,14 @@ execution costs as much as the rest of an enrolment's bookkeeping (three times t
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar, cast
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from sqlalchemy import bindparam, insert
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from regalia.errors import InvariantError
 from regalia.model import Change
@@ -19,7 +22,7 @@ from regalia.model import Change
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import Table
+    from sqlalchemy import Dialect, Table
     from sqlalchemy.sql import ClauseElement
 
     from regalia.model import EventDraft
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Call",
     "Columns",
+    "Compiled",
     "ConflictError",
     "Database",
     "EventAppender",
@@ -41,17 +45,26 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Kind = Literal["sqlite", "postgresql"]
 Values: TypeAlias = "Mapping[str, bytes | str | int | None]"
 """Parameters of a statement by name."""
 
 Columns: TypeAlias = "dict[str, bytes | str | int | None]"
 """The same, under construction."""
 
-_DIALECTS = {
-    "sqlite": SQLiteDialect_pysqlite(paramstyle="named"),
-    "postgresql": PGDialect_psycopg(paramstyle="pyformat"),  # type: ignore[no-untyped-call]  # the library's annotations end here
-}
+_SQLITE = SQLiteDialect_pysqlite(paramstyle="named")
+# Numbered parameters go to the server as they are; psycopg would parse `%(name)s` of long statements each time.
+_POSTGRESQL = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # the library's end
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A statement as one database's driver takes it."""
+
+    text: str
+    order: tuple[str, ...]
+    """Names of the parameters, by number; empty where the driver takes them by name."""
+    literals: Mapping[str, Any]
+    """Values of the constants that Core made parameters of."""
 
 
 class Row(Protocol):
@@ -76,20 +89,24 @@ class LostError(Exception):
 class Statement:
     """A Core statement that is compiled once per database."""
 
-    __slots__ = ("_compiled", "_element")
-
     def __init__(self, element: ClauseElement) -> None:
         self._element = element
-        self._compiled: dict[str, tuple[str, dict[str, Any]]] = {}
 
-    def prepared(self, kind: Kind) -> tuple[str, dict[str, Any]]:
-        """Return the driver's text and the values of the literals within it."""
-        found = self._compiled.get(kind)
-        if found is None:
-            compiled = self._element.compile(dialect=_DIALECTS[kind])
-            literals = {name: value for name, value in compiled.params.items() if value is not None}
-            found = self._compiled[kind] = (str(compiled), literals)
-        return found
+    @cached_property
+    def sqlite(self) -> Compiled:
+        """For `sqlite3`, with named parameters."""
+        return self._compile(_SQLITE)
+
+    @cached_property
+    def postgresql(self) -> Compiled:
+        """For psycopg's raw cursors, with numbered parameters."""
+        return self._compile(_POSTGRESQL)
+
+    def _compile(self, dialect: Dialect) -> Compiled:
+        compiled = self._element.compile(dialect=dialect)
+        literals = {name: value for name, value in compiled.params.items() if value is not None}
+        order = compiled.positiontup if isinstance(compiled, SQLCompiler) else None
+        return Compiled(str(compiled), tuple(order or ()), literals)
 
 
 def inserting(table: Table, *, leaving_out: Sequence[str] = ()) -> Statement:

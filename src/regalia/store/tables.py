@@ -28,6 +28,7 @@ __all__ = [
     "authority_counter",
     "certificate",
     "certificate_der",
+    "certificate_tbs",
     "challenge",
     "change",
     "credential",
@@ -200,7 +201,14 @@ enrolment = Table(
         sqlite_where=text("signer_serial IS NULL"),
         postgresql_where=text("signer_serial IS NULL"),
     ),
-    Index("enrolment_chain", "chain", "generation"),
+    # A chain's beginning is generation 0 and needs no looking for.
+    Index(
+        "enrolment_chain",
+        "chain",
+        "generation",
+        sqlite_where=text("generation > 0"),
+        postgresql_where=text("generation > 0"),
+    ),
     Index(
         "enrolment_refused",
         "created_at",
@@ -208,7 +216,7 @@ enrolment = Table(
         postgresql_where=text("state = 'refused'"),
     ),
 )
-"""`chain` and `generation` repeat the lineage's `first` and `generation`; `stages` is one JSON object a line."""
+"""`chain` and `generation` repeat the lineage; `stages` is JSON, a line for each time that stages were added."""
 
 # --- certificates ---------------------------------------------------------------------------------------------------
 
@@ -254,14 +262,23 @@ certificate = Table(
     sqlite_with_rowid=False,
 )
 
+certificate_tbs = Table(
+    "certificate_tbs",
+    metadata,
+    Column("certificate_id", LargeBinary, ForeignKey("certificate.id"), primary_key=True),
+    _required("tbs", LargeBinary),
+    sqlite_with_rowid=False,
+)
+"""What is to be signed, from TX1 on. The bulk of a certificate lies away from the columns that queries walk over."""
+
 certificate_der = Table(
     "certificate_der",
     metadata,
     Column("certificate_id", LargeBinary, ForeignKey("certificate.id"), primary_key=True),
-    _required("tbs", LargeBinary),
-    _optional("der", LargeBinary),
+    _required("der", LargeBinary),
+    sqlite_with_rowid=False,
 )
-"""The bulk of a certificate, away from the columns that queries walk over."""
+"""The certificate, from TX2 on."""
 
 revocation = Table(
     "revocation",
@@ -312,6 +329,7 @@ event_stream = Table(
     _required("hash", LargeBinary),
     _required("holder", LargeBinary),
     _required("lease_until", BigInteger),
+    sqlite_with_rowid=False,
 )
 
 event = Table(

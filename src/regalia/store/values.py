@@ -1,6 +1,6 @@
 """Model values as column values, and back: ids, serials, times, names, lineage, stages.
 
-Text forms are canonical JSON: sorted, without white space, so that equal values are equal text.
+Text forms are JSON with one spelling: keys and elements in a fixed order, no white space, ASCII only.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from regalia.errors import InvariantError, Stage
@@ -45,6 +45,7 @@ SERIAL_OCTETS = 20
 
 _SERIAL_END = 1 << (8 * SERIAL_OCTETS - 1)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -83,20 +84,20 @@ def serial_octets(serial: int) -> bytes:
 
 def names_text(names: Names) -> str:
     """Canonical JSON of a set of names."""
-    sans = [[san.kind.value, san.value] for san in sorted(names.sans)]
-    return _json({"cn": names.cn, "sans": sans})
+    return _json(_names_value(names))
+
+
+def _names_value(names: Names) -> dict[str, object]:
+    return {"cn": names.cn, "sans": [[san.kind.value, san.value] for san in sorted(names.sans)]}
 
 
 def read_names(text: str) -> Names:
     """Read what `names_text` wrote."""
-    return _names(json.loads(text))
+    return _read_names_value(json.loads(text))
 
 
-def _names(fields: dict[str, object]) -> Names:
-    cn, sans = fields["cn"], fields["sans"]
-    if not (cn is None or isinstance(cn, str)) or not isinstance(sans, list):
-        raise InvariantError("stored names are not what we write")
-    return Names(cn, frozenset(San(SanKind(kind), value) for kind, value in sans))
+def _read_names_value(fields: dict[str, Any]) -> Names:
+    return Names(fields["cn"], frozenset(San(SanKind(kind), value) for kind, value in fields["sans"]))
 
 
 def lineage_text(link: LineageLink | None) -> str | None:
@@ -105,13 +106,13 @@ def lineage_text(link: LineageLink | None) -> str | None:
         return None
     return _json(
         {
+            "asked": _names_value(link.asked),
+            "binding": _names_value(link.binding),
+            "challenge_mac": None if link.challenge_mac is None else link.challenge_mac.hex(),
+            "device": link.device,
             "first": link.first.hex,
             "generation": link.generation,
             "predecessor": None if link.predecessor is None else link.predecessor.hex,
-            "binding": json.loads(names_text(link.binding)),
-            "device": link.device,
-            "asked": json.loads(names_text(link.asked)),
-            "challenge_mac": None if link.challenge_mac is None else link.challenge_mac.hex(),
             "unverified": link.unverified,
         }
     )
@@ -127,28 +128,23 @@ def read_lineage(text: str | None) -> LineageLink | None:
         first=UUID(hex=fields["first"]),
         generation=fields["generation"],
         predecessor=None if predecessor is None else UUID(hex=predecessor),
-        binding=_names(fields["binding"]),
+        binding=_read_names_value(fields["binding"]),
         device=fields["device"],
-        asked=_names(fields["asked"]),
+        asked=_read_names_value(fields["asked"]),
         challenge_mac=None if mac is None else bytes.fromhex(mac),
         unverified=fields["unverified"],
     )
 
 
 def stages_text(stages: Iterable[StageNote]) -> str:
-    """One JSON object a line: more stages are appended as text, without reading what is there."""
-    return "".join(
-        _json({"stage": note.stage.value, "ok": note.ok, "note": note.note, "at": millis(note.at)}) + "\n"
-        for note in stages
-    )
+    """One line: a JSON array. More stages are appended as another line, without reading what is there."""
+    return _json([[note.stage.value, note.ok, note.note, millis(note.at)] for note in stages]) + "\n"
 
 
 def read_stages(text: str) -> tuple[StageNote, ...]:
-    """Read what `stages_text` wrote."""
-    notes = (json.loads(line) for line in text.splitlines())
-    return tuple(
-        StageNote(Stage(note["stage"]), ok=note["ok"], note=note["note"], at=from_millis(note["at"])) for note in notes
-    )
+    """Read one or more lines that `stages_text` wrote."""
+    notes = (note for line in text.splitlines() for note in json.loads(line))
+    return tuple(StageNote(Stage(stage), ok=ok, note=note, at=from_millis(at)) for stage, ok, note, at in notes)
 
 
 def open_key(key: ConversationKey) -> bytes:
@@ -165,7 +161,7 @@ def open_key(key: ConversationKey) -> bytes:
 
 def _json(value: object) -> str:
     # ASCII only: `read_stages` splits at line breaks, of which Python knows more than JSON escapes; no NUL either.
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def storable(text: str) -> bool:

@@ -125,7 +125,7 @@ CREATE TABLE enrolment (
 );
 CREATE UNIQUE INDEX enrolment_open ON enrolment (open_key) WHERE open_key IS NOT NULL;
 CREATE INDEX enrolment_transaction ON enrolment (transaction_id, endpoint) WHERE signer_serial IS NULL;
-CREATE INDEX enrolment_chain ON enrolment (chain, generation);
+CREATE INDEX enrolment_chain ON enrolment (chain, generation) WHERE generation > 0;
 CREATE INDEX enrolment_refused ON enrolment (created_at) WHERE state = 'refused';
 CREATE TABLE certificate (
     id {octets} NOT NULL,
@@ -155,13 +155,18 @@ CREATE TABLE certificate (
 CREATE INDEX certificate_key ON certificate (key_sha256);
 CREATE INDEX certificate_intent ON certificate (lease_until) WHERE state = 'intent';
 CREATE INDEX certificate_own ON certificate (id) WHERE kind <> 'leaf';
-CREATE TABLE certificate_der (
+CREATE TABLE certificate_tbs (
     certificate_id {octets} NOT NULL,
     tbs {octets} NOT NULL,
-    der {octets},
     PRIMARY KEY (certificate_id),
     FOREIGN KEY (certificate_id) REFERENCES certificate (id)
-);
+){compact};
+CREATE TABLE certificate_der (
+    certificate_id {octets} NOT NULL,
+    der {octets} NOT NULL,
+    PRIMARY KEY (certificate_id),
+    FOREIGN KEY (certificate_id) REFERENCES certificate (id)
+){compact};
 CREATE TABLE revocation (
     certificate_id {octets} NOT NULL,
     authority TEXT NOT NULL,
@@ -202,7 +207,7 @@ CREATE TABLE event_stream (
     holder {octets} NOT NULL,
     lease_until BIGINT NOT NULL,
     PRIMARY KEY (name)
-);
+){compact};
 CREATE TABLE event (
     position {counted} NOT NULL,
     stream TEXT NOT NULL,

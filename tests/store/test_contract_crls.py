@@ -1,0 +1,153 @@
+"""Contract of the record of CRLs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from regalia.model import CrlIntent, CrlRecord, Revocation, RevocationReason, RevokedEntry, SigningIntent
+from regalia.ports import EventFilter
+from store.samples import NOW, an_event, an_id, an_intent, octets
+
+if TYPE_CHECKING:
+    from regalia.ports import ReservedCrl, Store
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def revoke(store: Store, number: int, serial: int, not_after: datetime = NOW + 24 * HOUR) -> None:
+    """Issue and revoke a certificate."""
+    store.begin(replace(an_intent(number), serial=serial, not_after=not_after), ())
+    store.finish(an_intent(number).id, b"der", NOW, ())
+    reason = RevocationReason.SUPERSEDED
+    assert store.revoke(Revocation(an_intent(number).id, reason, "administrator", "os:root", NOW), ())
+
+
+def serials(store: Store, snapshot: int, at: datetime = NOW) -> list[int]:
+    """Return the serials of a snapshot."""
+    return [entry.serial for entry in store.revoked_entries("staff-ca", snapshot, at)]
+
+
+def an_intent_for(reserved: ReservedCrl) -> CrlIntent:
+    """Return a CRL to be signed."""
+    return CrlIntent(
+        id=reserved.id,
+        authority="staff-ca",
+        key_id=an_id("key", 1),
+        number=reserved.number,
+        this_update=NOW,
+        next_update=NOW + 24 * HOUR,
+        entries=3,
+        tbs_sha256=octets("tbs"),
+        tbs_path="spool/1",
+        created_at=NOW,
+    )
+
+
+def a_record_of(reserved: ReservedCrl) -> CrlRecord:
+    """Return the same CRL, published."""
+    return CrlRecord(
+        authority="staff-ca",
+        number=reserved.number,
+        this_update=NOW,
+        next_update=NOW + 24 * HOUR,
+        entries=3,
+        snapshot=reserved.snapshot,
+        sha256=octets("crl"),
+        published_at=NOW,
+    )
+
+
+def publish(store: Store, reserved: ReservedCrl) -> CrlRecord:
+    """Take a reserved CRL through its life."""
+    store.begin_crl(an_intent_for(reserved))
+    record = a_record_of(reserved)
+    store.finish_crl(reserved.id, record, (an_event(),))
+    return record
+
+
+def test_numbers_are_the_time_at_least(store: Store) -> None:
+    """The first number is the time in nanoseconds since 1970 (R8)."""
+    reserved = store.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
+    assert reserved.number == (NOW - EPOCH) // timedelta(microseconds=1) * 1000
+    assert (reserved.id, reserved.snapshot) == (an_id("crl", 1), 0)
+
+
+def test_numbers_rise_whatever_the_clock_does(store: Store) -> None:
+    """Numbers rise strictly when the clock stands still or goes back, each authority by itself (REV-2)."""
+    times = (NOW, NOW, NOW - HOUR, NOW + HOUR, NOW - 24 * HOUR)
+    numbers = [store.reserve_crl(an_id("crl", n), "staff-ca", at).number for n, at in enumerate(times)]
+    assert numbers == sorted(set(numbers))
+    assert numbers[1] == numbers[0] + 1
+    other = store.reserve_crl(an_id("crl", 9), "root", NOW - HOUR).number
+    assert other < numbers[0]
+
+
+def test_numbers_taken_at_once_differ(store: Store) -> None:
+    """Of many CRLs reserved at once no two share a number (REV-2)."""
+
+    def reserve(turn: int) -> int:
+        return store.reserve_crl(an_id("crl", turn), "staff-ca", NOW).number
+
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(reserve, range(24)))
+    assert len(set(numbers)) == 24
+
+
+def test_a_snapshot_is_what_was_revoked_before(store: Store) -> None:
+    """The snapshot of a CRL holds the revocations from before its number was taken, by serial, and stays so (REV-2)."""
+    for number, serial in enumerate((5, 300, 70_000, 1 << 130), start=1):
+        revoke(store, number, serial)
+    reserved = store.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
+    revoke(store, 8, 6)
+    assert reserved.snapshot == 4
+    assert store.revocation_count("staff-ca") == 5
+    assert serials(store, reserved.snapshot) == [5, 300, 70_000, 1 << 130]
+    assert serials(store, 5) == [5, 6, 300, 70_000, 1 << 130]
+    assert serials(store, 0) == []
+    entry = next(store.revoked_entries("staff-ca", 4, NOW))
+    assert entry == RevokedEntry(5, NOW, RevocationReason.SUPERSEDED)
+
+
+def test_expired_certificates_leave_the_crl(store: Store) -> None:
+    """A serial is on the CRL while its certificate ends later than the time given (REV-5)."""
+    revoke(store, 1, 5, NOW)
+    revoke(store, 2, 6, NOW + HOUR)
+    assert serials(store, 2, NOW) == [6]
+    assert serials(store, 2, NOW - HOUR) == [5, 6]
+
+
+def test_authorities_count_apart(store: Store) -> None:
+    """The CRL of one authority holds nothing of another one's."""
+    revoke(store, 1, 5)
+    assert list(store.revoked_entries("other-ca", 5, NOW)) == []
+    assert store.revocation_count("other-ca") == 0
+
+
+def test_a_signer_sees_a_crl_between_begin_and_finish(store: Store) -> None:
+    """A CRL can be signed once its file is recorded, until it is published (R8)."""
+    reserved = store.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
+    assert store.signing_intent(reserved.id) is None
+    store.begin_crl(an_intent_for(reserved))
+    assert store.signing_intent(reserved.id) == SigningIntent(
+        reserved.id, an_id("key", 1), None, "spool/1", octets("tbs")
+    )
+    store.finish_crl(reserved.id, a_record_of(reserved), ())
+    assert store.signing_intent(reserved.id) is None
+
+
+def test_the_last_crl(store: Store) -> None:
+    """The last CRL is the published one with the highest number; one that was only begun does not count."""
+    assert store.last_crl("staff-ca") is None
+    first = store.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
+    record = publish(store, first)
+    second = store.reserve_crl(an_id("crl", 2), "staff-ca", NOW)
+    store.begin_crl(an_intent_for(second))
+    assert store.last_crl("staff-ca") == record
+    assert store.last_crl("root") is None
+    assert len(store.events(EventFilter())) == 1
+    store.finish_crl(second.id, a_record_of(second), ())
+    assert store.last_crl("staff-ca") == a_record_of(second)

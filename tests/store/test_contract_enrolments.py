@@ -1,0 +1,140 @@
+"""Contract of conversations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from regalia.errors import Stage
+from regalia.model import EnrolmentState, StageNote
+from regalia.ports import EnrolmentFilter, EventFilter
+from store.samples import MINUTE, NOW, a_key, an_enrolment, an_event, an_id, an_intent, octets
+
+if TYPE_CHECKING:
+    from regalia.model import Enrolment
+    from regalia.ports import Store
+
+DAY = timedelta(hours=24)
+
+
+def a_refusal(number: int = 1) -> Enrolment:
+    """Return a refused enrolment."""
+    return replace(
+        an_enrolment(number),
+        state=EnrolmentState.REFUSED,
+        lineage=None,
+        certificate_id=None,
+        reason_id="RA-011",
+        detail="the challenge is unknown",
+    )
+
+
+def begin(store: Store, number: int, enrolment: Enrolment) -> None:
+    """Begin a certificate for an enrolment."""
+    assert store.begin(an_intent(number, enrolment), (), enrolment=enrolment) == "begun"
+
+
+def test_a_conversation_is_found_by_its_whole_key(store: Store) -> None:
+    """Only the very same endpoint, transactionID, key, signer and challenge are the same conversation (R3)."""
+    begin(store, 1, an_enrolment())
+    key = a_key()
+    assert store.conversation(key) == an_enrolment()
+    assert store.enrolment(an_enrolment().id) == an_enrolment()
+    for other in (
+        replace(key, endpoint="other"),
+        replace(key, transaction_id=b"transaction 10"),
+        replace(key, key_sha256=octets("other")),
+        replace(key, signer_serial=1),
+        replace(key, challenge_mac=None),
+        replace(key, challenge_mac=octets("other")),
+    ):
+        assert store.conversation(other) is None
+
+
+def test_a_live_signer_is_part_of_the_key(store: Store) -> None:
+    """A renewal's conversation belongs to the serial of the certificate that signed (R3)."""
+    key = replace(a_key(), signer_serial=(1 << 158) + 5, challenge_mac=None)
+    begin(store, 1, an_enrolment(1, key))
+    assert store.conversation(key) == an_enrolment(1, key)
+    assert store.conversation(replace(key, signer_serial=5)) is None
+
+
+def test_a_refusal_opens_no_conversation(store: Store) -> None:
+    """A refusal is kept and shown, and never answers a request (R3)."""
+    store.record_refusal(a_refusal(), (an_event(),))
+    assert store.enrolment(a_refusal().id) == a_refusal()
+    assert store.conversation(a_key()) is None
+    assert store.transaction_holder("default", a_key().transaction_id, NOW - DAY) is None
+    assert len(store.events(EventFilter())) == 1
+    store.record_refusal(a_refusal(2), ())
+    begin(store, 3, an_enrolment(3, a_key(1)))
+
+
+def test_what_a_peer_wrote_is_kept_whatever_it_holds(store: Store) -> None:
+    """Text that no database can hold does not make a refusal fail (IN-2)."""
+    store.record_refusal(replace(a_refusal(), detail="asked \x00 \ud800", source="\x00"), ())
+    stored = store.enrolment(a_refusal().id)
+    assert stored is not None
+    assert stored.detail.startswith("asked ")
+
+
+def test_enrolments_are_listed_newest_first(store: Store) -> None:
+    """The list is newest first, filtered by state and endpoint, and no longer than asked for."""
+    begin(store, 1, an_enrolment(1))
+    store.record_refusal(a_refusal(2), ())
+    begin(store, 3, an_enrolment(3, replace(a_key(3), endpoint="other")))
+    ids = [enrolment.id for enrolment in store.enrolments(EnrolmentFilter())]
+    assert ids == [an_id("enrolment", number) for number in (3, 2, 1)]
+    assert store.enrolments(EnrolmentFilter(state=EnrolmentState.REFUSED)) == (a_refusal(2),)
+    assert [e.id for e in store.enrolments(EnrolmentFilter(endpoint="default"))] == ids[1:]
+    assert [e.id for e in store.enrolments(EnrolmentFilter(limit=1))] == ids[:1]
+
+
+def test_a_transaction_is_held_while_it_has_no_certificate(store: Store) -> None:
+    """An open conversation holds its transactionID however old it is (R3)."""
+    begin(store, 1, an_enrolment())
+    key = a_key()
+    assert store.transaction_holder("default", key.transaction_id, NOW + DAY) == an_enrolment()
+    assert store.transaction_holder("other", key.transaction_id, NOW - DAY) is None
+    assert store.transaction_holder("default", b"other", NOW - DAY) is None
+
+
+def test_an_issued_transaction_is_held_for_a_while(store: Store) -> None:
+    """Once issued it holds its transactionID as long as it was created no earlier than asked (R3)."""
+    begin(store, 1, an_enrolment())
+    assert store.finish(an_intent().id, b"der", NOW + MINUTE, ())
+    holder = store.transaction_holder("default", a_key().transaction_id, NOW)
+    assert holder is not None
+    assert holder.id == an_enrolment().id
+    later = NOW + timedelta(milliseconds=1)
+    assert store.transaction_holder("default", a_key().transaction_id, later) is None
+
+
+def test_a_renewal_holds_no_transaction(store: Store) -> None:
+    """A conversation of a LIVE signer does not hold its transactionID: clients use it again (R3)."""
+    key = replace(a_key(), signer_serial=7)
+    begin(store, 1, an_enrolment(1, key))
+    assert store.transaction_holder("default", key.transaction_id, NOW - DAY) is None
+
+
+def test_stages_are_replaced(store: Store) -> None:
+    """Stages become those of the value that is given; nothing else changes."""
+    begin(store, 1, an_enrolment())
+    notes = (
+        StageNote(Stage.POLICY, ok=True, note="names \x00 \ud800 \x85 \n as bound", at=NOW),
+        StageNote(Stage.ISSUANCE, ok=False, note="not signed", at=NOW + MINUTE),
+    )
+    store.add_stages(replace(an_enrolment(), stages=notes, detail="ignored", state=EnrolmentState.ISSUED))
+    assert store.enrolment(an_enrolment().id) == replace(an_enrolment(), stages=notes)
+
+
+def test_old_refusals_are_forgotten(store: Store) -> None:
+    """Refusals older than the limit go; younger ones and what was not refused stay (R13)."""
+    begin(store, 1, replace(an_enrolment(1), created_at=NOW - DAY))
+    store.record_refusal(replace(a_refusal(2), created_at=NOW - DAY), ())
+    store.record_refusal(a_refusal(3), ())
+    assert store.forget_refusals(NOW) == 1
+    assert store.forget_refusals(NOW) == 0
+    ids = [enrolment.id for enrolment in store.enrolments(EnrolmentFilter())]
+    assert ids == [an_id("enrolment", number) for number in (3, 1)]

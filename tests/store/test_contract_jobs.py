@@ -1,0 +1,62 @@
+"""Contract of leases of jobs."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+from typing import TYPE_CHECKING
+
+from regalia.ports import JobStatus
+from store.samples import MINUTE, NOW
+
+if TYPE_CHECKING:
+    from regalia.ports import Store
+
+
+def test_a_lease_has_one_holder(store: Store) -> None:
+    """While a lease lasts only its holder gets it again; at its end anybody does."""
+    assert store.lease("crl", "a", NOW, NOW + MINUTE)
+    assert not store.lease("crl", "b", NOW, NOW + MINUTE)
+    assert store.lease("recovery", "b", NOW, NOW + MINUTE)
+    assert store.lease("crl", "a", NOW, NOW + 2 * MINUTE)
+    assert not store.lease("crl", "b", NOW + 2 * MINUTE - timedelta(milliseconds=1), NOW + 3 * MINUTE)
+    assert store.lease("crl", "b", NOW + 2 * MINUTE, NOW + 3 * MINUTE)
+    assert not store.lease("crl", "a", NOW + 2 * MINUTE, NOW + 3 * MINUTE)
+
+
+def test_of_many_who_ask_at_once_one_holds(store: Store) -> None:
+    """A race for a free lease has one winner, for the first lease and for an ended one."""
+    start = Barrier(8)
+
+    def ask(turn: int) -> list[bool]:
+        start.wait()
+        first = store.lease("crl", f"holder {turn}", NOW, NOW + MINUTE)
+        start.wait()
+        return [first, store.lease("crl", f"later {turn}", NOW + MINUTE, NOW + 2 * MINUTE)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(8)))
+    assert [sum(answer[0] for answer in answers), sum(answer[1] for answer in answers)] == [1, 1]
+
+
+def test_a_finished_job_is_free(store: Store) -> None:
+    """Finishing gives the lease back and notes when and how the job ended."""
+    assert store.job_status() == ()
+    store.lease("crl", "a", NOW, NOW + MINUTE)
+    assert store.job_status() == ()
+    store.finished("crl", "a", NOW, "disk full")
+    assert store.job_status() == (JobStatus("crl", NOW, "disk full"),)
+    assert store.lease("crl", "b", NOW, NOW + MINUTE)
+    store.finished("crl", "b", NOW + MINUTE, "")
+    store.lease("audit", "b", NOW, NOW + MINUTE)
+    store.finished("audit", "b", NOW, "")
+    assert store.job_status() == (JobStatus("audit", NOW, ""), JobStatus("crl", NOW + MINUTE, ""))
+
+
+def test_who_lost_the_lease_frees_nothing(store: Store) -> None:
+    """A holder who comes late does not end the lease of the one who took over."""
+    store.lease("crl", "a", NOW, NOW + MINUTE)
+    assert store.lease("crl", "b", NOW + MINUTE, NOW + 2 * MINUTE)
+    store.finished("crl", "a", NOW + MINUTE, "")
+    assert not store.lease("crl", "c", NOW + MINUTE, NOW + 2 * MINUTE)
