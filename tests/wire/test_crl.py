@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +22,6 @@ from regalia.wire.crl import (
     certificate_list_chunks,
     encode_entries,
     entry,
-    in_blocks,
     read_crl,
     tbs_chunks,
     verify_crl_signature,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+_EAST = timezone(timedelta(hours=5))
 _NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
 _KEYS: dict[SignatureAlgorithm, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey] = {
     SignatureAlgorithm.ECDSA_SHA256: ec.generate_private_key(ec.SECP256R1()),
@@ -183,12 +183,30 @@ def test_an_empty_list_of_entries_is_refused() -> None:
         read_crl([der.sequence(der.sequence(tbs, der.sequence()))], SignatureAlgorithm.ECDSA_SHA256)
 
 
-@given(st.lists(st.binary(max_size=30), max_size=30), st.integers(1, 50))
-def test_blocks_hold_the_same_octets(chunks: list[bytes], size: int) -> None:
-    """Joining chunks into blocks changes no octet, and all blocks but the last are full."""
-    blocks = list(in_blocks(chunks, size))
-    assert b"".join(blocks) == b"".join(chunks)
-    assert all(len(block) >= size for block in blocks[:-1])
+@settings(deadline=None, max_examples=50)
+@given(st.lists(_ENTRIES, max_size=40))
+def test_entries_in_blocks_are_the_entries(entries: list[RevokedEntry]) -> None:
+    """What encode_entries streams is what entry gives for each, counted and hashed by serial."""
+    tally, expected = Tally(), Tally()
+    for revoked in entries:
+        expected.add(der.integer(revoked.serial))
+    assert b"".join(encode_entries(entries, tally)) == b"".join(entry(revoked) for revoked in entries)
+    assert (tally.count, tally.sha256) == (len(entries), expected.sha256)
+
+
+def test_entries_come_in_blocks() -> None:
+    """Many entries are many blocks of some 64 KiB, not one."""
+    entries = (RevokedEntry(2**130 + number, _NOW, RevocationReason.SUPERSEDED) for number in range(5000))
+    lengths = [len(block) for block in encode_entries(entries, Tally())]
+    assert len(lengths) == 4
+    assert all(length < 100_000 for length in lengths)
+
+
+@given(st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1), timezones=st.sampled_from([UTC, _EAST])))  # noqa: DTZ001 - made aware by timezones
+def test_revocation_times_are_written_as_der_writes_them(at: datetime) -> None:
+    """The quick form of UTCTime is the same octets as the general one, in every zone and century."""
+    content = der.read_one(entry(RevokedEntry(5, at, RevocationReason.UNSPECIFIED))).children()
+    assert content[1].raw == der.time(at)
 
 
 @pytest.mark.parametrize("algorithm", list(_KEYS))

@@ -30,7 +30,6 @@ from regalia.wire.crl import (
     Tally,
     certificate_list_chunks,
     encode_entries,
-    in_blocks,
     read_crl,
     tbs_chunks,
     verify_crl_signature,
@@ -116,7 +115,7 @@ class CrlPublisher:
         with _Spool(self._files).opened() as spool:
             tally = Tally()
             revoked = self._store.revoked_entries(name, draft.reserved.snapshot, draft.expiring_after)
-            entries = spool.write(in_blocks(encode_entries(revoked, tally)))
+            entries = spool.write(encode_entries(revoked, tally))
             tbs = spool.write(self._tbs(draft, entries))
             self._store.begin_crl(self._intent(draft, tbs, tally.count))
             signature = self._signer.sign_intent(draft.reserved.id)
