@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -36,12 +35,12 @@ from regalia.wire.certificate import (
 from regalia.wire.names import encode_name, encode_sans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from regalia.ca.urls import Urls
     from regalia.model import Authority
-    from regalia.wire.certificate import CertificateFacts, Extension
+    from regalia.wire.certificate import Extension
 
 __all__ = [
     "DEFAULT_DOCUMENT",
@@ -104,8 +103,6 @@ def read_profile(
 
 # --- the certificate that follows -----------------------------------------------------------------------------------
 
-_issuer_facts: Callable[[bytes], CertificateFacts] = lru_cache(maxsize=64)(read_certificate)
-
 _FOR_RSA_ONLY: Final = frozenset({"keyEncipherment", "dataEncipherment"})
 _FOR_EC_ONLY: Final = frozenset({"keyAgreement"})
 
@@ -124,7 +121,7 @@ def leaf_tbs(
 
     `public_key` is a DER SubjectPublicKeyInfo. The validity ends with the issuer's at the latest (POL-7).
     """
-    issuer = _issuer_facts(authority.certificate_der)
+    issuer = read_certificate(authority.certificate_der)
     if issuer.ski is None:
         raise InvariantError(f"the certificate of authority {authority.name} has no subjectKeyIdentifier")
     not_before = max((now - profile.validity.backdate).replace(microsecond=0), issuer.not_before)

@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -372,8 +373,9 @@ class CertificateFacts:
         return next((extension for extension in self.extensions if extension.oid == oid), None)
 
 
+@lru_cache(maxsize=64)
 def read_certificate(octets: bytes) -> CertificateFacts:
-    """Read a certificate that anybody may have made.
+    """Read a certificate that anybody may have made. The last few are remembered: our own are read for each request.
 
     Lenient where real signers of SCEP requests are odd: versions 1 and 2, any serial, any criticality (Windows marks
     the AuthorityKeyIdentifier of its self-signed signer as critical), any signature algorithm, GeneralizedTime before
