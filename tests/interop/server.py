@@ -46,7 +46,7 @@ class Server:
     def certificate(self, serial: int) -> bytes:
         """Return a certificate as the store has it, DER."""
         file = self.home.parent / f"export-{serial:x}"
-        self._run("cert", "export", f"{serial:x}", "--form", "der", "--out", str(file))
+        self._run("cert", "export", f"{serial:x}", "--format", "der", "--out", str(file))
         return file.read_bytes()
 
     def revoke(self, serial: int) -> None:

@@ -28,4 +28,4 @@ def test_is_refused_with_a_signed_bad_alg(server: Server, tmp_path: Path) -> Non
     assert not (tmp_path / "device.pem").exists()
     assert server.issued() == issued
     refused = [event for event in server.events() if event["action"] == "enrolment.refused"]
-    assert [event["reason_id"] for event in refused] in (["SCEP-020"], ["SCEP-023"])
+    assert [event["reason"] for event in refused] in (["SCEP-020"], ["SCEP-023"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -132,7 +133,7 @@ def _admin(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
 def _jobs(app: App) -> tuple[Job, ...]:
     return (
         Recover(app.recovery),
-        PublishCrls(app.store, app.keys, app.crls),
+        PublishCrls(app.store, app.keys, app.crls, every=timedelta(seconds=app.config.crl.check_seconds)),
         RenewCredentials(app.store, app.ceremony),
         RenewAdminTls(lambda now: _renew_admin_tls(app, now)),
         FlushRefusals(app.refusals),

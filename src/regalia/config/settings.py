@@ -165,7 +165,7 @@ class CrlSettings(Section):
         default=7, ge=1, le=90, description="How long a group's CRL is valid: an outage of ours may last as long."
     )
     check_seconds: int = Field(
-        default=20, ge=1, le=60, description="How often to look whether a new CRL is due after a revocation."
+        default=5, ge=1, le=60, description="How often to look whether a new CRL is due after a revocation."
     )
 
 
