@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
+from cli.scene import Scene
 from cli.transcript import regalia
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cli.scene import Scene
 
 PROGRAM = [sys.executable, "-m", "regalia"]
 HELP_SECONDS = 0.5
@@ -44,6 +48,19 @@ def test_a_process_keeps_stdout_and_stderr_apart(scene: Scene) -> None:
     wrong = _run(scene.home, "group", "show", "nobody")
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr.startswith("Error ADM-004: there is no such object\n")
+
+
+def test_a_name_that_the_terminal_cannot_show_is_escaped(scene: Scene) -> None:
+    """An encoding without the letter gets its escape; the command does not fail for it."""
+    ran = subprocess.run(
+        [*PROGRAM, "group", "show", "büro"],
+        env=_environment(scene.home, PYTHONIOENCODING="ascii:strict", PYTHONUTF8="0"),
+        check=False,
+        capture_output=True,
+        timeout=PATIENCE,
+    )
+    assert ran.returncode == 1
+    assert b"group b\\xfcro" in ran.stderr
 
 
 def test_help_answers_at_once(scene: Scene, record_property: Callable[[str, object], None]) -> None:
@@ -159,3 +176,63 @@ def test_colour_is_for_terminals(scene: Scene) -> None:
     assert "\x1b[" not in bare
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == bare
     assert _run(scene.home, *arguments).stderr == bare
+
+
+# --- beside a running server ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Scene]:
+    """Serve a home whose URL leads to itself."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    work = tmp_path / "served"
+    work.mkdir()
+    scene = Scene(work / "home", work)
+    url = f"http://127.0.0.1:{port}"
+    assert regalia(["init", "--home", str(scene.home), "--url", url]).status == 0
+    listen = ["--listen", f"127.0.0.1:{port}", "--admin-listen", "127.0.0.1:0"]
+    try:
+        ready = scene.start(["serve", "--home", str(scene.home), *listen, "--json"], 1)
+        assert json.loads(ready)["device"] == url
+        yield scene
+    finally:
+        scene.close()
+
+
+def _level(home: Path, check: str) -> tuple[int, set[str]]:
+    ran = _run(home, "doctor", "--json")
+    return ran.returncode, {one["level"] for one in json.loads(ran.stdout)["checks"] if one["check"] == check}
+
+
+def test_doctor_is_content_with_a_running_server(served: Scene) -> None:
+    """Where our own URL answers with our own certificate, doctor finds no problem and ends with 0 (R11)."""
+    assert _level(served.home, "url") == (0, {"ok"})
+
+
+def test_doctor_knows_a_stranger(served: Scene, scene: Scene) -> None:
+    """A URL that leads to another installation is a problem, although it answers (R11)."""
+    url = json.loads(_run(served.home, "config", "check", "--json").stdout)[1]["value"]
+    ran = subprocess.run(
+        [*PROGRAM, "doctor", "--json"],
+        env=_environment(scene.home, REGALIA_SERVER__URL=url),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    (found,) = [one for one in json.loads(ran.stdout)["checks"] if one["check"] == "url"]
+    assert ran.returncode == 3
+    assert found["level"] == "problem"
+    assert "something else is there" in found["finding"]
+
+
+def test_commands_work_beside_a_server(served: Scene) -> None:
+    """What an administrator does is in the database at once, whatever the server does to it at the same time."""
+    for number in range(3):
+        made = _run(served.home, "group", "create", f"group-{number}", "--json")
+        assert made.returncode == 0, made.stderr
+        published = _run(served.home, "ca", "crl", f"group-{number}-ca-1", "--json")
+        assert published.returncode == 0, published.stderr
+    assert _run(served.home, "event", "verify").returncode == 0

@@ -28,9 +28,22 @@ __all__ = ["app", "status_of"]
 
 app = noun_app("Certificates: look, revoke, export.")
 
+_EMPTY = "No certificates match. `regalia enrolment list` shows what devices asked for."
+
 Serial = Annotated[
     str, typer.Argument(metavar="SERIAL", help="Its serial, hexadecimal; colons and 0x are fine.", show_default=False)
 ]
+
+
+class Kind(StrEnum):
+    """What a certificate is for."""
+
+    LEAF = "leaf"
+    RA = "ra"
+    OCSP = "ocsp"
+    ISSUING = "issuing"
+    ROOT = "root"
+    ALL = "all"
 
 
 class Format(StrEnum):
@@ -49,9 +62,7 @@ def list_(
     authority: Annotated[
         str | None, typer.Option("--authority", metavar="NAME", help="Only of this issuer.", show_default=False)
     ] = None,
-    kind: Annotated[
-        CertificateKind | None, typer.Option("--kind", help="Devices have leaves.", show_default="all kinds")
-    ] = None,
+    kind: Annotated[Kind, typer.Option("--kind", help="Devices have leaves; the others are our own.")] = Kind.LEAF,
     revoked: Annotated[
         bool | None, typer.Option("--revoked/--not-revoked", help="Only these.", show_default=False)
     ] = None,
@@ -59,13 +70,14 @@ def list_(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """List certificates, newest first."""
+    """List the devices' certificates, newest first; `--kind` lists our own."""
     with opened(home) as regalia:
         now = regalia.clock.now()
-        wanted = CertificateFilter(kind=kind, group=group, authority=authority, revoked=revoked, limit=limit)
+        chosen = None if kind is Kind.ALL else CertificateKind(kind)
+        wanted = CertificateFilter(kind=chosen, group=group, authority=authority, revoked=revoked, limit=limit)
         rows = [_record(certificate, now) for certificate in regalia.store.certificates(wanted)]
         columns = ("serial", "kind", "status", "subject", "unverified", "group", "not_after")
-        print_table(rows, columns, as_json=as_json, empty="No certificates match.")
+        print_table(rows, columns, as_json=as_json, empty=_EMPTY)
 
 
 @app.command(epilog=examples("cert show 1f3a", "cert show 1F:3A --json"))

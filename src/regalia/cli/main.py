@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -125,4 +126,8 @@ def _deaf() -> int:
 
 def run() -> None:
     """Be the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a name gets an escape for it, not a traceback.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))
