@@ -50,7 +50,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["path"] == "/bug":
         raise RuntimeError("a bug with a /secret/path")
     if scope["path"] == "/slow":
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.8)
     body = await read_body(scope, receive, LIMIT)
     given = answer(200, b"%d octets" % len(body)) if body is not None else answer(413, b"too large")
     await given(scope, receive, send)
@@ -200,6 +200,24 @@ def test_a_body_that_does_not_come_meets_its_deadline(wire: Wire, metrics: Metri
 def test_a_slow_answer_has_no_deadline(wire: Wire) -> None:
     """The deadlines are for who asks; we may take as long as it takes."""
     assert wire.raw(b"GET /slow HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_stray_line_end_costs_nobody_an_answer(wire: Wire) -> None:
+    """Old clients send CRLF after a body; while we work on the request before, that is no late header."""
+    with socket.create_connection(("127.0.0.1", wire.port), timeout=20) as connection:
+        connection.sendall(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+        time.sleep(0.1)
+        connection.sendall(b"\r\n")
+        heard = _read_all(connection)
+    assert heard.startswith(b"HTTP/1.1 200 ")
+    assert b" 408 " not in heard
+
+
+def test_pipelined_requests_are_answered_in_order(wire: Wire) -> None:
+    """Requests that come in one piece are each answered, the slow first one first."""
+    heard = wire.raw(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\nPOST /x HTTP/1.0\r\nContent-Length: 2\r\n\r\nab")
+    assert heard.count(b"HTTP/1.1 200 ") == 2
+    assert heard.index(b"0 octets") < heard.index(b"2 octets")
 
 
 def test_one_source_has_so_many_connections(wire: Wire) -> None:

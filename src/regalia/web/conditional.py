@@ -15,6 +15,8 @@ __all__ = ["etag_of", "knows", "unless_known"]
 
 _KEPT = frozenset({b"cache-control", b"etag", b"expires", b"last-modified", b"x-content-type-options"})
 
+_CONDITIONS = frozenset({b"if-none-match", b"if-modified-since"})
+
 
 def etag_of(text: str) -> Header:
     """Make the ETag header of a representation that `text` tells from all others."""
@@ -36,6 +38,8 @@ def knows(scope: Scope, etag: bytes, modified: bytes | None = None) -> bool:
 
 def unless_known(scope: Scope, given: Answer) -> Answer:
     """Return 304 without a body in the place of a 200 that the client has already."""
+    if not any(name in _CONDITIONS for name, _ in scope["headers"]):
+        return given
     headers = dict(given.headers)
     etag = headers.get(b"etag")
     if given.status != 200 or etag is None or not knows(scope, etag, headers.get(b"last-modified")):

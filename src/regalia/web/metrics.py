@@ -37,6 +37,8 @@ class Metrics:
         self._ocsp = self._counter(
             "regalia_ocsp_answers", "OCSP answers, by status and whether they came from memory.", ("status", "cache")
         )
+        # Looking a child up by its labels costs more than a remembered answer.
+        self._ocsp_children: dict[tuple[str, bool], Counter] = {}
         self._jobs = self._counter("regalia_job_runs", "Runs of each job, by outcome.", ("job", "outcome"))
         self._incidents = self._counter("regalia_incidents", "Errors of our own that a listener answered 503 to.")
 
@@ -53,7 +55,10 @@ class Metrics:
 
     def ocsp_answered(self, status: str, *, cached: bool) -> None:
         """Count an OCSP answer: `good`, `revoked`, `unknown`, or the name of an OCSP error."""
-        self._ocsp.labels(status, "hit" if cached else "miss").inc()
+        counted = self._ocsp_children.get((status, cached))
+        if counted is None:
+            counted = self._ocsp_children[status, cached] = self._ocsp.labels(status, "hit" if cached else "miss")
+        counted.inc()
 
     def job_ran(self, job: str, *, ok: bool) -> None:
         """Count a run of a job; `jobs.loop` calls it."""

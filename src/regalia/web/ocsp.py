@@ -22,8 +22,6 @@ from regalia.web.conditional import etag_of, unless_known
 from regalia.wire.ocsp import MAX_REQUEST, OcspStatus, error_response
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from starlette.types import Receive, Scope, Send
 
     from regalia.ca.status import OcspResponder
@@ -42,6 +40,7 @@ _ELSEWHERE = OcspAnswer(error_response(OcspStatus.UNAUTHORIZED), "unauthorized",
 _TO_STANDARD = bytes.maketrans(b"-_ ", b"+/+")
 
 
+@lru_cache(maxsize=512)
 def decode_path(text: bytes) -> bytes:
     """Decode what a GET has after the authority's name: base64 whose `/ + =` may have come raw or escaped.
 
@@ -87,26 +86,23 @@ class OcspFace:
         if any(authority != found[1].decode() for authority, _ in told.about):
             told = _ELSEWHERE
         self._metrics.ocsp_answered(told.status, cached=told.remembered)
-        given = answer(200, told.der, _MEDIA, NO_STORE) if method == "POST" else self._for_caches(told)
-        await unless_known(scope, given)(scope, receive, send)
-
-    def _for_caches(self, told: OcspAnswer) -> Answer:
-        """Tell caches on the way how long the answer is good, and never longer (RFC 5019 §5, R8)."""
-        if not told.cacheable or told.this_update is None or told.next_update is None:
-            return answer(200, told.der, _MEDIA, NO_STORE)
+        if method == "POST" or not told.cacheable or told.next_update is None:
+            await answer(200, told.der, _MEDIA, NO_STORE)(scope, receive, send)
+            return
         # Half of what is left, as in our own memory: an answer that spent the other half here is still good there.
         left = int((told.next_update - self._clock.now()).total_seconds()) // 2
-        return answer(
-            200,
-            told.der,
-            _MEDIA,
-            (b"cache-control", b"max-age=%d, public, no-transform, must-revalidate" % max(left, 0)),
-            (b"last-modified", _http_date(told.this_update)),
-            (b"expires", _http_date(told.next_update)),
-            etag_of(hashlib.sha256(told.der).hexdigest()),
-        )
+        await unless_known(scope, _for_caches(told, max(left, 0)))(scope, receive, send)
 
 
 @lru_cache(maxsize=1024)
-def _http_date(moment: datetime) -> bytes:
-    return format_datetime(moment, usegmt=True).encode()
+def _for_caches(told: OcspAnswer, seconds: int) -> Answer:
+    """Tell caches on the way how long the answer is good, and never longer (RFC 5019 §5, R8)."""
+    dates = [(b"last-modified", told.this_update), (b"expires", told.next_update)]
+    return answer(
+        200,
+        told.der,
+        _MEDIA,
+        (b"cache-control", b"max-age=%d, public, no-transform, must-revalidate" % seconds),
+        *((name, format_datetime(moment, usegmt=True).encode()) for name, moment in dates if moment is not None),
+        etag_of(hashlib.sha256(told.der).hexdigest()),
+    )

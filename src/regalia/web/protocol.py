@@ -67,9 +67,12 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._source = ""
         self._status = 400
-        self._in_head = True
+        self._requests = 0
+        self._begun = False
+        self._in_body = False
         self._head_octets = 0
         self._header_octets = 0
+        self._awaited: tuple[int, bool] | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     # --- the connection ---------------------------------------------------------------------------------------------
@@ -84,11 +87,11 @@ class _BoundedProtocol(HttpToolsProtocol):
         elif len(self.connections) > self.limits.connections:
             self._hang_up(503)
         else:
-            self._set_deadline(self.limits.header_seconds)
+            self._await((0, False))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._set_deadline(None)
+        self._await(None)
         self.sources[self._source] -= 1
         if self.sources[self._source] <= 0:
             del self.sources[self._source]
@@ -98,21 +101,24 @@ class _BoundedProtocol(HttpToolsProtocol):
         """Parse, unless it was hung up on already."""
         if self.transport.is_closing():
             return
-        if self._in_head:
+        if not self._in_body:
             self._head_octets += len(data)
         super().data_received(data)
         # The parser tells of a header only once it is complete; one that does not end is counted here.
-        if self._in_head and self._head_octets > self.limits.url + self.limits.headers:
+        if not self._in_body and self._head_octets > self.limits.url + self.limits.headers:
             self._hang_up(431)
+        # Most requests come in one piece, and never need a timer.
+        self._await((self._requests, self._in_body) if self._in_body or self._head_octets else None)
 
     # --- the parser's callbacks -------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """A request begins: the first, or the next on a connection that was kept."""
         super().on_message_begin()
-        self._in_head = True
+        self._requests += 1
+        self._begun = True
+        self._head_octets = max(self._head_octets, 1)
         self._header_octets = 0
-        self._set_deadline(self.limits.header_seconds)
 
     def on_url(self, url: bytes) -> None:
         """Count the request target."""
@@ -130,25 +136,38 @@ class _BoundedProtocol(HttpToolsProtocol):
             raise _BeyondBoundError
 
     def on_headers_complete(self) -> None:
-        """The body has its own deadline."""
-        self._in_head = False
-        self._set_deadline(self.limits.body_seconds)
+        """The body begins."""
+        self._in_body = True
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """From here on it is we who take time."""
-        self._set_deadline(None)
-        # Until the next request begins, whatever comes belongs to its head.
-        self._in_head = True
+        """From here on it is we who take time; what comes next belongs to another request."""
+        self._in_body = self._begun = False
         self._head_octets = 0
         super().on_message_complete()
 
     # --- ending it --------------------------------------------------------------------------------------------------
 
-    def _set_deadline(self, seconds: float | None) -> None:
+    def _await(self, awaited: tuple[int, bool] | None) -> None:
+        """Set the deadline for the rest of a request's head or body, once for each; none for None."""
+        if awaited == self._awaited or (awaited is not None and self.transport.is_closing()):
+            return
+        self._awaited = awaited
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = self.loop.call_later(seconds, self._hang_up, 408) if seconds is not None else None
+            self._deadline = None
+        if awaited is not None:
+            seconds = self.limits.body_seconds if awaited[1] else self.limits.header_seconds
+            self._deadline = self.loop.call_later(seconds, self._is_late)
+
+    def _is_late(self) -> None:
+        awaited, self._awaited = self._awaited, None
+        cycle: RequestResponseCycle | None = self.cycle
+        if not self._in_body and cycle is not None and not cycle.response_complete:
+            # We owe an answer to the request before; old browsers' code sends a stray CRLF after a POST's body.
+            self._await(awaited)
+        else:
+            self._hang_up(408)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser refused: a constant, whatever it was."""
@@ -156,10 +175,10 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._hang_up(self._status)
 
     def _hang_up(self, status: int) -> None:
-        self._set_deadline(None)
+        self._await(None)
         if self.transport.is_closing():
             return
-        silent = status == 408 and self._in_head and not self._head_octets
+        silent = status == 408 and not self._begun
         cycle: RequestResponseCycle | None = self.cycle
         answering = self.pipeline or (cycle is not None and cycle.response_started and not cycle.response_complete)
         if not silent and not answering:
