@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,14 +27,25 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database file with our schema, to be copied: 2 ms instead of 60."""
+    path = tmp_path_factory.mktemp("template") / "regalia.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """Return the URL of an SQLite database with our schema and no rows."""
+    shutil.copy(sqlite_template, tmp_path / "regalia.db")
+    return f"sqlite:///{tmp_path}/regalia.db"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest) -> str:
     """Return the URL of an empty database with our schema, on each kind."""
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("postgres_url"))
-    url = f"sqlite:///{tmp_path}/regalia.db"
-    upgrade(url)
-    return url
+    return str(request.getfixturevalue("postgres_url" if request.param == "postgresql" else "sqlite_url"))
 
 
 @pytest.fixture
@@ -45,16 +57,12 @@ def sql(url: str, clock: FakeClock) -> Iterator[SqlStore]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Store]:
     """Return a store that keeps the contract of the ports: on each kind of database, and the fake."""
     if request.param == "memory":
         yield MemoryStore()
         return
-    if request.param == "postgresql":
-        url = str(request.getfixturevalue("postgres_url"))
-    else:
-        url = f"sqlite:///{tmp_path}/regalia.db"
-        upgrade(url)
+    url = request.getfixturevalue("postgres_url" if request.param == "postgresql" else "sqlite_url")
     opened = open_store(url, node="node", clock=clock)
     yield opened
     opened.close()

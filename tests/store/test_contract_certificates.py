@@ -93,7 +93,7 @@ def test_certificates_are_listed_newest_first(store: Store) -> None:
 
 
 def test_the_newest_generation_of_a_chain(store: Store) -> None:
-    """The newest generation is the highest that was issued in that chain; what was only begun does not count (REN-1)."""
+    """The newest generation is the highest that was issued in that chain; one only begun does not count (REN-1)."""
     first = an_enrolment(1)
     assert store.newest_generation(first.id) == 0
     issue(store, 1, enrolment=first)

@@ -74,6 +74,8 @@ def _translated(error: psycopg.Error) -> Exception:
     """Our error for the driver's."""
     if isinstance(error, refused.UniqueViolation):
         return ConflictError(error.diag.table_name or "")
+    if isinstance(error, refused.UndefinedTable):
+        return _unavailable(error)
     if isinstance(error, psycopg.IntegrityError | psycopg.ProgrammingError | psycopg.DataError):
         return InvariantError(f"the database refused it: {error}")
     return _unavailable(error)
@@ -182,12 +184,14 @@ class PostgresqlDatabase:
         """Lend a connection of the pool, and translate what goes wrong with it."""
         try:
             lent = self._engine.raw_connection()
-        except (DBAPIError, PoolTimeoutError) as error:
+        except (psycopg.Error, DBAPIError, PoolTimeoutError) as error:
             raise _unavailable(error) from error
         connection = cast("psycopg.Connection[Any]", lent.driver_connection)
         try:
             yield connection
         except psycopg.Error as error:
+            if isinstance(error, _AGAIN) or (isinstance(error, psycopg.OperationalError) and connection.closed):
+                raise _TryAgainError(str(error)) from error
             raise _translated(error) from error
         finally:
             if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
@@ -196,62 +200,65 @@ class PostgresqlDatabase:
                 self._engine.dispose()
             lent.close()
 
-    def write(self, unit: Callable[[Transaction], T]) -> T:
-        """Run the unit, again where the server chose it as the victim of a deadlock or found its connection gone."""
+    def _with_connection(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
+        """Run, and again where the server chose this one to end a deadlock or the connection turns out to be gone."""
         for attempt in range(1, _ATTEMPTS):
             try:
-                return self._write_once(unit)
+                with self._connection() as connection:
+                    return work(connection)
             except _TryAgainError:
                 time.sleep(random.uniform(0, 0.01) * 2**attempt)  # noqa: S311 - only spreads the tries in time
         try:
-            return self._write_once(unit)
+            with self._connection() as connection:
+                return work(connection)
         except _TryAgainError as error:
             raise _unavailable(error) from error
 
-    def _write_once(self, unit: Callable[[Transaction], T]) -> T:
-        with self._connection() as connection:
-            transaction = _PostgresqlTransaction(connection)
-            try:
-                transaction.begin_with_first()
-                result = unit(transaction)
-                if transaction.events:
-                    transaction.together(self._appender.append(transaction, transaction.events))
-            except BaseException as error:
-                self._roll_back(connection)
-                if isinstance(error, _AGAIN) or (isinstance(error, psycopg.OperationalError) and connection.closed):
-                    raise _TryAgainError(str(error)) from error
-                raise
-            # From here on a lost connection leaves open whether it was committed: that is not tried again.
-            connection.execute(b"COMMIT")
-            return result
+    def write(self, unit: Callable[[Transaction], T]) -> T:
+        """Run the unit in one transaction; see `_with_connection` for when it runs again."""
+        return self._with_connection(lambda connection: self._write(connection, unit))
 
-    def _roll_back(self, connection: psycopg.Connection[Any]) -> None:
-        with suppress(psycopg.Error):
-            connection.execute(b"ROLLBACK")
+    def _write(self, connection: psycopg.Connection[Any], unit: Callable[[Transaction], T]) -> T:
+        transaction = _PostgresqlTransaction(connection)
+        try:
+            transaction.begin_with_first()
+            result = unit(transaction)
+            if transaction.events:
+                transaction.together(self._appender.append(transaction, transaction.events))
+        except BaseException:
+            _roll_back(connection)
+            raise
+        try:
+            if connection.execute(b"COMMIT").statusmessage != "COMMIT":
+                raise InvariantError("a unit of work hid an error: the server rolled it back")
+        except psycopg.Error as error:
+            # A connection lost here leaves open whether it was committed, so this is not tried again.
+            raise _translated(error) from error
+        return result
 
     def read(self, unit: Callable[[Transaction], T]) -> T:
         """Read in one transaction whose first query fixes what it sees."""
-        with self._connection() as connection:
+
+        def work(connection: psycopg.Connection[Any]) -> T:
             connection.execute(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
                 return unit(_PostgresqlTransaction(connection))
             finally:
-                self._roll_back(connection)
+                _roll_back(connection)
+
+        return self._with_connection(work)
 
     def row(self, statement: Statement, values: Values) -> Row | None:
         """Run one query for its first row."""
-        with self._connection() as connection:
-            return _PostgresqlTransaction(connection).row(statement, values)
+        return self._with_connection(lambda connection: _PostgresqlTransaction(connection).row(statement, values))
 
     def rows(self, statement: Statement, values: Values) -> list[Row]:
         """Run one query for all its rows."""
-        with self._connection() as connection:
-            return _PostgresqlTransaction(connection).rows(statement, values)
+        return self._with_connection(lambda connection: _PostgresqlTransaction(connection).rows(statement, values))
 
     def describe(self) -> str:
         """Ask the server for its version."""
-        with self._connection() as connection:
-            found = connection.execute(b"SHOW server_version").fetchone()
+        found = self._with_connection(lambda connection: connection.execute(b"SHOW server_version").fetchone())
         return f"PostgreSQL {found[0] if found else ''}"
 
     def erase(self) -> None:
@@ -260,6 +267,11 @@ class PostgresqlDatabase:
     def close(self) -> None:
         """Close the pool."""
         self._engine.dispose()
+
+
+def _roll_back(connection: psycopg.Connection[Any]) -> None:
+    with suppress(psycopg.Error):
+        connection.execute(b"ROLLBACK")
 
 
 class _TryAgainError(Exception):

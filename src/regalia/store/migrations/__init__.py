@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-__all__ = ["NEEDED", "SchemaStatus", "check", "upgrade"]
+__all__ = ["HERE", "NEEDED", "SchemaStatus", "check", "upgrade"]
 
 NEEDED = "0001"
 """The newest revision; written here so that the server can check it without loading Alembic."""
 
-_HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parent
 _ONE_AT_A_TIME = 0x7265_6761_6C69_61
 """Key of PostgreSQL's advisory lock: two nodes that are upgraded at once take turns."""
 
@@ -75,7 +75,7 @@ def upgrade(url: str) -> SchemaStatus:
 
     before = check(url)
     config = Config()
-    config.set_main_option("script_location", str(_HERE).replace("%", "%%"))
+    config.set_main_option("script_location", str(HERE).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     with _engine(url) as engine, engine.begin() as connection:
         if connection.dialect.name == "postgresql":

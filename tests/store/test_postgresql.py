@@ -1,0 +1,159 @@
+"""What only PostgreSQL does: a server that goes away, deadlocks, statements that are merged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from sqlalchemy import bindparam, text, update
+
+from postgres import start_server, stop_server
+from regalia import reasons
+from regalia.errors import InvariantError, UnavailableError
+from regalia.model import Change
+from regalia.store import open_change_feed, open_store
+from regalia.store.events import StreamAppender
+from regalia.store.migrations import upgrade
+from regalia.store.postgresql import PostgresqlDatabase, engine_url
+from regalia.store.session import Statement
+from regalia.store.tables import group
+from store.samples import a_challenge, a_group, an_event
+
+if TYPE_CHECKING:
+    from fakes import FakeClock
+    from regalia.store.session import Transaction
+
+RENAME = Statement(update(group).where(group.c.name == bindparam("which")).values(authority=bindparam("new")))
+
+
+def test_a_server_that_goes_and_comes(clock: FakeClock) -> None:
+    """Without its server the store is unavailable and the feed is down; both are back when it is (RES-7, R8)."""
+    server = start_server("fsync=off")
+    try:
+        server.execute("CREATE DATABASE regalia")
+        url = server.url("regalia")
+        upgrade(url)
+        store, feed = open_store(url, node="node", clock=clock), open_change_feed(url)
+        store.add_group(a_group(), (an_event(),))
+        assert feed.wait(3) == (Change("catalogue", "group:staff"),)
+        server.control("stop", "-m", "immediate")
+        for call in (store.check, store.groups, lambda: store.add_challenge(a_challenge(), ())):
+            with pytest.raises(UnavailableError) as caught:
+                call()
+            assert caught.value.reason is reasons.STORE_UNAVAILABLE
+        assert feed.wait(0.1) is None
+        server.control("start", "-o", f"-p {server.port} -c listen_addresses=127.0.0.1 -k {server.directory}")
+        assert store.groups() == (a_group(),)
+        store.add_challenge(a_challenge(), (an_event(),))
+        assert feed.wait(1) is None
+        store.add_group(a_group("other"), ())
+        assert feed.wait(3) == (Change("catalogue", "group:other"),)
+        feed.close()
+        store.close()
+    finally:
+        stop_server(server)
+
+
+def test_connections_that_were_cut(postgres_url: str, clock: FakeClock) -> None:
+    """A server that restarted meanwhile is not noticed by the next caller, neither for reads nor for writes."""
+    store = open_store(postgres_url, node="node", clock=clock)
+    store.add_group(a_group(), ())
+    for call in (store.groups, lambda: store.add_challenge(a_challenge(), (an_event(),))):
+        with psycopg.connect(postgres_url, autocommit=True) as killer:
+            killer.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'regalia'")
+        time.sleep(0.1)
+        call()
+    assert store.challenge_by_id(a_challenge().id) == a_challenge()
+    store.close()
+
+
+def test_a_deadlock_is_tried_again(postgres_url: str, clock: FakeClock) -> None:
+    """Of two transactions that lock each other out the victim runs again, and both are committed."""
+    store = open_store(postgres_url, node="node", clock=clock)
+    store.add_group(a_group("a"), ())
+    store.add_group(a_group("b"), ())
+    database = PostgresqlDatabase(postgres_url, StreamAppender("node", clock), connections=4)
+    both = threading.Barrier(2)
+    runs: list[str] = []
+
+    def change(first: str, second: str) -> None:
+        def unit(transaction: Transaction) -> None:
+            runs.append(first)
+            transaction.run(RENAME, {"which": first, "new": f"by {first}"})
+            if len(runs) <= 2:
+                both.wait()
+            transaction.run(RENAME, {"which": second, "new": f"by {first}"})
+
+        database.write(unit)
+
+    threads = [threading.Thread(target=change, args=names) for names in (("a", "b"), ("b", "a"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(runs) == 3
+    assert {row.authority for row in store.groups()} == {f"by {runs[2]}"}
+    database.close()
+    store.close()
+
+
+def test_merged_statements_count_alone(postgres_url: str, clock: FakeClock) -> None:
+    """Statements sent as one tell each how many rows it had, whatever their parameters are called."""
+    store = open_store(postgres_url, node="node", clock=clock)
+    store.add_group(a_group("a"), ())
+    database = PostgresqlDatabase(postgres_url, StreamAppender("node", clock), connections=1)
+    calls = [(RENAME, {"which": name, "new": "x"}) for name in ("nobody", "a", "none")]
+    assert database.write(lambda transaction: transaction.together(calls)) == [0, 1, 0]
+    database.close()
+    store.close()
+
+
+def test_a_pool_that_is_used_up(postgres_url: str, clock: FakeClock) -> None:
+    """A write waits for a free connection rather than opening more than it may."""
+    database = PostgresqlDatabase(postgres_url, StreamAppender("node", clock), connections=1)
+    taken, go_on = threading.Event(), threading.Event()
+
+    def unit(_: Transaction) -> None:
+        taken.set()
+        go_on.wait(10)
+
+    holder = threading.Thread(target=database.write, args=(unit,))
+    holder.start()
+    taken.wait(10)
+    threading.Timer(0.2, go_on.set).start()
+    assert database.write(lambda _: go_on.is_set())
+    holder.join()
+    database.close()
+
+
+@pytest.mark.parametrize("url", ["postgres://h/d", "postgresql://h/d", "postgresql+psycopg://h/d"])
+def test_the_driver_is_named(url: str) -> None:
+    """An URL that names the database names our driver to SQLAlchemy."""
+    assert engine_url(url) == "postgresql+psycopg://h/d"
+
+
+def test_a_database_without_a_schema(postgres_empty_url: str, clock: FakeClock) -> None:
+    """A database that was never upgraded is unavailable, for reads and for writes."""
+    store = open_store(postgres_empty_url, node="node", clock=clock)
+    with pytest.raises(UnavailableError):
+        store.groups()
+    with pytest.raises(UnavailableError):
+        store.add_group(a_group(), ())
+    store.close()
+
+
+def test_a_hidden_error_is_found(postgres_url: str, clock: FakeClock) -> None:
+    """A unit that goes on after an error is no success: the server had rolled it back."""
+    database = PostgresqlDatabase(postgres_url, StreamAppender("node", clock), connections=1)
+
+    def unit(transaction: Transaction) -> None:
+        with suppress(psycopg.Error):
+            transaction.run(Statement(text("SELECT 1 / 0")), {})
+
+    with pytest.raises(InvariantError):
+        database.write(unit)
+    database.close()

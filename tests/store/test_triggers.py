@@ -1,0 +1,68 @@
+"""What the database itself refuses, whoever asks (REV-1, REV-2, AUD-2, ISS-1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from regalia.model import Revocation, RevocationReason
+from store.databases import REFUSALS, query, run
+from store.samples import NOW, an_event, an_id, an_intent
+
+if TYPE_CHECKING:
+    from regalia.store import SqlStore
+
+FINAL = {
+    "un-revoke": "DELETE FROM revocation",
+    "soften the reason": "UPDATE revocation SET reason = 0",
+    "issued to intent": "UPDATE certificate SET state = 'intent' WHERE state = 'issued'",
+    "issued to abandoned": "UPDATE certificate SET state = 'abandoned' WHERE state = 'issued'",
+    "abandoned to issued": "UPDATE certificate SET state = 'issued' WHERE state = 'abandoned'",
+    "an unknown state": "UPDATE certificate SET state = 'held' WHERE state = 'intent'",
+    "forget a certificate": "DELETE FROM certificate WHERE state = 'intent'",
+    "another serial": "UPDATE certificate SET serial = key_sha256",
+    "another authority": "UPDATE certificate SET authority = 'other'",
+    "change an event": "UPDATE event SET outcome = 'refused'",
+    "remove an event": "DELETE FROM event",
+    "shorten a stream": "UPDATE event_stream SET sequence = sequence - 1",
+    "remove a stream": "DELETE FROM event_stream",
+    "lower the CRL number": "UPDATE authority_counter SET crl_number = crl_number - 1",
+    "lower the count": "UPDATE authority_counter SET revocations = 0",
+    "forget the numbers": "DELETE FROM authority_counter",
+    "renumber a CRL": "UPDATE crl SET number = number + 1",
+    "a lower CRL": "INSERT INTO crl (id, authority, number, snapshot, reserved_at)"
+    " SELECT certificate_id, authority, 1, 0, 0 FROM revocation WHERE cause = 'administrator'",
+}
+
+ROWS = [
+    "SELECT * FROM revocation",
+    "SELECT * FROM event",
+    "SELECT * FROM event_stream",
+    "SELECT * FROM certificate",
+    "SELECT * FROM authority_counter",
+    "SELECT * FROM crl",
+]
+
+
+@pytest.fixture
+def filled(sql: SqlStore) -> SqlStore:
+    """Return a store with a certificate in each state, a revocation, an event and a CRL."""
+    for number in (1, 2, 3):
+        sql.begin(an_intent(number), (an_event(number),))
+    sql.finish(an_intent(1).id, b"der", NOW, ())
+    sql.abandon(an_intent(2).id, NOW, ())
+    sql.revoke(Revocation(an_intent(1).id, RevocationReason.KEY_COMPROMISE, "administrator", "os:root", NOW), ())
+    sql.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
+    return sql
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("name", FINAL)
+def test_what_is_final_stays(url: str, name: str) -> None:
+    """No statement undoes a revocation, an event, an end state, a serial or a number (REV-1, REV-2, AUD-2)."""
+    before = [query(url, rows) for rows in ROWS]
+    assert all(before)
+    with pytest.raises(REFUSALS):
+        run(url, FINAL[name])
+    assert [query(url, rows) for rows in ROWS] == before
