@@ -161,6 +161,36 @@ def test_a_busy_server_is_asked_again(world: World) -> None:
     ]
 
 
+def test_a_lost_answer_is_asked_for_again(world: World) -> None:
+    """An answer that does not arrive is asked for again with the same octets, and is the same certificate (R3)."""
+    transport, lost = ServiceTransport(world), iter((True, False))
+
+    def answer(_: bytes, honest: HttpAnswer) -> HttpAnswer:
+        if next(lost):
+            raise UnavailableError(reasons.CLIENT_UNREACHABLE, "the connection broke")
+        return honest
+
+    issued = first(world, Altered(transport, "PKIOperation", answer), mint(world))
+    assert transport.operations.count(("POST", "PKIOperation")) == 2
+    assert [each.der for each in world.store.certificates_by_key(sha256(spki(rsa_key(0))).digest())] == [
+        issued.certificate
+    ]
+
+
+def test_a_server_that_cannot_be_reached_is_told_at_once(world: World) -> None:
+    """A question that nobody answers fails at once, a message after four attempts (CLI-001)."""
+
+    def dead(_: bytes, __: HttpAnswer) -> HttpAnswer:
+        raise UnavailableError(reasons.CLIENT_UNREACHABLE, "the connection broke")
+
+    for operation, attempts in (("GetCACaps", 1), ("PKIOperation", 4)):
+        transport = ServiceTransport(world)
+        with pytest.raises(UnavailableError) as failed:
+            first(world, Altered(transport, operation, dead), mint(world))
+        assert failed.value.reason is reasons.CLIENT_UNREACHABLE
+        assert [asked for _, asked, _ in transport.sent].count(operation) == attempts
+
+
 def test_a_pause_is_bounded(world: World) -> None:
     """A server that asks for an hour of patience gets 20 seconds."""
     heard: list[str] = []

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 from regalia import reasons
 from regalia.client.authorities import CaCertificates, issued_by, judge, read_pin
+from regalia.client.transport import HttpAnswer
 from regalia.errors import AdminError, PeerError, UnavailableError
 from regalia.model import Names, SanKind
 from regalia.wire import der, oids
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    from regalia.client.transport import HttpAnswer, Transport
+    from regalia.client.transport import Transport
     from regalia.model import San
     from regalia.ports import Clock, Entropy
     from regalia.wire.certificate import CertificateFacts, Extension
@@ -59,10 +60,10 @@ _DIGEST: Final = Digest.SHA256
 _TRANSACTION_OCTETS: Final = 16
 _NONCE_OCTETS: Final = 16
 _TRIES: Final = 4
-"""How often one message is sent while the server says 503."""
+"""How often one message is sent while the server says 503 or its answer is lost."""
 _LONGEST_PAUSE: Final = 20
 _PAUSE: Final = 2
-"""Seconds to wait after a 503: at most, and where the server does not say."""
+"""Seconds to wait: at most, and where the server does not say."""
 _SIGNER_LIFE: Final = timedelta(days=1)
 
 
@@ -266,20 +267,36 @@ class ScepClient:
         return self._exchange("PKIOperation", base64.b64encode(message).decode("ascii"), None)
 
     def _exchange(self, operation: str, parameter: str | None, body: bytes | None) -> bytes:
-        """Ask, and ask again while the server is busy: the same octets are the same conversation to it (R3)."""
+        """Ask, and ask again where the server is busy or an answer was lost: equal octets are one conversation (R3)."""
         url = f"{self._url}{'&' if '?' in self._url else '?'}operation={operation}"
         if parameter is not None:
             url += f"&message={quote(parameter, safe='')}"
-        answer = self._transport.exchange(url, body)
+        answer = self._attempt(url, body)
         for _ in range(_TRIES - 1):
-            if answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
+            if isinstance(answer, HttpAnswer) and answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
                 break
-            seconds = min(_LONGEST_PAUSE, _PAUSE if answer.retry_after is None else answer.retry_after)
-            self._progress(f"the server is busy (503); trying again in {seconds} s")
-            self._pause(seconds)
-            answer = self._transport.exchange(url, body)
+            if isinstance(answer, UnavailableError) and operation != "PKIOperation":
+                break  # nothing is lost by failing at once, and a wrong address is the likeliest cause
+            self._wait(answer)
+            answer = self._attempt(url, body)
+        if isinstance(answer, UnavailableError):
+            raise answer
         _check_status(answer, operation)
         return answer.body
+
+    def _attempt(self, url: str, body: bytes | None) -> HttpAnswer | UnavailableError:
+        """Exchange once. A message may have arrived although its answer was lost: that is for the caller to judge."""
+        try:
+            return self._transport.exchange(url, body)
+        except UnavailableError as lost:
+            return lost
+
+    def _wait(self, answer: HttpAnswer | UnavailableError) -> None:
+        busy = isinstance(answer, HttpAnswer)
+        asked = answer.retry_after if isinstance(answer, HttpAnswer) else None
+        seconds = min(_LONGEST_PAUSE, _PAUSE if asked is None else asked)
+        self._progress(f"{'the server is busy (503)' if busy else 'no answer came'}; trying again in {seconds} s")
+        self._pause(seconds)
 
 
 def _check_status(answer: HttpAnswer, operation: str) -> None:

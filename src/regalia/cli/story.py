@@ -1,0 +1,281 @@
+"""The product's story, sentence by sentence, each held to by a command that an administrator or a device would type.
+
+A sentence runs programs in the demo's directory and returns the command that proved it; whatever does not hold raises
+`StoryError` with the command and what it printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["SENTENCES", "Stage", "StoryError", "clean_environment"]
+
+LAPTOP: Final = "laptop-1"
+LAPTOP_DNS: Final = "laptop-1.example.com"
+_PROGRAM_SECONDS: Final = 60
+_OCSP_SECONDS: Final = 10
+"""OCSP tells of a revocation within 2 s; waiting gives up later, so that a busy machine does not fail the story."""
+_CRL_SECONDS: Final = 60
+_POLL_SECONDS: Final = 0.25
+_OPENSSL_REVOKED: Final = "certificate revoked"
+
+
+class StoryError(Exception):
+    """A sentence did not hold."""
+
+    def __init__(self, command: str, printed: str) -> None:
+        super().__init__(command)
+        self.command = command
+        self.printed = printed
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A program that ran."""
+
+    command: str
+    """As somebody would type it."""
+    code: int
+    printed: str
+    """stdout, then stderr."""
+    stdout: str
+
+    def must(self, held: bool, what: str = "") -> _Ended:  # noqa: FBT001 - reads as the sentence it is: must(code == 0)
+        """Go on only if it held; `what` says what was expected, where the output does not show it."""
+        if not held:
+            ended = f"ended with {self.code}" + (f", but {what}" if what else "")
+            raise StoryError(self.command, f"{self.printed.rstrip()}\n({ended})")
+        return self
+
+
+@dataclass(slots=True)
+class Stage:
+    """Where the story plays, and what its sentences hand to each other."""
+
+    directory: Path
+    """Everything that is written is below it."""
+    environment: Mapping[str, str]
+    port: int
+    start_server: Callable[[Sequence[str]], Mapping[str, str]]
+    """Starts `regalia` with these arguments, waits until it is ready, and returns the addresses that it printed."""
+    addresses: dict[str, str] = field(default_factory=dict)
+    root: str = ""
+    """SHA-256 of the root: what an administrator puts into a device's profile."""
+    serial: str = ""
+    """Of the laptop's current certificate."""
+
+    @property
+    def url(self) -> str:
+        """The SCEP endpoint."""
+        return f"http://127.0.0.1:{self.port}/scep/default"
+
+    def regalia(self, *arguments: str) -> _Ended:
+        """Run `regalia` to its end, whatever it is."""
+        return self._run([sys.executable, "-P", "-m", "regalia", *arguments], ["regalia", *arguments])
+
+    def openssl(self, *arguments: str) -> _Ended:
+        """Run `openssl` to its end, whatever it is."""
+        return self._run(["openssl", *arguments], ["openssl", *arguments])
+
+    def asked(self, *arguments: str) -> tuple[_Ended, Any]:
+        """Run a `regalia` command that must succeed, for what it prints as JSON."""
+        ended = self._run(
+            [sys.executable, "-P", "-m", "regalia", *arguments, "--json"],
+            ["regalia", *arguments],
+        )
+        ended.must(ended.code == 0)
+        return ended, json.loads(ended.stdout)
+
+    def _run(self, command: Sequence[str], shown: Sequence[str]) -> _Ended:
+        typed = " ".join(shown)
+        try:
+            run = subprocess.run(  # noqa: S603 - our own program and openssl, with arguments made here
+                command,
+                check=False,
+                capture_output=True,
+                cwd=self.directory,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                timeout=_PROGRAM_SECONDS,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise StoryError(typed, f"(did not end within {_PROGRAM_SECONDS} s)") from late
+        stdout = run.stdout.decode("utf-8", "replace")
+        return _Ended(typed, run.returncode, stdout + run.stderr.decode("utf-8", "replace"), stdout)
+
+    def until(self, look: Callable[[], _Ended], seen: Callable[[_Ended], bool], seconds: float) -> _Ended:
+        """Repeat a command until its output says so; one that never does did not hold."""
+        deadline = time.monotonic() + seconds
+        ended = look()
+        while not seen(ended) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+            ended = look()
+        return ended.must(seen(ended), f"not what was waited {seconds:.0f} s for")
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """Make the programs' environment: nothing of the user's own Regalia, and no proxy in front of loopback."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("REGALIA_")
+        and not name.lower().endswith("_proxy")
+        and name not in {"CREDENTIALS_DIRECTORY", "OPENSSL_CONF", "SSLKEYLOGFILE"}
+    }
+    return {**kept, "REGALIA_HOME": str(home), "HOME": str(home.parent), "NO_COLOR": "1"}
+
+
+# --- the sentences --------------------------------------------------------------------------------------------------
+
+
+def _groups(stage: Stage) -> str:
+    _, made = stage.asked("init", "--url", f"http://127.0.0.1:{stage.port}")
+    stage.root = str(made["root"]["sha256"])
+    stage.asked("group", "create", "contractors")
+    listed, authorities = stage.asked("ca", "list")
+    groups = [row["group"] for row in authorities if row["kind"] == "issuing" and row["parent"] == made["root"]["name"]]
+    listed.must(sorted(groups) == ["contractors", "default"], "an issuing CA for each group was expected")
+    return listed.command
+
+
+def _server(stage: Stage) -> str:
+    arguments = ("serve", "--listen", f"127.0.0.1:{stage.port}", "--admin-listen", "127.0.0.1:0", "--json")
+    stage.addresses.update(stage.start_server(arguments))
+    caps = stage.regalia("scep", "caps", "--url", stage.url)
+    return caps.must(caps.code == 0 and "SCEPSTANDARD" in caps.stdout).command
+
+
+def _challenge(stage: Stage) -> str:
+    made, challenge = stage.asked("challenge", "create", "--endpoint", "default", "--cn", LAPTOP, "--dns", LAPTOP_DNS)
+    # Its secret is told nowhere, not even where the story fails.
+    (stage.directory / "challenge").write_text(challenge.pop("secret"), encoding="utf-8")
+    bound = replace(made, printed=json.dumps(challenge))
+    names = [f"cn:{LAPTOP}", f"dns:{LAPTOP_DNS}"]
+    bound.must((challenge["state"], challenge["names"]) == ("open", names), "an open one for these names was expected")
+    return made.command
+
+
+def _enrol_command(stage: Stage, laptop: str) -> list[str]:
+    return [
+        *("scep", "enrol", "--url", stage.url, "--fingerprint", stage.root),
+        *("--cn", LAPTOP, "--dns", LAPTOP_DNS, "--key", f"{laptop}.key", "--cert", f"{laptop}.pem"),
+        *("--challenge-file", "challenge"),
+    ]
+
+
+def _enrol(stage: Stage) -> str:
+    fetched = stage.regalia("scep", "cacert", "--url", stage.url, "--fingerprint", stage.root, "--out", "ca.pem")
+    fetched.must(fetched.code == 0)
+    enrolled = stage.regalia(*_enrol_command(stage, LAPTOP))
+    enrolled.must(enrolled.code == 0)
+    seen = stage.openssl("x509", "-in", f"{LAPTOP}.pem", "-noout", "-subject", "-serial", "-ext", "subjectAltName")
+    named = re.search(rf"CN ?= ?{re.escape(LAPTOP)}$", seen.stdout, re.MULTILINE) is not None
+    seen.must(seen.code == 0 and named and f"DNS:{LAPTOP_DNS}" in seen.stdout, "the challenge's names were expected")
+    stage.serial = _serial(seen)
+    return enrolled.command
+
+
+def _serial(seen: _Ended) -> str:
+    found = re.search(r"^serial=([0-9A-F]+)$", seen.stdout, re.MULTILINE)
+    seen.must(found is not None, "no serial")
+    return found[1].lower() if found is not None else ""
+
+
+def _verify(stage: Stage, certificate: str) -> _Ended:
+    """Chain for a TLS client, and the CRL that the certificate points at, fetched by OpenSSL itself."""
+    return stage.openssl(
+        *("verify", "-purpose", "sslclient", "-crl_check", "-crl_download", "-CAfile", "ca.pem", certificate)
+    )
+
+
+def _ocsp(stage: Stage, certificate: str) -> _Ended:
+    """The OCSP responder that the certificate points at; ca.pem begins with the issuing CA."""
+    url = stage.openssl("x509", "-in", certificate, "-noout", "-ocsp_uri")
+    url.must(url.code == 0 and url.stdout.startswith("http"), "an OCSP URL")
+    return stage.openssl(
+        *("ocsp", "-issuer", "ca.pem", "-cert", certificate, "-url", url.stdout.strip(), "-CAfile", "ca.pem")
+    )
+
+
+def _says(answer: _Ended, certificate: str, status: str) -> bool:
+    return "Response verify OK" in answer.printed and f"{certificate}: {status}" in answer.printed
+
+
+def _good(stage: Stage, certificate: str) -> tuple[_Ended, _Ended]:
+    chain = _verify(stage, certificate)
+    chain.must(chain.code == 0 and f"{certificate}: OK" in chain.stdout)
+    answer = _ocsp(stage, certificate)
+    answer.must(_says(answer, certificate, "good"), "the status good was expected")
+    return chain, answer
+
+
+def _openssl(stage: Stage) -> str:
+    chain, answer = _good(stage, f"{LAPTOP}.pem")
+    return f"{chain.command}; {answer.command}"
+
+
+def _replay(stage: Stage) -> str:
+    refused = stage.regalia(*_enrol_command(stage, "laptop-2"))
+    refused.must(refused.code == 1 and "CLI-007" in refused.printed, "a refusal was expected")
+    refused.must(not (stage.directory / "laptop-2.pem").exists(), "there is a certificate")
+    _, found = stage.asked("enrolment", "list", "--state", "refused")
+    refused.must(bool(found), "it is not among the refused enrolments")
+    shown = stage.regalia("enrolment", "show", str(found[0]["id"]))
+    shown.must(shown.code == 0 and "RA-014" in shown.stdout, "the reason RA-014 was expected")
+    return shown.command
+
+
+def _renew(stage: Stage) -> str:
+    renewed = stage.regalia(
+        *("scep", "renew", "--url", stage.url, "--fingerprint", stage.root),
+        *("--cert", f"{LAPTOP}.pem", "--key", f"{LAPTOP}.key"),
+        *("--new-key", f"{LAPTOP}-2.key", "--new-cert", f"{LAPTOP}-2.pem"),
+    )
+    renewed.must(renewed.code == 0)
+    _good(stage, f"{LAPTOP}-2.pem")
+    seen = stage.openssl("x509", "-in", f"{LAPTOP}-2.pem", "-noout", "-serial")
+    seen.must(seen.code == 0 and _serial(seen) != stage.serial, "another serial was expected")
+    stage.serial = _serial(seen)
+    return renewed.command
+
+
+def _revoke(stage: Stage) -> str:
+    revoked, certificate = stage.asked("cert", "revoke", stage.serial, "--reason", "key-compromise", "--yes")
+    revoked.must(certificate["status"] == "revoked", f"its status is {certificate['status']}")
+    return revoked.command
+
+
+def _told(stage: Stage) -> str:
+    certificate = f"{LAPTOP}-2.pem"
+    answer = stage.until(
+        lambda: _ocsp(stage, certificate), lambda ended: _says(ended, certificate, "revoked"), _OCSP_SECONDS
+    )
+    chain = stage.until(
+        lambda: _verify(stage, certificate), lambda ended: _OPENSSL_REVOKED in ended.printed, _CRL_SECONDS
+    )
+    return f"{answer.command}; {chain.command}"
+
+
+SENTENCES: Final[tuple[tuple[str, Callable[[Stage], str]], ...]] = (
+    ("A root and two groups, each with an issuing CA of its own, are created", _groups),
+    ("The server starts", _server),
+    ("An administrator hands a laptop its challenge", _challenge),
+    ("The laptop enrols by SCEP and gets the names that the challenge is bound to", _enrol),
+    ("OpenSSL verifies chain, CRL and OCSP", _openssl),
+    ("A second laptop replays the challenge and is refused; `enrolment show` says why", _replay),
+    ("The laptop renews, with a new key", _renew),
+    ("The administrator revokes it", _revoke),
+    ("OCSP and CRL say so", _told),
+)
+"""What is told, in order, and what proves it."""
