@@ -154,3 +154,8 @@ def no_sockets_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
     _SOCKETS.refused = request.node.get_closest_marker("real") is None
     yield
     _SOCKETS.refused = False
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name octets by what they are: keys made in a test module differ in each worker, and ids must not."""
+    return "octets" if isinstance(val, bytes) and len(val) > 8 else None

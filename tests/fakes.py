@@ -25,11 +25,12 @@ from regalia.model import (
 from regalia.ports import NewKey, PublishedCrl, StreamedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
     from uuid import UUID
 
-    from regalia.ports import Intents
+    from regalia.model import EventDraft
+    from regalia.ports import Events, Intents
 
 __all__ = ["FakeClock", "MemoryCrlFiles", "MemoryFeed", "MemoryKeys", "MemorySigner", "MemoryStore", "SeededEntropy"]
 
@@ -75,17 +76,23 @@ class MemoryKeys:
 
     _rsa_pool: tuple[rsa.RSAPrivateKey, ...] = ()
 
-    def __init__(self) -> None:
+    def __init__(self, events: Events | None = None) -> None:
+        self._events = events
         self.private: dict[UUID, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey] = {}
         self._rsa_used = 0
 
-    def generate(self, kind: KeyKind, scope: str) -> NewKey:
-        """Make a key pair."""
+    def generate(
+        self, kind: KeyKind, scope: str, told: Callable[[NewKey], Sequence[EventDraft]] = lambda _: ()
+    ) -> NewKey:
+        """Make a key pair; where a store was given, the events are recorded in it."""
         del scope
         key = self._make(kind)
         key_id = new_id(datetime.now(UTC), hashlib.sha256(str(len(self.private)).encode()).digest())
         self.private[key_id] = key
-        return NewKey(key_id, _spki(key))
+        made = NewKey(key_id, _spki(key))
+        if self._events is not None:
+            self._events.record(told(made))
+        return made
 
     def _make(self, kind: KeyKind) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
         if kind is KeyKind.P256:
@@ -109,8 +116,10 @@ class MemoryKeys:
         """Whether the key is here."""
         return key_id in self.private
 
-    def move_out(self, key_id: UUID, directory: Path) -> Path:
+    def move_out(self, key_id: UUID, directory: Path, events: Sequence[EventDraft] = ()) -> Path:
         """Write the key into `directory` and forget it."""
+        if self._events is not None:
+            self._events.record(events)
         target = directory / f"{key_id}.key"
         target.write_bytes(
             self.private.pop(key_id).private_bytes(

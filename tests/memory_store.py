@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from regalia.wire.event import canonical_record, record_hash
-
 from regalia.errors import InvariantError
 from regalia.model import (
     AuthorityKind,
@@ -24,6 +22,7 @@ from regalia.model import (
     SigningIntent,
 )
 from regalia.ports import Begun, JobStatus, ReservedCrl, SerialStatus
+from regalia.wire.event import canonical_record, record_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -501,14 +500,20 @@ class MemoryStore:
 
     # keys, jobs
 
-    def put_key(self, key: WrappedKey) -> None:
-        self._keys[key.id] = key
+    def put_key(self, key: WrappedKey, events: Sequence[EventDraft] = ()) -> None:
+        with self._lock:
+            self._keys[key.id] = key
+            self.record(events)
 
     def get_key(self, key_id: UUID) -> WrappedKey | None:
         return self._keys.get(key_id)
 
-    def destroy_key(self, key_id: UUID) -> bool:
-        return self._keys.pop(key_id, None) is not None
+    def destroy_key(self, key_id: UUID, events: Sequence[EventDraft] = ()) -> bool:
+        with self._lock:
+            if self._keys.pop(key_id, None) is None:
+                return False
+            self.record(events)
+            return True
 
     def lease(self, job: str, holder: str, now: datetime, until: datetime) -> bool:
         with self._lock:

@@ -59,14 +59,13 @@ class SmallCa:
         self.clock = clock or FakeClock()
         self.entropy = SeededEntropy()
         self.store = MemoryStore()
-        self.keys = MemoryKeys()
+        self.keys = MemoryKeys(self.store)
         self.files = MemoryCrlFiles()
         self.signer = MemorySigner(self.store, self.keys, self.files)
         self.urls = Urls("http://pki.example.test")
         self.ceremony = Ceremony(
             Issuer(self.store, self.signer, self.clock),
             authorities=self.store,
-            events=self.store,
             keys=self.keys,
             clock=self.clock,
             entropy=self.entropy,

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from regalia.ca.profile import DEFAULT_DOCUMENT
-from regalia.ca.urls import Urls
 
 from fakes import FakeClock, MemoryCrlFiles, MemoryKeys, MemorySigner, SeededEntropy
 from memory_store import MemoryStore
 from regalia.ca.authority import Ceremony
 from regalia.ca.issue import Issuer
+from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.ca.recover import Recovery
+from regalia.ca.urls import Urls
 from regalia.model import Actor, ActorKind, Names, San, SanKind
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.enrol import Enroller
@@ -72,7 +72,7 @@ class World:
         self.clock = FakeClock()
         self.entropy = SeededEntropy()
         self.store = MemoryStore()
-        self.keys = MemoryKeys()
+        self.keys = MemoryKeys(self.store)
         self.files = MemoryCrlFiles()
         self.urls = Urls("http://pki.example.test")
         self.signer = MemorySigner(self.store, self.keys, self.files)
@@ -84,7 +84,6 @@ class World:
         self.ceremony = Ceremony(
             self.issuer,
             authorities=self.store,
-            events=self.store,
             keys=self.keys,
             clock=self.clock,
             entropy=self.entropy,

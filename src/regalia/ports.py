@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
     from uuid import UUID
@@ -126,8 +126,13 @@ class NewKey:
 class KeyStore(Protocol):
     """Private keys by id: RA and OCSP keys to use, all keys to generate. CA signatures go through `IntentSigner`."""
 
-    def generate(self, kind: KeyKind, scope: str) -> NewKey:
-        """Make and keep a key. `scope` is bound into its encryption (SEC-1): a group's name, or `root`."""
+    def generate(
+        self, kind: KeyKind, scope: str, told: Callable[[NewKey], Sequence[EventDraft]] = lambda _: ()
+    ) -> NewKey:
+        """Make and keep a key. `scope` is bound into its encryption (SEC-1) and says what it is for.
+
+        `told` writes the events of the change, which are committed with the key (AUD-1).
+        """
 
     def open(self, key_id: UUID) -> PrivateKey:
         """Use a key. Raises `UnavailableError` (CA-010) where it is not on this machine."""
@@ -135,8 +140,11 @@ class KeyStore(Protocol):
     def holds(self, key_id: UUID) -> bool:
         """Whether the key is on this machine."""
 
-    def move_out(self, key_id: UUID, directory: Path) -> Path:
-        """Write the key, still wrapped, into `directory`, read it back, then destroy our copy. Returns the file."""
+    def move_out(self, key_id: UUID, directory: Path, events: Sequence[EventDraft] = ()) -> Path:
+        """Write the key, still wrapped, into `directory`, read it back, then destroy our copy. Returns the file.
+
+        The events are committed with the destruction.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +163,14 @@ class WrappedKey:
 class KeyVault(Protocol):
     """Where wrapped keys lie."""
 
-    def put_key(self, key: WrappedKey) -> None:
+    def put_key(self, key: WrappedKey, events: Sequence[EventDraft] = ()) -> None:
         """Keep a new wrapped key."""
 
     def get_key(self, key_id: UUID) -> WrappedKey | None:
         """The wrapped key, if it lies here."""
 
-    def destroy_key(self, key_id: UUID) -> bool:
-        """Forget a wrapped key; False where there was none."""
+    def destroy_key(self, key_id: UUID, events: Sequence[EventDraft] = ()) -> bool:
+        """Forget a wrapped key; False, and no events, where there was none."""
 
 
 class IntentSigner(Protocol):

@@ -158,7 +158,12 @@ SIGNER_IS_OURS = Reason(
     "the signer is, or has the key of, a CA, RA or OCSP certificate",
     "No device holds such a key: treat it as an attack.",
 )
-SIGNING_TIME_REFUSED = Reason("SCEP-047", Stage.TIME, "the message's signing time is more than 24 hours off", "Correct the device's clock, or switch the endpoint's check-signing-time off.")
+SIGNING_TIME_REFUSED = Reason(
+    "SCEP-047",
+    Stage.TIME,
+    "the message's signing time is more than 24 hours off",
+    "Correct the device's clock, or switch the endpoint's check-signing-time off.",
+)
 
 # --- Decrypted content (step 7): one uniform answer ----------------------------------------------------------------
 DECRYPTION_FAILED = Reason(

@@ -48,14 +48,13 @@ class Bench:
 
     def __init__(self) -> None:
         self.store = MemoryStore()
-        self.keys = MemoryKeys()
+        self.keys = MemoryKeys(self.store)
         self.clock = FakeClock(START)
         self.entropy = SeededEntropy()
         issuer = Issuer(self.store, MemorySigner(self.store, self.keys), self.clock)
         self.ceremony = Ceremony(
             issuer,
             authorities=self.store,
-            events=self.store,
             keys=self.keys,
             clock=self.clock,
             entropy=self.entropy,
@@ -404,7 +403,6 @@ def test_lost_race_for_a_name_is_said(bench: Bench) -> None:
     ceremony = Ceremony(
         Issuer(bench.store, MemorySigner(bench.store, bench.keys), bench.clock),
         authorities=bench.store,
-        events=bench.store,
         keys=bench.keys,
         clock=bench.clock,
         entropy=Racing(1),

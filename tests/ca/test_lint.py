@@ -57,7 +57,7 @@ def _lint(octets: bytes, names: Names = NAMES, key: bytes = _KEY) -> tuple[str, 
     return lint_leaf(octets, profile=_PROFILE, authority=_AUTHORITY, names=names, public_key=key, urls=_CA.urls)
 
 
-@pytest.mark.parametrize("key", [_KEY, _RSA_KEY])
+@pytest.mark.parametrize("key", [_KEY, _RSA_KEY], ids=["ec", "rsa"])
 @pytest.mark.parametrize(
     "names",
     [

@@ -121,7 +121,7 @@ def build(config: Config, *, medium: Path | None = None, observe: Callable[[Reas
     signer = LocalSigner(store, crl_files, vault, master, entropy)
     urls = Urls(config.server.url)
     issuer = Issuer(store, signer, clock)
-    ceremony = Ceremony(issuer, authorities=store, events=store, keys=keys, clock=clock, entropy=entropy, urls=urls)
+    ceremony = Ceremony(issuer, authorities=store, keys=keys, clock=clock, entropy=entropy, urls=urls)
     recovery = Recovery(store, issuer, clock)
     refusals = Refusals(store, observe=observe)
     enroller = Enroller(

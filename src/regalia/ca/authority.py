@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from regalia.ca.issue import Issuer
     from regalia.ca.urls import Urls
     from regalia.model import Actor, JsonValue, RevocationReason
-    from regalia.ports import Authorities, Certificates, Clock, Entropy, Events, KeyStore, NewKey
+    from regalia.ports import Authorities, Certificates, Clock, Entropy, KeyStore, NewKey
     from regalia.wire.certificate import TbsCertificate
 
 __all__ = [
@@ -142,7 +142,6 @@ class Ceremony:
         issuer: Issuer,
         *,
         authorities: Authorities,
-        events: Events,
         keys: KeyStore,
         clock: Clock,
         entropy: Entropy,
@@ -151,7 +150,6 @@ class Ceremony:
     ) -> None:
         self._issuer = issuer
         self._authorities = authorities
-        self._events = events
         self._keys = keys
         self._clock = clock
         self._entropy = entropy
@@ -275,11 +273,12 @@ class Ceremony:
     # --- the steps that they share ---
 
     def _new_key(self, kind: KeyKind, scope: str, actor: Actor) -> NewKey:
-        key = self._keys.generate(kind, scope)
-        details: dict[str, JsonValue] = {"kind": kind.value, "scope": scope, "key_sha256": _key_hash(key)}
-        event = EventDraft(self._clock.now(), actor, Action.KEY_GENERATED, f"key:{key.id}", Outcome.OK, details=details)
-        self._events.record((event,))
-        return key
+        def told(key: NewKey) -> tuple[EventDraft]:
+            details: dict[str, JsonValue] = {"kind": kind.value, "scope": scope, "key_sha256": _key_hash(key)}
+            now = self._clock.now()
+            return (EventDraft(now, actor, Action.KEY_GENERATED, f"key:{key.id}", Outcome.OK, details=details),)
+
+        return self._keys.generate(kind, scope, told)
 
     def _subject(self, cn: str, key: NewKey, organisation: str | None = None) -> Subject:
         serial = new_serial(self._entropy, self._serial_prefix)

@@ -83,7 +83,7 @@ def read_profile(
         raise AdminError(
             reasons.ACKNOWLEDGEMENT_NEEDED,
             'names = "from-csr" lets whoever holds a challenge choose the names of the certificate, '
-            "and nobody verifies them; repeat with --acknowledge if that is what you want",
+            "and nobody verifies them; repeat with --acknowledge-csr-names if that is what you want",
         )
     return Profile(
         name=name,

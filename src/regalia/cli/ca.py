@@ -115,19 +115,18 @@ def offline(
         plan = [f"write the key of {name} to {directory} and destroy the one on this machine"]
         if not agreed(plan, yes=True, dry_run=dry_run, as_json=as_json):
             return
-        try:
-            file = regalia.keys.move_out(authority.key_id, directory)
-        except UnavailableError as error:
-            raise AdminError(reasons.ROOT_KEY_ELSEWHERE, error.detail) from error
         event = EventDraft(
             at=regalia.clock.now(),
             actor=administrator(),
             action=Action.KEY_MOVED,
             object=f"key:{authority.key_id}",
             outcome=Outcome.OK,
-            details={"authority": name, "file": str(file)},
+            details={"authority": name, "directory": str(directory)},
         )
-        regalia.store.record((event,))
+        try:
+            file = regalia.keys.move_out(authority.key_id, directory, (event,))
+        except UnavailableError as error:
+            raise AdminError(reasons.ROOT_KEY_ELSEWHERE, error.detail) from error
         print_record({"authority": name, "key_id": authority.key_id, "file": file}, as_json=as_json)
         if not as_json:
             say("Take the medium away and keep a copy of it elsewhere. It opens with this home's master key alone.")

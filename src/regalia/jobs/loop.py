@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "JobLoop", "Outcome", "Scope"]
 
-_LEASE = timedelta(minutes=5)
-"""Longer than any run takes; the lease of a process that died ends by itself."""
+_LEASE = timedelta(seconds=45)
+"""A process that died in a job holds nobody up for longer: a revocation must be in the CRL within a minute."""
 
 _log = structlog.get_logger("regalia.jobs")
 

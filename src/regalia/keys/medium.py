@@ -15,8 +15,10 @@ from regalia.model import KeyKind
 from regalia.ports import WrappedKey
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from regalia.model import EventDraft
     from regalia.ports import KeyVault
 
 __all__ = [
@@ -39,7 +41,7 @@ class MediumVault:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def put_key(self, key: WrappedKey) -> None:
+    def put_key(self, key: WrappedKey, events: Sequence[EventDraft] = ()) -> None:  # noqa: ARG002 - the port's
         """Refuse: keys get here by `KeyStore.move_out` alone."""
         raise InvariantError(f"key {key.id} was to be put on a medium that is only read")
 
@@ -61,7 +63,7 @@ class MediumVault:
             raise AdminError(reasons.FILE_REFUSED, f"{path} holds key {key.id}")
         return key
 
-    def destroy_key(self, key_id: UUID) -> bool:
+    def destroy_key(self, key_id: UUID, events: Sequence[EventDraft] = ()) -> bool:  # noqa: ARG002 - the port's
         """Refuse: the medium is the administrator's."""
         raise InvariantError(f"key {key_id} was to be destroyed on a medium that is only read")
 
@@ -73,17 +75,17 @@ class FallbackVault:
         self._first = first
         self._second = second
 
-    def put_key(self, key: WrappedKey) -> None:
+    def put_key(self, key: WrappedKey, events: Sequence[EventDraft] = ()) -> None:
         """Keep a key in the first vault."""
-        self._first.put_key(key)
+        self._first.put_key(key, events)
 
     def get_key(self, key_id: UUID) -> WrappedKey | None:
         """Look in the first vault, then in the second."""
         return self._first.get_key(key_id) or self._second.get_key(key_id)
 
-    def destroy_key(self, key_id: UUID) -> bool:
+    def destroy_key(self, key_id: UUID, events: Sequence[EventDraft] = ()) -> bool:
         """Forget the first vault's copy."""
-        return self._first.destroy_key(key_id)
+        return self._first.destroy_key(key_id, events)
 
 
 def write_key_file(key: WrappedKey, directory: Path) -> Path:

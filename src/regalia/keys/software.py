@@ -20,11 +20,12 @@ from regalia.model import KeyKind, new_id
 from regalia.ports import NewKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from uuid import UUID
 
     from regalia.keys.master import MasterKey
+    from regalia.model import EventDraft
     from regalia.ports import Clock, Entropy, KeyVault, PrivateKey, WrappedKey
 
 __all__ = [
@@ -88,13 +89,16 @@ class SoftwareKeys:
         self._opened: dict[UUID, SoftwareKey] = {}
         self._lock = threading.Lock()
 
-    def generate(self, kind: KeyKind, scope: str) -> NewKey:
-        """Make a key and keep it, wrapped for this scope."""
+    def generate(
+        self, kind: KeyKind, scope: str, told: Callable[[NewKey], Sequence[EventDraft]] = lambda _: ()
+    ) -> NewKey:
+        """Make a key and keep it, wrapped for this scope, with the events that `told` writes."""
         now = self._clock.now()
         key_id = new_id(now, self._entropy.octets(10))
         row = self._wrapping.wrap(make_keypair(kind), key_id=key_id, kind=kind, scope=scope, at=now)
-        self._vault.put_key(row)
-        return NewKey(key_id, row.public_key)
+        key = NewKey(key_id, row.public_key)
+        self._vault.put_key(row, told(key))
+        return key
 
     def open(self, key_id: UUID) -> PrivateKey:
         """Use an RA or OCSP key.
@@ -120,7 +124,7 @@ class SoftwareKeys:
         """Whether the key is on this machine, or on the medium that was named."""
         return self._vault.get_key(key_id) is not None
 
-    def move_out(self, key_id: UUID, directory: Path) -> Path:
+    def move_out(self, key_id: UUID, directory: Path, events: Sequence[EventDraft] = ()) -> Path:
         """Write the key, still wrapped, into `directory`, prove that the file opens, then destroy our copy.
 
         Returns the file. Interrupted anywhere, it can be called again. Raises `UnavailableError` CA-010 where the
@@ -133,7 +137,7 @@ class SoftwareKeys:
             row
         )  # what opens from our copy opens from the file: `write_key_file` compares every octet
         path = write_key_file(row, directory)
-        self._vault.destroy_key(key_id)
+        self._vault.destroy_key(key_id, events)
         with self._lock:
             self._opened.pop(key_id, None)
         return path

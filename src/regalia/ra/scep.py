@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from regalia import reasons
 from regalia.ca.keycheck import check_key
-from regalia.errors import PeerError, Stage, UnavailableError
+from regalia.errors import InvariantError, PeerError, Stage, UnavailableError
 from regalia.model import Certificate, Denied
 from regalia.ra.enrol import Enroller, EnrolStore
 from regalia.ra.refusals import Refused
@@ -153,7 +153,7 @@ class ScepService:
             if raw.transaction is None:
                 # Nothing can be signed in reply; the administrator gets the precise reason, which this raises.
                 verify_message(raw)
-                raise PeerError(reasons.TRANSACTION_UNTRUSTED)
+                raise InvariantError("a message without transactionID was verified")
         except PeerError as fault:
             self._record(door, None, Denied(fault.reason, fault.detail), source, described)
             return Unreadable(fault.reason)

@@ -14,7 +14,10 @@ from regalia.store.tables import wrapped_key
 from regalia.store.values import from_millis, millis
 
 if TYPE_CHECKING:
-    from regalia.store.session import Columns
+    from collections.abc import Sequence
+
+    from regalia.model import EventDraft
+    from regalia.store.session import Columns, Transaction
 
 __all__ = ["SqlKeyVault"]
 
@@ -26,7 +29,7 @@ _DESTROY = Statement(delete(wrapped_key).where(wrapped_key.c.id == bindparam("id
 class SqlKeyVault(Noun):
     """See `ports.KeyVault`."""
 
-    def put_key(self, key: WrappedKey) -> None:
+    def put_key(self, key: WrappedKey, events: Sequence[EventDraft] = ()) -> None:
         """Keep a new wrapped key."""
         columns: Columns = {
             "id": key.id.bytes,
@@ -36,7 +39,12 @@ class SqlKeyVault(Noun):
             "blob": key.blob,
             "created_at": millis(key.created_at),
         }
-        self._database.write(lambda transaction: transaction.run(_PUT, columns))
+
+        def unit(transaction: Transaction) -> None:
+            transaction.run(_PUT, columns)
+            transaction.record(events)
+
+        self._database.write(unit)
 
     def get_key(self, key_id: UUID) -> WrappedKey | None:
         """Return the wrapped key, if it lies here."""
@@ -52,8 +60,15 @@ class SqlKeyVault(Noun):
             created_at=from_millis(row["created_at"]),
         )
 
-    def destroy_key(self, key_id: UUID) -> bool:
+    def destroy_key(self, key_id: UUID, events: Sequence[EventDraft] = ()) -> bool:
         """Forget a wrapped key, in the database's files too where they are ours; False where there was none."""
-        destroyed = self._database.write(lambda transaction: transaction.run(_DESTROY, {"id": key_id.bytes}))
+
+        def unit(transaction: Transaction) -> bool:
+            destroyed = bool(transaction.run(_DESTROY, {"id": key_id.bytes}))
+            if destroyed:
+                transaction.record(events)
+            return destroyed
+
+        destroyed = self._database.write(unit)
         self._database.erase()
-        return bool(destroyed)
+        return destroyed
