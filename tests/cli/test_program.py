@@ -236,3 +236,22 @@ def test_commands_work_beside_a_server(served: Scene) -> None:
         published = _run(served.home, "ca", "crl", f"group-{number}-ca-1", "--json")
         assert published.returncode == 0, published.stderr
     assert _run(served.home, "event", "verify").returncode == 0
+
+
+def test_a_master_key_that_others_may_read_opens_nothing(scene: Scene) -> None:
+    """SEC-3: a key file that is readable by others is refused, with the remedy (ADM-011)."""
+    (scene.home / "master.key").chmod(0o644)
+    ran = _run(scene.home, "ca", "list")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("Error ADM-011:")
+    assert "chmod 600" in ran.stderr
+
+
+def test_an_address_that_another_program_holds_is_named(scene: Scene) -> None:
+    """`serve` ends at once where it cannot listen (ADM-019)."""
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        address = f"127.0.0.1:{holder.getsockname()[1]}"
+        ran = _run(scene.home, "serve", "--listen", address, "--admin-listen", "127.0.0.1:0")
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[0].startswith("Error ADM-019:")
+    assert address in ran.stderr

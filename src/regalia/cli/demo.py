@@ -55,7 +55,7 @@ def demo(
             if not leave:
                 _serve_on(stage)
     except StoryError as broken:
-        note(f"{paint('This did not hold', Style.BAD, sys.stderr)}: {broken.command}")
+        note(broken.command, title="This did not hold", style=Style.BAD)
         for line in broken.printed.splitlines():
             note(f"  {line}")
         raise typer.Exit(FAILED) from broken

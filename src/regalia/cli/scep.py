@@ -18,7 +18,7 @@ import typer
 
 from regalia import reasons
 from regalia.cli.options import Json, examples, noun_app
-from regalia.cli.output import Style, note, paint, print_json, print_record, print_table, say
+from regalia.cli.output import note, print_json, print_record, print_table, say, warn
 from regalia.errors import AdminError, PeerError
 from regalia.model import SanKind
 from regalia.wire import oids
@@ -86,10 +86,6 @@ def _client(url: str) -> Iterator[ScepClient]:
             pause=time.sleep,
             progress=lambda line: note(f"  {line}"),
         )
-
-
-def _warn(text: str) -> None:
-    note(f"{paint('Warning', Style.DOUBTFUL, sys.stderr)}: {text}")
 
 
 # --- caps and cacert ------------------------------------------------------------------------------------------------
@@ -167,7 +163,7 @@ def _certificate_row(role: str, certificate: bytes) -> dict[str, object]:
 
 def _tell_warnings(believed: CaCertificates) -> None:
     for warning in believed.warnings:
-        _warn(warning)
+        warn(warning)
 
 
 # --- enrol and renew ------------------------------------------------------------------------------------------------
@@ -300,13 +296,13 @@ def _read_challenge(file: str | None, argument: str | None) -> str | None:
     if file is not None and argument is not None:
         raise AdminError(reasons.USAGE, "--challenge and --challenge-file exclude each other")
     if argument is not None:
-        _warn("--challenge is visible to every user of this machine in the list of processes; use --challenge-file")
+        warn("--challenge is visible to every user of this machine in the list of processes; use --challenge-file")
         return _checked_challenge(argument, "--challenge")
     if file is not None:
         return _checked_challenge(_challenge_from(file), "standard input" if file == _STDIN else file)
     if CHALLENGE_VARIABLE in os.environ:
         return _checked_challenge(os.environ[CHALLENGE_VARIABLE], CHALLENGE_VARIABLE)
-    _warn(f"no challenge is sent: give one with --challenge-file or {CHALLENGE_VARIABLE}")
+    warn(f"no challenge is sent: give one with --challenge-file or {CHALLENGE_VARIABLE}")
     return None
 
 

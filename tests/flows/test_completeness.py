@@ -1,0 +1,40 @@
+"""No refusal is left without a test that provokes it through the face that gives it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from test_refusals import SCENARIOS
+
+from regalia import reasons
+from regalia.errors import Reason, Stage
+
+TESTS = Path(__file__).resolve().parents[1]
+
+FACES: dict[Stage, tuple[str, ...]] = {
+    Stage.HTTP: ("web",),
+    Stage.SERVICE: ("web", "ca", "flows"),
+    Stage.ADMIN: ("cli",),
+    Stage.CLIENT: ("client",),
+}
+"""Where the reasons are driven that no PKIOperation provokes; all others stand in `test_refusals.SCENARIOS`."""
+
+_NAMES = {id(value): name for name, value in vars(reasons).items() if isinstance(value, Reason)}
+
+
+@pytest.mark.parametrize("reason", reasons.ALL, ids=lambda reason: reason.id)
+def test_each_reason_is_provoked_by_a_test(reason: Reason) -> None:
+    """A refusal of a message is driven by a message, of a command by a transcript, of our client by a server."""
+    if reason.stage not in FACES:
+        assert reason.id in SCENARIOS
+        return
+    named = re.compile(rf"\b({re.escape(reason.id)}|reasons\.{_NAMES[id(reason)]})\b")
+    files = [
+        file
+        for folder in FACES[reason.stage]
+        for file in (TESTS / folder).rglob("*")
+        if file.suffix in (".py", ".txt") and file != Path(__file__).resolve()
+    ]
+    assert any(named.search(file.read_text("utf-8")) for file in files), f"{reason} is provoked nowhere in {FACES}"
