@@ -1,0 +1,59 @@
+"""The questions of every enrolment and every OCSP answer are answered through an index (performance.md §5)."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from regalia.store import certificates, challenges, crls, enrolments, events, issuance
+from regalia.store.session import Statement  # noqa: TC001 - the table below holds values of it
+
+QUESTIONS: dict[str, Statement] = {
+    "conversation": enrolments._OPEN,  # noqa: SLF001 - the statements are what is tested
+    "transaction holder": enrolments._HOLDER,  # noqa: SLF001 - the same
+    "holders of another key": enrolments.HOLDERS,
+    "enrolment": enrolments._BY_ID,  # noqa: SLF001 - the same
+    "forgotten refusals": enrolments._FORGET,  # noqa: SLF001 - the same
+    "challenge": challenges._BY_MAC,  # noqa: SLF001 - the same
+    "consumption": challenges.CONSUME,
+    "certificate": certificates._BY_ID,  # noqa: SLF001 - the same
+    "serial": certificates._ALL_OF_SERIAL,  # noqa: SLF001 - the same
+    "status": certificates._STATUS,  # noqa: SLF001 - the same
+    "key": certificates._BY_KEY,  # noqa: SLF001 - the same
+    "generation": certificates._NEWEST_GENERATION,  # noqa: SLF001 - the same
+    "expired intents": issuance._EXPIRED,  # noqa: SLF001 - the same
+    "signing intent": issuance._CERTIFICATE_INTENT,  # noqa: SLF001 - the same
+    "issued": issuance._TO_ISSUED,  # noqa: SLF001 - the same
+    "enrolment issued": issuance._ENROLMENT_ISSUED,  # noqa: SLF001 - the same
+    "CRL entries": crls._ENTRIES,  # noqa: SLF001 - the same
+    "last CRL": crls._LAST,  # noqa: SLF001 - the same
+    "head": events._HEAD,  # noqa: SLF001 - the same
+    "page of a stream": events._PAGE_OF_STREAM,  # noqa: SLF001 - the same
+}
+
+
+def plan(url: str, statement: Statement) -> str:
+    """Return the database's plan; PostgreSQL is kept from walking over small tables."""
+    if url.startswith("postgresql"):
+        compiled = statement.postgresql
+        values = [compiled.literals.get(name) for name in compiled.order]
+        with psycopg.connect(url) as connection:
+            connection.execute("SET enable_seqscan = off")
+            rows = psycopg.RawCursor(connection).execute(f"EXPLAIN {compiled.text}".encode(), values).fetchall()
+            return "\n".join(str(row[0]) for row in rows)
+    compiled = statement.sqlite
+    names = dict.fromkeys(statement.postgresql.order) | dict(compiled.literals)
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database:
+        return "\n".join(str(row[3]) for row in database.execute(f"EXPLAIN QUERY PLAN {compiled.text}", names))
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_no_question_walks_over_a_table(url: str, name: str) -> None:
+    """No statement on the way of an enrolment reads a whole table, on either database."""
+    steps = plan(url, QUESTIONS[name])
+    assert steps
+    assert "SCAN" not in steps
+    assert "Seq Scan" not in steps
