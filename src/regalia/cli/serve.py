@@ -1,5 +1,6 @@
 """`regalia serve`: answer devices and administrators."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -48,6 +49,6 @@ def serve(
             print_json({each.name: each.url for each in bound}, one_line=True)
         else:
             say("Ready: " + ", ".join(f"{each.name} {each.url}" for each in bound))
-        typer.get_text_stream("stdout").flush()
+        sys.stdout.flush()
 
     serve_home(config, ready)
