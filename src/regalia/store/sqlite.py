@@ -6,6 +6,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -35,7 +36,6 @@ _BUSY_MILLISECONDS = 5_000
 
 _PRAGMAS = (
     f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}",
-    "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     # A destroyed key must not be found in the file's free pages.
@@ -63,10 +63,25 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         for pragma in _PRAGMAS:
             connection.execute(pragma)
+        _turn_to_wal(connection)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def _turn_to_wal(connection: sqlite3.Connection) -> None:
+    """Use the write-ahead log; SQLite's own busy timeout does not cover the moment when a new file is turned to it."""
+    until = time.monotonic() + _BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _unavailable(error: Exception) -> UnavailableError:
