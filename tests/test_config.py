@@ -11,6 +11,7 @@ from regalia import reasons
 from regalia.config import Address, Config, ConfigRefusedError, find_home, load_config, write_initial
 from regalia.config.settings import SECTIONS
 from regalia.errors import AdminError
+from regalia.web.protocol import ConnectionLimits
 
 URL = {"REGALIA_SERVER__URL": "http://ca.example.org:8080"}
 
@@ -91,6 +92,15 @@ def test_unknown_variable_is_a_problem(tmp_path: Path) -> None:
     assert found == (
         "server.admin_listn (REGALIA_SERVER__ADMIN_LISTN): unknown setting; did you mean server.admin_listen?"
     )
+
+
+def test_a_url_limit_is_one_that_the_listener_lets_through(tmp_path: Path) -> None:
+    """No limit of a URL may be set that the connection's own bound would answer first (R7)."""
+    longest = 64_000
+    assert longest < ConnectionLimits().url
+    assert _load(tmp_path, REGALIA_LIMITS__URL_OCTETS=f"{longest}").limits.url_octets == longest
+    (found,) = _problems(tmp_path, REGALIA_LIMITS__URL_OCTETS=f"{longest + 1}")
+    assert "limits.url_octets" in found
 
 
 @pytest.mark.parametrize("text", ["[server", "a = 1\na = 2\n", "server = 3\n"])

@@ -173,7 +173,8 @@ class LimitSettings(Section):
     """`[limits]`: sizes of what a device may send (R7)."""
 
     post_octets: int = Field(default=65_536, ge=4_096, le=1_048_576, description="Largest body of a POST.")
-    url_octets: int = Field(default=49_152, ge=4_096, le=65_536, description="Longest URL of a GET.")
+    # Less than what `web.protocol` reads: beyond that a connection ends before this limit could answer.
+    url_octets: int = Field(default=49_152, ge=4_096, le=64_000, description="Longest URL of a GET.")
     message_octets: int = Field(
         default=32_768, ge=4_096, le=1_048_576, description="Largest SCEP message, after base64 is undone."
     )
