@@ -13,7 +13,7 @@ from regalia.errors import AdminError
 from regalia.ports import EventFilter
 from regalia.ra.audit import verify
 from regalia.store import open_store
-from store.databases import query, tamper
+from store.databases import query, run, tamper
 from store.samples import an_event
 
 if TYPE_CHECKING:
@@ -60,6 +60,37 @@ def test_a_free_slot_is_taken_again(sql: SqlStore, other: SqlStore, clock: FakeC
     assert heads(sql) == {"node/0": 2, "node/1": 2}
     assert verify(sql).findings == ()
     assert verify(sql).records == 4
+
+
+def test_a_process_that_ends_gives_its_slot_back(sql: SqlStore, url: str, clock: FakeClock) -> None:
+    """Commands in quick succession share one stream; who wrote nothing, or lost its slot, frees nobody's (R9)."""
+    for number in (1, 2, 3):
+        store = open_store(url, node="node", clock=clock)
+        store.record((an_event(number),))
+        store.close()
+        store.close()
+    assert heads(sql) == {"node/0": 3}
+    robbed = open_store(url, node="node", clock=clock)
+    robbed.record((an_event(4),))
+    clock.advance(LEASE)
+    sql.record((an_event(5),))
+    robbed.close()
+    idle = open_store(url, node="node", clock=clock)
+    idle.events(EventFilter())
+    idle.close()
+    last = open_store(url, node="node", clock=clock)
+    last.record((an_event(6),))
+    last.close()
+    assert heads(sql) == {"node/0": 5, "node/1": 1}
+    assert verify(sql).findings == ()
+
+
+def test_a_slot_that_cannot_be_given_back_fails_nobody(sql: SqlStore, url: str) -> None:
+    """What was committed is done: a process whose database is gone at its end closes without an error."""
+    sql.record((an_event(),))
+    run(url, "ALTER TABLE event_stream RENAME TO gone")
+    sql.close()
+    run(url, "ALTER TABLE gone RENAME TO event_stream")
 
 
 def test_a_lease_race_makes_no_fork(sql: SqlStore, other: SqlStore, clock: FakeClock) -> None:

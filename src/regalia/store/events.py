@@ -1,8 +1,9 @@
 """The audit log: one hash-chained stream per process (AUD-1, AUD-2, R9).
 
-A process takes a free slot of its node and extends its lease whenever it writes. The lease only keeps processes out of
-each other's way: the head of a stream is read under lock in the transaction that appends, so that two writers of
-one stream still make one chain without gaps.
+A process takes a free slot of its node, extends its lease whenever it writes, and gives the slot back when it ends, so
+that commands in quick succession share a stream. The lease only keeps processes out of each other's way: the head of a
+stream is read under lock in the transaction that appends, so that two writers of one stream still make one chain
+without gaps.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from regalia.model import EventDraft
     from regalia.ports import Clock, EventFilter
-    from regalia.store.session import Columns
+    from regalia.store.session import Columns, Database, Values
 
 __all__ = ["SqlEvents", "StreamAppender"]
 
@@ -55,6 +56,11 @@ _MOVE_HEAD = Statement(
         lease_until=bindparam("until"),
     )
 )
+_GIVE_BACK = Statement(
+    update(event_stream)
+    .where(event_stream.c.name == bindparam("stream"), event_stream.c.holder == bindparam("by"))
+    .values(lease_until=0)
+)
 _APPEND = inserting(event, leaving_out=("position",))
 _HEADS = Statement(select(event_stream))
 _NEXT_NAME = Statement(select(func.min(event.c.stream).label("name")).where(event.c.stream > bindparam("after")))
@@ -74,11 +80,13 @@ class StreamAppender:
         self._clock = clock
         self._holder = secrets.token_bytes(16)
         self._slot = 0
+        self._wrote = False
 
     def append(self, transaction: Transaction, events: Sequence[EventDraft]) -> list[Call]:
         """Lock the head of the stream and return what is to be executed last."""
         now = millis(self._clock.now())
         head = self._own_head(transaction, now)
+        self._wrote = True
         stream, sequence, previous = head["name"], head["sequence"], head["hash"]
         calls: list[Call] = []
         for draft in events:
@@ -91,6 +99,14 @@ class StreamAppender:
         until = now + _LEASE_MILLISECONDS
         moved = {"stream": stream, "last": sequence, "last_hash": previous, "by": self._holder, "until": until}
         return [*calls, (_MOVE_HEAD, moved)]
+
+    def give_back(self, database: Database) -> None:
+        """Let the next process have the slot at once; nothing is written for a process that recorded nothing."""
+        if not self._wrote:
+            return
+        self._wrote = False
+        values: Values = {"stream": f"{self._node}/{self._slot}", "by": self._holder}
+        database.write(lambda transaction: transaction.run(_GIVE_BACK, values))
 
     def _own_head(self, transaction: Transaction, now: int) -> Row:
         """Lock the head of our slot; if another process took it after our lease had ended, of the next free one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from regalia import reasons
-from regalia.errors import AdminError
+from regalia.errors import AdminError, RegaliaError
 from regalia.store.authorities import SqlAuthorities
 from regalia.store.catalogue import SqlCatalogue
 from regalia.store.certificates import SqlCertificates
@@ -26,6 +27,7 @@ from regalia.store.sqlite import SqliteDatabase
 
 if TYPE_CHECKING:
     from regalia.ports import Clock, Store
+    from regalia.store.session import Database
 
 __all__ = ["SqlStore", "open_change_feed", "open_store", "sqlite_path"]
 
@@ -44,6 +46,10 @@ class SqlStore(
 ):
     """See `ports.Store`. Made by `open_store`."""
 
+    def __init__(self, database: Database, appender: StreamAppender) -> None:
+        super().__init__(database)
+        self._appender = appender
+
     def check(self) -> str:
         """Raise `UnavailableError` where the database does not answer; else its kind and version."""
         return self._database.describe()
@@ -56,7 +62,10 @@ class SqlStore(
         self._remembered.forget()
 
     def close(self) -> None:
-        """Finish what is being written and give the connections back."""
+        """Finish what is being written; give the event stream and the connections back. Idempotent, never fails."""
+        # What was committed is done, whatever becomes of the slot: its lease ends by itself.
+        with suppress(RegaliaError):
+            self._appender.give_back(self._database)
         self._database.close()
 
 
@@ -69,8 +78,8 @@ def open_store(url: str, *, node: str, clock: Clock, connections: int = 10) -> S
     appender = StreamAppender(node, clock)
     path = sqlite_path(url)
     if path is not None:
-        return SqlStore(SqliteDatabase(path, appender))
-    return SqlStore(PostgresqlDatabase(url, appender, connections=connections))
+        return SqlStore(SqliteDatabase(path, appender), appender)
+    return SqlStore(PostgresqlDatabase(url, appender, connections=connections), appender)
 
 
 def open_change_feed(url: str) -> SqliteChangeFeed | PostgresqlChangeFeed:
