@@ -29,6 +29,34 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "$UV --extra dev pyproject.toml -o requirements/dev.lock",
         "echo 'uv==NEW' | $UV --no-annotate - -o requirements/uv.lock",
     ),
+    "docs/tasks/enrol-devices.md": (
+        "getcert add-scep-ca -c regalia -u http://pki.example.org:8080/scep/default",
+        "getcert request -c regalia -I device -k /etc/ssl/private/device.key -f /etc/ssl/certs/device.pem \\",
+        "getcert list -i device",
+        "URL=http://pki.example.org:8080/scep/default",
+        "pki --scepca --url $URL --caout ca.pem --raout ra.pem --outform pem",
+        "pki --gen --type rsa --size 2048 --outform pem > device.key",
+        "pki --scep --url $URL --in device.key --dn CN=laptop-17 --san laptop-17.example.com --password CHALLENGE \\",
+    ),
+    "docs/tasks/install.md": (
+        "apt-get install --no-install-recommends python3-venv",
+        "python3 -m venv /opt/regalia",
+        "/opt/regalia/bin/pip install --require-hashes -r requirements/base.lock",
+        "/opt/regalia/bin/pip install --no-deps .",
+        "adduser --system --group --home /var/lib/regalia --no-create-home regalia",
+        "install -d -o regalia -g regalia -m 700 /var/lib/regalia /etc/regalia",
+        "regalia init --url http://pki.example.org:8080",
+        "systemctl enable --now regalia",
+        "regalia doctor",
+        "sudo -u postgres createuser regalia",
+        "sudo -u postgres createdb -O regalia regalia",
+        "regalia init --url http://pki.example.org:8080 --database postgresql://regalia@/regalia",
+    ),
+    "docs/tasks/upgrade-and-backup.md": (
+        "systemctl stop regalia",
+        "cp -a /var/lib/regalia /backup/regalia-2026-11-22",
+        "systemctl start regalia",
+    ),
 }
 """The commands in `text` blocks, by page: those that cannot run within a test (the test run itself, apt, long runs)."""
 
