@@ -40,7 +40,7 @@ __all__ = [
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 WITHOUT_TRIGGERS = "SET session_replication_role = replica"
-"""What only a superuser may: our triggers and foreign keys do not act in this session."""
+"""What only a superuser may: our triggers and foreign keys do not act on this connection."""
 
 
 @dataclass(frozen=True, slots=True)

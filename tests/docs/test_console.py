@@ -78,7 +78,7 @@ def test_a_true_page_passes_in_one_shell(tmp_path: Path) -> None:
     """Blocks share directory and variables, and exit codes can be shown."""
     text = (
         "```console\n$ mkdir d && cd d\n$ export X=1\n```\nthen\n"
-        "```console\n$ pwd; echo $X\n.../work/d\n1\n$ (exit 3)\n$ echo $?\n3\n```\n"
+        "```console\n$ pwd; echo $X\n.../d\n1\n$ (exit 3)\n$ echo $?\n3\n```\n"
     )
     assert _run(tmp_path, text) == 5
 

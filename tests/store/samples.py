@@ -68,7 +68,7 @@ def an_event(number: int = 1, **changes: object) -> EventDraft:
         group="staff",
         details={"number": number, "names": ["ä", "b"]},
     )
-    return replace(draft, **changes)  # type: ignore[arg-type]
+    return replace(draft, **changes)  # type: ignore[arg-type]  # of any field
 
 
 def a_challenge(number: int = 1) -> Challenge:

@@ -114,7 +114,7 @@ def test_text_that_a_database_cannot_hold_is_replaced() -> None:
 def test_aud2_values_without_one_canonical_form_are_our_bug(value: object) -> None:
     """AUD-2: a float, a huge integer or an object never enters a record."""
     with pytest.raises(InvariantError):
-        canonical_record("node/0", 1, _ZERO, replace(_DRAFT, details={"value": [value]}))  # type: ignore[list-item]
+        canonical_record("node/0", 1, _ZERO, replace(_DRAFT, details={"value": [value]}))  # type: ignore[list-item]  # what must be refused
 
 
 def test_times_are_written_in_utc() -> None:

@@ -101,7 +101,7 @@ def _sign(data: bytes) -> bytes:
 
 
 def _answer(cert_id: CertId, status: CertStatus = CertStatus.GOOD, **more: object) -> SingleAnswer:
-    return SingleAnswer(cert_id, status, _NOW, _NOW + timedelta(minutes=10), **more)  # type: ignore[arg-type]
+    return SingleAnswer(cert_id, status, _NOW, _NOW + timedelta(minutes=10), **more)  # type: ignore[arg-type]  # of any field
 
 
 def _response(answer: SingleAnswer, nonce: bytes | None = None) -> bytes:

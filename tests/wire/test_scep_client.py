@@ -227,7 +227,7 @@ def _unsigned(_: bytes) -> bytes:
 )
 def test_a_reply_must_answer_our_message(change: dict[str, object], why: str) -> None:
     """Another transaction, nonce or signature is not believed, whatever the status (RFC 8894 §3.2.1.5)."""
-    reply = Replying(**change)  # type: ignore[arg-type]
+    reply = Replying(**change)  # type: ignore[arg-type]  # of any field
     assert disbelief(reply.success()) == why
     assert disbelief(reply.failure()) == why
     assert disbelief(reply.pending()) == why

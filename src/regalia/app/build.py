@@ -97,6 +97,8 @@ def node_name(home: Path) -> str:
         return (home / NODE_FILE).read_text("ascii").strip()
     except FileNotFoundError:
         raise AdminError(reasons.HOME_MISSING, str(home)) from None
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{home / NODE_FILE}: {error.strerror}") from error
 
 
 def build(config: Config, *, medium: Path | None = None, observe: Callable[[Reason], None] | None = None) -> App:

@@ -25,7 +25,7 @@ from regalia.wire.names import check_names, read_name, read_sans, text_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pkilint.validation import ValidationResult, Validator  # type: ignore[import-untyped]
+    from pkilint.validation import ValidationResult, Validator  # type: ignore[import-untyped]  # pkilint has no types
 
     from regalia.ca.urls import Urls
     from regalia.model import Authority, Names, Profile

@@ -440,7 +440,7 @@ def read_time(element: der.Tlv) -> datetime:
     if element.tag == der.UTC_TIME:
         text = ("19" if text >= "5" else "20") + text
     try:
-        return datetime(*(int(text[at:to]) for at, to in _TIME_FIELDS), tzinfo=UTC)  # type: ignore[misc,arg-type]
+        return datetime(*(int(text[at:to]) for at, to in _TIME_FIELDS), tzinfo=UTC)  # type: ignore[misc,arg-type]  # six numbers
     except ValueError:
         raise der.DerError("there is no such time") from None
 
