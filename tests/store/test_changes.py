@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from fakes import FakeClock
     from regalia.store import SqlStore
-    from regalia.store.changes import PostgresqlChangeFeed, SqliteChangeFeed
+    from regalia.store.changes import SqliteChangeFeed
+    from regalia.store.notices import PostgresqlChangeFeed
 
     Feed = PostgresqlChangeFeed | SqliteChangeFeed
 

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 from regalia.errors import UnavailableError
 from regalia.store import migrations, tables
 from regalia.store.migrations import NEEDED, SchemaStatus, check, upgrade
-from regalia.store.postgresql import engine_url
+from regalia.store.urls import engine_url
 from store.databases import run
 
 if TYPE_CHECKING:

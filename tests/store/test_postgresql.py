@@ -18,9 +18,10 @@ from regalia.model import Change
 from regalia.store import open_change_feed, open_store
 from regalia.store.events import StreamAppender
 from regalia.store.migrations import upgrade
-from regalia.store.postgresql import PostgresqlDatabase, engine_url
+from regalia.store.postgresql import PostgresqlDatabase
 from regalia.store.session import Statement
 from regalia.store.tables import group
+from regalia.store.urls import engine_url
 from store.samples import a_challenge, a_group, an_event
 
 if TYPE_CHECKING:

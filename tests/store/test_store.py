@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from regalia import reasons
 from regalia.errors import AdminError
 from regalia.store import open_store
 from regalia.store.session import Remembered
-from regalia.store.store import sqlite_path
+from regalia.store.urls import sqlite_path
 
 if TYPE_CHECKING:
     from fakes import FakeClock
@@ -37,6 +39,17 @@ def test_urls_that_are_none_of_ours(url: str, clock: FakeClock) -> None:
 def test_the_store_says_what_it_is(sql: SqlStore, url: str) -> None:
     """The store tells the kind and version of its database."""
     assert sql.check().lower().startswith(url.partition(":")[0])
+
+
+def test_a_command_on_sqlite_does_not_load_the_other_driver(sqlite_url: str) -> None:
+    """PostgreSQL's driver takes a tenth of a command's time, and is loaded only where the URL names PostgreSQL."""
+    script = (
+        "import sys; from regalia.app import SystemClock; from regalia.store import open_change_feed, open_store; "
+        f"store = open_store({sqlite_url!r}, node='node', clock=SystemClock()); store.groups(); store.close(); "
+        f"open_change_feed({sqlite_url!r}).close(); print('psycopg' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert ran.stdout == "False\n"
 
 
 def test_what_is_remembered_is_loaded_once() -> None:

@@ -28,7 +28,7 @@ from regalia.ra.registry import Registry
 from regalia.ra.scep import ScepService
 from regalia.store import migrations
 from regalia.store.crl_files import DirectoryCrlFiles
-from regalia.store.store import open_change_feed, open_store
+from regalia.store.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from regalia.config import Config
     from regalia.errors import Reason
     from regalia.keys.master import MasterKey
-    from regalia.ports import ChangeFeed, Clock, Entropy
+    from regalia.ports import Clock, Entropy
     from regalia.store.store import SqlStore
 
 __all__ = ["NODE_FILE", "App", "SystemClock", "SystemEntropy", "build", "node_name"]
@@ -72,7 +72,6 @@ class App:
     clock: Clock
     entropy: Entropy
     store: SqlStore
-    feed: ChangeFeed
     crl_files: DirectoryCrlFiles
     keys: SoftwareKeys
     urls: Urls
@@ -143,7 +142,6 @@ def build(config: Config, *, medium: Path | None = None, observe: Callable[[Reas
         clock=clock,
         entropy=entropy,
         store=store,
-        feed=open_change_feed(url),
         crl_files=crl_files,
         keys=keys,
         urls=urls,

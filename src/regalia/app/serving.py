@@ -12,6 +12,7 @@ import structlog
 
 from regalia.app.build import NODE_FILE, App, SystemClock, build
 from regalia.jobs.housekeeping import FlushRefusals, ForgetRefusals, SweepSpool
+from regalia.jobs.lint_sample import LintSample
 from regalia.jobs.loop import JobLoop
 from regalia.jobs.publish_crl import PublishCrls
 from regalia.jobs.recover import Recover
@@ -19,6 +20,7 @@ from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials
 from regalia.jobs.watch_changes import WatchChanges
 from regalia.keys.admin_tls import make_admin_tls, needs_renewal, read_admin_tls
 from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
+from regalia.store.store import open_change_feed
 from regalia.web.admin import admin_app
 from regalia.web.device import device_app
 from regalia.web.health import Readiness
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from regalia.config.settings import LogSettings
     from regalia.jobs.loop import Job
     from regalia.model import JsonValue
+    from regalia.ports import ChangeFeed
     from regalia.web.serve import Bound
 
 __all__ = ["serve"]
@@ -55,14 +58,17 @@ def serve(config: Config, on_ready: Callable[[Sequence[Bound]], None]) -> None:
     _set_up_log(config.log)
     metrics = Metrics(SystemClock())
     app = build(config, observe=metrics.refused)
+    # Nothing was read yet, so nothing is remembered that a change could have made old unheard.
+    feed = open_change_feed(config.database.connection_url())
     try:
         app.keys.self_test()
-        _serve(app, metrics, on_ready)
+        _serve(app, feed, metrics, on_ready)
     finally:
+        feed.close()
         app.close()
 
 
-def _serve(app: App, metrics: Metrics, on_ready: Callable[[Sequence[Bound]], None]) -> None:
+def _serve(app: App, feed: ChangeFeed, metrics: Metrics, on_ready: Callable[[Sequence[Bound]], None]) -> None:
     server = app.config.server
     pools = Pools(
         enrolment=Pool("enrolment", threads=server.threads, queue=server.queue),
@@ -73,7 +79,7 @@ def _serve(app: App, metrics: Metrics, on_ready: Callable[[Sequence[Bound]], Non
     tls = read_admin_tls(app.config.home)
     holder = f"{(app.config.home / NODE_FILE).read_text('ascii').strip()}:{os.getpid()}"
     loop = JobLoop(
-        _jobs(app),
+        _jobs(app, feed),
         leases=app.store,
         clock=app.clock,
         holder=holder,
@@ -130,7 +136,7 @@ def _admin(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
     )
 
 
-def _jobs(app: App) -> tuple[Job, ...]:
+def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
     return (
         Recover(app.recovery),
         PublishCrls(app.store, app.keys, app.crls, every=timedelta(seconds=app.config.crl.check_seconds)),
@@ -139,7 +145,8 @@ def _jobs(app: App) -> tuple[Job, ...]:
         FlushRefusals(app.refusals),
         ForgetRefusals(app.store),
         SweepSpool(app.crl_files.sweep),
-        WatchChanges(app.feed, app.ocsp, app.store.invalidate),
+        LintSample(app.store),
+        WatchChanges(feed, app.ocsp, app.store.invalidate),
     )
 
 

@@ -1,4 +1,4 @@
-"""Notices of what other processes changed (R9): a table that is polled on SQLite, NOTIFY on PostgreSQL.
+"""Notices of what other processes changed (R9): on SQLite a table that is polled; see `notices` for PostgreSQL.
 
 Both answer None while the channel is down, and once more when it is back: whoever drops its caches on None then drops
 what it cached while nobody listened, and from there on every change is told.
@@ -10,13 +10,11 @@ import sqlite3
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import psycopg
 from sqlalchemy import bindparam, func, select
 
 from regalia.model import Change
-from regalia.store.postgresql import CHANNEL, connect_alone
 from regalia.store.session import Statement
 from regalia.store.sqlite import connect
 from regalia.store.tables import change
@@ -24,15 +22,12 @@ from regalia.store.tables import change
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["PostgresqlChangeFeed", "SqliteChangeFeed"]
+__all__ = ["RETRY", "SqliteChangeFeed", "pause"]
 
 _POLL = 0.25
 """Seconds between two looks at SQLite's data_version."""
 
-_PROBE = 5.0
-"""Seconds after which a silent PostgreSQL is asked whether it is still there."""
-
-_RETRY = 1.0
+RETRY = 1.0
 """Seconds from one attempt to connect to the next."""
 
 _ENDS = Statement(select(func.min(change.c.sequence).label("first"), func.max(change.c.sequence).label("last")))
@@ -62,7 +57,7 @@ class SqliteChangeFeed:
                 return self._wait(self._connection, until)
             except (sqlite3.Error, OSError):
                 self._close()
-                _pause(until, _RETRY)
+                pause(until, RETRY)
                 return None
 
     def _listen(self) -> None:
@@ -84,7 +79,7 @@ class SqliteChangeFeed:
                 changes = self._newer(connection)
                 if changes is None or changes:
                     return changes
-            if not _pause(until, _POLL):
+            if not pause(until, _POLL):
                 return ()
 
     def _newer(self, connection: sqlite3.Connection) -> tuple[Change, ...] | None:
@@ -107,66 +102,7 @@ class SqliteChangeFeed:
             self._connection = None
 
 
-class PostgresqlChangeFeed:
-    """See `ports.ChangeFeed`. One connection of its own, which listens."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._lock = threading.Lock()
-        self._connection: psycopg.Connection[Any] | None = None
-        self._heard = 0.0
-        with suppress(psycopg.Error):
-            self._listen()
-
-    def wait(self, timeout: float) -> tuple[Change, ...] | None:
-        """Return the changes since the last call, after at most `timeout` seconds; None while the channel is down."""
-        until = time.monotonic() + timeout
-        with self._lock:
-            try:
-                if self._connection is None:
-                    self._listen()
-                    return None
-                return self._wait(self._connection, until)
-            except psycopg.Error:
-                self._close()
-                _pause(until, _RETRY)
-                return None
-
-    def _listen(self) -> None:
-        connection = connect_alone(self._url)
-        try:
-            connection.execute(f"LISTEN {CHANNEL}".encode())
-        except psycopg.Error:
-            connection.close()
-            raise
-        self._connection = connection
-        self._heard = time.monotonic()
-
-    def _wait(self, connection: psycopg.Connection[Any], until: float) -> tuple[Change, ...]:
-        if time.monotonic() - self._heard > _PROBE:
-            # A connection that the network lost is silent too.
-            connection.execute(b"SELECT 1")
-            self._heard = time.monotonic()
-        rest = max(0.0, until - time.monotonic())
-        heard = [notice.payload for notice in connection.notifies(timeout=rest, stop_after=1)]
-        changes = []
-        for payload in heard:
-            topic, _, key = payload.partition(" ")
-            changes.append(Change(topic, key))
-        return tuple(changes)
-
-    def close(self) -> None:
-        """Close the connection; a call of `wait` ends first."""
-        with self._lock:
-            self._close()
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _pause(until: float, longest: float) -> bool:
+def pause(until: float, longest: float) -> bool:
     """Sleep for `longest` seconds, or less where the time is up; False where it is."""
     rest = until - time.monotonic()
     if rest <= 0:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from regalia import reasons
 from regalia.errors import InvariantError, UnavailableError
 from regalia.store.session import ConflictError, Row, Statement, Transaction, Values
+from regalia.store.urls import driver_url, engine_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from regalia.model import Change, EventDraft
     from regalia.store.session import Call, EventAppender
 
-__all__ = ["CHANNEL", "PostgresqlDatabase", "connect_alone", "engine_url"]
+__all__ = ["CHANNEL", "PostgresqlDatabase", "connect_alone"]
 
 T = TypeVar("T")
 
@@ -55,14 +56,9 @@ _AGAIN = (refused.SerializationFailure, refused.DeadlockDetected)
 _PARAMETER = re.compile(r"\$(\d+)")
 
 
-def engine_url(url: str) -> str:
-    """Name the driver in an URL that only names the database."""
-    return re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", url)
-
-
 def connect_alone(url: str) -> psycopg.Connection[Any]:
     """Connect once, outside the pool, with our settings."""
-    return psycopg.connect(re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql://", url), autocommit=True, **_CONNECT)
+    return psycopg.connect(driver_url(url), autocommit=True, **_CONNECT)
 
 
 def _unavailable(error: Exception) -> UnavailableError:

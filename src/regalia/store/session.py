@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from sqlalchemy import bindparam, insert
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -52,8 +51,14 @@ Columns: TypeAlias = "dict[str, bytes | str | int | None]"
 """The same, under construction."""
 
 _SQLITE = SQLiteDialect_pysqlite(paramstyle="named")
-# Numbered parameters go to the server as they are; psycopg would parse `%(name)s` of long statements each time.
-_POSTGRESQL = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # the library's end
+
+
+@cache
+def _postgresql() -> Dialect:
+    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg  # noqa: PLC0415 - commands on SQLite do not wait for it
+
+    # Numbered parameters go to the server as they are; psycopg would parse `%(name)s` of long statements each time.
+    return PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # the library's end
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class Statement:
     @cached_property
     def postgresql(self) -> Compiled:
         """For psycopg's raw cursors, with numbered parameters."""
-        return self._compile(_POSTGRESQL)
+        return self._compile(_postgresql())
 
     def _compile(self, dialect: Dialect) -> Compiled:
         compiled = self._element.compile(dialect=dialect)

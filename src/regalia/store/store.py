@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
-from regalia import reasons
-from regalia.errors import AdminError, RegaliaError
+from regalia.errors import RegaliaError
 from regalia.store.authorities import SqlAuthorities
 from regalia.store.catalogue import SqlCatalogue
 from regalia.store.certificates import SqlCertificates
 from regalia.store.challenges import SqlChallenges
-from regalia.store.changes import PostgresqlChangeFeed, SqliteChangeFeed
+from regalia.store.changes import SqliteChangeFeed
 from regalia.store.crls import SqlCrls
 from regalia.store.enrolments import SqlEnrolments
 from regalia.store.events import SqlEvents, StreamAppender
 from regalia.store.issuance import SqlIssuance
 from regalia.store.jobs import SqlJobs
 from regalia.store.keys import SqlKeyVault
-from regalia.store.postgresql import PostgresqlDatabase
 from regalia.store.sqlite import SqliteDatabase
+from regalia.store.urls import sqlite_path
 
 if TYPE_CHECKING:
     from regalia.ports import Clock, Store
+    from regalia.store.notices import PostgresqlChangeFeed
     from regalia.store.session import Database
 
-__all__ = ["SqlStore", "open_change_feed", "open_store", "sqlite_path"]
+__all__ = ["SqlStore", "open_change_feed", "open_store"]
 
 
 class SqlStore(
@@ -79,26 +75,19 @@ def open_store(url: str, *, node: str, clock: Clock, connections: int = 10) -> S
     path = sqlite_path(url)
     if path is not None:
         return SqlStore(SqliteDatabase(path, appender), appender)
+    from regalia.store.postgresql import PostgresqlDatabase  # noqa: PLC0415 - commands on SQLite do not wait for the driver
+
     return SqlStore(PostgresqlDatabase(url, appender, connections=connections), appender)
 
 
 def open_change_feed(url: str) -> SqliteChangeFeed | PostgresqlChangeFeed:
     """Open the change feed of a store. It tells what happens from now on, so open it before anything is cached."""
     path = sqlite_path(url)
-    return SqliteChangeFeed(path) if path is not None else PostgresqlChangeFeed(url)
+    if path is not None:
+        return SqliteChangeFeed(path)
+    from regalia.store.notices import PostgresqlChangeFeed  # noqa: PLC0415 - commands on SQLite do not wait for the driver
 
-
-def sqlite_path(url: str) -> Path | None:
-    """Return the file of an SQLite URL, None for PostgreSQL. Raises `AdminError` ADM-006 for anything else."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise AdminError(reasons.CONFIG_REFUSED, "the database URL is not an URL") from error
-    if parsed.drivername == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        return Path(str(parsed.database))
-    if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
-        return None
-    raise AdminError(reasons.CONFIG_REFUSED, "the database URL begins with sqlite:/// or postgresql://")
+    return PostgresqlChangeFeed(url)
 
 
 if TYPE_CHECKING:

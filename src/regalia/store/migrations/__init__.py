@@ -18,9 +18,8 @@ from sqlalchemy.pool import NullPool
 
 from regalia import reasons
 from regalia.errors import UnavailableError
-from regalia.store.postgresql import engine_url
 from regalia.store.sqlite import connect
-from regalia.store.store import sqlite_path
+from regalia.store.urls import engine_url, sqlite_path
 
 if TYPE_CHECKING:
     import sqlite3
