@@ -45,6 +45,7 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "/opt/regalia/bin/pip install --no-deps .",
         "adduser --system --group --home /var/lib/regalia --no-create-home regalia",
         "install -d -o regalia -g regalia -m 700 /var/lib/regalia /etc/regalia",
+        "sudo -u regalia sh -c 'umask 077 && openssl rand -hex 32 > /etc/regalia/master.key'",
         "regalia init --url http://pki.example.org:8080",
         "systemctl enable --now regalia",
         "regalia doctor",
