@@ -424,17 +424,25 @@ class MemoryStore:
         return tuple(c for c in self._certificates.values() if c.serial == serial)
 
     def newest_generation(self, first: UUID) -> int:
-        return max(
-            (
-                c.intent.generation
-                for c in self._certificates.values()
-                if c.state is CertificateState.ISSUED
-                and c.intent.enrolment_id is not None
-                and (link := self._enrolments[c.intent.enrolment_id].lineage) is not None
-                and link.first == first
-            ),
-            default=0,
+        return max((c.intent.generation for c in self._chain(first)), default=0)
+
+    def later_withdrawn(self, first: UUID, generation: int) -> bool:
+        return any(
+            c.intent.generation > generation
+            and c.revocation is not None
+            and c.revocation.reason is not RevocationReason.SUPERSEDED
+            for c in self._chain(first)
         )
+
+    def _chain(self, first: UUID) -> list[Certificate]:
+        return [
+            c
+            for c in self._certificates.values()
+            if c.state is CertificateState.ISSUED
+            and c.intent.enrolment_id is not None
+            and (link := self._enrolments[c.intent.enrolment_id].lineage) is not None
+            and link.first == first
+        ]
 
     def serial_status(self, authority: str, serial: int) -> SerialStatus | None:
         found = self.certificate_by_serial(authority, serial)

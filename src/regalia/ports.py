@@ -374,6 +374,12 @@ class Certificates(Protocol):
     def newest_generation(self, first: UUID) -> int:
         """Highest generation issued in the chain of renewals that this enrolment began."""
 
+    def later_withdrawn(self, first: UUID, generation: int) -> bool:
+        """Whether a certificate of a later generation in this chain was revoked because trust ended.
+
+        Not counted: superseded ones, and intents that were abandoned.
+        """
+
     def serial_status(self, authority: str, serial: int) -> SerialStatus | None: ...
     def revoke(self, revocation: Revocation, events: Sequence[EventDraft]) -> bool:
         """False where it is revoked already, or unknown."""

@@ -158,6 +158,13 @@ SIGNER_IS_OURS = Reason(
     "the signer is, or has the key of, a CA, RA or OCSP certificate",
     "No device holds such a key: treat it as an attack.",
 )
+SIGNER_WITHDRAWN = Reason(
+    "SCEP-048",
+    Stage.SIGNER,
+    "a later certificate of the same device was revoked",
+    "Revoking the newest certificate ends the device's trust: an older one cannot renew around it. "
+    "If the device is trusted again, hand it a new challenge.",
+)
 SIGNING_TIME_REFUSED = Reason(
     "SCEP-047",
     Stage.TIME,

@@ -238,6 +238,19 @@ def _superseded(world: World) -> bytes:
     return old.message(old.csr(names("laptop-1"), None))
 
 
+@scenario(reasons.SIGNER_WITHDRAWN, FailInfo.BAD_REQUEST)
+def _successor_revoked(world: World) -> bytes:
+    """REN-1: whoever kept the older key does not get around the revocation of the newer certificate."""
+    old = enrolled(world)
+    newer = old.fresh("renewal")
+    newer.enrol(names("laptop-1"), None)
+    leaves = world.store.certificates(CertificateFilter(kind=CertificateKind.LEAF))
+    newest = max(leaves, key=lambda leaf: leaf.intent.generation)
+    lost = Revocation(newest.id, RevocationReason.PRIVILEGE_WITHDRAWN, "administrator", "os:tester", world.clock.now())
+    world.store.revoke(lost, ())
+    return old.message(old.csr(names("laptop-1"), None))
+
+
 @scenario(reasons.SIGNER_IS_OURS, FailInfo.BAD_REQUEST)
 def _signed_by_ra(world: World) -> bytes:
     """SIG-4: the RA's own key signs no request."""

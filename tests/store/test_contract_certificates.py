@@ -115,6 +115,27 @@ def test_the_newest_generation_of_a_chain(store: Store) -> None:
     assert store.newest_generation(an_id("enrolment", 9)) == 0
 
 
+@pytest.mark.parametrize(
+    ("reason", "withdrawn"),
+    [(RevocationReason.PRIVILEGE_WITHDRAWN, True), (RevocationReason.SUPERSEDED, False)],
+    ids=["withdrawn", "superseded"],
+)
+def test_a_withdrawn_successor_is_known(store: Store, reason: RevocationReason, withdrawn: bool) -> None:  # noqa: FBT001 - a table
+    """A later certificate of the chain counts if it was revoked for more than being superseded (REN-1)."""
+    first = an_enrolment(1)
+    issue(store, 1, enrolment=first)
+    link = first.lineage
+    assert link is not None
+    renewal = replace(
+        an_enrolment(2, replace(an_enrolment(2).key, signer_serial=2)), lineage=replace(link, generation=1)
+    )
+    issue(store, 2, enrolment=renewal)
+    assert not store.later_withdrawn(first.id, 0)
+    store.revoke(Revocation(an_id("certificate", 2), reason, "administrator", "os:root", NOW), ())
+    assert store.later_withdrawn(first.id, 0) is withdrawn
+    assert not store.later_withdrawn(first.id, 1)
+
+
 def test_status_of_a_serial(store: Store) -> None:
     """OCSP learns whether a serial was assigned, issued, abandoned and revoked (ISS-7)."""
     serial = an_intent(1).serial

@@ -48,7 +48,10 @@ def live_signer(
         raise PeerError(
             reasons.SIGNER_EXPIRED, f"serial {certificate.serial:x}, valid until {intent.not_after:%Y-%m-%d}"
         )
-    newest = store.newest_generation(lineage_of(store, certificate).first)
+    chain = lineage_of(store, certificate).first
+    if store.later_withdrawn(chain, intent.generation):
+        raise PeerError(reasons.SIGNER_WITHDRAWN, f"serial {certificate.serial:x} is generation {intent.generation}")
+    newest = store.newest_generation(chain)
     if newest - intent.generation > SUCCESSORS:
         raise PeerError(
             reasons.SIGNER_SUPERSEDED,

@@ -95,6 +95,19 @@ _NEWEST_GENERATION = Statement(
         enrolment.c.state == "issued",
     )
 )
+_LATER_WITHDRAWN = Statement(
+    select(revocation.c.at)
+    .join(enrolment, enrolment.c.certificate_id == revocation.c.certificate_id)
+    .where(
+        enrolment.c.chain == bindparam("first"),
+        enrolment.c.generation > literal_column("0"),
+        enrolment.c.generation > bindparam("generation"),
+        enrolment.c.state == "issued",
+        revocation.c.cause != "abandoned",
+        revocation.c.reason != int(RevocationReason.SUPERSEDED),
+    )
+    .limit(1)
+)
 _STATUS = Statement(
     select(
         certificate.c.id,
@@ -160,6 +173,10 @@ class SqlCertificates(Noun):
         """Return the highest generation issued in the chain that this enrolment began; 0 where none was."""
         row = self._database.row(_NEWEST_GENERATION, {"first": first.bytes})
         return 0 if row is None or row["newest"] is None else int(row["newest"])
+
+    def later_withdrawn(self, first: UUID, generation: int) -> bool:
+        """Return whether trust in a later certificate of the chain was withdrawn."""
+        return self._database.row(_LATER_WITHDRAWN, {"first": first.bytes, "generation": generation}) is not None
 
     def serial_status(self, authority: str, serial: int) -> SerialStatus | None:
         """Return what OCSP says of a serial; None where it was never assigned."""
