@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import uvicorn
+
 from regalia.web.serve import Listener, Serving, serve
 
 if TYPE_CHECKING:
@@ -99,7 +101,10 @@ def listening(*listeners: Listener, beside: Sequence[Any] = ()) -> Iterator[Sequ
 
     def run() -> None:
         try:
-            asyncio.run(whole())
+            # The loop that the product serves with: another one treats closed connections in its own way.
+            factory = uvicorn.Config(listeners[0].app).get_loop_factory()
+            with asyncio.Runner(loop_factory=factory) as runner:
+                runner.run(whole())
         except BaseException as error:  # noqa: BLE001 - handed to the test's thread
             failed.append(error)
         finally:

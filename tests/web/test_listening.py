@@ -220,6 +220,14 @@ def test_pipelined_requests_are_answered_in_order(wire: Wire) -> None:
     assert heard.index(b"0 octets") < heard.index(b"2 octets")
 
 
+def test_what_ends_pipelined_requests_causes_no_incident(wire: Wire, metrics: Metrics) -> None:
+    """IN-2: answers that nobody can get any more, since nonsense followed the requests, are no fault of ours."""
+    wire.raw(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" * 3 + b"nonsense\r\n\r\n")
+    time.sleep(1.2)
+    assert wire.raw(b"GET /x HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    assert metrics.registry.get_sample_value("regalia_incidents_total") == 0
+
+
 def test_one_source_has_so_many_connections(wire: Wire) -> None:
     """RES-2 and R6: a connection over the limit of its source is answered 429 with Retry-After; later ones are not."""
     held = [socket.create_connection(("127.0.0.1", wire.port), timeout=20) for _ in range(LIMITS.per_source)]

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 if TYPE_CHECKING:
     import asyncio
 
+    from uvicorn._types import ASGI3Application
     from uvicorn.config import Config
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
@@ -74,6 +75,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._header_octets = 0
         self._awaited: tuple[int, bool] | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._answered: RequestResponseCycle | None = None
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
@@ -95,6 +97,11 @@ class _BoundedProtocol(HttpToolsProtocol):
         self.sources[self._source] -= 1
         if self.sources[self._source] <= 0:
             del self.sources[self._source]
+        # uvicorn tells the newest request only; one that was pipelined before it would go on to write its answer into
+        # a closed socket, and count as a bug of ours.
+        if self._answered is not None and not self._answered.response_complete:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -109,6 +116,10 @@ class _BoundedProtocol(HttpToolsProtocol):
             self._hang_up(431)
         # Most requests come in one piece, and never need a timer.
         self._await((self._requests, self._in_body) if self._in_body or self._head_octets else None)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     # --- the parser's callbacks -------------------------------------------------------------------------------------
 
