@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from fakes import FakeClock
 from memory_store import MemoryStore
 from regalia import reasons
 from regalia.model import Action, Denied
 from regalia.ra.refusals import Refusals, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from regalia.model import EventDraft
 
 
 def refusal(clock: FakeClock, source: str = "192.0.2.1") -> Refused:
@@ -63,3 +69,55 @@ def test_one_source_does_not_fold_another() -> None:
     for source in ("192.0.2.1", "192.0.2.1", "192.0.2.2"):
         refusals.record(refusal(clock, source))
     assert [event.draft.actor.source for event in store.log] == ["192.0.2.1", "192.0.2.2"]
+
+
+def test_an_ipv6_network_is_one_source() -> None:
+    """RES-6: whoever holds a /64 has one minute, not one for each of its addresses."""
+    store, clock = MemoryStore(), FakeClock()
+    refusals = Refusals(store, per_minute=1)
+    for source in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"):
+        refusals.record(refusal(clock, source))
+    assert [event.draft.actor.source for event in store.log] == ["2001:db8::1", "2001:db8:0:1::1"]
+
+
+def test_a_clock_that_was_set_back_ends_the_minute() -> None:
+    """R13: what was folded is written at once, and refusals after it are events again, not silent for a day."""
+    store, clock = MemoryStore(), FakeClock()
+    refusals = Refusals(store, per_minute=1)
+    refusals.record(refusal(clock))
+    refusals.record(refusal(clock))
+    clock.advance(timedelta(days=-1))
+    refusals.record(refusal(clock))
+    assert [event.draft.action for event in store.log] == [
+        Action.ENROLMENT_REFUSED,
+        Action.REFUSALS_FOLDED,
+        Action.ENROLMENT_REFUSED,
+    ]
+    refusals.record(refusal(clock))
+    clock.advance(timedelta(days=-1))
+    refusals.flush(clock.now())
+    assert store.log[-1].draft.action is Action.REFUSALS_FOLDED
+
+
+class FlushedMeanwhile(MemoryStore):
+    """A store during whose writes the job comes by."""
+
+    refusals: Refusals
+    clock: FakeClock
+
+    def record(self, events: Sequence[EventDraft]) -> None:
+        """Write, and flush as the job does in its own thread."""
+        super().record(events)
+        self.refusals.flush(self.clock.now() + timedelta(minutes=1))
+
+
+def test_the_job_may_come_by_in_the_middle_of_a_record() -> None:
+    """IN-2: a minute that ends while a refusal is written is no error, and the refusal is written all the same."""
+    store, clock = FlushedMeanwhile(), FakeClock()
+    store.refusals, store.clock = Refusals(store, per_minute=1), clock
+    store.refusals.record(refusal(clock))
+    store.refusals.record(refusal(clock))
+    store.refusals.record(refusal(clock))
+    clock.advance(timedelta(seconds=61))
+    store.refusals.record(refusal(clock))
+    assert [event.draft.action for event in store.log].count(Action.ENROLMENT_REFUSED) >= 2

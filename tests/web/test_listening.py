@@ -25,7 +25,7 @@ from regalia.keys.admin_tls import make_admin_tls
 from regalia.web.answers import answer
 from regalia.web.body import read_body
 from regalia.web.edge import Edge
-from regalia.web.protocol import ConnectionLimits, source_of
+from regalia.web.protocol import ConnectionLimits
 from regalia.web.serve import Listener
 from regalia.web.tls import ReloadingContext, TlsFiles
 from web.asgi import listening
@@ -252,20 +252,6 @@ def test_the_listener_has_so_many_connections(metrics: Metrics) -> None:
             heard = wire.raw(b"")
     assert heard.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nretry-after: " in heard
-
-
-@pytest.mark.parametrize(
-    ("address", "source"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("", ""),
-    ],
-)
-def test_an_ipv6_source_is_its_network(address: str, source: str) -> None:
-    """RES-6: whoever has an IPv6 address has 2^64 of them, so limits count the /64."""
-    assert source_of(address) == source
 
 
 def test_keep_alive_serves_one_request_after_the_other(wire: Wire) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from regalia.model import Action, Actor, ActorKind, Denied, EventDraft, Outcome
 from regalia.ports import Enrolments, Events
+from regalia.ra.sources import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,10 +69,10 @@ class Refusals:
         """Write one refusal, or count it where its source has used up its minute."""
         if self._observe is not None:
             self._observe(refused.denied.reason)
-        folded = self._fold(refused)
-        if folded:
-            self._store.record(folded)
-        if not self._counts(refused):
+        before, counted = self._entered(refused)
+        if before:
+            self._store.record(before)
+        if counted:
             return
         event = _event(refused)
         if refused.enrolment is not None:
@@ -82,34 +83,39 @@ class Refusals:
     def flush(self, now: datetime) -> None:
         """Write the folded events of minutes that are over, and forget the quiet sources; a job calls it."""
         with self._lock:
-            over = [(source, window) for source, window in self._windows.items() if now - window.since >= WINDOW]
+            over = [(source, window) for source, window in self._windows.items() if not _within(now, window)]
             for source, _ in over:
                 del self._windows[source]
         events = [_folded_event(source, window, now) for source, window in over if window.folded]
         if events:
             self._store.record(events)
 
-    def _fold(self, refused: Refused) -> tuple[EventDraft, ...]:
-        """Open the source's minute; return the folded event of the one before, if it is over."""
-        with self._lock:
-            source = self._watched(refused.source)
-            window = self._windows.get(source)
-            if window is not None and refused.at - window.since < WINDOW:
-                return ()
-            self._windows[source] = _Window(refused.at)
-        return (_folded_event(source, window, refused.at),) if window is not None and window.folded else ()
+    def _entered(self, refused: Refused) -> tuple[tuple[EventDraft, ...], bool]:
+        """Enter the source's minute; return the folded event of the one before, and whether this one is only counted.
 
-    def _counts(self, refused: Refused) -> bool:
+        In one piece: between two the job could end the minute.
+        """
+        before: tuple[EventDraft, ...] = ()
         with self._lock:
-            window = self._windows[self._watched(refused.source)]
+            source = self._watched(source_of(refused.source))
+            window = self._windows.get(source)
+            if window is None or not _within(refused.at, window):
+                if window is not None and window.folded:
+                    before = (_folded_event(source, window, refused.at),)
+                window = self._windows[source] = _Window(refused.at)
             if window.written < self._per_minute:
                 window.written += 1
-                return True
+                return before, False
             window.folded[refused.denied.reason.id] += 1
-            return False
+            return before, True
 
     def _watched(self, source: str) -> str:
         return source if source in self._windows or len(self._windows) < _SOURCES_WATCHED else "many"
+
+
+def _within(at: datetime, window: _Window) -> bool:
+    # A clock that was set back ends a minute as well: it must not last until the clock has caught up.
+    return abs(at - window.since) < WINDOW
 
 
 def _event(refused: Refused) -> EventDraft:

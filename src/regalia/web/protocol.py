@@ -6,12 +6,13 @@ answered with a constant and hung up on before any application sees it.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from regalia.ra.sources import source_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
-__all__ = ["ConnectionLimits", "bounded_protocol", "source_of"]
+__all__ = ["ConnectionLimits", "bounded_protocol"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +204,3 @@ class _BoundedProtocol(HttpToolsProtocol):
 def bounded_protocol(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
     """Make the protocol class of one listener; it counts the listener's connections by source."""
     return type("BoundedProtocol", (_BoundedProtocol,), {"limits": limits, "sources": Counter()})
-
-
-def source_of(address: str) -> str:
-    """Name whom a connection counts for: an IPv4 address, or the /64 of an IPv6 one (RES-6)."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
