@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import structlog
-
 from regalia.app.build import NODE_FILE, App, SystemClock, build
+from regalia.app.log import set_up_log
 from regalia.jobs.housekeeping import FlushRefusals, ForgetRefusals, SweepSpool
 from regalia.jobs.lint_sample import LintSample
 from regalia.jobs.loop import JobLoop
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from regalia.config import Config
-    from regalia.config.settings import LogSettings
     from regalia.jobs.loop import Job
     from regalia.model import JsonValue
     from regalia.ports import ChangeFeed
@@ -55,7 +52,7 @@ def serve(config: Config, on_ready: Callable[[Sequence[Bound]], None]) -> None:
     `on_ready` is called once, when both listeners answer. Raises what `build` raises; `AdminError` ADM-019 where an
     address cannot be opened.
     """
-    _set_up_log(config.log)
+    set_up_log(config.log)
     metrics = Metrics(SystemClock())
     app = build(config, observe=metrics.refused)
     # Nothing was read yet, so nothing is remembered that a change could have made old unheard.
@@ -162,18 +159,3 @@ def _record(app: App, action: Action, listeners: list[str]) -> None:
     actor = Actor(ActorKind.SYSTEM, "server")
     details: dict[str, JsonValue] = {"listeners": [*listeners]}
     app.store.record((EventDraft(app.clock.now(), actor, action, "server", Outcome.OK, details=details),))
-
-
-def _set_up_log(settings: LogSettings) -> None:
-    """Write one line of JSON, or of text, per event to stderr; nothing that a stranger sent is ever a format."""
-    render = structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            render,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(file=open(2, "w", closefd=False, buffering=1)),  # noqa: SIM115 - it lives as long as the process
-    )
