@@ -177,7 +177,7 @@ class MemorySigner:
         """Sign what the row holds."""
         intent = self._intents.signing_intent(row_id)
         if intent is None:
-            raise InvariantError(f"no committed intent {row_id}")
+            raise UnavailableError(reasons.IN_PROGRESS, f"no open intent {row_id}")
         key = self._keys.private.get(intent.key_id)
         if key is None:
             raise UnavailableError(reasons.ISSUER_UNAVAILABLE, f"no key {intent.key_id}")

@@ -180,8 +180,8 @@ class IntentSigner(Protocol):
         """Sign what the committed row with this id holds: a certificate's bytes, or a CRL's file after hashing it.
 
         Returns the signature octets. Signing the same row twice gives the same octets with software keys.
-        Raises `UnavailableError` (CA-010) where the key is elsewhere, `InvariantError` where there is no such intent
-        or the file is not the one that the row describes.
+        Raises `UnavailableError`: CA-010 where the key is elsewhere, CA-013 where there is no such intent (any more:
+        who settles an intent races with others); `InvariantError` where the file is not the one that the row describes.
         """
 
 

@@ -16,16 +16,21 @@ from regalia.wire.scep import PkiStatus
 from world import Device, World, names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
 
 class FlakySigner(MemorySigner):
-    """A signer that cannot be reached while `down` is set."""
+    """A signer that cannot be reached while `down` is set, and that lets others go first where `stall` is set."""
 
     down = False
+    stall: Callable[[], object] | None = None
 
     def sign_intent(self, row_id: UUID) -> bytes:
         """Sign, or be unreachable."""
+        if self.stall is not None:
+            others, self.stall = self.stall, None
+            others()
         if self.down:
             raise UnavailableError(reasons.ISSUER_UNAVAILABLE, "down")
         return super().sign_intent(row_id)
@@ -102,6 +107,28 @@ def test_a_retransmission_after_the_lease_finishes_the_intent_itself(world: Inte
     world.clock.advance(timedelta(seconds=61))
     assert device.enrol(names("laptop-1"), secret).status is PkiStatus.SUCCESS
     assert world.pauses == 0
+
+
+def test_who_settles_second_gets_what_the_first_one_made(world: Interrupted) -> None:
+    """ISS-3: two retransmissions find one overdue intent; the slower one returns the faster one's certificate."""
+    interrupted_enrolment(world)
+    found = world.leaf()
+    first = world.recovery.settle(found)
+    assert first is not None
+    assert first.der is not None
+    second = world.recovery.settle(found)
+    assert second is not None
+    assert (second.state, second.der) == (CertificateState.ISSUED, first.der)
+
+
+def test_a_worker_that_comes_back_after_recovery_asks_to_come_again(world: Interrupted) -> None:
+    """R6: a worker that stalled beyond its lease answers 503, not with an incident; the retry gets the certificate."""
+    device, secret = Device(world), world.mint("laptop-1")
+    world.flaky.stall = lambda: world.recovery.settle(world.leaf())
+    with pytest.raises(UnavailableError) as caught:
+        device.enrol(names("laptop-1"), secret)
+    assert caught.value.reason is reasons.IN_PROGRESS
+    assert device.enrol(names("laptop-1"), secret).certificates == (world.leaf().der,)
 
 
 def test_an_intent_that_cannot_be_signed_is_abandoned_and_revoked(world: Interrupted) -> None:

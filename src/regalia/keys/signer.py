@@ -43,12 +43,13 @@ class LocalSigner:
     def sign_intent(self, row_id: UUID) -> bytes:
         """Sign the committed certificate or CRL of this row; the same row gives the same octets (ISS-2).
 
-        Raises `UnavailableError` CA-010 where the key is elsewhere, `AdminError` ADM-010 where the master key does
-        not open it, `InvariantError` where no such intent is committed or the CRL's file is not the recorded one.
+        Raises `UnavailableError` CA-010 where the key is elsewhere, CA-013 where no such intent is committed (any
+        more: another worker settled it first), `AdminError` ADM-010 where the master key does not open it,
+        `InvariantError` where the CRL's file is not the recorded one.
         """
         intent = self._intents.signing_intent(row_id)
         if intent is None:
-            raise InvariantError(f"no committed intent {row_id}")
+            raise UnavailableError(reasons.IN_PROGRESS, f"no open intent {row_id}")
         key, algorithm = self._ca_key(intent.key_id)
         if intent.tbs is not None:
             return sign_with(key, intent.tbs, algorithm)
