@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.model import (
     Action,
     CertificateKind,
@@ -20,7 +21,7 @@ from regalia.model import (
 )
 from regalia.ports import CertificateFilter, EnrolmentFilter
 from regalia.wire.scep import FailInfo, MessageType, PkiStatus, Transaction
-from world import Device, World, names, rsa_key
+from world import ADMIN, Device, World, names, rsa_key
 
 
 @pytest.fixture
@@ -88,6 +89,16 @@ def test_a_revoked_certificate_is_not_handed_out_again(world: World) -> None:
     (row,) = world.store.certificates(CertificateFilter(kind=CertificateKind.LEAF))
     world.store.revoke(Revocation(row.id, RevocationReason.SUPERSEDED, "administrator", "os:x", world.clock.now()), ())
     assert Device(world).enrol(names("laptop-1"), secret).status is PkiStatus.FAILURE
+
+
+def test_an_expired_certificate_is_not_handed_out_again(world: World) -> None:
+    """R3: a profile may be shorter than the 24 hours; what expired meanwhile is no answer."""
+    world.registry.create_profile("default", "default", DEFAULT_DOCUMENT.replace("365d", "1h"), actor=ADMIN)
+    secret = world.mint("laptop-1")
+    assert Device(world).enrol(names("laptop-1"), secret).status is PkiStatus.SUCCESS
+    world.clock.advance(timedelta(hours=1))
+    assert Device(world).enrol(names("laptop-1"), secret).status is PkiStatus.FAILURE
+    assert world.last_event().draft.reason_id == "RA-013"
 
 
 def test_a_bearer_challenge_gets_a_name_from_the_key_alone(world: World) -> None:

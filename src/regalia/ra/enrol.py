@@ -28,6 +28,7 @@ from regalia.ra.refusals import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from uuid import UUID
 
     from regalia.ca.issue import Issuer
@@ -69,6 +70,12 @@ class _Resumed:
 
     enrolment: Enrolment
     abandoned: UUID
+
+
+def _is_spent(stored: Enrolment, certificate: Certificate, now: datetime) -> bool:
+    """Whether a conversation hands its certificate out no more: it ended, or the 24 hours are over (R3)."""
+    ended = certificate.revocation is not None or now > certificate.intent.not_after
+    return ended or now - stored.created_at >= REPLAY_WINDOW
 
 
 class Enroller:
@@ -155,8 +162,7 @@ class Enroller:
         certificate = self._settled(stored)
         if certificate is None:
             return Unavailable(reasons.IN_PROGRESS, f"enrolment {stored.id}")
-        spent = certificate.revocation is not None or request.received_at - stored.created_at >= REPLAY_WINDOW
-        if certificate.state is CertificateState.ISSUED and spent:
+        if certificate.state is CertificateState.ISSUED and _is_spent(stored, certificate, request.received_at):
             return _Fresh(closes=stored.id)
         if stored.asked != request.csr.asked:
             return Denied(
