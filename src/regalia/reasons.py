@@ -319,7 +319,10 @@ ISSUER_UNAVAILABLE = Reason(
     "See `regalia doctor`: its certificate may have expired or its key may be elsewhere.",
 )
 STORE_UNAVAILABLE = Reason(
-    "CA-011", Stage.SERVICE, "the database does not answer", "See `regalia doctor`; devices retry by themselves."
+    "CA-011",
+    Stage.SERVICE,
+    "the database does not answer",
+    "See that the database runs and that `database.url` leads to it; devices retry by themselves.",
 )
 BUSY = Reason(
     "CA-012",
@@ -417,6 +420,18 @@ LISTENER_REFUSED = Reason(
     "Another program holds the address, or it is not one of this machine's: choose another with --listen or --admin-listen.",
 )
 FILE_REFUSED = Reason("ADM-020", Stage.ADMIN, "a file cannot be read or written", "Check the path and its permissions.")
+INIT_UNFINISHED = Reason(
+    "ADM-021",
+    Stage.ADMIN,
+    "an earlier init was ended before it was done",
+    "Nothing of it is in use. Remove what is named, or make a new empty database, and run `regalia init` again.",
+)
+DATABASE_UNFIT = Reason(
+    "ADM-022",
+    Stage.ADMIN,
+    "the database is not fit to hold a Regalia",
+    "Name an empty database that its user owns: CREATE DATABASE regalia OWNER regalia.",
+)
 
 # --- Our SCEP client -----------------------------------------------------------------------------------------------
 CLIENT_UNREACHABLE = Reason(

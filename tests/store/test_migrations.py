@@ -13,7 +13,7 @@ from sqlalchemy import create_engine
 
 from regalia.errors import UnavailableError
 from regalia.store import migrations, tables
-from regalia.store.migrations import NEEDED, SchemaStatus, check, upgrade
+from regalia.store.migrations import NEEDED, SchemaStatus, check, remove, tables_in, upgrade
 from regalia.store.urls import engine_url
 from store.databases import run
 
@@ -51,9 +51,23 @@ def test_a_failed_step_leaves_nothing(empty: str) -> None:
 
 
 def test_two_at_once(empty: str) -> None:
-    """Two nodes that upgrade at the same time take turns, and both find the schema ready."""
+    """Two nodes that upgrade at the same time take turns; only one of them is told that nothing was there."""
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(upgrade, [empty, empty]))
+        found = list(pool.map(upgrade, [empty, empty]))
+    assert sorted(status.current or "" for status in found) == ["", NEEDED]
+    assert check(empty).ready
+
+
+def test_what_was_made_is_taken_away(empty: str) -> None:
+    """Removing leaves nothing of ours, functions included, and what is not ours stays where it shares the database."""
+    if empty.startswith("postgresql"):
+        run(empty, "CREATE TABLE invoice (number INTEGER)")
+    upgrade(empty)
+    assert {"event", "alembic_version"} <= set(tables_in(empty))
+    remove(empty)
+    assert tables_in(empty) == (("invoice",) if empty.startswith("postgresql") else ())
+    assert check(empty) == SchemaStatus(None, NEEDED)
+    upgrade(empty)
     assert check(empty).ready
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["NODE_FILE", "App", "SystemClock", "SystemEntropy", "build", "node_name"]
 
 NODE_FILE = "node"
-"""Holds the name under which this home writes its event streams."""
+"""Holds the name under which this home writes its event streams. `init` writes it last: with it a home is one."""
 
 
 class SystemClock:
@@ -100,16 +100,23 @@ def node_name(home: Path) -> str:
         raise AdminError(reasons.FILE_REFUSED, f"{home / NODE_FILE}: {error.strerror}") from error
 
 
-def build(config: Config, *, medium: Path | None = None, observe: Callable[[Reason], None] | None = None) -> App:
+def build(
+    config: Config,
+    *,
+    medium: Path | None = None,
+    observe: Callable[[Reason], None] | None = None,
+    node: str | None = None,
+) -> App:
     """Open a home.
 
-    `medium` is a directory with key files that were moved out (`--root-key`); `observe` hears of every refusal.
+    `medium` is a directory with key files that were moved out (`--root-key`); `observe` hears of every refusal; `node`
+    is the home's name where its file is not written yet.
 
     Raises `AdminError`: ADM-002 nothing was initialised here, ADM-010 or ADM-011 for the master key, ADM-012 for an
     old schema; `UnavailableError` where the database does not answer.
     """
     clock, entropy = SystemClock(), SystemEntropy()
-    node = node_name(config.home)
+    node = node or node_name(config.home)
     master = load_master_key(config.home, config.key_environment)
     url = config.database.connection_url()
     schema = migrations.check(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -14,11 +15,13 @@ from regalia.cli.context import administrator
 from regalia.cli.fingerprints import fingerprints
 from regalia.cli.options import Home, Json, examples, noun_app
 from regalia.cli.output import note, print_json, say
-from regalia.config import default_url, find_home, load_config, write_initial
-from regalia.errors import AdminError
+from regalia.config import CONFIG_FILE, default_url, find_home, load_config, write_initial
+from regalia.errors import AdminError, RegaliaError
 from regalia.model import Action, Authority, EventDraft, Outcome
+from regalia.ports import EventFilter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from regalia.app import App
@@ -83,7 +86,8 @@ def initialise(home: Path, *, url: str, database: str | None = None, organisatio
     """Make a home, or leave nothing behind.
 
     Raises `AdminError`: ADM-001 the home or the database is in use, ADM-006 for the URLs, ADM-010 and ADM-011 for a
-    master key that was named, ADM-020 for files; `UnavailableError` where the database does not answer.
+    master key that was named, ADM-020 for files, ADM-021 where an init was killed before, ADM-022 for a database that
+    is somebody else's; `UnavailableError` where it does not answer.
     """
     created = _claim(home)
     try:
@@ -101,7 +105,7 @@ def _claim(home: Path) -> bool:
         home.mkdir(mode=0o700, parents=True)
     except FileExistsError:
         if not home.is_dir() or any(home.iterdir()):
-            raise AdminError(reasons.HOME_USED, str(home)) from None
+            raise _in_the_way(home) from None
         home.chmod(0o700)
         return False
     except OSError as error:
@@ -109,30 +113,81 @@ def _claim(home: Path) -> bool:
     return True
 
 
+def _in_the_way(home: Path) -> AdminError:
+    """Tell a home from what an init left that was killed."""
+    from regalia.app import NODE_FILE  # noqa: PLC0415 - help must not wait for the database driver
+
+    if (home / CONFIG_FILE).exists() and not (home / NODE_FILE).exists():
+        return AdminError(reasons.INIT_UNFINISHED, f"{home} is not complete")
+    return AdminError(reasons.HOME_USED, str(home))
+
+
 def _fill(home: Path, url: str, database: str | None, organisation: str | None) -> _Made:
     from regalia.app import NODE_FILE, SystemClock, SystemEntropy, build  # noqa: PLC0415 - help must not wait for the database driver
     from regalia.keys.admin_tls import make_admin_tls  # noqa: PLC0415 - the same
     from regalia.keys.master import create_master_key, load_master_key  # noqa: PLC0415 - the same
     from regalia.keys.private_files import create_private  # noqa: PLC0415 - the same
-    from regalia.store import migrations  # noqa: PLC0415 - the same
 
     options = {"server.url": url} | ({"database.url": database} if database is not None else {})
-    load_config(home=home, options=options)  # refuses bad URLs before anything is written
+    _refuse_used(load_config(home=home, options=options))  # bad URLs too, before anything is written
     write_initial(home, url, database)
     config = load_config(home=home)
     entropy = SystemEntropy()
     named = config.key_environment
     master = load_master_key(home, named) if named else create_master_key(home, entropy)
-    create_private(home / NODE_FILE, entropy.octets(4).hex().encode() + b"\n")
-    migrations.upgrade(config.database.connection_url())
-    regalia = build(config)
-    try:
-        root, issuing = _found(regalia, organisation)
-    finally:
-        regalia.close()
     host = urlsplit(config.server.url).hostname or "localhost"
     admin_tls = make_admin_tls(home, host, now=SystemClock().now(), entropy=entropy)
+    node = entropy.octets(4).hex()
+    with _new_schema(config):
+        regalia = build(config, node=node)
+        try:
+            root, issuing = _found(regalia, organisation)
+        finally:
+            regalia.close()
+        create_private(home / NODE_FILE, f"{node}\n".encode())
     return _Made(config, master.path, master.beside_database, root, issuing, admin_tls)
+
+
+def _refuse_used(config: Config) -> None:
+    """See that the database is empty, and say what it is where it is not."""
+    from regalia.app import SystemClock  # noqa: PLC0415 - help must not wait for the database driver
+    from regalia.store import migrations, open_store  # noqa: PLC0415 - the same
+
+    url = config.database.connection_url()
+    tables = migrations.tables_in(url)
+    if not tables:
+        return
+    named = config.database.url
+    if "event_stream" not in tables:
+        some = ", ".join(tables[:3]) + (" …" if tables[3:] else "")
+        raise AdminError(reasons.DATABASE_UNFIT, f"{named} has tables that are not ours: {some}")
+    schema = migrations.check(url)
+    if schema.ready:
+        store = open_store(url, node="", clock=SystemClock())
+        try:
+            done = store.events(EventFilter(action=Action.HOME_INITIALISED, limit=1))
+        finally:
+            store.close()
+        if not done:
+            raise AdminError(reasons.INIT_UNFINISHED, f"{named} holds the beginnings of a Regalia")
+    raise AdminError(reasons.HOME_USED, f"{named} holds a Regalia already, schema {schema.current}")
+
+
+@contextmanager
+def _new_schema(config: Config) -> Iterator[None]:
+    """Make the tables in an empty database; take them away again where what follows fails."""
+    from regalia.store import migrations  # noqa: PLC0415 - help must not wait for the database driver
+
+    url = config.database.connection_url()
+    if migrations.upgrade(url).current is not None:
+        raise AdminError(reasons.HOME_USED, f"another init was faster in {config.database.url}")
+    try:
+        yield
+    except BaseException:
+        # If the database is what failed, the next init says what to do with what is left.
+        with suppress(RegaliaError):
+            migrations.remove(url)
+        raise
 
 
 def _found(regalia: App, organisation: str | None) -> tuple[Authority, Authority]:
@@ -140,8 +195,6 @@ def _found(regalia: App, organisation: str | None) -> tuple[Authority, Authority
     from regalia.ca.profile import DEFAULT_DOCUMENT  # noqa: PLC0415 - help must not wait for it
 
     actor = administrator()
-    if regalia.store.authorities():
-        raise AdminError(reasons.HOME_USED, "the database holds a Regalia already")
     regalia.keys.self_test()
     root = regalia.ceremony.create_root(ROOT, actor=actor, organisation=organisation)
     group = regalia.registry.create_group(GROUP, actor=actor)
