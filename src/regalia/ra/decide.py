@@ -20,7 +20,6 @@ from regalia.model import (
     Names,
     NamesFrom,
     RevocationReason,
-    SanKind,
 )
 from regalia.ports import Authorities, Certificates, Challenges, Enrolments
 from regalia.ra.evidence import authorise_renewal, judge_challenge
@@ -114,9 +113,6 @@ def _names(request: EnrolmentRequest, evidence: Evidence) -> _Granted | Denied:
         if not _within(asked, evidence.names):
             return _outside(reasons.NAMES_OUTSIDE_BINDING, asked, evidence.names)
         return _Granted(evidence.names, unverified=False)
-    unissuable = [san for san in asked.sans if san.kind is SanKind.OTHER]
-    if unissuable:
-        return Denied(reasons.NAME_MALFORMED, f"no profile issues {unissuable[0]}", asked=asked)
     if request.door.profile.names_from is not NamesFrom.CSR:
         # A bearer proves nothing about a name, so the name says nothing but the key (R5.4); the wish is only noted.
         return _Granted(Names(cn=f"d-{request.key_sha256.hex()[:20]}"), unverified=True)
