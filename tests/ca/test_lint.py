@@ -30,10 +30,12 @@ from regalia.wire.certificate import (
     subject_alt_name,
     subject_key_identifier,
 )
-from regalia.wire.names import encode_name, encode_sans
+from regalia.wire.names import encode_name, encode_sans, name_text
 from small_ca import NAMES, SmallCa, ec_spki, profile_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from regalia.wire.certificate import TbsCertificate
 
 _CA = SmallCa()
@@ -177,6 +179,13 @@ def test_names_that_no_certificate_may_carry_are_found() -> None:
     """POL-6: names are checked again on the final certificate, whoever let them through before."""
     names = Names("laptop", frozenset({San(SanKind.DNS, "*.example.com")}))
     assert any("wildcard" in finding for finding in _lint(encode_tbs(_tbs(names)), names))
+
+
+@pytest.mark.parametrize("spelt", [str, str.upper], ids=["same octets", "other case"])
+def test_a_device_does_not_get_the_authoritys_own_name(spelt: Callable[[str], str]) -> None:
+    """POL-5: whatever a binding or a request says, no device's certificate looks self-issued."""
+    names = Names(spelt(name_text(_ISSUER.subject).removeprefix("CN=")))
+    assert _lint(encode_tbs(_tbs(names)), names) == ("the subject is the authority's own name",)
 
 
 def test_a_certificate_without_names_is_found() -> None:

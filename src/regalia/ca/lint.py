@@ -20,7 +20,7 @@ from regalia.wire.certificate import (
     read_tbs,
     signature_algorithm_for,
 )
-from regalia.wire.names import check_names, read_name, read_sans, text_of
+from regalia.wire.names import check_names, read_name, read_sans, same_name, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,6 +77,9 @@ def _form(tbs_der: bytes, leaf: CertificateFacts, authority: Authority) -> Itera
 def _place(leaf: CertificateFacts, issuer: CertificateFacts, profile: Profile) -> Iterator[str]:
     if leaf.issuer != issuer.subject:
         yield "the issuer is not the authority's subject, octet for octet"
+    if same_name(leaf.subject, issuer.subject):
+        # It would look self-issued (RFC 5280 §6.1): path builders, and our own look at signers, take it for another.
+        yield "the subject is the authority's own name"
     if not leaf.not_before < leaf.not_after:
         yield "the validity ends before it begins"
     if leaf.not_after - leaf.not_before > profile.validity.duration:
