@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from regalia.app import build
 from regalia.cli.checks import Check, Level, checks
 from regalia.client.transport import HttpAnswer
 from regalia.config import load_config
-from regalia.errors import UnavailableError
+from regalia.errors import AdminError, UnavailableError
 from regalia.keys.admin_tls import CERTIFICATE_FILE
 
 if TYPE_CHECKING:
@@ -157,6 +159,29 @@ def test_a_master_key_elsewhere_is_fine(scene: Scene, tmp_path: Path) -> None:
         assert _found(app, "keys")[0].level is Level.OK
     finally:
         app.close()
+
+
+def test_another_homes_master_key_opens_nothing(scene: Scene) -> None:
+    """A home refuses a master key that opens none of its keys, before a challenge is made under it (ADM-010)."""
+    (scene.home / "master.key").write_text("5a" * 32 + "\n")
+    with pytest.raises(AdminError) as caught:
+        build(load_config({}, home=scene.home))
+    assert caught.value.reason is reasons.MASTER_KEY_REFUSED
+
+
+def test_an_altered_key_is_a_problem_of_its_own(app: App, scene: Scene) -> None:
+    """A home with one altered key opens for the sake of the others, and doctor names that key's authority."""
+    issuing = app.store.authorities()[1]
+    with closing(sqlite3.connect(scene.home / "regalia.db", isolation_level=None)) as database:
+        statement = "UPDATE wrapped_key SET blob = zeroblob(length(blob)) WHERE id = ?"
+        assert database.execute(statement, (issuing.key_id.bytes,)).rowcount == 1
+    again = build(load_config({}, home=scene.home))
+    try:
+        found = _found(again, "keys")[-1]
+    finally:
+        again.close()
+    assert (found.level, issuing.name in found.finding) == (Level.PROBLEM, True)
+    assert "altered" in found.finding
 
 
 def test_an_unusable_admin_certificate_is_a_problem(app: App, scene: Scene) -> None:

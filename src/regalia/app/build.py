@@ -16,7 +16,7 @@ from regalia.ca.issue import Issuer
 from regalia.ca.recover import Recovery
 from regalia.ca.status import OcspResponder
 from regalia.ca.urls import Urls
-from regalia.errors import AdminError
+from regalia.errors import AdminError, RegaliaError
 from regalia.keys.master import load_master_key
 from regalia.keys.medium import FallbackVault, MediumVault
 from regalia.keys.signer import LocalSigner
@@ -126,6 +126,11 @@ def build(
     vault = FallbackVault(store, MediumVault(medium)) if medium is not None else store
     crl_files = DirectoryCrlFiles(config.home / "crl")
     keys = SoftwareKeys(vault, clock, entropy, master)
+    try:
+        _prove_master_key(store, keys)
+    except RegaliaError:
+        store.close()
+        raise
     signer = LocalSigner(store, crl_files, vault, master, entropy)
     urls = Urls(config.server.url)
     issuer = Issuer(store, signer, clock)
@@ -177,3 +182,22 @@ def build(
 def serial_prefix(node: str) -> int:
     """Turn a node's name into the first octet of its serials, 0x01 to 0x7f (security.md §6.2)."""
     return hashlib.sha256(node.encode()).digest()[0] % 0x7F + 1
+
+
+def _prove_master_key(store: SqlStore, keys: SoftwareKeys) -> None:
+    """Refuse another home's master key before anything is told with it: a challenge made under it would never work.
+
+    One authority's key that opens is proof; a single row that was altered is no reason to stop the other groups.
+    """
+    refused: AdminError | None = None
+    for authority in store.authorities():
+        if not keys.holds(authority.key_id):
+            continue
+        try:
+            keys.prove(authority.key_id)
+        except AdminError as error:
+            refused = error
+        else:
+            return
+    if refused is not None:
+        raise refused

@@ -143,9 +143,14 @@ def _authority_key(regalia: App, authority: Authority) -> Check:
             return Check("keys", Level.OK, f"the key of {authority.name} is offline")
         finding = f"the key of {authority.name} is still on this machine"
         return Check("keys", Level.WARN, finding, f"Run `regalia ca offline {authority.name} --to DIR` with a medium.")
-    if here:
-        return Check("keys", Level.OK, f"the key of {authority.name} is on this machine")
-    return Check("keys", Level.PROBLEM, f"the key of {authority.name} is missing", "Restore it: nothing can be issued.")
+    if not here:
+        remedy = "Restore the database from a backup: the group cannot issue without it."
+        return Check("keys", Level.PROBLEM, f"the key of {authority.name} is missing", remedy)
+    try:
+        regalia.keys.prove(authority.key_id)
+    except AdminError as error:
+        return Check("keys", Level.PROBLEM, f"the key of {authority.name}: {error.detail}", error.reason.remedy)
+    return Check("keys", Level.OK, f"the key of {authority.name} is on this machine, and the master key opens it")
 
 
 # --- expiry ---------------------------------------------------------------------------------------------------------

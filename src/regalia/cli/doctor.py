@@ -42,9 +42,14 @@ def doctor(*, home: Home = None, as_json: Json = False) -> None:
         ]
         print_json({"problems": problems, "warnings": warnings, "checks": plain(rows)})
     else:
-        sys.stdout.write(f"{len(found)} checks, {warnings} to look at, {problems} problems\n")
+        counted = f"{_counted(len(found), 'check')}, {warnings} to look at, {_counted(problems, 'problem')}"
+        sys.stdout.write(f"{counted}\n")
     if problems:
         raise typer.Exit(FOUND_PROBLEMS)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _checks(home: Home) -> Iterator[Check]:

@@ -124,6 +124,16 @@ class SoftwareKeys:
         """Whether the key is on this machine, or on the medium that was named."""
         return self._vault.get_key(key_id) is not None
 
+    def prove(self, key_id: UUID) -> None:
+        """See that the master key opens this key, whatever it is for, and let go of it.
+
+        Raises `AdminError` ADM-010 where it does not, `UnavailableError` CA-010 where the key is not here.
+        """
+        row = self._vault.get_key(key_id)
+        if row is None:
+            raise UnavailableError(reasons.ISSUER_UNAVAILABLE, f"key {key_id} is not on this machine")
+        self._wrapping.unwrap(row)
+
     def move_out(self, key_id: UUID, directory: Path, events: Sequence[EventDraft] = ()) -> Path:
         """Write the key, still wrapped, into `directory`, prove that the file opens, then destroy our copy.
 
