@@ -105,8 +105,8 @@ def main(arguments: Sequence[str]) -> int:
         report(error, as_json=as_json)
         return exit_code(error)
     except typer.TyperException as error:
-        # typer tells where a value was refused in the words of a library beneath it
-        detail = error.format_message().replace(": Value error, ", ": ")
+        # typer tells where a value was refused in the words of a library beneath it, and choices on lines of their own
+        detail = error.format_message().replace(": Value error, ", ": ").replace(":\n\t", ": ").replace(",\n\t", ", ")
         report(AdminError(reasons.USAGE, detail), as_json=as_json)
         return USAGE
     except typer.Abort:
