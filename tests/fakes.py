@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -198,6 +199,7 @@ class MemoryCrlFiles:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self._count = 0
+        self._lock = threading.Lock()
 
     def write(self, chunks: Iterable[bytes]) -> StreamedFile:
         """Write a new spool file."""
@@ -227,6 +229,12 @@ class MemoryCrlFiles:
         if path not in self.files:
             return None
         return PublishedCrl(path, len(self.files[path]), datetime(2026, 3, 1, tzinfo=UTC))
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Keep other threads out."""
+        with self._lock:
+            yield
 
 
 class MemoryFeed:

@@ -497,7 +497,8 @@ class MemoryStore:
     def finish_crl(self, crl_id: UUID, record: CrlRecord, events: Sequence[EventDraft]) -> None:
         with self._lock:
             del self._crl_intents[crl_id]
-            self._crls[record.authority] = record
+            last = self._crls.get(record.authority, record)
+            self._crls[record.authority] = max(last, record, key=lambda crl: crl.number)
             self.record(events)
 
     def last_crl(self, authority: str) -> CrlRecord | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
     from uuid import UUID
@@ -410,7 +411,9 @@ class Crls(Protocol):
         """Commit what is about to be signed."""
 
     def finish_crl(self, crl_id: UUID, record: CrlRecord, events: Sequence[EventDraft]) -> None: ...
-    def last_crl(self, authority: str) -> CrlRecord | None: ...
+    def last_crl(self, authority: str) -> CrlRecord | None:
+        """The published CRL with the highest number."""
+
     def revocation_count(self, authority: str) -> int:
         """The authority's revocation counter; above `CrlRecord.snapshot` means that a new CRL is due."""
 
@@ -450,6 +453,9 @@ class CrlFiles(Protocol):
 
     def published(self, authority: str) -> PublishedCrl | None:
         """The CRL that is served now."""
+
+    def one_at_a_time(self) -> AbstractContextManager[None]:
+        """Keep other threads and processes from this block until it is left."""
 
 
 # --- events, changes, jobs ------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from regalia.model import Authority
-    from regalia.ports import IntentSigner, StreamedFile
+    from regalia.ports import IntentSigner, PublishedCrl, StreamedFile
 
 _SERIAL = 1 << 130
 
@@ -274,6 +275,32 @@ def test_a_newer_crl_is_never_replaced_by_an_older_one(world: _World) -> None:
     assert last is not None
     assert world.published().extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == last.number
     assert world.spool() == []
+
+
+class _OvertakenFiles(MemoryCrlFiles):
+    """Files at whose publication another publisher, of a newer CRL, is at work too."""
+
+    other: threading.Thread | None = None
+
+    def publish(self, authority: str, path: str) -> PublishedCrl:
+        """Give the other one time to go first, if it can."""
+        if self.other is not None and not self.other.ident:
+            self.other.start()
+            self.other.join(timeout=0.3)
+        return super().publish(authority, path)
+
+
+def test_rev2_of_two_that_publish_at_once_the_newer_stands_at_the_end(world: _World) -> None:
+    """REV-2: what is served never goes back, so the record and the file are of one CRL."""
+    files = _OvertakenFiles()
+    world.ca.files, world.ca.signer = files, type(world.ca.signer)(world.ca.store, world.ca.keys, files)
+    publisher = world.with_(files, world.ca.signer)
+    files.other = threading.Thread(target=publisher.publish, args=("default",))
+    publisher.publish("default")
+    files.other.join()
+    last = world.ca.store.last_crl("default")
+    assert last is not None
+    assert world.published().extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == last.number
 
 
 def test_the_actor_stands_in_the_event(world: _World) -> None:

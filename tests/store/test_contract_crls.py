@@ -151,3 +151,12 @@ def test_the_last_crl(store: Store) -> None:
     assert len(store.events(EventFilter())) == 1
     store.finish_crl(second.id, a_record_of(second), ())
     assert store.last_crl("staff-ca") == a_record_of(second)
+
+
+def test_of_two_recorded_out_of_order_the_higher_number_is_the_last(store: Store) -> None:
+    """REV-2: a publisher that was overtaken does not become the last one by being slow."""
+    first = store.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
+    second = store.reserve_crl(an_id("crl", 2), "staff-ca", NOW)
+    newer = publish(store, second)
+    publish(store, first)
+    assert store.last_crl("staff-ca") == newer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +60,23 @@ def test_publishing_replaces(files: DirectoryCrlFiles) -> None:
     assert abs(second.modified - datetime.now(UTC)) < timedelta(minutes=5)
     assert files.published("root") is None
     assert Path(second.path).stat().st_mode & 0o777 == 0o644
+
+
+def test_publishers_go_one_at_a_time(tmp_path: Path) -> None:
+    """Two publishers of one directory, in two threads or processes, are never both inside."""
+    order: list[str] = []
+
+    def publish() -> None:
+        with DirectoryCrlFiles(tmp_path / "crl").one_at_a_time():
+            order.append("second")
+
+    second = threading.Thread(target=publish)
+    with DirectoryCrlFiles(tmp_path / "crl").one_at_a_time():
+        second.start()
+        second.join(timeout=0.2)
+        order.append("first")
+    second.join()
+    assert order == ["first", "second"]
 
 
 def test_a_spool_file_is_discarded(files: DirectoryCrlFiles) -> None:

@@ -123,8 +123,11 @@ class CrlPublisher:
                 certificate_list_chunks(tbs.length, self._files.read(tbs.path), draft.algorithm, signature)
             )
             self._verify(draft, crl, tally)
-            self._files.publish(name, crl.path)
-            return self._record(draft, crl, tally.count, actor)
+            with self._files.one_at_a_time():
+                # Between this look and the record nobody else publishes: the older of two would stand over the newer.
+                self._check_newest(draft)
+                self._files.publish(name, crl.path)
+                return self._record(draft, crl, tally.count, actor)
 
     def _draft(self, name: str) -> _Draft:
         authority = self._store.authority(name)
@@ -197,6 +200,8 @@ class CrlPublisher:
         wrong = [what for what, is_right in checks.items() if not is_right]
         if wrong:
             raise InvariantError(f"CRL {draft.reserved.number} of {draft.authority.name}: {', '.join(wrong)}")
+
+    def _check_newest(self, draft: _Draft) -> None:
         last = self._store.last_crl(draft.authority.name)
         if last is not None and last.number >= draft.reserved.number:
             raise UnavailableError(reasons.IN_PROGRESS, f"CRL {last.number} of {draft.authority.name} came first")

@@ -6,6 +6,7 @@ finds the old CRL or the new one, never a part (REV-2).
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -98,6 +99,18 @@ class DirectoryCrlFiles:
                 return None
         modified = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=facts.st_mtime_ns // 1_000_000)
         return PublishedCrl(str(target), facts.st_size, modified)
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Keep other threads and processes from this block until it is left; a crash leaves it too."""
+        with _file_errors():
+            handle = os.open(self._published, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with _file_errors():
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def sweep(self, before: datetime) -> int:
         """Remove spool files that were last written earlier: what a crash left behind. Returns how many."""
