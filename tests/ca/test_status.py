@@ -223,8 +223,8 @@ def test_without_its_key_the_responder_says_try_later(world: _World) -> None:
 
 
 def test_the_root_has_no_responder(world: _World) -> None:
-    """Certificates of the root are looked up by CRL; asked all the same, we say tryLater."""
-    assert world.responder.answer(world.request(authority=world.ca.root)).status == "try_later"
+    """Certificates of the root are looked up by CRL; asked all the same, we are not the one to say (RFC 6960 §2.3)."""
+    assert world.responder.answer(world.request(authority=world.ca.root)).status == "unauthorized"
 
 
 def test_openssl_accepts_the_answers(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia.ca.crl import CrlPublisher
-from regalia.model import CredentialPurpose
+from regalia.model import AuthorityKind, CredentialPurpose
 from regalia.ports import Authorities, Certificates
 from regalia.wire import oids
 from regalia.wire.certificate import key_identifier, read_certificate
@@ -89,13 +89,15 @@ class _Responder:
 
 
 class _Index:
-    """Authorities by the hashes that CertIDs name them with, and their responders once they were asked for."""
+    """Issuing authorities by the hashes that CertIDs name them with, and their responders once they were asked for."""
 
     def __init__(self, store: Authorities, at: datetime) -> None:
         self.at = at
         self.responders: dict[str, _Responder] = {}
         self._names: dict[tuple[str, bytes, bytes], str] = {}
         for authority in store.authorities():
+            if authority.kind is AuthorityKind.ROOT:
+                continue  # what a root issues is looked up by CRL alone: nobody may speak for it here
             facts = read_certificate(authority.certificate_der)
             for digest in (oids.SHA1, oids.SHA256):
                 hashes = issuer_hashes(digest, facts.subject, facts.public_key)
@@ -107,7 +109,7 @@ class _Index:
 
 
 class OcspResponder:
-    """Answers requests for all authorities of this installation. Safe to call from several threads."""
+    """Answers requests for all issuing authorities of this installation. Safe to call from several threads."""
 
     def __init__(
         self,
