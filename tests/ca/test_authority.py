@@ -339,13 +339,15 @@ def test_root_key_must_be_here(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_credential_waits_for_its_authority_s_key(bench: Bench, tmp_path: Path) -> None:
-    """Where an issuing authority's key is elsewhere, no credential is made and the reason is CA-010."""
+    """Where an issuing authority's key is elsewhere, neither key nor credential is made and the reason is CA-010."""
     issuing = bench.issuing(bench.root())
     bench.keys.move_out(issuing.key_id, tmp_path)
+    keys, rows = len(bench.keys.private), len(bench.store.certificates(CertificateFilter()))
     with pytest.raises(UnavailableError) as refused:
         bench.credential(CredentialPurpose.OCSP, issuing)
     assert refused.value.reason is reasons.ISSUER_UNAVAILABLE
     assert bench.store.credentials(CredentialPurpose.OCSP, "staff") == ()
+    assert (len(bench.keys.private), len(bench.store.certificates(CertificateFilter()))) == (keys, rows)
 
 
 def test_only_valid_active_authorities_issue(bench: Bench) -> None:

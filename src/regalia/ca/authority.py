@@ -21,7 +21,7 @@ from regalia.ca.revoke import revoke
 from regalia.ca.scopes import ROOT_SCOPE, ca_scope, ocsp_scope, ra_scope
 from regalia.ca.serial import NODE_PREFIX, new_serial
 from regalia.ca.templates import Subject, issuing_tbs, ocsp_tbs, ra_tbs, root_tbs
-from regalia.errors import AdminError, InvariantError
+from regalia.errors import AdminError, InvariantError, UnavailableError
 from regalia.model import (
     Action,
     Authority,
@@ -242,6 +242,9 @@ class Ceremony:
         self._check_issuer(authority, AuthorityKind.ISSUING)
         if authority.group is None:
             raise InvariantError(f"issuing authority {authority.name} belongs to no group")
+        if not self._keys.holds(authority.key_id):
+            # Asked before a key is made: the renewal job would leave one behind each time it tries.
+            raise UnavailableError(reasons.ISSUER_UNAVAILABLE, f"authority {authority.name} signs elsewhere")
         if purpose is CredentialPurpose.RA:
             kind = CertificateKind.RA
             key = self._new_key(KeyKind.RSA_2048, ra_scope(authority.group), actor)
