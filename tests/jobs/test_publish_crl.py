@@ -6,10 +6,12 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from fakes import MemorySigner
 from regalia.ca.crl import CrlPublisher
 from regalia.ca.revoke import revoke
+from regalia.errors import InvariantError
 from regalia.jobs.publish_crl import PublishCrls
 from regalia.model import Certificate, CertificateKind, RevocationReason
 from regalia.ports import CertificateFilter
@@ -115,4 +117,16 @@ def test_one_authority_that_cannot_keeps_no_other_waiting(world: Publishing) -> 
     world.clock.advance(timedelta(minutes=-2))
     with pytest.RaisesGroup(pytest.RaisesExc(Exception, match="CA-010")):
         world.run()
+    assert world.files.published("second-ca-1") is not None
+
+
+def test_one_that_does_not_verify_keeps_no_other_waiting(world: Publishing) -> None:
+    """REV-3: an authority whose key is not that of its certificate gets no CRL, and the others get theirs."""
+    world.open_group("second")
+    authority = world.store.authority(NAME)
+    assert authority is not None
+    world.keys.private[authority.key_id] = ec.generate_private_key(ec.SECP256R1())
+    with pytest.RaisesGroup(pytest.RaisesExc(InvariantError, match="its signature")):
+        world.run()
+    assert world.files.published(NAME) is None
     assert world.files.published("second-ca-1") is not None

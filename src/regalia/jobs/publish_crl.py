@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from regalia.errors import RegaliaError
+from regalia.errors import InvariantError, RegaliaError
 from regalia.jobs.loop import Scope
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ class PublishCrls:
     def run(self, now: datetime) -> None:
         """Publish what is due. What one authority cannot keeps no other waiting; all failures are raised."""
         del now
-        failures: list[RegaliaError] = []
+        failures: list[Exception] = []
         for authority in self._authorities.authorities():
             try:
                 # Also of one that issues no more: what it issued can still be revoked.
                 if self._keys.holds(authority.key_id) and self._publisher.due(authority.name):
                     self._publish(authority.name)
-            except RegaliaError as failure:
+            except (RegaliaError, InvariantError) as failure:
                 failures.append(failure)
         if failures:
             raise ExceptionGroup("CRLs not published", failures)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from regalia.ca.authority import renewal_due
-from regalia.errors import RegaliaError
+from regalia.errors import InvariantError, RegaliaError
 from regalia.jobs.loop import Scope
 from regalia.model import Actor, ActorKind, AuthorityKind, AuthorityState, CredentialPurpose
 
@@ -40,14 +40,14 @@ class RenewCredentials:
 
     def run(self, now: datetime) -> None:
         """Renew what is due. What one authority's key cannot do keeps no other waiting; all failures are raised."""
-        failures: list[RegaliaError] = []
+        failures: list[Exception] = []
         for authority in self._authorities.authorities():
             if authority.kind is not AuthorityKind.ISSUING or authority.state is not AuthorityState.ACTIVE:
                 continue
             for purpose in CredentialPurpose:
                 try:
                     self._renew(authority, purpose, now)
-                except RegaliaError as failure:
+                except (RegaliaError, InvariantError) as failure:
                     failures.append(failure)
         if failures:
             raise ExceptionGroup("credentials not renewed", failures)
