@@ -62,6 +62,9 @@ _SERVED = (MessageType.PKCS_REQ, MessageType.RENEWAL_REQ)
 _CLOCK_TOLERANCE = timedelta(hours=24)
 _NONCE_OCTETS = 16
 _SPARE_KEY_OCTETS = 32
+_DROPPED_SHOWN = 500
+"""Characters of what was dropped from a request that its stages keep: a request has room for hundreds of items, and
+refused ones are kept for a month."""
 
 
 class ScepStore(EnrolStore, Protocol):
@@ -219,7 +222,7 @@ class ScepService:
         off = message.signing_time is not None and abs(message.signing_time - now) > _CLOCK_TOLERANCE
         described = (
             f"messageType {message.message_type}, {described}, {message.digest}, {message.enveloped.cipher}"
-            + (f", dropped from the request: {', '.join(csr.dropped)}" if csr.dropped else "")
+            + (f", dropped from the request: {_shortened(', '.join(csr.dropped))}" if csr.dropped else "")
             + (", its clock is more than 24 hours off" if off else "")
         )
         return EnrolmentRequest(
@@ -287,3 +290,7 @@ class ScepService:
                 message=described,
             )
         )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _DROPPED_SHOWN else text[:_DROPPED_SHOWN] + "…"
