@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from fakes import MemorySigner
 from regalia import reasons
@@ -140,7 +141,28 @@ def test_an_intent_that_cannot_be_signed_is_abandoned_and_revoked(world: Interru
     leaf = world.leaf()
     assert leaf.state is CertificateState.ABANDONED
     assert leaf.revocation is not None
-    assert world.last_event().draft.action is Action.CERTIFICATE_ABANDONED
+    event = world.last_event().draft
+    assert event.action is Action.CERTIFICATE_ABANDONED
+    assert "CA-010" in str(event.details["why"])
+
+
+def test_an_intent_whose_signature_does_not_verify_keeps_no_other_waiting(world: Interrupted) -> None:
+    """ISS-2: it is abandoned, and the intents behind it are settled."""
+    interrupted_enrolment(world)
+    authority = world.store.authority("default-ca-1")
+    assert authority is not None
+    right = world.keys.private[authority.key_id]
+    world.keys.private[authority.key_id] = ec.generate_private_key(ec.SECP256R1())
+    world.clock.advance(timedelta(seconds=1))
+    device, secret = Device(world).fresh("transaction-2"), world.mint("laptop-1")
+    world.flaky.down = True
+    with pytest.raises(UnavailableError):
+        device.enrol(names("laptop-1"), secret)
+    world.flaky.down = False
+    world.clock.advance(timedelta(seconds=62))
+    assert world.recovery.run() == (0, 2)
+    world.keys.private[authority.key_id] = right
+    assert device.enrol(names("laptop-1"), secret).status is PkiStatus.SUCCESS
 
 
 def test_the_conversation_of_an_abandoned_intent_gets_another_serial(world: Interrupted) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from regalia.ca.issue import Issuer, Prepared, certificate_event
-from regalia.errors import UnavailableError
+from regalia.errors import InvariantError, UnavailableError
 from regalia.model import Action, Actor, ActorKind, CertificateKind
 from regalia.ports import Authorities, Certificates, Issuance
 from regalia.wire.certificate import read_certificate, signature_algorithm_for
@@ -51,14 +51,16 @@ class Recovery:
         Returns the row as it then is.
         """
         prepared = self._prepared(certificate.intent)
+        why = "nobody is left to use it"
         if prepared is not None:
             try:
                 return self._issuer.complete(prepared, actor=RECOVERY)
-            except UnavailableError:
-                # The key is elsewhere, or another worker settled it first: abandoning is refused in the second case.
-                pass
-        event = certificate_event(Action.CERTIFICATE_ABANDONED, certificate.intent, RECOVERY, self._clock.now())
-        self._store.abandon(certificate.id, self._clock.now(), (event,))
+            except (UnavailableError, InvariantError) as failure:
+                # The key is elsewhere or another one, or another worker settled it first: then abandoning is refused.
+                why = str(failure)
+        now = self._clock.now()
+        event = certificate_event(Action.CERTIFICATE_ABANDONED, certificate.intent, RECOVERY, now, details={"why": why})
+        self._store.abandon(certificate.id, now, (event,))
         return self._store.certificate(certificate.id)
 
     def _prepared(self, intent: CertificateIntent) -> Prepared | None:
