@@ -126,6 +126,19 @@ def test_rev5_an_expired_certificate_is_listed_once_more_then_dropped(world: _Wo
     assert lengths == [1, 1, 1, 0]
 
 
+def test_rev5_a_crl_in_the_second_of_notafter_is_not_beyond_it(world: _World) -> None:
+    """REV-5 and RFC 5280 §3.3: the certificate is good in that second, so a later CRL still has to list it."""
+    profile = profile_of('[validity]\nduration = "1d"\nbackdate = "0m"\n[usage]\nextended-key-usage = ["clientAuth"]\n')
+    world.ca.leaf(world.authority, _SERIAL, profile)
+    world.ca.revoke(world.authority, _SERIAL)
+    lengths = []
+    for _ in range(3):
+        world.ca.later(hours=24)
+        world.publisher.publish("default")
+        lengths.append(len(world.published()))
+    assert lengths == [1, 1, 0]
+
+
 def test_rev2_numbers_only_grow(world: _World) -> None:
     """REV-2: each CRL has a higher number than the one before, also within one millisecond."""
     numbers = [world.publisher.publish("default").number for _ in range(3)]

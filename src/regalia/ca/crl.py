@@ -152,8 +152,9 @@ class CrlPublisher:
             reserved=self._store.reserve_crl(new_id(now, self._entropy.octets(10)), name, now),
             this_update=this_update,
             next_update=this_update + self._lifetimes[authority.kind],
-            # What expired since the last CRL is listed once more (RFC 5280 §3.3), then dropped (REV-5).
-            expiring_after=last.this_update if last is not None else _EVER,
+            # What expired since the last CRL is listed once more (RFC 5280 §3.3), then dropped (REV-5). A certificate
+            # is good in the second of its notAfter, so a CRL of that second was not beyond it yet.
+            expiring_after=last.this_update - timedelta(seconds=1) if last is not None else _EVER,
         )
 
     def _tbs(self, draft: _Draft, entries: StreamedFile) -> Iterator[bytes]:
