@@ -161,7 +161,7 @@ SIGNER_IS_OURS = Reason(
 SIGNER_WITHDRAWN = Reason(
     "SCEP-048",
     Stage.SIGNER,
-    "a later certificate of the same device was revoked",
+    "another certificate of the same device was revoked",
     "Revoking the newest certificate ends the device's trust: an older one cannot renew around it. "
     "If the device is trusted again, hand it a new challenge.",
 )
@@ -365,7 +365,10 @@ PROFILE_REFUSED = Reason(
 )
 ALREADY_REVOKED = Reason("ADM-008", Stage.ADMIN, "it is already revoked", "Nothing to do; revocation is final.")
 ROOT_KEY_ELSEWHERE = Reason(
-    "ADM-009", Stage.ADMIN, "the root key is not on this machine", "Bring the medium and name it with --root-key DIR."
+    "ADM-009",
+    Stage.ADMIN,
+    "the root key is not on this machine",
+    "Bring the medium with the file KEY.key, and name its directory with --root-key DIR.",
 )
 MASTER_KEY_REFUSED = Reason(
     "ADM-010",
@@ -474,7 +477,7 @@ CLIENT_DENIED = Reason(
     "CLI-007",
     Stage.CLIENT,
     "the server refused the request",
-    "The server tells strangers nothing more. Its administrator reads why with `regalia enrolment list` and `enrolment show`.",
+    "The server tells strangers nothing more. Its administrator reads why with `regalia enrolment show TRANSACTION`, or else `regalia event tail`.",
 )
 CLIENT_PENDING = Reason(
     "CLI-008",
@@ -486,7 +489,7 @@ CLIENT_FILE = Reason(
     "CLI-009",
     Stage.CLIENT,
     "a key or certificate file cannot be used",
-    "Check the path, the format (PEM) and that key and certificate belong together.",
+    "Check the path and its permissions, the format (PEM), and that key and certificate belong together.",
 )
 
 ALL: tuple[Reason, ...] = tuple(value for value in globals().values() if isinstance(value, Reason))

@@ -103,7 +103,10 @@ def revoke(
 def offline(
     *,
     name: Name,
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where the key goes: a medium that you take away.")],
+    to: Annotated[
+        Path,
+        typer.Option("--to", readable=False, metavar="DIR", help="Where the key goes: a medium that you take away."),
+    ],
     dry_run: DryRun = False,
     home: Home = None,
     as_json: Json = False,
@@ -227,7 +230,7 @@ def _parent(regalia: "App", authority: Authority) -> Authority:
         raise AdminError(reasons.ALREADY_REVOKED, f"authority {authority.name}")
     root = found_authority(regalia, authority.parent)
     if not regalia.keys.holds(root.key_id):
-        raise AdminError(reasons.ROOT_KEY_ELSEWHERE, f"the CRL of {root.name} has to be signed")
+        raise AdminError(reasons.ROOT_KEY_ELSEWHERE, f"the CRL of {root.name} has to be signed with key {root.key_id}")
     return root
 
 

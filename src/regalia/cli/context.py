@@ -40,10 +40,13 @@ def administrator() -> Actor:
 def opened(home: Path | None, *, root_key: Path | None = None) -> Iterator[App]:
     """Open a home, and close it whatever happens. `root_key` is the medium with the root's key.
 
-    Raises `AdminError`: ADM-002 no home, ADM-006 configuration, ADM-010 and ADM-011 keys, ADM-012 schema.
+    Raises `AdminError`: ADM-002 no home, ADM-006 configuration, ADM-010 and ADM-011 keys, ADM-012 schema, ADM-020 where
+    the medium is no directory.
     """
     from regalia.app import build  # noqa: PLC0415 - a verb's help must not wait for the database driver
 
+    if root_key is not None and not os.path.isdir(root_key):  # noqa: PTH112 - Path.is_dir raises where it may not look
+        raise AdminError(reasons.FILE_REFUSED, f"{root_key} is not a directory that can be read")
     app = build(load_config(home=home), medium=root_key)
     try:
         yield app

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from regalia import reasons
 from regalia.cli.context import opened
 from regalia.cli.lookup import by_prefix
 from regalia.cli.options import Home, Json, Limit, examples, noun_app
 from regalia.cli.output import print_json, print_record, print_table, say
+from regalia.errors import AdminError
 from regalia.model import Action, Certificate, Enrolment, EnrolmentState, Event
 from regalia.ports import EnrolmentFilter, EventFilter
 from regalia.ra.explain import Explanation, explain
@@ -21,7 +23,7 @@ __all__ = ["app"]
 app = noun_app("Enrolments: what devices asked for, and what became of it.")
 
 _SEARCHED = 10_000
-"""How many of the newest a shortened id is looked for among."""
+"""How many of the newest a shortened id or a transaction is looked for among."""
 _EVENTS_SEARCHED = 1_000
 _TOLD_ELSEWHERE = frozenset({"title", "message", "detail", "asked", "allowed", "enrolment"})
 
@@ -53,14 +55,20 @@ def list_(
 @app.command(epilog=examples("enrolment show 019a1b2c", "enrolment show 019a1b2c-3d4e-7f5a-8b6c-7d8e9fa0b1c2 --json"))
 def show(
     *,
-    enrolment: Annotated[str, typer.Argument(metavar="ID", help="Its id, or the beginning of it.", show_default=False)],
+    enrolment: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="Its id, the beginning of it, or the transaction that a client shows.",
+            show_default=False,
+        ),
+    ],
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Explain an enrolment: what failed, asked against allowed, and what to do about it."""
     with opened(home) as regalia:
-        newest = partial(regalia.store.enrolments, EnrolmentFilter(limit=_SEARCHED))
-        found = by_prefix(enrolment, "enrolment", regalia.store.enrolment, newest)
+        found = _found(regalia, enrolment)
         explanation = explain(found)
         record = _record(found) | _more(regalia, found)
         if as_json:
@@ -71,6 +79,24 @@ def show(
             _tell_stages(found)
             say()
             print_record(record, as_json=False)
+
+
+def _found(regalia: "App", text: str) -> Enrolment:
+    """Find by id, or else by transaction: that is all that the person at the device can tell."""
+    newest = partial(regalia.store.enrolments, EnrolmentFilter(limit=_SEARCHED))
+    try:
+        return by_prefix(text, "enrolment", regalia.store.enrolment, newest)
+    except AdminError as error:
+        if error.reason is not reasons.NOT_FOUND:
+            raise
+        for one in newest():
+            if _transaction(one) == text:
+                return one
+        raise
+
+
+def _transaction(enrolment: Enrolment) -> str:
+    return enrolment.key.transaction_id.decode("utf-8", "replace")
 
 
 def _explained(explanation: Explanation) -> dict[str, object]:
@@ -121,7 +147,7 @@ def _record(enrolment: Enrolment) -> dict[str, object]:
         "asked": enrolment.asked.listed(),
         "allowed": enrolment.allowed.listed(),
         "source": enrolment.source,
-        "transaction": enrolment.key.transaction_id.decode("utf-8", "replace"),
+        "transaction": _transaction(enrolment),
         "created_at": enrolment.created_at,
         "updated_at": enrolment.updated_at,
     }
