@@ -28,10 +28,14 @@ __all__ = ["app", "status_of"]
 
 app = noun_app("Certificates: look, revoke, export.")
 
+_SERIAL_BITS = 160
+"""RFC 5280 §4.1.2.2: at most 20 octets."""
+
 _EMPTY = "No certificates match. `regalia enrolment list` shows what devices asked for."
 
 Serial = Annotated[
-    str, typer.Argument(metavar="SERIAL", help="Its serial, hexadecimal; colons and 0x are fine.", show_default=False)
+    str,
+    typer.Argument(metavar="SERIAL", help="Its serial, hexadecimal; as OpenSSL prints it, too.", show_default=False),
 ]
 
 
@@ -124,7 +128,9 @@ def revoke(
 def export(
     *,
     serial: Serial,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to.", show_default="stdout")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", readable=False, metavar="FILE", help="Where to.", show_default="stdout")
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="PEM is text, DER the bare octets.")] = Format.PEM,
     chain: Annotated[bool, typer.Option("--chain", help="Its issuers behind it, the root last. PEM only.")] = False,
     home: Home = None,
@@ -149,11 +155,15 @@ def export(
 
 
 def _found(regalia: "App", text: str) -> Certificate:
-    digits = text.strip().lower().removeprefix("0x").replace(":", "")
+    # `openssl x509 -serial` prints serial=HEX, and its -text colons.
+    digits = text.strip().lower().removeprefix("serial=").removeprefix("0x").replace(":", "")
     try:
         serial = int(digits, 16)
     except ValueError:
         raise AdminError(reasons.USAGE, f"{text} is not a serial: give hexadecimal digits") from None
+    if serial.bit_length() > _SERIAL_BITS:
+        told = "is longer than a serial can be; is it a fingerprint? `openssl x509 -noout -serial` prints the serial"
+        raise AdminError(reasons.USAGE, f"{text} {told}")
     found = regalia.store.find_serial(serial)
     if not found:
         raise AdminError(reasons.NOT_FOUND, f"certificate {digits}")
