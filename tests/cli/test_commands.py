@@ -116,3 +116,14 @@ def test_listed_help_is_the_nouns_own(name: str) -> None:
 def test_the_reference_lists_every_command() -> None:
     """docs/reference/commands.md is what the commands are; `python tests/cli/commands_page.py` writes it anew."""
     assert PAGE.read_text(encoding="utf-8") == page()
+
+
+@pytest.mark.parametrize("found", COMMANDS, ids=_words)
+def test_a_path_without_permission_is_no_misuse(found: Found) -> None:
+    """No command calls a path that this user may not read a misuse of itself: who opens it says what to do."""
+    descriptors = {
+        one.name: vars(one)["type_descriptor"] for one in found.command.params if "type_descriptor" in vars(one)
+    }
+    paths = {name: each.parameter_info for name, each in descriptors.items() if each.annotation is Path}
+    assert [name for name, each in paths.items() if each.readable] == []
+    assert paths or "--home" not in _options(found)

@@ -15,6 +15,7 @@ from regalia import reasons
 from regalia.client.files import (
     check_writable,
     generate_key,
+    is_there,
     load_certificate,
     load_key,
     pem,
@@ -139,6 +140,16 @@ def test_unwritable_places(tmp_path: Path) -> None:
     assert "not overwritten" in refuse(lambda: check_writable(there))
     check_writable(tmp_path / "free")
     assert names_in(tmp_path) == ["there"]
+
+
+def test_a_name_that_cannot_be_looked_up(tmp_path: Path) -> None:
+    """A name that the system refuses to look at is told as a file that cannot be used, and not as a fault of ours."""
+    impossible = tmp_path / ("x" * 300)
+    for ask in (is_there, check_writable):
+        with pytest.raises(AdminError) as caught:
+            ask(impossible)
+        assert caught.value.reason is reasons.CLIENT_FILE
+    assert not is_there(tmp_path / "nothing" / "here")
 
 
 def test_key_sizes() -> None:

@@ -1,4 +1,8 @@
-"""Options that several commands share, and the examples under each command's help."""
+"""Options that several commands share, and the examples under each command's help.
+
+All options for paths have `readable=False`: a path that this user may not read is no misuse of the command, and whoever
+opens it tells so with the way out (ADM-020, CLI-009).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,11 @@ __all__ = ["DryRun", "Home", "Json", "Limit", "RootKey", "Yes", "examples", "nou
 Home = Annotated[
     Path | None,
     typer.Option(
-        "--home", metavar="DIR", show_default=False, help="Where this Regalia lives; REGALIA_HOME if not given."
+        "--home",
+        readable=False,
+        metavar="DIR",
+        show_default=False,
+        help="Where this Regalia lives; REGALIA_HOME if not given.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -21,7 +29,11 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would hap
 RootKey = Annotated[
     Path | None,
     typer.Option(
-        "--root-key", metavar="DIR", show_default=False, help="The medium that holds the root's key, if it is offline."
+        "--root-key",
+        readable=False,
+        metavar="DIR",
+        show_default=False,
+        help="The medium that holds the root's key, if it is offline.",
     ),
 ]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=100_000, metavar="N", help="How many at most, newest first.")]

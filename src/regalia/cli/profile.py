@@ -27,7 +27,9 @@ app = noun_app("Profiles: what certificates look like and how long they live.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the profile.", show_default=False)]
 GroupName = Annotated[str, typer.Option("--group", metavar="GROUP", help="The group that it belongs to.")]
-File = Annotated[Path, typer.Option("--file", metavar="FILE", help="The document, TOML or JSON; - reads stdin.")]
+File = Annotated[
+    Path, typer.Option("--file", readable=False, metavar="FILE", help="The document, TOML or JSON; - reads stdin.")
+]
 
 _FINDINGS = (reasons.PROFILE_REFUSED, reasons.LINT_REFUSED)
 _UNVERIFIED = "Names come from the request, verified by nobody"

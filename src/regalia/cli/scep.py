@@ -119,13 +119,16 @@ def cacert(
     fingerprint: Fingerprint = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", show_default=False, help="Write the CA certificates here, as PEM."),
+        typer.Option(
+            "--out", readable=False, metavar="FILE", show_default=False, help="Write the CA certificates here, as PEM."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Fetch a server's CA certificates (GetCACert), verify their chain and compare the fingerprint."""
     from regalia.client.files import check_writable, save_certificates  # noqa: PLC0415 - as in _client
 
+    _check_fingerprint(fingerprint)
     if out is not None:
         check_writable(out)
     with _client(url) as client:
@@ -180,8 +183,13 @@ def _tell_warnings(believed: CaCertificates) -> None:
 def enrol(
     *,
     url: Url,
-    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key, PEM; made if it is not there.")],
-    cert: Annotated[Path, typer.Option("--cert", metavar="FILE", help="Where the new certificate goes, PEM.")],
+    key: Annotated[
+        Path,
+        typer.Option("--key", readable=False, metavar="FILE", help="The private key, PEM; made if it is not there."),
+    ],
+    cert: Annotated[
+        Path, typer.Option("--cert", readable=False, metavar="FILE", help="Where the new certificate goes, PEM.")
+    ],
     cn: Annotated[
         str | None, typer.Option("--cn", metavar="NAME", show_default=False, help="Common name to ask for.")
     ] = None,
@@ -213,6 +221,7 @@ def enrol(
     """Get a first certificate with a challenge (PKCSReq)."""
     from regalia.client.files import check_writable, save_certificates  # noqa: PLC0415 - as in _client
 
+    _check_fingerprint(fingerprint)
     sans = _sans(cn, dns or [])
     secret = _read_challenge(challenge_file, challenge)
     check_writable(cert)
@@ -235,12 +244,15 @@ def enrol(
 def renew(
     *,
     url: Url,
-    cert: Annotated[Path, typer.Option("--cert", metavar="FILE", help="The certificate to renew, PEM.")],
-    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="Its private key, PEM.")],
+    cert: Annotated[
+        Path, typer.Option("--cert", readable=False, metavar="FILE", help="The certificate to renew, PEM.")
+    ],
+    key: Annotated[Path, typer.Option("--key", readable=False, metavar="FILE", help="Its private key, PEM.")],
     new_key: Annotated[
         Path | None,
         typer.Option(
             "--new-key",
+            readable=False,
             metavar="FILE",
             show_default=False,
             help="Renew for this key, made if it is not there; without it the key stays.",
@@ -250,6 +262,7 @@ def renew(
         Path | None,
         typer.Option(
             "--new-cert",
+            readable=False,
             metavar="FILE",
             show_default=False,
             help="Where the new certificate goes; without it, into the place of the old one.",
@@ -269,6 +282,7 @@ def renew(
         save_certificates,
     )
 
+    _check_fingerprint(fingerprint)
     old, private = load_certificate(cert), load_key(key)
     if new_cert is not None:
         check_writable(new_cert)
@@ -279,6 +293,17 @@ def renew(
         issued = client.renew(server, old, private, successor)
     save_certificates(new_cert or cert, [issued.certificate], replace=new_cert is None)
     _tell_issued(issued, new_key or key, new_cert or cert, as_json=as_json)
+
+
+def _check_fingerprint(text: str | None) -> None:
+    """Tell a slip of the pen from a server that is another one: that is a misuse, told before anything is sent."""
+    from regalia.client.authorities import read_pin  # noqa: PLC0415 - as in _client
+
+    try:
+        if text is not None:
+            read_pin(text)
+    except PeerError as fault:
+        raise AdminError(reasons.USAGE, f"--fingerprint: {fault.detail}") from fault
 
 
 def _sans(cn: str | None, dns: list[str]) -> frozenset[San]:
@@ -329,9 +354,9 @@ def _checked_challenge(text: str, where: str) -> str:
 
 def _key(path: Path, bits: int) -> RSAPrivateKey:
     """Load the key, or make it. It is on disk before it is certified: a certificate without its key is lost."""
-    from regalia.client.files import generate_key, load_key, save_key  # noqa: PLC0415 - as in _client
+    from regalia.client.files import generate_key, is_there, load_key, save_key  # noqa: PLC0415 - as in _client
 
-    if path.exists():
+    if is_there(path):
         return load_key(path)
     key = generate_key(bits)
     save_key(path, key)

@@ -30,7 +30,10 @@ _MAX_DEPTH: Final = 4
 _HEX: Final = re.compile(r"[0-9a-f]+")
 _PIN_DIGESTS: Final = {40: "sha1", 64: "sha256"}
 
-NOT_PINNED: Final = "no fingerprint was given: whoever answers at this address is believed to be the CA"
+NOT_PINNED: Final = (
+    "no fingerprint was given: whoever answers at this address is believed to be the CA. "
+    "`regalia ca show root` on the server prints it, for --fingerprint"
+)
 PINNED_RA: Final = "the fingerprint is the RA certificate's: the CA certificates above it are as the server told them"
 PINNED_BY_SHA1: Final = "the fingerprint is SHA-1, which can be forged with effort: use the SHA-256 one"
 

@@ -28,6 +28,7 @@ __all__ = [
     "KEY_BITS",
     "check_writable",
     "generate_key",
+    "is_there",
     "load_certificate",
     "load_key",
     "pem",
@@ -102,9 +103,20 @@ def save_certificates(path: Path, certificates: Sequence[bytes], *, replace: boo
             os.link(fresh, path)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a name leads to anything. Raises `AdminError` CLI-009 in a directory that this user may not enter."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as fault:
+        raise _unusable(f"{path} cannot be read: {fault.strerror}") from fault
+    return True
+
+
 def check_writable(path: Path) -> None:
     """Raise `AdminError` CLI-009 unless a new file can be made at `path`: asked before a challenge is spent."""
-    if path.exists() or path.is_symlink():
+    if is_there(path):
         raise _unusable(f"{path} is there already and is not overwritten")
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
