@@ -426,9 +426,9 @@ class MemoryStore:
     def newest_generation(self, first: UUID) -> int:
         return max((c.intent.generation for c in self._chain(first)), default=0)
 
-    def later_withdrawn(self, first: UUID, generation: int) -> bool:
+    def withdrawn_since(self, first: UUID, generation: int) -> bool:
         return any(
-            c.intent.generation > generation
+            c.intent.generation >= max(generation, 1)
             and c.revocation is not None
             and c.revocation.reason is not RevocationReason.SUPERSEDED
             for c in self._chain(first)

@@ -375,8 +375,8 @@ class Certificates(Protocol):
     def newest_generation(self, first: UUID) -> int:
         """Highest generation issued in the chain of renewals that this enrolment began."""
 
-    def later_withdrawn(self, first: UUID, generation: int) -> bool:
-        """Whether a certificate of a later generation in this chain was revoked because trust ended.
+    def withdrawn_since(self, first: UUID, generation: int) -> bool:
+        """Whether a certificate of this or a later generation in the chain was revoked because trust ended.
 
         Not counted: superseded ones, and intents that were abandoned.
         """

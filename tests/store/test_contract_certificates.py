@@ -121,7 +121,7 @@ def test_the_newest_generation_of_a_chain(store: Store) -> None:
     ids=["withdrawn", "superseded"],
 )
 def test_a_withdrawn_successor_is_known(store: Store, reason: RevocationReason, withdrawn: bool) -> None:  # noqa: FBT001 - a table
-    """A later certificate of the chain counts if it was revoked for more than being superseded (REN-1)."""
+    """A successor counts for the one before and for its siblings if it was revoked for more than being superseded."""
     first = an_enrolment(1)
     issue(store, 1, enrolment=first)
     link = first.lineage
@@ -130,10 +130,11 @@ def test_a_withdrawn_successor_is_known(store: Store, reason: RevocationReason, 
         an_enrolment(2, replace(an_enrolment(2).key, signer_serial=2)), lineage=replace(link, generation=1)
     )
     issue(store, 2, enrolment=renewal)
-    assert not store.later_withdrawn(first.id, 0)
+    assert not store.withdrawn_since(first.id, 0)
     store.revoke(Revocation(an_id("certificate", 2), reason, "administrator", "os:root", NOW), ())
-    assert store.later_withdrawn(first.id, 0) is withdrawn
-    assert not store.later_withdrawn(first.id, 1)
+    assert store.withdrawn_since(first.id, 0) is withdrawn
+    assert store.withdrawn_since(first.id, 1) is withdrawn
+    assert not store.withdrawn_since(first.id, 2)
 
 
 def test_status_of_a_serial(store: Store) -> None:

@@ -7,8 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import structlog
+
 from regalia.app.build import NODE_FILE, App, SystemClock, build
 from regalia.app.log import set_up_log
+from regalia.errors import UnavailableError
 from regalia.jobs.housekeeping import FlushRefusals, ForgetRefusals, SweepSpool
 from regalia.jobs.lint_sample import LintSample
 from regalia.jobs.loop import JobLoop
@@ -156,6 +159,11 @@ def _renew_admin_tls(app: App, now: datetime) -> bool:
 
 
 def _record(app: App, action: Action, listeners: list[str]) -> None:
+    """Record the start or the end, if the database takes it; OCSP and CRLs are served without it, too (RES-7)."""
     actor = Actor(ActorKind.SYSTEM, "server")
     details: dict[str, JsonValue] = {"listeners": [*listeners]}
-    app.store.record((EventDraft(app.clock.now(), actor, action, "server", Outcome.OK, details=details),))
+    event = EventDraft(app.clock.now(), actor, action, "server", Outcome.OK, details=details)
+    try:
+        app.store.record((event,))
+    except UnavailableError as unavailable:
+        structlog.get_logger("regalia.app").error("not-recorded", action=action.value, detail=unavailable.detail)

@@ -43,10 +43,10 @@ __all__ = ["REPLAY_WINDOW", "Ended", "EnrolStore", "Enroller"]
 
 REPLAY_WINDOW = timedelta(hours=24)
 """How long a conversation answers a retransmission with its certificate (R3)."""
-_PATIENCE = timedelta(seconds=5)
-"""How long a retransmission waits for the worker that is at it (R8)."""
 _PAUSE = 0.1
-"""Seconds between two looks."""
+"""Seconds between two looks at an intent that another worker is at."""
+_LOOKS = 50
+"""Five seconds of them (R8), counted and not read from a clock that may jump."""
 _RACES = 3
 """How often a lost race is judged afresh: the winner's row decides the second round, so more is not to be expected."""
 
@@ -185,17 +185,14 @@ class Enroller:
 
     def _settled(self, stored: Enrolment) -> Certificate | None:
         """Wait for the worker whose lease it is, then finish in its place; None after five seconds of waiting."""
-        deadline = self._clock.now() + _PATIENCE
-        while True:
+        for _ in range(_LOOKS):
             found = self._store.certificate(stored.certificate_id) if stored.certificate_id is not None else None
             if found is None or found.state is not CertificateState.INTENT:
                 return found
-            now = self._clock.now()
-            if found.intent.lease_until < now:
+            if found.intent.lease_until < self._clock.now():
                 return self._recovery.settle(found)
-            if now >= deadline:
-                return None
             self._pause(_PAUSE)
+        return None
 
     # --- refusals ---------------------------------------------------------------------------------------------------
 

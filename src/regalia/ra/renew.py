@@ -49,7 +49,7 @@ def live_signer(
             reasons.SIGNER_EXPIRED, f"serial {certificate.serial:x}, valid until {intent.not_after:%Y-%m-%d}"
         )
     chain = lineage_of(store, certificate).first
-    if store.later_withdrawn(chain, intent.generation):
+    if store.withdrawn_since(chain, intent.generation):
         raise PeerError(reasons.SIGNER_WITHDRAWN, f"serial {certificate.serial:x} is generation {intent.generation}")
     newest = store.newest_generation(chain)
     if newest - intent.generation > SUCCESSORS:

@@ -95,13 +95,13 @@ _NEWEST_GENERATION = Statement(
         enrolment.c.state == "issued",
     )
 )
-_LATER_WITHDRAWN = Statement(
+_WITHDRAWN_SINCE = Statement(
     select(revocation.c.at)
     .join(enrolment, enrolment.c.certificate_id == revocation.c.certificate_id)
     .where(
         enrolment.c.chain == bindparam("first"),
         enrolment.c.generation > literal_column("0"),
-        enrolment.c.generation > bindparam("generation"),
+        enrolment.c.generation >= bindparam("generation"),
         enrolment.c.state == "issued",
         revocation.c.cause != "abandoned",
         revocation.c.reason != int(RevocationReason.SUPERSEDED),
@@ -174,9 +174,12 @@ class SqlCertificates(Noun):
         row = self._database.row(_NEWEST_GENERATION, {"first": first.bytes})
         return 0 if row is None or row["newest"] is None else int(row["newest"])
 
-    def later_withdrawn(self, first: UUID, generation: int) -> bool:
-        """Return whether trust in a later certificate of the chain was withdrawn."""
-        return self._database.row(_LATER_WITHDRAWN, {"first": first.bytes, "generation": generation}) is not None
+    def withdrawn_since(self, first: UUID, generation: int) -> bool:
+        """Return whether trust in a certificate of this or a later generation was withdrawn.
+
+        Generation 0 is one certificate, whose own revocation its holder meets anyway.
+        """
+        return self._database.row(_WITHDRAWN_SINCE, {"first": first.bytes, "generation": generation}) is not None
 
     def serial_status(self, authority: str, serial: int) -> SerialStatus | None:
         """Return what OCSP says of a serial; None where it was never assigned."""
