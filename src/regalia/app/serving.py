@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from regalia.ports import ChangeFeed
     from regalia.web.serve import Bound
 
-__all__ = ["serve"]
+__all__ = ["record_server", "serve"]
 
 _STATUS_THREADS = 2
 _STATUS_QUEUE = 256
@@ -87,12 +87,12 @@ def _serve(app: App, feed: ChangeFeed, metrics: Metrics, on_ready: Callable[[Seq
     )
 
     def ready(bound: Sequence[Bound]) -> None:
-        _record(app, Action.SERVER_STARTED, [f"{each.name} {each.url}" for each in bound])
+        record_server(app, Action.SERVER_STARTED, [f"{each.name} {each.url}" for each in bound])
         on_ready(bound)
 
     def at_end() -> None:
         pools.close()
-        _record(app, Action.SERVER_STOPPED, [])
+        record_server(app, Action.SERVER_STOPPED, [])
 
     run(
         Serving(
@@ -158,7 +158,7 @@ def _renew_admin_tls(app: App, now: datetime) -> bool:
     return True
 
 
-def _record(app: App, action: Action, listeners: list[str]) -> None:
+def record_server(app: App, action: Action, listeners: list[str]) -> None:
     """Record the start or the end, if the database takes it; OCSP and CRLs are served without it, too (RES-7)."""
     actor = Actor(ActorKind.SYSTEM, "server")
     details: dict[str, JsonValue] = {"listeners": [*listeners]}
