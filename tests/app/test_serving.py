@@ -24,6 +24,7 @@ class FullDisk(MemoryStore):
 
     def record(self, events: Sequence[EventDraft]) -> None:
         """Refuse."""
+        del events
         raise UnavailableError(reasons.STORE_UNAVAILABLE, "disk full")
 
 
