@@ -39,6 +39,7 @@ from regalia.model import (
     new_id,
 )
 from regalia.wire.certificate import assemble, encode_tbs, read_certificate, signature_algorithm_for
+from regalia.wire.event import time_text
 from regalia.wire.names import name_text
 
 if TYPE_CHECKING:
@@ -301,7 +302,7 @@ class Ceremony:
             "key_kind": authority.key_kind.value,
             "subject": intent.subject,
             "sha256": hashlib.sha256(authority.certificate_der).hexdigest(),
-            "not_after": intent.not_after.isoformat(),
+            "not_after": time_text(intent.not_after),
         }
         event = EventDraft(
             at=self._clock.now(),
@@ -323,7 +324,7 @@ class Ceremony:
             "purpose": credential.purpose.value,
             "authority": credential.authority,
             "replaces": str(former[0].id) if former else None,
-            "not_after": credential.not_after.isoformat(),
+            "not_after": time_text(credential.not_after),
         }
         return EventDraft(
             at=self._clock.now(),

@@ -35,6 +35,7 @@ from regalia.wire.crl import (
     verify_crl_signature,
 )
 from regalia.wire.der import DerError
+from regalia.wire.event import time_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -235,7 +236,7 @@ def _event(record: CrlRecord, draft: _Draft, octets: int, actor: Actor) -> Event
             "entries": record.entries,
             "octets": octets,
             "sha256": record.sha256.hex(),
-            "next_update": record.next_update.isoformat(),
+            "next_update": time_text(record.next_update),
         },
     )
 

@@ -161,7 +161,8 @@ def crl(
 def _crl(regalia: "App", authority: Authority) -> dict[str, object]:
     last, file = regalia.store.last_crl(authority.name), regalia.crl_files.published(authority.name)
     return {
-        "number": last.number if last is not None else None,
+        # As text: the number is beyond what JSON readers that count in floating point keep exactly.
+        "number": str(last.number) if last is not None else None,
         "entries": last.entries if last is not None else None,
         "next_update": last.next_update if last is not None else None,
         "file": file.path if file is not None else None,

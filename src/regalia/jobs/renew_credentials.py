@@ -11,6 +11,7 @@ from regalia.ca.authority import renewal_due
 from regalia.errors import InvariantError, RegaliaError
 from regalia.jobs.loop import Scope
 from regalia.model import Actor, ActorKind, AuthorityKind, AuthorityState, CredentialPurpose
+from regalia.wire.event import time_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ class RenewCredentials:
                     "credential-renewed",
                     authority=authority.name,
                     purpose=purpose.value,
-                    not_after=made.not_after.isoformat(),
+                    not_after=time_text(made.not_after),
                 )
 
 

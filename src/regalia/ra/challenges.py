@@ -11,6 +11,7 @@ from regalia import reasons
 from regalia.errors import AdminError, PeerError
 from regalia.model import Action, Challenge, EventDraft, Names, Outcome, new_id
 from regalia.ports import Catalogue, Challenges
+from regalia.wire.event import time_text
 from regalia.wire.names import check_names
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class ChallengeDesk:
         details: dict[str, JsonValue] = {
             "endpoint": endpoint,
             "binding": list(binding.listed()),
-            "expires_at": challenge.expires_at.isoformat(),
+            "expires_at": time_text(challenge.expires_at),
         }
         if device is not None:
             details["device"] = device

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from regalia.model import Action, Actor, ActorKind, Denied, EventDraft, Outcome
 from regalia.ports import Enrolments, Events
 from regalia.ra.sources import source_of
+from regalia.wire.event import time_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,6 +155,6 @@ def _folded_event(source: str, window: _Window, now: datetime) -> EventDraft:
         details={
             "count": window.folded.total(),
             "reasons": dict(sorted(window.folded.items())),
-            "since": window.since.isoformat(),
+            "since": time_text(window.since),
         },
     )

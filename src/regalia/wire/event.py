@@ -18,7 +18,7 @@ from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
 if TYPE_CHECKING:
     from regalia.model import JsonValue
 
-__all__ = ["FIELD_OCTETS", "RecordError", "canonical_record", "capped", "read_record", "record_hash"]
+__all__ = ["FIELD_OCTETS", "RecordError", "canonical_record", "capped", "read_record", "record_hash", "time_text"]
 
 FIELD_OCTETS: Final = 1024
 """Longest text of a field, the marker included; also the longest JSON of one entry of `details`."""
@@ -46,7 +46,7 @@ def canonical_record(stream: str, sequence: int, previous: bytes, draft: EventDr
         {
             "action": draft.action.value,
             "actor": {"id": draft.actor.id, "kind": draft.actor.kind.value, "source": draft.actor.source},
-            "at": _time_text(draft.at),
+            "at": time_text(draft.at),
             "details": dict(draft.details),
             "group": draft.group,
             "object": draft.object,
@@ -113,7 +113,8 @@ def _canonical(value: JsonValue) -> bytes:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _time_text(at: datetime) -> str:
+def time_text(at: datetime) -> str:
+    """Write a time as records hold it, in their details too: UTC, in milliseconds, as `2026-03-01T09:00:00.000Z`."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
