@@ -317,6 +317,10 @@ class MemoryStore:
     def _conversation_taken(
         self, enrolment: Enrolment, at: datetime, closes: UUID | None, resumes: UUID | None
     ) -> Begun | None:
+        predecessor = enrolment.lineage.predecessor if enrolment.lineage is not None else None
+        signer = self._certificates.get(predecessor) if predecessor is not None else None
+        if signer is not None and signer.revocation is not None:
+            return Begun.SIGNER_REVOKED
         stored = self._enrolments.get(enrolment.id)
         if resumes is not None:
             moved = stored is None or stored.certificate_id != resumes

@@ -296,6 +296,7 @@ class Begun(StrEnum):
     CHALLENGE_TAKEN = "challenge-taken"
     CONVERSATION_TAKEN = "conversation-taken"
     TRANSACTION_TAKEN = "transaction-taken"
+    SIGNER_REVOKED = "signer-revoked"
 
 
 class Issuance(Protocol):
@@ -317,7 +318,8 @@ class Issuance(Protocol):
         else CHALLENGE_TAKEN. `closes`: an older enrolment of the same conversation key that is closed first.
         `resumes`: the abandoned certificate that `enrolment`, already stored, still points to; the row is moved to
         the new certificate, else CONVERSATION_TAKEN. A second open enrolment of one conversation key gives
-        CONVERSATION_TAKEN; R3's rule on transactionIDs, checked again here for a NEW signer, TRANSACTION_TAKEN.
+        CONVERSATION_TAKEN; R3's rule on transactionIDs, checked again here for a NEW signer, TRANSACTION_TAKEN; a
+        predecessor that was revoked since it was looked at, SIGNER_REVOKED.
         """
 
     def finish(

@@ -252,6 +252,23 @@ def test_a_spent_conversation_is_closed_for_a_new_one(store: Store) -> None:
     assert store.conversation(a_key(1)) == again
 
 
+def test_a_signer_that_was_revoked_meanwhile_begins_nothing(store: Store) -> None:
+    """The predecessor is looked at again in the transaction of the intent: a revocation in between wins (REN-1)."""
+    begin(store, 1)
+    store.finish(an_intent(1).id, b"der", NOW, ())
+    link = an_enrolment(1).lineage
+    assert link is not None
+    renewal = replace(
+        an_enrolment(2, replace(an_enrolment(2).key, signer_serial=1)),
+        lineage=replace(link, generation=1, predecessor=an_id("certificate", 1)),
+    )
+    store.revoke(
+        Revocation(an_id("certificate", 1), RevocationReason.KEY_COMPROMISE, "administrator", "os:root", NOW), ()
+    )
+    assert begin(store, 2, renewal) is Begun.SIGNER_REVOKED
+    assert store.certificate(an_id("certificate", 2)) is None
+
+
 def test_a_lost_race_closes_nothing(store: Store) -> None:
     """Where the challenge is taken the older conversation stays open."""
     begin(store, 1)

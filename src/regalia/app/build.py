@@ -134,7 +134,15 @@ def build(
     signer = LocalSigner(store, crl_files, vault, master, entropy)
     urls = Urls(config.server.url)
     issuer = Issuer(store, signer, clock)
-    ceremony = Ceremony(issuer, authorities=store, keys=keys, clock=clock, entropy=entropy, urls=urls)
+    ceremony = Ceremony(
+        issuer,
+        authorities=store,
+        keys=keys,
+        clock=clock,
+        entropy=entropy,
+        urls=urls,
+        serial_prefix=serial_prefix(node),
+    )
     recovery = Recovery(store, issuer, clock)
     refusals = Refusals(store, observe=observe)
     enroller = Enroller(

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from regalia.app.build import NODE_FILE, App, SystemClock, build
+from regalia.app.build import App, SystemClock, build, node_name
 from regalia.app.log import set_up_log
 from regalia.errors import UnavailableError
 from regalia.jobs.housekeeping import FlushRefusals, ForgetRefusals, SweepSpool
@@ -77,7 +77,7 @@ def _serve(app: App, feed: ChangeFeed, metrics: Metrics, on_ready: Callable[[Seq
     metrics.watch_pools((pools.enrolment, pools.status))
     metrics.watch_crls(lambda: crl_times(app.store, app.store))
     tls = read_admin_tls(app.config.home)
-    holder = f"{(app.config.home / NODE_FILE).read_text('ascii').strip()}:{os.getpid()}"
+    holder = f"{node_name(app.config.home)}:{os.getpid()}"
     loop = JobLoop(
         _jobs(app, feed),
         leases=app.store,

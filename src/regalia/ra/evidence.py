@@ -103,9 +103,11 @@ def authorise_renewal(request: EnrolmentRequest, signer: Certificate, before: Li
 
 def authorise_resumption(request: EnrolmentRequest, enrolment: Enrolment, lineage: LineageLink) -> Evidence:
     """Let a conversation whose intent was abandoned go on: its evidence was judged and consumed by itself (I4)."""
-    bound = enrolment.allowed if request.signer is not None else lineage.binding
+    renewal = request.signer is not None
+    kind = AuthorisationKind.RENEWAL if renewal else AuthorisationKind.CHALLENGE
+    bound = enrolment.allowed if renewal else lineage.binding
     return Evidence(
-        Authorisation(AuthorisationKind.CHALLENGE, f"enrolment {enrolment.id}"),
+        Authorisation(kind, f"enrolment {enrolment.id}"),
         lineage,
         bound or None,
         f"resumed: its certificate {enrolment.certificate_id} was abandoned before it was signed",

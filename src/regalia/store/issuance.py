@@ -120,6 +120,8 @@ class SqlIssuance(Noun):
         def unit(transaction: Transaction) -> None:
             if holds:
                 transaction.one_at_a_time(holds)
+            if enrolment is not None:
+                _check_predecessor(transaction, enrolment)
             if closes is not None:
                 transaction.run(_CLOSE, {"which": closes.bytes, "no_key": None})
             for count, (statement, _) in zip(transaction.together(calls), calls, strict=True):
@@ -233,6 +235,13 @@ def _consume_call(challenge_id: UUID, intent: CertificateIntent, enrolment: Enro
         "key": intent.key_sha256,
         "source": None if enrolment is None else plain(enrolment.source),
     }
+
+
+def _check_predecessor(transaction: Transaction, enrolment: Enrolment) -> None:
+    """See that nobody revoked the signer of a renewal since it was judged."""
+    predecessor = enrolment.lineage.predecessor if enrolment.lineage is not None else None
+    if predecessor is not None and transaction.row(_REVOKED_ALREADY, {"which": predecessor.bytes}) is not None:
+        raise _TakenError(Begun.SIGNER_REVOKED)
 
 
 def _transaction_name(enrolment: Enrolment | None) -> bytes | None:
