@@ -279,7 +279,7 @@ def test_a_bug_is_503_and_shows_nothing(wire: Wire, metrics: Metrics) -> None:
 def test_a_taken_address_is_told_to_the_administrator(wire: Wire) -> None:
     """ADM-019 names the address that cannot be opened."""
     with (
-        pytest.raises(AdminError, match=rf"ADM-019 .*127\.0\.0\.1:{wire.port}"),
+        pytest.raises(AdminError, match=rf"ADM-019 .*127\.0\.0\.1:{wire.port}: Address already in use$"),
         listening(Listener("device", echo, "127.0.0.1", wire.port)),
     ):
         pass

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import signal
 import socket
 from dataclasses import dataclass, field
@@ -208,8 +209,16 @@ def _open_sockets(listener: Listener) -> list[socket.socket]:
     except (OSError, UnicodeError) as error:
         for each in opened:
             each.close()
-        raise AdminError(reasons.LISTENER_REFUSED, f"{listener.name} on {listener.host}:{port}: {error}") from error
+        told = f"{listener.name} on {listener.host}:{port}: {_why(error)}"
+        raise AdminError(reasons.LISTENER_REFUSED, told) from error
     return opened
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    """Say it in the system's words; `socket.create_server` repeats the address in its own."""
+    number = error.errno if isinstance(error, OSError) else None
+    # Name resolution has negative numbers, with words of its own.
+    return os.strerror(number) if number is not None and number > 0 else str(error)
 
 
 def _bound(listener: Listener, sockets: Sequence[socket.socket]) -> Bound:
