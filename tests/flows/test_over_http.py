@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
-import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,8 +13,8 @@ from cryptography.hazmat.primitives import serialization
 
 from client.service import fingerprint_of
 from interop.checks import check_certificate, check_revocation, names
+from interop.laptop import Laptop, Ran, root_fingerprint
 from interop.openssl import RelyingParty, certificates_in, fetch, read_certificate
-from interop.programs import run_anyhow
 from interop.server import Server, free_port, running_server
 from regalia.app import SystemClock, SystemEntropy
 from regalia.client.scep import Capabilities, ScepClient
@@ -39,54 +36,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-@dataclass(frozen=True)
-class Ran:
-    """A command that ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
-@dataclass(frozen=True)
-class Laptop:
-    """A device with a directory and our client."""
-
-    directory: Path
-    server: Server
-
-    def scep(self, *arguments: str, stdin: str = "", url: str | None = None, **environment: str) -> Ran:
-        """Run `regalia scep VERB`; nothing of this machine's environment is in its way."""
-        verb, *rest = arguments
-        ended = run_anyhow(
-            *(sys.executable, "-P", "-m", "regalia", "scep", verb, "--url", url or self.server.scep, *rest),
-            environment={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.directory), **environment},
-            directory=self.directory,
-            stdin=stdin.encode(),
-        )
-        return Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
-
-    def enrol(self, *arguments: str, cn: str = "lap", stdin: str = "", **environment: str) -> Ran:
-        """Enrol with device.key into device.pem."""
-        files = ("--key", "device.key", "--cert", "device.pem")
-        return self.scep("enrol", "--cn", cn, *files, *arguments, stdin=stdin, **environment)
-
-    def enrolled(self, cn: str) -> Laptop:
-        """Enrol with a fresh challenge, which must succeed."""
-        ended = self.enrol("--challenge-file", "-", cn=cn, stdin=self.server.challenge(cn=cn))
-        assert ended.code == 0, ended.stderr
-        return self
-
-    @property
-    def certificate(self) -> Path:
-        """Where its certificate is."""
-        return self.directory / "device.pem"
-
-    def files(self) -> list[str]:
-        """What lies in its directory."""
-        return sorted(path.name for path in self.directory.iterdir())
-
-
 @pytest.fixture
 def laptop(server: Server, tmp_path: Path) -> Laptop:
     """A new device."""
@@ -101,12 +50,6 @@ def relying_party(server: Server, tmp_path: Path) -> RelyingParty:
     directory = tmp_path / "relying-party"
     directory.mkdir()
     return RelyingParty(directory, server.device)
-
-
-def root_fingerprint(server: Server) -> str:
-    """The root's SHA-256, as the file that the server offers has it."""
-    root = x509.load_pem_x509_certificate(fetch(f"{server.device}/ca/root.pem"))
-    return fingerprint_of(root.public_bytes(serialization.Encoding.DER))
 
 
 def failed(ran: Ran, reason: str, code: int = 1) -> None:

@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -116,19 +116,22 @@ def running_certmonger(directory: Path) -> Iterator[Certmonger]:
         ) as process,
     ):
         try:
-            address = wait_for("the session bus", lambda: _line(bus), seconds=START_SECONDS)
+            address = wait_for("the session bus", lambda: _line(bus, process, log), seconds=START_SECONDS)
             environment["DBUS_SESSION_BUS_ADDRESS"] = address
             wait_for("certmonger's daemon", lambda: _answers(environment), seconds=START_SECONDS)
             yield Certmonger(directory, environment)
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it may have ended by itself, with all that it started
+                os.killpg(process.pid, signal.SIGTERM)
             try:
                 process.wait(10)
             finally:
                 os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
 
 
-def _line(path: Path) -> str | None:
+def _line(path: Path, process: subprocess.Popen[bytes], log: Path) -> str | None:
+    if process.poll() is not None:
+        raise ProgramError(f"dbus-run-session ended with {process.returncode}:\n{log.read_text(errors='replace')}")
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return text.strip() if text.endswith("\n") else None
 
@@ -138,5 +141,10 @@ def _answers(environment: Mapping[str, str]) -> bool | None:
 
 
 def _any_has(folder: Path, *words: str) -> bool | None:
-    texts = [path.read_text(encoding="utf-8") for path in folder.glob("*")] if folder.exists() else []
-    return any(all(word in text for word in words) for text in texts) or None
+    return any(all(word in text for word in words) for text in _texts(folder)) or None
+
+
+def _texts(folder: Path) -> Iterator[str]:
+    for path in folder.glob("*"):
+        with suppress(FileNotFoundError):  # the daemon writes a new file beside, and renames it
+            yield path.read_text(encoding="utf-8")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Server", "free_port", "running_server"]
 
+LOG = "serve.log"
 READY_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -58,6 +59,28 @@ class Server:
         listed = json.loads(self._run("cert", "list", "--json"))
         return [row["serial"] for row in listed]
 
+    def open(self, endpoint: str) -> None:
+        """Open another endpoint, like the one that `init` made."""
+        self._run("endpoint", "create", endpoint, "--group", "default", "--profile", "eap-tls")
+
+    def close(self, endpoint: str) -> None:
+        """Close an endpoint for good."""
+        self._run("endpoint", "disable", endpoint, "--yes")
+
+    def verify_events(self) -> dict[str, Any]:
+        """Recompute the event log; fails where it was altered."""
+        verified: dict[str, Any] = json.loads(self._run("event", "verify", "--json"))
+        return verified
+
+    def doctor(self) -> list[dict[str, Any]]:
+        """Return what `doctor` found; fails where it found a problem."""
+        checks: list[dict[str, Any]] = json.loads(self._run("doctor", "--json"))["checks"]
+        return checks
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return what the running server has said on stderr."""
+        return [json.loads(line) for line in (self.home.parent / LOG).read_text(encoding="utf-8").splitlines()]
+
     def events(self) -> list[dict[str, Any]]:
         """Return the event log, oldest first."""
         return [json.loads(line) for line in self._run("event", "tail", "--json").splitlines()]
@@ -67,15 +90,19 @@ class Server:
 
 
 @contextmanager
-def running_server(directory: Path) -> Iterator[Server]:
-    """Initialise a home, serve it on free ports until the block ends, then stop it by its process id."""
+def running_server(directory: Path, database: str | None = None) -> Iterator[Server]:
+    """Initialise a home, serve it on free ports until the block ends, then stop it by its process id.
+
+    `database` is the URL of an empty one; SQLite in the home where none is named.
+    """
     home = directory / "home"
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     # The certificates carry this URL, so the port is chosen before the server opens it.
-    run(*_regalia("init", "--url", url), environment=_environment(home))
+    where = ["--database", database] if database is not None else []
+    run(*_regalia("init", "--url", url, *where), environment=_environment(home))
     command = _regalia("serve", "--listen", f"127.0.0.1:{port}", "--admin-listen", "127.0.0.1:0", "--json")
-    ready, log = directory / "serve.json", directory / "serve.log"
+    ready, log = directory / "serve.json", directory / LOG
     with (
         ready.open("wb") as stdout,
         log.open("wb") as stderr,
