@@ -10,8 +10,10 @@ import typer
 
 from regalia import reasons
 from regalia.ca.revoke import revoke as revoke_certificate
+from regalia.cli.ca import found_authority
 from regalia.cli.context import administrator, agreed, opened
 from regalia.cli.fingerprints import fingerprints
+from regalia.cli.group import found_group
 from regalia.cli.options import DryRun, Home, Json, Limit, Yes, examples, noun_app
 from regalia.cli.output import print_json, print_record, print_table, utc
 from regalia.cli.reason import Reason, revocation_reason
@@ -76,6 +78,10 @@ def list_(
 ) -> None:
     """List the devices' certificates, newest first; `--kind` lists our own."""
     with opened(home) as regalia:
+        if group is not None:
+            found_group(regalia, group)
+        if authority is not None:
+            found_authority(regalia, authority)
         now = regalia.clock.now()
         chosen = None if kind is Kind.ALL else CertificateKind(kind)
         wanted = CertificateFilter(kind=chosen, group=group, authority=authority, revoked=revoked, limit=limit)

@@ -7,6 +7,7 @@ import typer
 
 from regalia import reasons
 from regalia.cli.context import opened
+from regalia.cli.endpoint import found_endpoint
 from regalia.cli.lookup import by_prefix
 from regalia.cli.options import Home, Json, Limit, examples, noun_app
 from regalia.cli.output import print_json, print_record, print_table, say
@@ -43,6 +44,8 @@ def list_(
 ) -> None:
     """List enrolments, newest first. What was refused before it could be understood is in `event tail` only."""
     with opened(home) as regalia:
+        if endpoint is not None:
+            found_endpoint(regalia, endpoint)
         found = regalia.store.enrolments(EnrolmentFilter(state=state, endpoint=endpoint, limit=limit))
         rows = [_record(enrolment) for enrolment in found]
         columns = ("id", "created_at", "state", "endpoint", "asked", "source", "reason")

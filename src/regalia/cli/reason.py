@@ -22,7 +22,10 @@ class ReasonName(StrEnum):
     PRIVILEGE_WITHDRAWN = "privilege-withdrawn"
 
 
-Reason = Annotated[ReasonName, typer.Option("--reason", help="What CRL and OCSP will say.")]
+Reason = Annotated[
+    ReasonName,
+    typer.Option("--reason", metavar="REASON", help=f"What CRL and OCSP will say: {', '.join(ReasonName)}."),
+]
 
 
 def revocation_reason(name: ReasonName) -> RevocationReason:
