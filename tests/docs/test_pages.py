@@ -24,6 +24,7 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "./regalia lint",
         "./regalia docs",
         "./regalia demo",
+        "./regalia bench scep --quick",
         "UV='.tools/uv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header'",
         "$UV pyproject.toml -o requirements/base.lock",
         "$UV --extra dev pyproject.toml -o requirements/dev.lock",

@@ -1,0 +1,79 @@
+"""`./regalia bench scep|ocsp|crl|start [--json] [--quick]`: measure, verify, compare with the budgets.
+
+Exit code 0: within every budget. 1: the run is void. 2: usage. 3: a budget is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from tools.bench.measure import VoidRunError, machine
+from tools.bench.peer import enter_namespace
+from tools.bench.report import as_json, as_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tools.bench.report import Report
+
+__all__ = ["concluded"]
+
+_SUBJECTS: Final = {
+    "scep": "one enrolment: its stages against pure crypto, and over HTTP against Debian's scepserver",
+    "ocsp": "one OCSP answer: cached against a bare uvicorn answer, and fresh",
+    "crl": "CPU and memory of publishing CRLs",
+    "start": "time to start, and memory",
+}
+
+
+def concluded(measure: Callable[[], Report], command: str, *, json: bool) -> int:
+    """Measure, print what was found, and return the exit code. A void run prints nothing but why."""
+    facts = machine()
+    began = datetime.now(UTC)
+    try:
+        report = measure()
+    except (VoidRunError, OSError, subprocess.SubprocessError) as error:
+        print(f"bench: the run is void: {error}", file=sys.stderr)
+        return 1
+    run = {"command": command, "date": began.isoformat(timespec="seconds"), "machine": facts}
+    report = replace(report, run=run)
+    print(as_json(report) if json else as_text(report), flush=True)
+    for figure in report.missed:
+        print(f"bench: missed: {figure.name}: {figure.value:.3g} {figure.unit}, {figure.budget}", file=sys.stderr)
+    return 3 if report.missed else 0
+
+
+def _main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./regalia bench", description=__doc__.partition("\n")[0] if __doc__ else "")
+    verbs = parser.add_subparsers(dest="subject", required=True, metavar="|".join(_SUBJECTS))
+    for name, does in _SUBJECTS.items():
+        verb = verbs.add_parser(name, help=does, description=f"Measure {does}.")
+        verb.add_argument("--json", action="store_true", help="the same as one JSON document")
+        sizes = verb.add_mutually_exclusive_group()
+        sizes.add_argument("--quick", action="store_true", help="less of everything")
+        sizes.add_argument("--least", action="store_true", help="only so much that it is seen to work")
+    chosen = parser.parse_args(arguments)
+    # Settings of the one who measures are none of the product's that is measured.
+    for name in [name for name in os.environ if name.startswith("REGALIA_") and name != "REGALIA_BENCH_NAMESPACE"]:
+        del os.environ[name]
+    try:
+        if chosen.subject == "scep":
+            enter_namespace(arguments)
+    except VoidRunError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    # Each subject needs other parts of the product, and what is loaded is memory that is measured.
+    subject = importlib.import_module(f"tools.bench.{chosen.subject}")
+    size = subject.LEAST if chosen.least else subject.QUICK if chosen.quick else subject.FULL
+    return concluded(lambda: subject.measure(size), " ".join(["./regalia bench", *arguments]), json=chosen.json)
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))
