@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -67,10 +68,12 @@ def test_a_ratio_needs_as_many_passes_of_both() -> None:
 
 
 def test_variants_take_turns() -> None:
-    """Each variant has one turn in each round, and none always comes first."""
-    turns = list(interleaved(["a", "b", "c"], passes=2, rounds=3))
-    assert sorted(turns) == [(name, turn, number) for name in "abc" for turn in range(2) for number in range(3)]
-    assert [name for name, _, _ in turns[::3]] == ["a", "b", "c", "a", "b", "c"]
+    """Each variant has one turn in each round, and each comes after each other one now and then."""
+    turns = list(interleaved(["a", "b", "c"], passes=2, rounds=20))
+    assert sorted(turns) == [(name, turn, number) for name in "abc" for turn in range(2) for number in range(20)]
+    assert all({name for name, _, _ in turns[first : first + 3]} == set("abc") for first in range(0, len(turns), 3))
+    followed = {(before[0], after[0]) for before, after in itertools.pairwise(turns)}
+    assert {(one, other) for one in "abc" for other in "abc" if one != other} <= followed
 
 
 def test_a_stopwatch_leaves_nothing_out_but_its_own_work() -> None:

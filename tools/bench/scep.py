@@ -182,6 +182,9 @@ def _process_figures(costs: _Costs, kind: str) -> Iterator[Figure]:
         ratios = per_pass_ratios([[spent["whole"] for spent in each] for each in whole], bases)
         name = f"enrolment in process ÷ pure crypto, {kind} CA, {named}"
         yield Figure(name, median(ratios), "times", _PROCESS_BUDGETS[kind], tuple(ratios))
+        # What a faster processor for RSA does not change, so that machines can be compared.
+        added = [[spent["whole"] - median(base) for spent in each] for each, base in zip(whole, bases, strict=True)]
+        yield _microseconds(f"what an enrolment adds to pure crypto, {kind} CA, {named}", added)
     behind = [[spent["backends"] for spent in each] for each in costs[f"whole postgresql {kind}"]]
     yield _microseconds(f"PostgreSQL's backends per enrolment, {kind} CA", behind)
 
