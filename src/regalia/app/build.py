@@ -115,14 +115,29 @@ def build(
     Raises `AdminError`: ADM-002 nothing was initialised here, ADM-010 or ADM-011 for the master key, ADM-012 for an
     old schema; `UnavailableError` where the database does not answer.
     """
+    return _services(config, _open(config, medium, node), observe)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What the services of one home stand on."""
+
+    node: str
+    clock: Clock
+    entropy: Entropy
+    master: MasterKey
+    store: SqlStore
+    crl_files: DirectoryCrlFiles
+    keys: SoftwareKeys
+    signer: LocalSigner
+
+
+def _open(config: Config, medium: Path | None, node: str | None) -> _Ground:
+    """Open keys and database, and see that they belong together."""
     clock, entropy = SystemClock(), SystemEntropy()
     node = node or node_name(config.home)
     master = load_master_key(config.home, config.key_environment)
-    url = config.database.connection_url()
-    schema = migrations.check(url)
-    if not schema.ready:
-        raise AdminError(reasons.SCHEMA_OLD, f"it is at {schema.current or 'nothing'}, needed is {schema.needed}")
-    store = open_store(url, node=node, clock=clock)
+    store = _open_store(config, node, clock)
     vault = FallbackVault(store, MediumVault(medium)) if medium is not None else store
     crl_files = DirectoryCrlFiles(config.home / "crl")
     keys = SoftwareKeys(vault, clock, entropy, master)
@@ -132,16 +147,16 @@ def build(
         store.close()
         raise
     signer = LocalSigner(store, crl_files, vault, master, entropy)
-    urls = Urls(config.server.url)
-    issuer = Issuer(store, signer, clock)
+    return _Ground(node, clock, entropy, master, store, crl_files, keys, signer)
+
+
+def _services(config: Config, ground: _Ground, observe: Callable[[Reason], None] | None) -> App:
+    """Give each service its ports; nothing is decided here."""
+    store, keys, clock, entropy = ground.store, ground.keys, ground.clock, ground.entropy
+    urls, prefix, challenge_mac = Urls(config.server.url), serial_prefix(ground.node), ground.master.challenge_mac()
+    issuer = Issuer(store, ground.signer, clock)
     ceremony = Ceremony(
-        issuer,
-        authorities=store,
-        keys=keys,
-        clock=clock,
-        entropy=entropy,
-        urls=urls,
-        serial_prefix=serial_prefix(node),
+        issuer, authorities=store, keys=keys, clock=clock, entropy=entropy, urls=urls, serial_prefix=prefix
     )
     recovery = Recovery(store, issuer, clock)
     refusals = Refusals(store, observe=observe)
@@ -153,38 +168,47 @@ def build(
         clock=clock,
         entropy=entropy,
         urls=urls,
-        serial_prefix=serial_prefix(node),
+        serial_prefix=prefix,
         pause=time.sleep,
     )
+    scep = ScepService(
+        doors=store,
+        store=store,
+        keys=keys,
+        enroller=enroller,
+        refusals=refusals,
+        clock=clock,
+        entropy=entropy,
+        challenge_mac=challenge_mac,
+    )
+    crl_life = timedelta(days=config.crl.issuing_days)
     return App(
         config=config,
-        master=master,
+        master=ground.master,
         clock=clock,
         entropy=entropy,
         store=store,
-        crl_files=crl_files,
+        crl_files=ground.crl_files,
         keys=keys,
         urls=urls,
         ceremony=ceremony,
         registry=Registry(store, ceremony, clock, urls),
-        challenges=ChallengeDesk(store, clock, entropy, master.challenge_mac()),
+        challenges=ChallengeDesk(store, clock, entropy, challenge_mac),
         recovery=recovery,
         refusals=refusals,
-        scep=ScepService(
-            doors=store,
-            store=store,
-            keys=keys,
-            enroller=enroller,
-            refusals=refusals,
-            clock=clock,
-            entropy=entropy,
-            challenge_mac=master.challenge_mac(),
-        ),
+        scep=scep,
         ocsp=OcspResponder(store, keys, clock, lifetime=timedelta(seconds=config.ocsp.good_seconds)),
-        crls=CrlPublisher(
-            store, crl_files, signer, clock, entropy, issuing_lifetime=timedelta(days=config.crl.issuing_days)
-        ),
+        crls=CrlPublisher(store, ground.crl_files, ground.signer, clock, entropy, issuing_lifetime=crl_life),
     )
+
+
+def _open_store(config: Config, node: str, clock: Clock) -> SqlStore:
+    """Open the database if its schema is the one that this code needs."""
+    url = config.database.connection_url()
+    schema = migrations.check(url)
+    if not schema.ready:
+        raise AdminError(reasons.SCHEMA_OLD, f"it is at {schema.current or 'nothing'}, needed is {schema.needed}")
+    return open_store(url, node=node, clock=clock)
 
 
 def serial_prefix(node: str) -> int:
