@@ -176,3 +176,16 @@ def test_a_killed_init_is_told_from_a_home(tmp_path: Path, database: str) -> Non
     status, output = init(tmp_path / "another", database)
     assert (status, "Error ADM-021" in output, f"{database} holds the beginnings" in output) == (1, True, True)
     assert not (tmp_path / "another").exists()
+
+
+def test_two_inits_of_one_home_make_one(tmp_path: Path) -> None:
+    """The slower of two takes nothing away from the faster, and says that the home is in use (ADM-001, ADM-021)."""
+    for number in range(3):
+        home = tmp_path / f"home-{number}"
+        command = [sys.executable, "-m", "regalia", "init", "--home", str(home), "--url", "http://pki.example.test"]
+        both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+        told = [process.communicate(timeout=60)[1] for process in both]
+        assert sorted(process.returncode for process in both) == [0, 1], told
+        assert any(b"ADM-001" in text or b"ADM-021" in text for text in told)
+        assert regalia(["event", "verify", "--home", str(home)]).status == 0
+        assert regalia(["ca", "show", "default-ca-1", "--home", str(home)]).status == 0

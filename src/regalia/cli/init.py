@@ -90,8 +90,19 @@ def initialise(home: Path, *, url: str, database: str | None = None, organisatio
     is somebody else's; `UnavailableError` where it does not answer.
     """
     created = _claim(home)
+    options = {"server.url": url} | ({"database.url": database} if database is not None else {})
     try:
-        return _fill(home, url, database, organisation)
+        _refuse_used(load_config(home=home, options=options))  # bad URLs too, before anything is written
+        write_initial(home, url, database)
+    except BaseException:
+        # Nothing here is ours yet: another init may be at work in the same directory.
+        if created:
+            with suppress(OSError):
+                home.rmdir()
+        raise
+    # Only one process can have made that file, so what follows is ours.
+    try:
+        return _fill(home, organisation)
     except BaseException:
         # Whatever ended it, a half-made PKI must not pass for one: what was just created is removed again.
         for path in (home,) if created else tuple(home.iterdir()):
@@ -122,15 +133,12 @@ def _in_the_way(home: Path) -> AdminError:
     return AdminError(reasons.HOME_USED, str(home))
 
 
-def _fill(home: Path, url: str, database: str | None, organisation: str | None) -> _Made:
+def _fill(home: Path, organisation: str | None) -> _Made:
     from regalia.app import NODE_FILE, SystemClock, SystemEntropy, build  # noqa: PLC0415 - help must not wait for the database driver
     from regalia.keys.admin_tls import make_admin_tls  # noqa: PLC0415 - the same
     from regalia.keys.master import create_master_key, load_master_key  # noqa: PLC0415 - the same
     from regalia.keys.private_files import create_private  # noqa: PLC0415 - the same
 
-    options = {"server.url": url} | ({"database.url": database} if database is not None else {})
-    _refuse_used(load_config(home=home, options=options))  # bad URLs too, before anything is written
-    write_initial(home, url, database)
     config = load_config(home=home)
     entropy = SystemEntropy()
     named = config.key_environment
