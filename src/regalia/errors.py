@@ -32,6 +32,7 @@ class Stage(StrEnum):
     """Where on the way of one enrolment something was refused; the order of security.md §3."""
 
     HTTP = "http"
+    LIMIT = "limit"
     MESSAGE = "message"
     ALGORITHM = "algorithm"
     SIGNATURE = "signature"

@@ -243,7 +243,7 @@ class Catalogue(Protocol):
 
 
 class Challenges(Protocol):
-    """One-time challenges."""
+    """One-time and static challenges."""
 
     def challenge(self, mac: bytes) -> Challenge | None: ...
     def challenge_by_id(self, challenge_id: UUID) -> Challenge | None: ...
@@ -251,6 +251,12 @@ class Challenges(Protocol):
         """Newest first."""
 
     def add_challenge(self, challenge: Challenge, events: Sequence[EventDraft]) -> None: ...
+    def rotate_challenge(self, challenge: Challenge, until: datetime, events: Sequence[EventDraft]) -> None:
+        """Add a static challenge of its endpoint; the newest one so far ends at `until` at the latest.
+
+        Every older one is revoked at `challenge.created_at`: never more than two are good at a time (CHA-2).
+        """
+
     def revoke_challenge(self, challenge_id: UUID, at: datetime, events: Sequence[EventDraft]) -> bool:
         """False where it is unknown, used or revoked already."""
 
@@ -280,6 +286,23 @@ class Enrolments(Protocol):
 
         It binds while it has no certificate yet, or was created at or after `since`.
         """
+
+    def conversation_of(self, endpoint: str, transaction_id: bytes, key_sha256: bytes) -> Enrolment | None:
+        """The newest open NEW-signer conversation of this transaction and key: what a CertPoll asks for (MSG-3)."""
+
+    def hold(self, enrolment: Enrolment, events: Sequence[EventDraft], *, closes: UUID | None = None) -> Begun:
+        """Insert a pending enrolment. `closes` and the outcomes are those of `Issuance.begin`."""
+
+    def dismiss(
+        self, enrolment_id: UUID, at: datetime, reason_id: str, detail: str, events: Sequence[EventDraft]
+    ) -> bool:
+        """PENDING → REFUSED, which closes the conversation. False where it is not pending (any more)."""
+
+    def pending_count(self, group: str) -> int:
+        """How many enrolments of a group wait for a decision (RES-5)."""
+
+    def pending_since(self, before: datetime, limit: int) -> tuple[Enrolment, ...]:
+        """Pending enrolments that were created earlier, oldest first."""
 
     def record_refusal(self, enrolment: Enrolment, events: Sequence[EventDraft]) -> None: ...
     def add_stages(self, enrolment: Enrolment) -> None:
@@ -311,15 +334,17 @@ class Issuance(Protocol):
         consume: UUID | None = None,
         closes: UUID | None = None,
         resumes: UUID | None = None,
+        approves: bool = False,
     ) -> Begun:
         """TX1. Insert the intent and, with an enrolment, that too; all or nothing.
 
         `consume`: id of the one-time challenge to consume; it must be open and unexpired at `intent.created_at`,
         else CHALLENGE_TAKEN. `closes`: an older enrolment of the same conversation key that is closed first.
         `resumes`: the abandoned certificate that `enrolment`, already stored, still points to; the row is moved to
-        the new certificate, else CONVERSATION_TAKEN. A second open enrolment of one conversation key gives
-        CONVERSATION_TAKEN; R3's rule on transactionIDs, checked again here for a NEW signer, TRANSACTION_TAKEN; a
-        predecessor that was revoked since it was looked at, SIGNER_REVOKED.
+        the new certificate, else CONVERSATION_TAKEN. `approves`: `enrolment` is stored and still pending; the row is
+        moved to INTENT with this certificate, else CONVERSATION_TAKEN. A second open enrolment of one conversation
+        key gives CONVERSATION_TAKEN; R3's rule on transactionIDs, checked again here for a NEW signer,
+        TRANSACTION_TAKEN; a predecessor that was revoked since it was looked at, SIGNER_REVOKED.
         """
 
     def finish(
@@ -383,6 +408,12 @@ class Certificates(Protocol):
         Not counted: superseded ones, and intents that were abandoned.
         """
 
+    def begun_since(self, since: datetime, *, device: str | None = None, chain: UUID | None = None) -> int:
+        """How many leaves were begun since then for a device, or in a chain of renewals; exactly one is given (RES-5).
+
+        An abandoned one counts no more.
+        """
+
     def serial_status(self, authority: str, serial: int) -> SerialStatus | None: ...
     def revoke(self, revocation: Revocation, events: Sequence[EventDraft]) -> bool:
         """False where it is revoked already, or unknown."""
@@ -412,7 +443,17 @@ class Crls(Protocol):
     def begin_crl(self, intent: CrlIntent) -> None:
         """Commit what is about to be signed."""
 
-    def finish_crl(self, crl_id: UUID, record: CrlRecord, events: Sequence[EventDraft]) -> None: ...
+    def finish_crl(
+        self, crl_id: UUID, record: CrlRecord, octets: Iterable[bytes], events: Sequence[EventDraft]
+    ) -> bool:
+        """Publish: the record and the signed CRL's octets in one transaction; older octets of the authority go.
+
+        False where a CRL of a higher number is published already.
+        """
+
+    def crl_octets(self, record: CrlRecord) -> Iterator[bytes]:
+        """The published CRL in chunks, so that each node can serve a copy. Ends early where a newer one came."""
+
     def last_crl(self, authority: str) -> CrlRecord | None:
         """The published CRL with the highest number."""
 
@@ -455,6 +496,9 @@ class CrlFiles(Protocol):
 
     def published(self, authority: str) -> PublishedCrl | None:
         """The CRL that is served now."""
+
+    def digest(self, authority: str) -> bytes | None:
+        """SHA-256 of the CRL that is served now; read anew only where the file changed."""
 
     def one_at_a_time(self) -> AbstractContextManager[None]:
         """Keep other threads and processes from this block until it is left."""

@@ -227,6 +227,13 @@ TRANSACTION_TAKEN = Reason(
     "Two devices use one transactionID, or one generated a new key without a new transaction. Let it start a new one.",
 )
 
+POLL_UNKNOWN = Reason(
+    "RA-003",
+    Stage.CONVERSATION,
+    "a poll for an enrolment that is not waiting, or not this device's",
+    "It was denied, expired or never begun, or another key began it: let the device enrol anew.",
+)
+
 # --- Evidence (step 9) ---------------------------------------------------------------------------------------------
 CHALLENGE_MISSING = Reason(
     "RA-010",
@@ -260,6 +267,19 @@ RENEWAL_CHALLENGE_WRONG = Reason(
     Stage.EVIDENCE,
     "the renewal carries a challenge that this device did not enrol with",
     "Remove the challenge from the renewal, or let the device enrol anew with a fresh key.",
+)
+
+APPROVAL_DENIED = Reason(
+    "RA-017",
+    Stage.EVIDENCE,
+    "an administrator denied the enrolment",
+    "The event names who denied it and why. A device that asks again is held again.",
+)
+APPROVAL_EXPIRED = Reason(
+    "RA-018",
+    Stage.EVIDENCE,
+    "nobody approved the enrolment in time",
+    "Let the device ask again, and decide with `regalia enrolment approve` or `deny`.",
 )
 
 # --- Names and policy (step 10) ------------------------------------------------------------------------------------
@@ -301,6 +321,57 @@ NO_NAMES = Reason(
     Stage.POLICY,
     "no name is left for the certificate",
     "The profile takes names from the request and it has none: let the device ask for a common name or a DNS name.",
+)
+
+DEVICE_QUOTA = Reason(
+    "RA-027",
+    Stage.POLICY,
+    "the device had as many certificates today as one may have",
+    "Look for a device that enrols in a loop, or for a copied challenge; `limits.certificates_per_device` sets how many.",
+)
+
+# --- Limits: 429, decided before any private-key operation (CHA-3, ENV-9, RES-5) -------------------------------------
+SOURCE_GUESSING = Reason(
+    "LIM-001",
+    Stage.LIMIT,
+    "too many wrong challenges from this address",
+    "Look at its refusals: a device with an old profile, or somebody who guesses. It may try again after a minute.",
+)
+GROUP_GUESSING = Reason(
+    "LIM-002",
+    Stage.LIMIT,
+    "too many wrong challenges in this group",
+    "Somebody may be guessing from many addresses. Renewals go on; first enrolments wait for the next minute.",
+)
+SOURCE_UNREADABLE = Reason(
+    "LIM-003",
+    Stage.LIMIT,
+    "too many messages from this address whose content could not be opened",
+    "An old RA certificate on many devices behind one address looks like this, and so does an attack on the RA key.",
+)
+GROUP_UNREADABLE = Reason(
+    "LIM-004",
+    Stage.LIMIT,
+    "too many messages to this group whose content could not be opened",
+    "Look at the refusals before it: an attack on the RA key needs this many.",
+)
+GROUP_BUSY = Reason(
+    "LIM-005",
+    Stage.LIMIT,
+    "the group had as many requests this minute as it may have",
+    "Devices retry by themselves; `limits.requests_per_group` sets how many.",
+)
+RENEWAL_QUOTA = Reason(
+    "LIM-006",
+    Stage.LIMIT,
+    "the device renewed as often today as one may",
+    "Look for a device that renews in a loop; `limits.certificates_per_device` sets how often.",
+)
+QUEUE_FULL = Reason(
+    "LIM-007",
+    Stage.LIMIT,
+    "the group's queue for approval is full",
+    "Decide with `regalia enrolment approve` and `deny`; `limits.pending_per_group` sets its length.",
 )
 
 # --- Issuance ------------------------------------------------------------------------------------------------------
@@ -434,6 +505,18 @@ DATABASE_UNFIT = Reason(
     Stage.ADMIN,
     "the database is not fit to hold a Regalia",
     "Name an empty database that its user owns: CREATE DATABASE regalia OWNER regalia.",
+)
+ENROLMENT_DECIDED = Reason(
+    "ADM-023",
+    Stage.ADMIN,
+    "the enrolment does not wait for a decision",
+    "Somebody decided it already, or it expired: see `regalia enrolment show`.",
+)
+SECRET_REFUSED = Reason(
+    "ADM-024",
+    Stage.ADMIN,
+    "the static challenge is too short or too simple",
+    "Leave it out, and a random one is made; or give at least 20 printable characters of which 8 differ.",
 )
 
 # --- Our SCEP client -----------------------------------------------------------------------------------------------

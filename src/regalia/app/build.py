@@ -1,4 +1,8 @@
-"""Wiring of the services: `build(config)` opens a home and returns an `App`."""
+"""Wiring of the services: `build(config)` is `open_home`, which gives a `Ground`, and `wire`, which gives an `App`.
+
+They are two so that a test can stand the services on ports of its own (a store that ends the process, a signer that
+keeps a journal): `wire(config, replace(ground, signer=...))`.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +41,10 @@ if TYPE_CHECKING:
     from regalia.config import Config
     from regalia.errors import Reason
     from regalia.keys.master import MasterKey
-    from regalia.ports import Clock, Entropy
+    from regalia.ports import Clock, Entropy, IntentSigner
     from regalia.store.store import SqlStore
 
-__all__ = ["NODE_FILE", "App", "SystemClock", "SystemEntropy", "build", "node_name"]
+__all__ = ["NODE_FILE", "App", "Ground", "SystemClock", "SystemEntropy", "build", "node_name", "open_home", "wire"]
 
 NODE_FILE = "node"
 """Holds the name under which this home writes its event streams. `init` writes it last: with it a home is one."""
@@ -115,11 +119,11 @@ def build(
     Raises `AdminError`: ADM-002 nothing was initialised here, ADM-010 or ADM-011 for the master key, ADM-012 for an
     old schema; `UnavailableError` where the database does not answer.
     """
-    return _services(config, _open(config, medium, node), observe)
+    return wire(config, open_home(config, medium=medium, node=node), observe=observe)
 
 
 @dataclass(frozen=True, slots=True)
-class _Ground:
+class Ground:
     """What the services of one home stand on."""
 
     node: str
@@ -129,11 +133,11 @@ class _Ground:
     store: SqlStore
     crl_files: DirectoryCrlFiles
     keys: SoftwareKeys
-    signer: LocalSigner
+    signer: IntentSigner
 
 
-def _open(config: Config, medium: Path | None, node: str | None) -> _Ground:
-    """Open keys and database, and see that they belong together."""
+def open_home(config: Config, *, medium: Path | None = None, node: str | None = None) -> Ground:
+    """Open keys and database, and see that they belong together. Arguments and errors are those of `build`."""
     clock, entropy = SystemClock(), SystemEntropy()
     node = node or node_name(config.home)
     master = load_master_key(config.home, config.key_environment)
@@ -147,10 +151,10 @@ def _open(config: Config, medium: Path | None, node: str | None) -> _Ground:
         store.close()
         raise
     signer = LocalSigner(store, crl_files, vault, master, entropy)
-    return _Ground(node, clock, entropy, master, store, crl_files, keys, signer)
+    return Ground(node, clock, entropy, master, store, crl_files, keys, signer)
 
 
-def _services(config: Config, ground: _Ground, observe: Callable[[Reason], None] | None) -> App:
+def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | None = None) -> App:
     """Give each service its ports; nothing is decided here."""
     store, keys, clock, entropy = ground.store, ground.keys, ground.clock, ground.entropy
     urls, prefix, challenge_mac = Urls(config.server.url), serial_prefix(ground.node), ground.master.challenge_mac()

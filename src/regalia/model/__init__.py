@@ -6,6 +6,7 @@ May import: errors, wire.
 """
 
 from regalia.model.authority import (
+    Authoriser,
     Authority,
     AuthorityKind,
     AuthorityState,
@@ -43,6 +44,7 @@ from regalia.model.enrolment import (
     EnrolmentState,
     IssueOrder,
     LineageLink,
+    Pending,
     StageNote,
     Unavailable,
 )
@@ -74,6 +76,7 @@ __all__ = [
     "Approved",
     "Authorisation",
     "AuthorisationKind",
+    "Authoriser",
     "Authority",
     "AuthorityKind",
     "AuthorityState",
@@ -104,6 +107,7 @@ __all__ = [
     "Names",
     "NamesFrom",
     "Outcome",
+    "Pending",
     "Profile",
     "Revocation",
     "RevocationReason",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 __all__ = [
+    "Authoriser",
     "Authority",
     "AuthorityKind",
     "AuthorityState",
@@ -143,6 +144,17 @@ class Profile:
     created_at: datetime
 
 
+class Authoriser(StrEnum):
+    """What an endpoint takes for a yes to a first enrolment."""
+
+    ONE_TIME = "one-time"
+    """A one-time challenge (CHA-1)."""
+    STATIC = "static"
+    """A static challenge: the server names the certificate (R5.5)."""
+    APPROVAL = "approval"
+    """A static challenge lets a request into the queue; an administrator approves its names (POL-3)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One enrolment door of a group."""
@@ -152,8 +164,7 @@ class Endpoint:
     protocol: str
     """`scep`."""
     profile: str
-    authoriser: str
-    """`one-time`."""
+    authoriser: Authoriser
     enabled: bool
     include_root: bool
     """Whether GetCACert ends with the root (R2)."""

@@ -29,6 +29,7 @@ __all__ = [
     "EnrolmentState",
     "IssueOrder",
     "LineageLink",
+    "Pending",
     "StageNote",
     "Unavailable",
 ]
@@ -36,7 +37,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """A one-time challenge as stored: the secret itself is known to nobody but its bearer (CHA-1)."""
+    """A challenge as stored: the secret itself is known to nobody but its bearers (CHA-1, CHA-2)."""
 
     id: UUID
     endpoint: str
@@ -55,6 +56,8 @@ class Challenge:
     consumed_key: bytes | None = None
     """SHA-256 of that enrolment's SubjectPublicKeyInfo."""
     consumed_source: str | None = None
+    reusable: bool = False
+    """A static challenge: never consumed, ended by its expiry or by being revoked (CHA-2)."""
 
 
 class EnrolmentState(StrEnum):
@@ -139,6 +142,10 @@ class AuthorisationKind(StrEnum):
     """What vouches for an order."""
 
     CHALLENGE = "challenge"
+    STATIC = "static"
+    """A static challenge: its bearers are many, so it vouches for no name (R5.5)."""
+    APPROVAL = "approval"
+    """An administrator approved exactly the names that were asked for (POL-3)."""
     RENEWAL = "renewal"
     ADMINISTRATOR = "administrator"
 
@@ -200,4 +207,12 @@ class Unavailable:
     detail: str = ""
 
 
-Decision = Approved | Denied | Unavailable
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Held until an administrator decides: PENDING to the device."""
+
+    enrolment: Enrolment
+    """In state pending, stored or to be stored."""
+
+
+Decision = Approved | Pending | Denied | Unavailable

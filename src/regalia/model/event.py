@@ -60,8 +60,12 @@ class Action(StrEnum):
     PROFILE_CREATED = "profile.created"
     ENDPOINT_CREATED = "endpoint.created"
     ENDPOINT_DISABLED = "endpoint.disabled"
+    ENDPOINT_SECRET_ROTATED = "endpoint.secret-rotated"  # noqa: S105 - what happened, no secret
     CHALLENGE_CREATED = "challenge.created"
     CHALLENGE_REVOKED = "challenge.revoked"
+    ENROLMENT_PENDING = "enrolment.pending"
+    ENROLMENT_APPROVED = "enrolment.approved"
+    ENROLMENT_DENIED = "enrolment.denied"
     ENROLMENT_REFUSED = "enrolment.refused"
     REFUSALS_FOLDED = "enrolment.refusals-folded"
     CERTIFICATE_INTENT = "certificate.intent"
@@ -69,6 +73,7 @@ class Action(StrEnum):
     CERTIFICATE_ABANDONED = "certificate.abandoned"
     CERTIFICATE_REVOKED = "certificate.revoked"
     CRL_PUBLISHED = "crl.published"
+    LIMIT_REACHED = "limit.reached"
 
 
 class Outcome(StrEnum):
