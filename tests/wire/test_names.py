@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import thread_time
+
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -305,3 +307,13 @@ def test_a_name_that_cannot_be_read_equals_only_itself() -> None:
     """Broken octets compare octet for octet."""
     assert same_name(b"\x30\x05", b"\x30\x05")
     assert not same_name(b"\x30\x05", encode_name(cn="a"))
+
+
+def test_a_name_of_more_than_a_kibibyte_equals_only_itself() -> None:
+    """IN-3, IN-8, RES-4: two names of 40 000 octets of combining marks are told apart without being normalised."""
+    marks = "a" + "\u0301" * 10_000 + "\u0327" * 10_000
+    one, other = _cn(der.utf8_string(marks)), _cn(der.utf8_string(marks + "b"))
+    begun = thread_time()
+    assert not same_name(one, other)
+    assert same_name(one, bytes(one))
+    assert thread_time() - begun < 0.1, "a comparison by RFC 5280 takes more than a second"
