@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -47,6 +48,31 @@ def test_home_without_a_file_has_the_defaults(tmp_path: Path) -> None:
     assert config.database.is_sqlite
     assert (config.limits.post_octets, config.limits.url_octets, config.limits.message_octets) == (65536, 49152, 32768)
     assert (config.ocsp.good_seconds, config.crl.issuing_days) == (600, 7)
+    assert config.issuance.lease_seconds == 60
+
+
+def test_default_limits_are_those_that_were_agreed(tmp_path: Path) -> None:
+    """Nobody who sets nothing is without a limit (CHA-3, ENV-9, RES-2, RES-5)."""
+    config = _load(tmp_path)
+    limits = config.limits
+    assert (limits.wrong_challenges_per_source, limits.wrong_challenges_per_group) == (10, 100)
+    assert (limits.unreadable_per_source, limits.unreadable_per_group) == (100, 100)
+    assert (limits.requests_per_group, limits.certificates_per_device) == (6000, 5)
+    assert (limits.pending_per_group, limits.pending_days) == (1000, 30)
+    assert (config.server.connections, config.server.connections_per_source) == (1000, 50)
+
+
+def test_a_worker_for_each_processor_by_default(tmp_path: Path) -> None:
+    """As many workers are started as this process may use processors (DESIGN §5)."""
+    assert _load(tmp_path).server.workers == min(len(os.sched_getaffinity(0)), 64)
+    assert _load(tmp_path, REGALIA_SERVER__WORKERS="3").server.workers == 3
+
+
+@pytest.mark.parametrize("seconds", [1, 601])
+def test_a_lease_is_neither_too_short_nor_too_long(tmp_path: Path, seconds: int) -> None:
+    """A lease that a commit could outlive, or that would leave serials open for long, is refused."""
+    (found,) = _problems(tmp_path, REGALIA_ISSUANCE__LEASE_SECONDS=str(seconds))
+    assert found.startswith("issuance.lease_seconds (REGALIA_ISSUANCE__LEASE_SECONDS): ")
 
 
 def test_later_source_is_stronger(tmp_path: Path) -> None:
@@ -274,10 +300,11 @@ def test_every_comment_of_the_initial_file_is_a_setting(tmp_path: Path) -> None:
     _file(tmp_path, "\n".join(kept))
     assert tomllib.loads("\n".join(kept))["limits"]["post_octets"] == 65536
     loud, quiet = load_config({}, home=tmp_path), _load(tmp_path / "elsewhere")
-    assert (loud.server, loud.ocsp, loud.crl, loud.limits, loud.log) == (
+    assert (loud.server, loud.ocsp, loud.crl, loud.issuance, loud.limits, loud.log) == (
         quiet.server,
         quiet.ocsp,
         quiet.crl,
+        quiet.issuance,
         quiet.limits,
         quiet.log,
     )

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
 ROW = re.compile(r"^\| `([a-z]+\.[a-z_]+)` \| (.*?) \| (.*?) \| .* \| `(\w+)` \|$", re.MULTILINE)
-COMPUTED = {"server.url": "http://<fqdn>:8080", "database.url": "sqlite:///regalia.db"}
+COMPUTED = {
+    "server.url": "http://<fqdn>:8080",
+    "server.workers": "one for each processor",
+    "database.url": "sqlite:///regalia.db",
+}
 """Defaults that depend on machine and home."""
 
 

@@ -158,7 +158,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
     """Give each service its ports; nothing is decided here."""
     store, keys, clock, entropy = ground.store, ground.keys, ground.clock, ground.entropy
     urls, prefix, challenge_mac = Urls(config.server.url), serial_prefix(ground.node), ground.master.challenge_mac()
-    issuer = Issuer(store, ground.signer, clock)
+    issuer = Issuer(store, ground.signer, clock, lease=timedelta(seconds=config.issuance.lease_seconds))
     ceremony = Ceremony(
         issuer, authorities=store, keys=keys, clock=clock, entropy=entropy, urls=urls, serial_prefix=prefix
     )

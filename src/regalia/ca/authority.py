@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from regalia import reasons
-from regalia.ca.issue import LEASE, Prepared
+from regalia.ca.issue import Prepared
 from regalia.ca.lint import lint_full
 from regalia.ca.revoke import revoke
 from regalia.ca.scopes import ROOT_SCOPE, ca_scope, ocsp_scope, ra_scope
@@ -119,7 +119,7 @@ def prepare_own(
         not_after=tbs.not_after,
         enrolment_id=None,
         generation=0,
-        lease_until=subject.now + LEASE,
+        lease_until=subject.now,
         created_at=subject.now,
     )
     return Prepared(intent, tbs.signature, signatory.public_key)

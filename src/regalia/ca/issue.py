@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["LEASE", "Issuer", "Prepared", "certificate_event", "prepare_leaf"]
 
 LEASE = timedelta(seconds=60)
-"""How long an intent belongs to the worker that began it (R8)."""
+"""How long an intent belongs to the worker that began it, unless the settings say otherwise (R8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class Prepared:
     """A certificate that was built and linted, and not yet recorded. Made by `prepare_leaf` and `authority`."""
 
     intent: CertificateIntent
+    """Its lease begins when `Issuer.issue` records it."""
     algorithm: SignatureAlgorithm
     signer_key: bytes
     """DER SubjectPublicKeyInfo that the signature must verify with."""
@@ -107,7 +108,7 @@ def prepare_leaf(
         not_after=tbs.not_after,
         enrolment_id=order.enrolment.id,
         generation=lineage.generation if lineage is not None else 0,
-        lease_until=now + LEASE,
+        lease_until=now,
         created_at=now,
     )
     return Prepared(intent, signature_algorithm_for(authority.key_kind), issuer.public_key)
@@ -116,10 +117,12 @@ def prepare_leaf(
 class Issuer:
     """Records, signs, records (R8)."""
 
-    def __init__(self, issuance: Issuance, signer: IntentSigner, clock: Clock) -> None:
+    def __init__(self, issuance: Issuance, signer: IntentSigner, clock: Clock, *, lease: timedelta = LEASE) -> None:
+        """`lease` is how long recovery leaves an intent to the worker that began it."""
         self._issuance = issuance
         self._signer = signer
         self._clock = clock
+        self._lease = lease
 
     def issue(
         self,
@@ -137,7 +140,7 @@ class Issuer:
         signer or the store cannot be reached after the intent was committed: recovery finishes it, and the same
         request then gets the same certificate.
         """
-        intent = prepared.intent
+        intent = replace(prepared.intent, lease_until=self._clock.now() + self._lease)
         if enrolment is not None:
             enrolment = replace(enrolment, certificate_id=intent.id)
         begun = self._issuance.begin(

@@ -33,7 +33,11 @@ def initial_document(url: str, database: str | None = None) -> str:
         for key, info in model.model_fields.items():
             lines.append(f"# {info.description}")
             value = chosen.get((section, key))
-            lines.append(f"{key} = {_toml(value)}" if value is not None else f"# {key} = {_toml(info.default)}")
+            lines.append(
+                f"{key} = {_toml(value)}"
+                if value is not None
+                else f"# {key} = {_toml(info.get_default(call_default_factory=True))}"
+            )
     return "\n".join(lines) + "\n"
 
 

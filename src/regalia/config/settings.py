@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ __all__ = [
     "DatabaseSection",
     "DatabaseSettings",
     "Effective",
+    "IssuanceSettings",
     "LimitSettings",
     "LogSettings",
     "OcspSettings",
@@ -34,6 +36,7 @@ __all__ = [
 CONFIG_FILE: Final = "regalia.toml"
 
 _MAX_URL = 200
+_MAX_WORKERS = 64
 _STARS = "********"
 
 
@@ -85,6 +88,11 @@ def default_url() -> str:
     return f"http://{socket.getfqdn()}:8080"
 
 
+def _processors() -> int:
+    """Count the processors that this process may run on."""
+    return min(len(os.sched_getaffinity(0)), _MAX_WORKERS)
+
+
 # --- a section each ---------------------------------------------------------------------------------------------------
 
 
@@ -108,9 +116,18 @@ class ServerSettings(Section):
     admin_listen: _ListenAddress = Field(
         default=Address("127.0.0.1", 8443), description="HOST:PORT for administrators, TLS."
     )
-    threads: int = Field(default=4, ge=1, le=64, description="Enrolments that are worked on at a time.")
+    workers: int = Field(
+        default_factory=_processors, ge=1, le=_MAX_WORKERS, description="Processes that answer, one for each processor."
+    )
+    threads: int = Field(default=4, ge=1, le=64, description="Enrolments that a worker works on at a time.")
     queue: int = Field(
         default=64, ge=0, le=10_000, description="Requests that may wait for a thread; one more is answered 503."
+    )
+    connections: int = Field(
+        default=1_000, ge=1, le=100_000, description="Connections that may be open on each listener at a time."
+    )
+    connections_per_source: int = Field(
+        default=50, ge=1, le=100_000, description="Of them, those from one address; an IPv6 network of /64 is one."
     )
 
 
@@ -169,14 +186,46 @@ class CrlSettings(Section):
     )
 
 
+class IssuanceSettings(Section):
+    """`[issuance]`."""
+
+    lease_seconds: int = Field(
+        default=60, ge=2, le=600, description="How long a certificate begun is left to its worker before recovery."
+    )
+
+
 class LimitSettings(Section):
-    """`[limits]`: sizes of what a device may send (R7)."""
+    """`[limits]`: sizes of what a device may send (R7), and how often and how many (RES-5)."""
 
     post_octets: int = Field(default=65_536, ge=4_096, le=1_048_576, description="Largest body of a POST.")
     # Less than what `web.protocol` reads: beyond that a connection ends before this limit could answer.
     url_octets: int = Field(default=49_152, ge=4_096, le=64_000, description="Longest URL of a GET.")
     message_octets: int = Field(
         default=32_768, ge=4_096, le=1_048_576, description="Largest SCEP message, after base64 is undone."
+    )
+    wrong_challenges_per_source: int = Field(
+        default=10, ge=1, le=1_000_000, description="Wrong challenges a minute from one address, then 429."
+    )
+    wrong_challenges_per_group: int = Field(
+        default=100, ge=1, le=1_000_000, description="Wrong challenges a minute in one group, then 429."
+    )
+    unreadable_per_source: int = Field(
+        default=100, ge=1, le=1_000_000, description="Messages a minute that could not be opened, from one address."
+    )
+    unreadable_per_group: int = Field(
+        default=100, ge=1, le=1_000_000, description="Messages a minute that could not be opened, in one group."
+    )
+    requests_per_group: int = Field(
+        default=6_000, ge=1, le=1_000_000, description="SCEP messages a minute in one group."
+    )
+    certificates_per_device: int = Field(
+        default=5, ge=1, le=10_000, description="Certificates that one device may begin in 24 hours."
+    )
+    pending_per_group: int = Field(
+        default=1_000, ge=1, le=1_000_000, description="Enrolments that may wait for approval in one group."
+    )
+    pending_days: int = Field(
+        default=30, ge=1, le=365, description="How long an enrolment waits for approval before it is refused."
     )
 
 
@@ -194,6 +243,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "database": DatabaseSection,
     "ocsp": OcspSettings,
     "crl": CrlSettings,
+    "issuance": IssuanceSettings,
     "limits": LimitSettings,
     "log": LogSettings,
 }
@@ -219,6 +269,7 @@ class Config:
     database: DatabaseSettings
     ocsp: OcspSettings
     crl: CrlSettings
+    issuance: IssuanceSettings
     limits: LimitSettings
     log: LogSettings
     key_environment: Mapping[str, str]
