@@ -230,6 +230,11 @@ class MemoryCrlFiles:
             return None
         return PublishedCrl(path, len(self.files[path]), datetime(2026, 3, 1, tzinfo=UTC))
 
+    def digest(self, authority: str) -> bytes | None:
+        """SHA-256 of what is served now."""
+        octets = self.files.get(f"published/{authority}")
+        return None if octets is None else hashlib.sha256(octets).digest()
+
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:
         """Keep other threads out."""

@@ -486,7 +486,7 @@ class CrlFiles(Protocol):
         """Write a new spool file."""
 
     def read(self, path: str) -> Iterator[bytes]:
-        """Read a spool file in chunks."""
+        """Read a spool file, or the path of one that is served, in chunks."""
 
     def discard(self, path: str) -> None:
         """Remove a spool file; gone already is fine."""

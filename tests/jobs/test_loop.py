@@ -53,9 +53,9 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def loop(store: MemoryStore, clock: FakeClock, holder: str = "a", *jobs: Work) -> JobLoop:
+def loop(store: MemoryStore, clock: FakeClock, holder: str = "a", *jobs: Work, node: str = "node") -> JobLoop:
     """Make the loop of one process."""
-    return JobLoop(jobs, leases=store, clock=clock, holder=holder)
+    return JobLoop(jobs, leases=store, clock=clock, node=node, holder=holder)
 
 
 def raising(error: Exception) -> Callable[[], object]:
@@ -101,6 +101,44 @@ def test_a_failure_elsewhere_is_tried_here(store: MemoryStore, clock: FakeClock)
     broken = Work(does=raising(UnavailableError(reasons.ISSUER_UNAVAILABLE)))
     assert loop(store, clock, "a").run_once(broken) is Outcome.FAILED
     assert loop(store, clock, "b").run_once(Work()) is Outcome.OK
+
+
+def test_a_node_job_runs_once_in_each_home(store: MemoryStore, clock: FakeClock) -> None:
+    """What tends to a home's files runs in one process of that home, and on the other nodes all the same."""
+    work = Work(scope=Scope.NODE)
+    assert loop(store, clock, "a", node="one").run_once(work) is Outcome.OK
+    assert loop(store, clock, "b", node="one").run_once(work) is Outcome.ELSEWHERE
+    assert loop(store, clock, "c", node="two").run_once(work) is Outcome.OK
+    assert [status.name for status in store.job_status()] == ["work@one", "work@two"]
+
+
+def test_a_killed_process_holds_a_job_up_for_15_seconds(store: MemoryStore, clock: FakeClock) -> None:
+    """REV-3: whoever dies in a job leaves it to the others in time for a CRL within the minute."""
+    other = Work()
+
+    def killed() -> None:
+        assert loop(store, clock, "b").run_once(other) is Outcome.ELSEWHERE
+        clock.advance(timedelta(seconds=15))
+        assert loop(store, clock, "b").run_once(other) is Outcome.OK
+
+    loop(store, clock, "a").run_once(Work(does=killed))
+    assert len(other.ran) == 1
+
+
+def test_the_lease_of_a_long_job_is_extended(store: MemoryStore, clock: FakeClock) -> None:
+    """A job that takes longer than its lease is not begun elsewhere while it runs."""
+    mine = loop(store, clock, "a")
+
+    def long() -> None:
+        for _ in range(6):
+            clock.advance(timedelta(seconds=5))
+            mine.extend_leases()
+            assert loop(store, clock, "b").run_once(Work()) is Outcome.ELSEWHERE
+
+    work = Work(does=long)
+    assert mine.run_once(work) is Outcome.OK
+    mine.extend_leases()
+    assert store.lease("work", "b", clock.now(), clock.now() + MINUTE)
 
 
 def test_a_process_job_needs_no_lease(store: MemoryStore, clock: FakeClock) -> None:
@@ -163,7 +201,9 @@ def test_leases_that_cannot_be_had_fail_the_run_only(clock: FakeClock) -> None:
 def test_every_outcome_is_observed(store: MemoryStore, clock: FakeClock) -> None:
     """Who counts hears of each run, by name and success."""
     heard: list[tuple[str, bool]] = []
-    made = JobLoop((), leases=store, clock=clock, holder="a", observe=lambda name, ok: heard.append((name, ok)))
+    made = JobLoop(
+        (), leases=store, clock=clock, node="node", holder="a", observe=lambda name, ok: heard.append((name, ok))
+    )
     made.run_once(Work(name="one", scope=Scope.PROCESS))
     made.run_once(Work(name="two", scope=Scope.PROCESS, does=raising(ValueError())))
     assert heard == [("one", True), ("two", False)]

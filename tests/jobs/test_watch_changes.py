@@ -44,7 +44,7 @@ def memory() -> Memory:
 def test_a_revocation_drops_its_answers(memory: Memory) -> None:
     """R9: a certificate that another process revoked is forgotten here; others stay."""
     feed = MemoryFeed()
-    watch = WatchChanges(feed, memory, lambda: None)
+    watch = WatchChanges(feed, memory, lambda: None, lambda: None)
     feed.waiting = [Change("revocation", "default-ca-1/1f"), Change("crl", "default-ca-1")]
     watch.run(NOW)
     assert memory.dropped == [("default-ca-1", 0x1F)]
@@ -53,7 +53,7 @@ def test_a_revocation_drops_its_answers(memory: Memory) -> None:
 def test_a_catalogue_change_forgets_the_catalogue(memory: Memory) -> None:
     """R9: an endpoint that another process disabled closes here too."""
     feed, forgotten = MemoryFeed(), []
-    watch = WatchChanges(feed, memory, lambda: forgotten.append(1))
+    watch = WatchChanges(feed, memory, lambda: forgotten.append(1), lambda: None)
     watch.run(NOW)
     assert forgotten == []
     feed.waiting = [Change("catalogue", "endpoint:default")]
@@ -61,10 +61,21 @@ def test_a_catalogue_change_forgets_the_catalogue(memory: Memory) -> None:
     assert forgotten == [1]
 
 
+def test_a_published_crl_is_told_to_who_keeps_copies(memory: Memory) -> None:
+    """A CRL that another node published has this one look after its copy."""
+    feed, heard = MemoryFeed(), []
+    watch = WatchChanges(feed, memory, lambda: None, lambda: heard.append(1))
+    watch.run(NOW)
+    assert heard == []
+    feed.waiting = [Change("crl", "default-ca-1")]
+    watch.run(NOW)
+    assert heard == [1]
+
+
 def test_nothing_is_remembered_while_the_feed_is_down(memory: Memory) -> None:
     """R8: OCSP answers uncached until the channel is back, and before it was ever heard."""
     feed, forgotten = MemoryFeed(), []
-    watch = WatchChanges(feed, memory, lambda: forgotten.append(1))
+    watch = WatchChanges(feed, memory, lambda: forgotten.append(1), lambda: None)
     states = [memory.bypassed]
     for up in (True, False, False, True):
         feed.up = up
@@ -77,9 +88,9 @@ def test_nothing_is_remembered_while_the_feed_is_down(memory: Memory) -> None:
 def test_a_feed_with_a_bug_is_down(memory: Memory) -> None:
     """R8: what fails unexpectedly is not heard from either."""
     working = MemoryFeed()
-    watch = WatchChanges(working, memory, lambda: None)
+    watch = WatchChanges(working, memory, lambda: None, lambda: None)
     watch.run(NOW)
-    broken = WatchChanges(BrokenFeed(), memory, lambda: None)
+    broken = WatchChanges(BrokenFeed(), memory, lambda: None, lambda: None)
     with pytest.raises(ValueError, match=r"1\.0"):
         broken.run(NOW)
     assert memory.bypassed

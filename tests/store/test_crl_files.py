@@ -47,6 +47,19 @@ def test_a_failed_write_leaves_nothing(files: DirectoryCrlFiles, tmp_path: Path)
     assert list((tmp_path / "crl" / "spool").iterdir()) == []
 
 
+def test_the_digest_is_that_of_the_file(files: DirectoryCrlFiles) -> None:
+    """What a node serves is known by its SHA-256: of each new file anew, and none where there is none."""
+    assert files.digest("staff-ca") is None
+    assert files.digest("../staff-ca") is None
+    for octets in (b"first", b"other"):
+        published = files.publish("staff-ca", files.write([octets]).path)
+        for _ in range(2):
+            assert files.digest("staff-ca") == hashlib.sha256(octets).digest()
+        assert b"".join(files.read(published.path)) == octets
+    Path(published.path).unlink()
+    assert files.digest("staff-ca") is None
+
+
 def test_publishing_replaces(files: DirectoryCrlFiles) -> None:
     """The published CRL is the one published last; a reader of the one before reads it to its end (REV-2)."""
     assert files.published("staff-ca") is None

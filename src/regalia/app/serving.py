@@ -11,7 +11,9 @@ import structlog
 
 from regalia.app.build import App, SystemClock, build, node_name
 from regalia.app.log import set_up_log
+from regalia.ca.crl_copy import CrlCopier
 from regalia.errors import UnavailableError
+from regalia.jobs.copy_crls import CopyCrls
 from regalia.jobs.housekeeping import FlushRefusals, ForgetRefusals, SweepSpool
 from regalia.jobs.lint_sample import LintSample
 from regalia.jobs.loop import JobLoop
@@ -77,12 +79,13 @@ def _serve(app: App, feed: ChangeFeed, metrics: Metrics, on_ready: Callable[[Seq
     metrics.watch_pools((pools.enrolment, pools.status))
     metrics.watch_crls(lambda: crl_times(app.store, app.store))
     tls = read_admin_tls(app.config.home)
-    holder = f"{node_name(app.config.home)}:{os.getpid()}"
+    node = node_name(app.config.home)
     loop = JobLoop(
         _jobs(app, feed),
         leases=app.store,
         clock=app.clock,
-        holder=holder,
+        node=node,
+        holder=f"{node}:{os.getpid()}",
         observe=lambda name, ok: metrics.job_ran(name, ok=ok),
     )
 
@@ -137,7 +140,9 @@ def _admin(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
 
 
 def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
+    copies = CopyCrls(app.store, app.keys, CrlCopier(app.store, app.crl_files), app.crls)
     return (
+        copies,
         Recover(app.recovery),
         PublishCrls(app.store, app.keys, app.crls, every=timedelta(seconds=app.config.crl.check_seconds)),
         RenewCredentials(app.store, app.ceremony),
@@ -146,7 +151,7 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         ForgetRefusals(app.store),
         SweepSpool(app.crl_files.sweep),
         LintSample(app.store),
-        WatchChanges(feed, app.ocsp, app.store.invalidate),
+        WatchChanges(feed, app.ocsp, app.store.invalidate, copies.hear),
     )
 
 

@@ -1,7 +1,9 @@
 """Publishing CRLs: numbered, built from one snapshot, signed through an intent, verified before anybody sees them.
 
 The order of REV-2 and R8: reserve number and snapshot, stream the entries, stream the to-be-signed list, commit the
-intent with its hash, sign, assemble, read the result back, put it in the place of the old one, record it.
+intent with its hash, sign, assemble, read the result back, store it with its record, put a copy in the place of the old
+one. The database is the origin of every published CRL; each node serves a file that is a copy (`crl_copy` makes it on
+the nodes that did not publish).
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from regalia.ports import Clock, CrlFiles, Entropy, IntentSigner, ReservedCrl, StreamedFile
     from regalia.wire.certificate import CertificateFacts, SignatureAlgorithm
 
-__all__ = ["ISSUING_LIFETIME", "ROOT_LIFETIME", "CrlPublisher", "CrlStore"]
+__all__ = ["ISSUING_LIFETIME", "ROOT_LIFETIME", "CrlPublisher", "CrlStore", "Spool"]
 
 ISSUING_LIFETIME: Final = timedelta(days=7)
 """Long enough that a weekend without us locks nobody out; a new one comes with each revocation anyway."""
@@ -97,23 +99,24 @@ class CrlPublisher:
     def due(self, name: str) -> bool:
         """Whether an authority needs a new CRL (REV-3).
 
-        It has none, something was revoked since its snapshot, or half of its life is over.
+        It has none, something was revoked since its snapshot, or half of its life is over. Whether this node has a
+        copy of it is another question, which `CrlCopier` answers.
         """
         last = self._store.last_crl(name)
-        if last is None or self._files.published(name) is None:
+        if last is None:
             return True
         half = last.this_update + (last.next_update - last.this_update) / 2
         return self._store.revocation_count(name) > last.snapshot or self._clock.now() >= half
 
     def publish(self, name: str, actor: Actor = _SYSTEM) -> CrlRecord:
-        """Publish a new CRL of an authority, and return its record once it is served.
+        """Publish a new CRL of an authority, and return its record once this node serves it.
 
         Raises `AdminError` ADM-004 for an unknown authority; `UnavailableError` CA-010 where the key is elsewhere or
         the clock went back behind the last CRL, CA-013 where somebody else published meanwhile; `InvariantError`
         where the result does not verify. In each case the CRL that was served is still served.
         """
         draft = self._draft(name)
-        with _Spool(self._files).opened() as spool:
+        with Spool(self._files).opened() as spool:
             tally = Tally()
             revoked = self._store.revoked_entries(name, draft.reserved.snapshot, draft.expiring_after)
             entries = spool.write(encode_entries(revoked, tally))
@@ -124,11 +127,12 @@ class CrlPublisher:
                 certificate_list_chunks(tbs.length, self._files.read(tbs.path), draft.algorithm, signature)
             )
             self._verify(draft, crl, tally)
-            with self._files.one_at_a_time():
-                # Between this look and the record nobody else publishes: the older of two would stand over the newer.
-                self._check_newest(draft)
-                self._files.publish(name, crl.path)
-                return self._record(draft, crl, tally.count, actor)
+            record = self._record(draft, crl, tally.count)
+            event = _event(record, draft, crl.length, actor)
+            if not self._store.finish_crl(draft.reserved.id, record, self._files.read(crl.path), (event,)):
+                raise UnavailableError(reasons.IN_PROGRESS, f"a newer CRL than {record.number} of {name} came first")
+            self._put_in_place(record, crl.path)
+            return record
 
     def _draft(self, name: str) -> _Draft:
         authority = self._store.authority(name)
@@ -203,13 +207,19 @@ class CrlPublisher:
         if wrong:
             raise InvariantError(f"CRL {draft.reserved.number} of {draft.authority.name}: {', '.join(wrong)}")
 
-    def _check_newest(self, draft: _Draft) -> None:
-        last = self._store.last_crl(draft.authority.name)
-        if last is not None and last.number >= draft.reserved.number:
-            raise UnavailableError(reasons.IN_PROGRESS, f"CRL {last.number} of {draft.authority.name} came first")
+    def _put_in_place(self, record: CrlRecord, path: str) -> None:
+        """Serve it from here, unless a newer one was published meanwhile: that one is on its way to this place.
 
-    def _record(self, draft: _Draft, crl: StreamedFile, entries: int, actor: Actor) -> CrlRecord:
-        record = CrlRecord(
+        What stands in the database only becomes newer, and one process at a time looks and puts: so the numbers that
+        this node serves only rise.
+        """
+        with self._files.one_at_a_time():
+            last = self._store.last_crl(record.authority)
+            if last is not None and last.number == record.number:
+                self._files.publish(record.authority, path)
+
+    def _record(self, draft: _Draft, crl: StreamedFile, entries: int) -> CrlRecord:
+        return CrlRecord(
             authority=draft.authority.name,
             number=draft.reserved.number,
             this_update=draft.this_update,
@@ -219,8 +229,6 @@ class CrlPublisher:
             sha256=crl.sha256,
             published_at=self._clock.now(),
         )
-        self._store.finish_crl(draft.reserved.id, record, (_event(record, draft, crl.length, actor),))
-        return record
 
 
 def _event(record: CrlRecord, draft: _Draft, octets: int, actor: Actor) -> EventDraft:
@@ -241,8 +249,8 @@ def _event(record: CrlRecord, draft: _Draft, octets: int, actor: Actor) -> Event
     )
 
 
-class _Spool:
-    """Spool files that are gone afterwards, however it ends."""
+class Spool:
+    """Spool files that are gone afterwards, however it ends; those that were published have left it."""
 
     def __init__(self, files: CrlFiles) -> None:
         self._files = files
@@ -255,7 +263,7 @@ class _Spool:
         return written
 
     @contextmanager
-    def opened(self) -> Iterator[_Spool]:
+    def opened(self) -> Iterator[Spool]:
         """Remove what was written at the end."""
         try:
             yield self

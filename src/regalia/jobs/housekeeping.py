@@ -61,7 +61,7 @@ class SweepSpool:
 
     name = "sweep-spool"
     every = timedelta(hours=6)
-    scope = Scope.PROCESS
+    scope = Scope.NODE
 
     def __init__(self, sweep: Callable[[datetime], int]) -> None:
         """`sweep` removes files last written before the time it is given, and says how many."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from enum import StrEnum
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "JobLoop", "Outcome", "Scope"]
 
-_LEASE = timedelta(seconds=45)
-"""A process that died in a job holds nobody up for longer: a revocation must be in the CRL within a minute."""
+_LEASE = timedelta(seconds=15)
+"""A process that died in a job holds nobody up for longer than this and one interval of the job: for `publish-crl` at
+most 15 + 5 seconds by default, where a revocation must be in the CRL within 60 (REV-3). A job that takes longer has its
+lease extended while it runs."""
+_EXTEND_SECONDS = 5.0
 
 _log = structlog.get_logger("regalia.jobs")
 
@@ -32,6 +36,8 @@ class Scope(StrEnum):
 
     CLUSTER = "cluster"
     """Once per interval in all processes together, under a lease."""
+    NODE = "node"
+    """Once per interval in all processes of one home, under a lease: it tends to what lies in that home."""
     PROCESS = "process"
     """In every process: it tends to what that process holds in memory."""
 
@@ -73,22 +79,29 @@ class JobLoop:
         *,
         leases: Jobs,
         clock: Clock,
+        node: str,
         holder: str,
         observe: Callable[[str, bool], None] = lambda _name, _ok: None,
     ) -> None:
-        """`holder` names this process; `observe` hears of each run by name and success."""
+        """`node` names this home, `holder` this process; `observe` hears of each run by name and success."""
         self._jobs = tuple(jobs)
         self._leases = leases
         self._clock = clock
+        self._node = node
         self._holder = holder
         self._observe = observe
+        self._leased: set[str] = set()
+        self._leased_lock = threading.Lock()
         self._last_errors: dict[str, str] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run every job at once and then at its interval. Returns when `stop` is set and no job runs any more."""
-        # A thread each: a CRL that takes long must not keep recovery waiting.
-        with ThreadPoolExecutor(max(1, len(self._jobs)), thread_name_prefix="regalia-job") as threads:
+        # A thread each: a CRL that takes long must not keep recovery waiting. And one that extends the leases.
+        with ThreadPoolExecutor(len(self._jobs) + 1, thread_name_prefix="regalia-job") as threads:
+            extending = asyncio.create_task(self._extend_leases(threads))
             await asyncio.gather(*(self._repeat(job, threads, stop) for job in self._jobs))
+            extending.cancel()
+            await asyncio.gather(extending, return_exceptions=True)
 
     async def _repeat(self, job: Job, threads: ThreadPoolExecutor, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -96,11 +109,27 @@ class JobLoop:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), job.every.total_seconds())
 
+    async def _extend_leases(self, threads: ThreadPoolExecutor) -> None:
+        while True:
+            await asyncio.sleep(_EXTEND_SECONDS)
+            await asyncio.wrap_future(threads.submit(self.extend_leases))
+
+    def extend_leases(self) -> None:
+        """Keep what runs now from being run elsewhere, too. Never raises."""
+        with self._leased_lock:
+            # Under the lock: a lease that was given back must not be taken again.
+            for lease in self._leased:
+                now = self._clock.now()
+                try:
+                    self._leases.lease(lease, self._holder, now, now + _LEASE)
+                except UnavailableError as unavailable:
+                    _log.info("lease-not-extended", lease=lease, error=str(unavailable))
+
     def run_once(self, job: Job) -> Outcome:
         """Run a job now if it is this process's turn; note how it ended. Never raises."""
         began = self._clock.now()
         try:
-            if job.scope is Scope.CLUSTER and not self._is_ours(job, began):
+            if not self._is_ours(job, began):
                 return Outcome.ELSEWHERE
             job.run(began)
         except Exception as error:  # noqa: BLE001 - see below
@@ -109,13 +138,28 @@ class JobLoop:
         return self._note(job, "", None)
 
     def _is_ours(self, job: Job, now: datetime) -> bool:
-        if not self._leases.lease(job.name, self._holder, now, now + _LEASE):
-            return False
-        # Whoever has the lease may still be late: another process can have run it a moment ago and given it back.
-        status = next((status for status in self._leases.job_status() if status.name == job.name), None)
-        if status is None or status.last_run is None or status.last_error:
+        lease = self._lease_name(job)
+        if lease is None:
             return True
-        return not timedelta(0) <= now - status.last_run < job.every / 2
+        # Asked before the lease, which is a write, and after it: another process can have run it a moment ago.
+        if self._ran_lately(lease, job, now) or not self._leases.lease(lease, self._holder, now, now + _LEASE):
+            return False
+        if self._ran_lately(lease, job, now):
+            return False
+        with self._leased_lock:
+            self._leased.add(lease)
+        return True
+
+    def _ran_lately(self, lease: str, job: Job, now: datetime) -> bool:
+        status = next((status for status in self._leases.job_status() if status.name == lease), None)
+        if status is None or status.last_run is None or status.last_error:
+            return False
+        return timedelta(0) <= now - status.last_run < job.every / 2
+
+    def _lease_name(self, job: Job) -> str | None:
+        if job.scope is Scope.PROCESS:
+            return None
+        return job.name if job.scope is Scope.CLUSTER else f"{job.name}@{self._node}"
 
     def _note(self, job: Job, told: str, error: Exception | None) -> Outcome:
         if told and told != self._last_errors.get(job.name):
@@ -126,9 +170,12 @@ class JobLoop:
             _log.info("job-recovered", job=job.name)
         self._last_errors[job.name] = told
         self._observe(job.name, not told)
-        if job.scope is Scope.CLUSTER:
+        lease = self._lease_name(job)
+        if lease is not None:
+            with self._leased_lock:
+                self._leased.discard(lease)
             try:
-                self._leases.finished(job.name, self._holder, self._clock.now(), told)
+                self._leases.finished(lease, self._holder, self._clock.now(), told)
             except UnavailableError as unavailable:
                 _log.info("job-not-noted", job=job.name, error=str(unavailable))
         return Outcome.FAILED if told else Outcome.OK

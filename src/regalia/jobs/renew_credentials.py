@@ -67,11 +67,11 @@ class RenewCredentials:
 
 
 class RenewAdminTls:
-    """Lets the admin listener's own certificate be made anew in time; the listener takes over the new files."""
+    """Lets the admin listener's own certificate be made anew in time; each worker takes over the new files."""
 
     name = "renew-admin-tls"
     every = timedelta(hours=6)
-    scope = Scope.PROCESS
+    scope = Scope.NODE
 
     def __init__(self, renew: Callable[[datetime], bool]) -> None:
         """`renew` makes new files if it is time, and says whether it did."""

@@ -39,11 +39,21 @@ class WatchChanges:
     every = timedelta(milliseconds=20)
     scope = Scope.PROCESS
 
-    def __init__(self, feed: ChangeFeed, memory: StatusMemory, forget_catalogue: Callable[[], None]) -> None:
-        """`forget_catalogue` drops what the store remembers of endpoints and what stands behind them."""
+    def __init__(
+        self,
+        feed: ChangeFeed,
+        memory: StatusMemory,
+        forget_catalogue: Callable[[], None],
+        crl_published: Callable[[], None],
+    ) -> None:
+        """`forget_catalogue` drops what the store remembers of endpoints and what stands behind them.
+
+        `crl_published` has this node look after its copies.
+        """
         self._feed = feed
         self._memory = memory
         self._forget_catalogue = forget_catalogue
+        self._crl_published = crl_published
         self._up = False
         memory.bypass(on=True)
 
@@ -71,6 +81,8 @@ class WatchChanges:
         elif topic == "revocation":
             authority, _, serial = key.partition("/")
             self._memory.drop(authority, int(serial, 16))
+        elif topic == "crl":
+            self._crl_published()
 
     def _went_down(self) -> None:
         # What changed meanwhile is not told later, so the catalogue is read anew until the notices are back.

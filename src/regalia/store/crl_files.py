@@ -35,6 +35,7 @@ class DirectoryCrlFiles:
     def __init__(self, directory: Path) -> None:
         self._spool = directory / "spool"
         self._published = directory / "published"
+        self._digests: dict[str, tuple[tuple[int, int, int], bytes]] = {}
         with _file_errors():
             for folder in (directory, self._spool, self._published):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,8 +61,11 @@ class DirectoryCrlFiles:
         return StreamedFile(name, length, digest.digest())
 
     def read(self, path: str) -> Iterator[bytes]:
-        """Read a spool file in chunks."""
-        with _file_errors(), self._in_spool(path).open("rb") as file:
+        """Read a spool file, or one that is served, in chunks."""
+        file_path = Path(path)
+        if file_path.parent != self._published:
+            file_path = self._in_spool(path)
+        with _file_errors(), file_path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 yield chunk
 
@@ -99,6 +103,23 @@ class DirectoryCrlFiles:
                 return None
         modified = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=facts.st_mtime_ns // 1_000_000)
         return PublishedCrl(str(target), facts.st_size, modified)
+
+    def digest(self, authority: str) -> bytes | None:
+        """Return the SHA-256 of the CRL that is served now; the file is read anew only where it is another one."""
+        if _NAME.fullmatch(authority) is None:
+            return None
+        with _file_errors():
+            try:
+                file = (self._published / f"{authority}.crl").open("rb")
+            except FileNotFoundError:
+                return None
+            with file:
+                facts = os.fstat(file.fileno())
+                seen = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+                known = self._digests.get(authority)
+                if known is None or known[0] != seen:
+                    known = self._digests[authority] = (seen, hashlib.file_digest(file, "sha256").digest())
+        return known[1]
 
     @contextmanager
     def one_at_a_time(self) -> Iterator[None]:
