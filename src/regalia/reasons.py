@@ -120,7 +120,7 @@ MESSAGE_TYPE_REFUSED = Reason(
     "SCEP-040",
     Stage.SIGNER,
     "the message type is not served here",
-    "This endpoint serves PKCSReq (19) and RenewalReq (17).",
+    "This endpoint serves PKCSReq (19), RenewalReq (17) and CertPoll (20).",
 )
 RENEWAL_NEEDS_CERTIFICATE = Reason(
     "SCEP-041",
@@ -211,6 +211,9 @@ KEY_NOT_BOUND = Reason(
     Stage.ENVELOPE,
     "the message is signed with another key than the one requested",
     "A first enrolment must be signed with its own new key; a captured request re-signed by someone else looks the same.",
+)
+POLL_REFUSED = Reason(
+    "SCEP-057", Stage.ENVELOPE, "the decrypted content of a poll is not exactly one issuer and subject", _CLIENT_FAULT
 )
 
 # --- Conversation (step 8, R3) -------------------------------------------------------------------------------------
@@ -329,6 +332,12 @@ DEVICE_QUOTA = Reason(
     "the device had as many certificates today as one may have",
     "Look for a device that enrols in a loop, or for a copied challenge; `limits.certificates_per_device` sets how many.",
 )
+STATIC_NAMES_FROM_REQUEST = Reason(
+    "RA-028",
+    Stage.POLICY,
+    "a static challenge cannot vouch for names from the request",
+    "Who knows the secret could have any name. Use a profile without `names = from-csr`, or an endpoint with approval.",
+)
 
 # --- Limits: 429, decided before any private-key operation (CHA-3, ENV-9, RES-5) -------------------------------------
 SOURCE_GUESSING = Reason(
@@ -347,7 +356,7 @@ SOURCE_UNREADABLE = Reason(
     "LIM-003",
     Stage.LIMIT,
     "too many messages from this address whose content could not be opened",
-    "An old RA certificate on many devices behind one address looks like this, and so does an attack on the RA key.",
+    "Devices whose profile asks for a key that this group does not take look like this, and so does an attack on the RA key.",
 )
 GROUP_UNREADABLE = Reason(
     "LIM-004",
@@ -566,7 +575,7 @@ CLIENT_PENDING = Reason(
     "CLI-008",
     Stage.CLIENT,
     "the server has not decided yet",
-    "Ask the administrator to approve, then run the same command again.",
+    "Ask the server's administrator to approve, then `regalia scep poll`, or run the same command again.",
 )
 CLIENT_FILE = Reason(
     "CLI-009",

@@ -25,6 +25,7 @@ from regalia.keys.master import load_master_key
 from regalia.keys.medium import FallbackVault, MediumVault
 from regalia.keys.signer import LocalSigner
 from regalia.keys.software import SoftwareKeys
+from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.enrol import Enroller
 from regalia.ra.refusals import WINDOW, Refusals
@@ -82,6 +83,7 @@ class App:
     ceremony: Ceremony
     registry: Registry
     challenges: ChallengeDesk
+    approvals: ApprovalDesk
     recovery: Recovery
     refusals: Refusals
     scep: ScepService
@@ -174,6 +176,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         urls=urls,
         serial_prefix=prefix,
         pause=time.sleep,
+        certificates_per_device=config.limits.certificates_per_device,
     )
     scep = ScepService(
         doors=store,
@@ -198,6 +201,15 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         ceremony=ceremony,
         registry=Registry(store, ceremony, clock, urls),
         challenges=ChallengeDesk(store, clock, entropy, challenge_mac),
+        approvals=ApprovalDesk(
+            store=store,
+            issuer=issuer,
+            clock=clock,
+            entropy=entropy,
+            urls=urls,
+            serial_prefix=prefix,
+            pending_life=timedelta(days=config.limits.pending_days),
+        ),
         recovery=recovery,
         refusals=refusals,
         scep=scep,

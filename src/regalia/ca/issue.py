@@ -43,6 +43,7 @@ from regalia.wire.certificate import (
 from regalia.wire.names import name_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -133,23 +134,30 @@ class Issuer:
         consume: UUID | None = None,
         closes: UUID | None = None,
         resumes: UUID | None = None,
+        approves: bool = False,
+        also: Sequence[EventDraft] = (),
     ) -> Certificate | Begun:
         """Steps 4 to 6. Returns the issued certificate, or how the race for it was lost.
 
-        `consume`, `closes` and `resumes` are those of `ports.Issuance.begin`. Raises `UnavailableError` where the
-        signer or the store cannot be reached after the intent was committed: recovery finishes it, and the same
-        request then gets the same certificate.
+        `consume`, `closes`, `resumes` and `approves` are those of `ports.Issuance.begin`; `also` are events of what
+        the intent decides, committed with it and before its own. Raises `UnavailableError` where the signer or the
+        store cannot be reached after the intent was committed: recovery finishes it, and the same request then gets
+        the same certificate.
         """
         intent = replace(prepared.intent, lease_until=self._clock.now() + self._lease)
         if enrolment is not None:
             enrolment = replace(enrolment, certificate_id=intent.id)
         begun = self._issuance.begin(
             intent,
-            (certificate_event(Action.CERTIFICATE_INTENT, intent, actor, intent.created_at, enrolment=enrolment),),
+            (
+                *also,
+                certificate_event(Action.CERTIFICATE_INTENT, intent, actor, intent.created_at, enrolment=enrolment),
+            ),
             enrolment=enrolment,
             consume=consume,
             closes=closes,
             resumes=resumes,
+            approves=approves,
         )
         if begun is not Begun.BEGUN:
             return begun

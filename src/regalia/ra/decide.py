@@ -1,11 +1,12 @@
-"""The decision: evidence → names → key → extensions → an order, or a reason why not. One path for all protocols.
+"""The decision: evidence → names → key → extensions → an order, a wait, or why not. One path for all protocols.
 
 Pure but for what it asks the store. `Approved` holds the only kind of value that `ca.issue` takes (MSG-1).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from regalia import reasons
@@ -13,17 +14,20 @@ from regalia.ca.profile import forbidden_extensions
 from regalia.errors import PeerError
 from regalia.model import (
     Approved,
+    AuthorisationKind,
     Denied,
     Enrolment,
     EnrolmentState,
     IssueOrder,
     Names,
     NamesFrom,
+    Pending,
     RevocationReason,
 )
 from regalia.ports import Authorities, Certificates, Challenges, Enrolments
 from regalia.ra.evidence import authorise_renewal, judge_challenge
 from regalia.ra.renew import lineage_of
+from regalia.ra.request import Evidence
 from regalia.wire.csr import without_challenge
 from regalia.wire.names import check_names
 
@@ -31,34 +35,56 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from regalia.errors import Reason
-    from regalia.ra.request import EnrolmentRequest, Evidence
+    from regalia.model import Authorisation, LineageLink
+    from regalia.ra.request import EnrolmentRequest
 
 __all__ = ["DecisionStore", "decide", "draft_enrolment", "judge"]
+
+_QUOTA_SPAN = timedelta(days=1)
 
 
 class DecisionStore(Authorities, Certificates, Challenges, Enrolments, Protocol):
     """What a decision needs to know."""
 
 
-def decide(request: EnrolmentRequest, store: DecisionStore, enrolment_id: UUID) -> Approved | Denied:
-    """Decide a fresh request: steps 9 and 10 of security.md §3. `enrolment_id` is the conversation's future id."""
-    if request.signer is None:
-        evidence = judge_challenge(request, store, enrolment_id)
-    else:
+def decide(
+    request: EnrolmentRequest, store: DecisionStore, enrolment_id: UUID, *, certificates_per_device: int
+) -> Approved | Pending | Denied:
+    """Decide a fresh request: steps 9 and 10 of security.md §3. `enrolment_id` is the conversation's future id.
+
+    `certificates_per_device`: how many a device that a challenge names may have begun in 24 hours (RES-5). Renewals
+    are counted before their message is opened, by the protocol's limits.
+    """
+    if request.signer is not None:
         evidence = authorise_renewal(request, request.signer, lineage_of(store, request.signer))
+    else:
+        evidence = judge_challenge(request, store, enrolment_id)
+        if isinstance(evidence, Evidence):
+            evidence = _quota(request, evidence, store, certificates_per_device) or evidence
     if isinstance(evidence, Denied):
         return evidence
     return judge(request, evidence, store, enrolment_id)
 
 
-def judge(request: EnrolmentRequest, evidence: Evidence, store: DecisionStore, enrolment_id: UUID) -> Approved | Denied:
-    """Judge names, key and extensions of a request whose evidence stands (step 10)."""
+def judge(
+    request: EnrolmentRequest, evidence: Evidence, store: DecisionStore, enrolment_id: UUID
+) -> Approved | Pending | Denied:
+    """Judge names, key and extensions of a request whose evidence stands (step 10).
+
+    Pending where the evidence holds no authorisation yet: what could not be issued is not held either.
+    """
     granted = _names(request, evidence)
     if isinstance(granted, Denied):
         return granted
     refused = _extensions(request) or _key(request, store, granted)
     if refused is not None:
         return refused
+    if evidence.authorisation is None:
+        # What an administrator approves is what all renewals of it are measured by (REN-3).
+        link = replace(evidence.lineage, binding=granted.names, unverified=granted.unverified)
+        return Pending(
+            draft_enrolment(request, enrolment_id, EnrolmentState.PENDING, allowed=granted.names, lineage=link)
+        )
     order = IssueOrder(
         authorisation=evidence.authorisation,
         door=request.door,
@@ -66,29 +92,52 @@ def judge(request: EnrolmentRequest, evidence: Evidence, store: DecisionStore, e
         device=evidence.lineage.device,
         unverified=granted.unverified,
         public_key=request.csr.public_key,
-        enrolment=draft_enrolment(request, enrolment_id, evidence=evidence, allowed=granted.names),
+        enrolment=draft_enrolment(
+            request, enrolment_id, EnrolmentState.INTENT, allowed=granted.names, lineage=evidence.lineage
+        ),
     )
     return Approved(order)
 
 
 def draft_enrolment(
-    request: EnrolmentRequest, enrolment_id: UUID, *, evidence: Evidence | None, allowed: Names
+    request: EnrolmentRequest,
+    enrolment_id: UUID,
+    state: EnrolmentState,
+    *,
+    allowed: Names,
+    lineage: LineageLink | None = None,
 ) -> Enrolment:
-    """Describe the request as an enrolment; without evidence, as one that will be refused."""
+    """Describe the request as an enrolment; a refused one has no lineage."""
     return Enrolment(
         id=enrolment_id,
         key=request.conversation,
         group=request.door.group.name,
         profile=request.door.profile.name,
         profile_version=request.door.profile.version,
-        state=EnrolmentState.INTENT if evidence is not None else EnrolmentState.REFUSED,
+        state=state,
         asked=request.csr.asked,
         allowed=allowed,
         csr=without_challenge(request.csr),
         source=request.source,
         created_at=request.received_at,
         updated_at=request.received_at,
-        lineage=evidence.lineage if evidence is not None else None,
+        lineage=lineage,
+    )
+
+
+def _quota(request: EnrolmentRequest, evidence: Evidence, store: DecisionStore, most: int) -> Denied | None:
+    """RES-5: a device enrols so often a day and no more, whatever number of challenges is made for it."""
+    device = evidence.lineage.device
+    if device is None:
+        return None
+    begun = store.begun_since(request.received_at - _QUOTA_SPAN, device=device)
+    if begun < most:
+        return None
+    return Denied(
+        reasons.DEVICE_QUOTA,
+        f"device {device} had {begun} in 24 hours",
+        asked=request.csr.asked,
+        facts={"device": device, "begun": begun, "limit": most},
     )
 
 
@@ -112,10 +161,22 @@ def _names(request: EnrolmentRequest, evidence: Evidence) -> _Granted | Denied:
     if evidence.names is not None:
         if not _within(asked, evidence.names):
             return _outside(reasons.NAMES_OUTSIDE_BINDING, asked, evidence.names)
-        return _Granted(evidence.names, unverified=False)
+        return _Granted(evidence.names, unverified=evidence.lineage.unverified)
+    return _names_unbound(request, evidence.authorisation)
+
+
+def _names_unbound(request: EnrolmentRequest, authorisation: Authorisation | None) -> _Granted | Denied:
+    """Where the evidence fixes no name: a bearer's, a static challenge's, or what an administrator will judge."""
+    asked = request.csr.asked
+    # A bearer proves nothing about a name, so the name says nothing but the key (R5.4); the wish is only noted.
+    by_key = _Granted(Names(cn=f"d-{request.key_sha256.hex()[:20]}"), unverified=True)
+    if authorisation is None:
+        return _Granted(asked, unverified=False) if asked else by_key
     if request.door.profile.names_from is not NamesFrom.CSR:
-        # A bearer proves nothing about a name, so the name says nothing but the key (R5.4); the wish is only noted.
-        return _Granted(Names(cn=f"d-{request.key_sha256.hex()[:20]}"), unverified=True)
+        return by_key
+    if authorisation.kind is AuthorisationKind.STATIC:
+        # The registry refuses the pair; here it is refused once more, for a profile that slipped past it (POL-3).
+        return Denied(reasons.STATIC_NAMES_FROM_REQUEST, f"profile {request.door.profile.name}", asked=asked)
     if not asked:
         return Denied(reasons.NO_NAMES)
     return _Granted(asked, unverified=True)

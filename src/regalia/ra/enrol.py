@@ -1,6 +1,7 @@
 """One enrolment from a verified request to its end: conversation, decision, issuance (steps 8 to 10 and on).
 
-Every protocol comes through `Enroller.enrol`; what it returns is a value that the protocol turns into its answer.
+Every protocol comes through `Enroller.enrol`, and who asks what became of it through `Enroller.poll`; what they return
+is a value that the protocol turns into its answer.
 """
 
 from __future__ import annotations
@@ -11,20 +12,27 @@ from typing import TYPE_CHECKING, Protocol
 
 from regalia import reasons
 from regalia.ca.issue import prepare_leaf
+from regalia.errors import InvariantError
 from regalia.model import (
+    Action,
     Approved,
     Certificate,
     CertificateState,
     Denied,
     EnrolmentState,
+    EventDraft,
     Names,
+    Outcome,
+    Pending,
     Unavailable,
     new_id,
 )
+from regalia.ports import Begun
 from regalia.ra.decide import DecisionStore, decide, draft_enrolment, judge
 from regalia.ra.evidence import authorise_resumption
 from regalia.ra.explain import stages
 from regalia.ra.refusals import Refused
+from regalia.ra.request import stored_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,15 +42,18 @@ if TYPE_CHECKING:
     from regalia.ca.issue import Issuer
     from regalia.ca.recover import Recovery
     from regalia.ca.urls import Urls
-    from regalia.model import Enrolment, IssueOrder
+    from regalia.model import Enrolment, IssueOrder, LineageLink
     from regalia.ports import Clock, Entropy
     from regalia.ra.refusals import Refusals
-    from regalia.ra.request import EnrolmentRequest
+    from regalia.ra.request import EnrolmentRequest, PollRequest
 
 __all__ = ["REPLAY_WINDOW", "Ended", "EnrolStore", "Enroller"]
 
 REPLAY_WINDOW = timedelta(hours=24)
-"""How long a conversation answers a retransmission with its certificate (R3)."""
+"""How long a conversation hands out its certificate, from the moment that it was begun (R3).
+
+Not from the request: one that an administrator approved a day later would never reach its device.
+"""
 _PAUSE = 0.1
 """Seconds between two looks at an intent that another worker is at."""
 _LOOKS = 50
@@ -50,7 +61,7 @@ _LOOKS = 50
 _RACES = 3
 """How often a lost race is judged afresh: the winner's row decides the second round, so more is not to be expected."""
 
-Ended = Certificate | Denied | Unavailable
+Ended = Certificate | Pending | Denied | Unavailable
 
 
 class EnrolStore(DecisionStore, Protocol):
@@ -69,13 +80,21 @@ class _Resumed:
     """Its certificate was abandoned unsigned: the same enrolment gets another serial (I4)."""
 
     enrolment: Enrolment
+    lineage: LineageLink
     abandoned: UUID
 
 
-def _is_spent(stored: Enrolment, certificate: Certificate, now: datetime) -> bool:
+def _is_spent(certificate: Certificate, now: datetime) -> bool:
     """Whether a conversation hands its certificate out no more: it ended, or the 24 hours are over (R3)."""
     ended = certificate.revocation is not None or now > certificate.intent.not_after
-    return ended or now - stored.created_at >= REPLAY_WINDOW
+    return ended or now - certificate.intent.created_at >= REPLAY_WINDOW
+
+
+def _other_names(stored: Enrolment, request: EnrolmentRequest) -> Denied | None:
+    """R3: a repetition asks for what the first one asked for."""
+    if stored.asked == request.csr.asked:
+        return None
+    return Denied(reasons.CONVERSATION_CHANGED, f"enrolment {stored.id}", asked=request.csr.asked, allowed=stored.asked)
 
 
 class Enroller:
@@ -93,6 +112,7 @@ class Enroller:
         urls: Urls,
         serial_prefix: int,
         pause: Callable[[float], None],
+        certificates_per_device: int = 5,
     ) -> None:
         self._store = store
         self._issuer = issuer
@@ -103,6 +123,7 @@ class Enroller:
         self._urls = urls
         self._serial_prefix = serial_prefix
         self._pause = pause
+        self._per_device = certificates_per_device
 
     def enrol(self, request: EnrolmentRequest) -> Ended:
         """Answer from the stored conversation, or decide and issue. Refusals are recorded before this returns."""
@@ -115,22 +136,87 @@ class Enroller:
             self._record(request, ended)
         return ended if ended is not None else Unavailable(reasons.IN_PROGRESS)
 
+    def poll(self, poll: PollRequest) -> Ended:
+        """Tell a device what became of its enrolment. Refusals are recorded before this returns.
+
+        Never begun, denied, expired, handed out long ago or another key's: all the same to who asks (MSG-3).
+        """
+        stored = self._store.conversation_of(poll.door.endpoint.name, poll.transaction_id, poll.key_sha256)
+        ended = self._became(stored, poll) if stored is not None else None
+        if ended is not None:
+            return ended
+        denied = Denied(reasons.POLL_UNKNOWN, f"enrolment {stored.id} is over" if stored is not None else "")
+        self._refusals.record(
+            Refused(
+                at=self._clock.now(),
+                source=poll.source,
+                endpoint=poll.door.endpoint.name,
+                denied=denied,
+                group=poll.door.group.name,
+                transaction_id=poll.transaction_id.decode("utf-8", "replace"),
+                message=poll.described,
+            )
+        )
+        return denied
+
+    def _became(self, stored: Enrolment, poll: PollRequest) -> Ended | None:
+        """Say what a conversation came to; None where it hands nothing out any more."""
+        if stored.state is EnrolmentState.PENDING:
+            return Pending(stored)
+        certificate = self._settled(stored)
+        if certificate is None:
+            return Unavailable(reasons.IN_PROGRESS, f"enrolment {stored.id}")
+        if certificate.state is CertificateState.ABANDONED:
+            # A client that polls does not send its request again, so this is the one chance to begin it anew (I4).
+            return self.enrol(
+                stored_request(stored, poll.door, source=poll.source, at=poll.received_at, described=poll.described)
+            )
+        return None if _is_spent(certificate, poll.received_at) else certificate
+
     def _attempt(self, request: EnrolmentRequest) -> Ended | None:
         """One round; None where another worker won the race for what this one wanted."""
         found = self._resume(request)
-        if not isinstance(found, (_Fresh, _Resumed)):
-            return found
-        enrolment_id = (
-            found.enrolment.id if isinstance(found, _Resumed) else new_id(request.received_at, self._entropy.octets(10))
-        )
-        if isinstance(found, _Resumed) and found.enrolment.lineage is not None:
-            evidence = authorise_resumption(request, found.enrolment, found.enrolment.lineage)
-            decision = judge(request, evidence, self._store, enrolment_id)
+        if isinstance(found, _Resumed):
+            evidence = authorise_resumption(request, found.enrolment, found.lineage)
+            decision = judge(request, evidence, self._store, found.enrolment.id)
+        elif isinstance(found, _Fresh):
+            enrolment_id = new_id(request.received_at, self._entropy.octets(10))
+            decision = decide(request, self._store, enrolment_id, certificates_per_device=self._per_device)
         else:
-            decision = decide(request, self._store, enrolment_id)
+            return found
         if isinstance(decision, Denied):
             return decision
+        if isinstance(decision, Pending):
+            return self._hold(request, decision.enrolment, found)
         return self._issue(request, decision, found)
+
+    def _hold(self, request: EnrolmentRequest, drafted: Enrolment, found: _Fresh | _Resumed) -> Pending | None:
+        """Keep what an administrator is to decide; None where another worker was first."""
+        if isinstance(found, _Resumed):
+            raise InvariantError(f"enrolment {found.enrolment.id} had a certificate and is to be held")
+        held = replace(
+            drafted,
+            stages=stages(request, request.received_at, described="admitted by a static challenge; waits for approval"),
+        )
+        event = EventDraft(
+            at=request.received_at,
+            actor=request.actor,
+            action=Action.ENROLMENT_PENDING,
+            object=f"enrolment:{held.id}",
+            outcome=Outcome.OK,
+            group=held.group,
+            transaction_id=request.transaction_id.decode("utf-8", "replace"),
+            details={
+                "endpoint": held.key.endpoint,
+                "asked": list(held.asked.listed()),
+                "names": list(held.allowed.listed()),
+                "key_sha256": held.key.key_sha256.hex(),
+                "message": request.described,
+                "source": held.source,
+            },
+        )
+        begun = self._store.hold(held, (event,), closes=found.closes)
+        return Pending(held) if begun is Begun.BEGUN else None
 
     def _issue(self, request: EnrolmentRequest, decision: Approved, found: _Fresh | _Resumed) -> Ended | None:
         order = self._noted(request, decision.order)
@@ -159,17 +245,21 @@ class Enroller:
         stored = self._store.conversation(request.conversation)
         if stored is None:
             return self._transaction_free(request)
+        if stored.state is EnrolmentState.PENDING:
+            # certmonger collects by sending its request again, with another subject key identifier in it each time.
+            return _other_names(stored, request) or Pending(stored)
         certificate = self._settled(stored)
         if certificate is None:
             return Unavailable(reasons.IN_PROGRESS, f"enrolment {stored.id}")
-        if certificate.state is CertificateState.ISSUED and _is_spent(stored, certificate, request.received_at):
+        if certificate.state is CertificateState.ISSUED and _is_spent(certificate, request.received_at):
             return _Fresh(closes=stored.id)
-        if stored.asked != request.csr.asked:
-            return Denied(
-                reasons.CONVERSATION_CHANGED, f"enrolment {stored.id}", asked=request.csr.asked, allowed=stored.asked
-            )
+        changed = _other_names(stored, request)
+        if changed is not None:
+            return changed
         if certificate.state is CertificateState.ABANDONED:
-            return _Resumed(stored, certificate.id)
+            if stored.lineage is None:
+                raise InvariantError(f"enrolment {stored.id} has a certificate and no lineage")
+            return _Resumed(stored, stored.lineage, certificate.id)
         return certificate
 
     def _transaction_free(self, request: EnrolmentRequest) -> _Fresh | Denied:
@@ -199,11 +289,13 @@ class Enroller:
     def _record(self, request: EnrolmentRequest, denied: Denied) -> None:
         now = self._clock.now()
         drafted = draft_enrolment(
-            request, new_id(now, self._entropy.octets(10)), evidence=None, allowed=denied.allowed or Names()
+            request,
+            new_id(now, self._entropy.octets(10)),
+            EnrolmentState.REFUSED,
+            allowed=denied.allowed or Names(),
         )
         enrolment = replace(
             drafted,
-            state=EnrolmentState.REFUSED,
             reason_id=denied.reason.id,
             detail=denied.detail,
             stages=stages(request, now, denied=denied),

@@ -8,36 +8,61 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from regalia import reasons
-from regalia.model import Authorisation, AuthorisationKind, Denied, LineageLink
+from regalia.model import Authorisation, AuthorisationKind, Authoriser, Denied, LineageLink
 from regalia.ra.request import Evidence
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from regalia.model import Certificate, Challenge, Enrolment
+    from regalia.model import Actor, Certificate, Challenge, Enrolment
     from regalia.ports import Challenges
     from regalia.ra.request import EnrolmentRequest
 
-__all__ = ["authorise_renewal", "authorise_resumption", "judge_challenge"]
+__all__ = ["authorise_approval", "authorise_renewal", "authorise_resumption", "judge_challenge"]
 
 
 def judge_challenge(request: EnrolmentRequest, challenges: Challenges, enrolment_id: UUID) -> Evidence | Denied:
-    """Judge the one-time challenge of a first enrolment (CHA-1)."""
+    """Judge the challenge of a first enrolment: only the kind that the endpoint's authoriser takes (AUTHZ-2).
+
+    The challenge is looked up by its keyed hash (CHA-1, CHA-2). That is the comparison, and its time tells nothing:
+    without the key nobody can choose a hash, so how much of one agrees with a stored one says nothing of the secret.
+    """
     if request.challenge_mac is None:
         return Denied(reasons.CHALLENGE_MISSING)
     challenge = challenges.challenge(request.challenge_mac)
     if challenge is None:
         return Denied(reasons.CHALLENGE_UNKNOWN)
-    if challenge.endpoint != request.door.endpoint.name:
+    endpoint = request.door.endpoint
+    if challenge.endpoint != endpoint.name:
         return Denied(reasons.CHALLENGE_UNKNOWN, f"it belongs to endpoint {challenge.endpoint}", security=True)
-    # A replay stays a security event after the challenge expired, so use is looked at before expiry.
-    if challenge.consumed_at is not None:
-        return _used(request, challenge)
-    if challenge.revoked_at is not None:
-        return Denied(reasons.CHALLENGE_REVOKED, f"revoked {challenge.revoked_at:%Y-%m-%d %H:%M} UTC")
-    if challenge.expires_at <= request.received_at:
-        return Denied(reasons.CHALLENGE_EXPIRED, f"expired {challenge.expires_at:%Y-%m-%d %H:%M} UTC")
-    lineage = LineageLink(
+    if challenge.reusable is (endpoint.authoriser is Authoriser.ONE_TIME):
+        kind = "static" if challenge.reusable else "one-time"
+        return Denied(reasons.CHALLENGE_UNKNOWN, f"it is {kind}, which the endpoint does not take", security=True)
+    ended = _ended(request, challenge)
+    if ended is not None:
+        return ended
+    return Evidence(
+        _authorisation(endpoint.authoriser, challenge),
+        _first_link(request, challenge, enrolment_id),
+        challenge.binding or None,
+        f"{'static' if challenge.reusable else 'one-time'} challenge {challenge.id}, created by {challenge.created_by}",
+    )
+
+
+def _authorisation(authoriser: Authoriser, challenge: Challenge) -> Authorisation | None:
+    """What the challenge is worth here; nothing yet where it only lets a request into the queue (POL-3)."""
+    by = f"challenge {challenge.id}"
+    match authoriser:
+        case Authoriser.ONE_TIME:
+            return Authorisation(AuthorisationKind.CHALLENGE, by, challenge.id)
+        case Authoriser.STATIC:
+            return Authorisation(AuthorisationKind.STATIC, by)
+        case Authoriser.APPROVAL:
+            return None
+
+
+def _first_link(request: EnrolmentRequest, challenge: Challenge, enrolment_id: UUID) -> LineageLink:
+    return LineageLink(
         first=enrolment_id,
         generation=0,
         predecessor=None,
@@ -47,12 +72,17 @@ def judge_challenge(request: EnrolmentRequest, challenges: Challenges, enrolment
         challenge_mac=challenge.mac,
         unverified=not challenge.binding,
     )
-    return Evidence(
-        Authorisation(AuthorisationKind.CHALLENGE, f"challenge {challenge.id}", challenge.id),
-        lineage,
-        challenge.binding or None,
-        f"one-time challenge {challenge.id}, created by {challenge.created_by}",
-    )
+
+
+def _ended(request: EnrolmentRequest, challenge: Challenge) -> Denied | None:
+    # A replay stays a security event after the challenge expired, so use is looked at before expiry.
+    if challenge.consumed_at is not None:
+        return _used(request, challenge)
+    if challenge.revoked_at is not None:
+        return Denied(reasons.CHALLENGE_REVOKED, f"revoked {challenge.revoked_at:%Y-%m-%d %H:%M} UTC")
+    if challenge.expires_at <= request.received_at:
+        return Denied(reasons.CHALLENGE_EXPIRED, f"expired {challenge.expires_at:%Y-%m-%d %H:%M} UTC")
+    return None
 
 
 def _used(request: EnrolmentRequest, challenge: Challenge) -> Denied:
@@ -101,10 +131,24 @@ def authorise_renewal(request: EnrolmentRequest, signer: Certificate, before: Li
     )
 
 
+def authorise_approval(enrolment: Enrolment, lineage: LineageLink, actor: Actor) -> Evidence:
+    """Let an administrator vouch for exactly the names that a pending enrolment would be granted (POL-1, POL-3)."""
+    by = f"{actor.kind} {actor.id}"
+    return Evidence(Authorisation(AuthorisationKind.APPROVAL, by), lineage, enrolment.allowed, f"approved by {by}")
+
+
+_VOUCHED = {
+    Authoriser.ONE_TIME: AuthorisationKind.CHALLENGE,
+    Authoriser.STATIC: AuthorisationKind.STATIC,
+    Authoriser.APPROVAL: AuthorisationKind.APPROVAL,
+}
+"""What vouched for a first enrolment that got as far as a certificate, by its endpoint's authoriser."""
+
+
 def authorise_resumption(request: EnrolmentRequest, enrolment: Enrolment, lineage: LineageLink) -> Evidence:
     """Let a conversation whose intent was abandoned go on: its evidence was judged and consumed by itself (I4)."""
     renewal = request.signer is not None
-    kind = AuthorisationKind.RENEWAL if renewal else AuthorisationKind.CHALLENGE
+    kind = AuthorisationKind.RENEWAL if renewal else _VOUCHED[request.door.endpoint.authoriser]
     bound = enrolment.allowed if renewal else lineage.binding
     return Evidence(
         Authorisation(kind, f"enrolment {enrolment.id}"),

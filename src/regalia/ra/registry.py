@@ -12,6 +12,7 @@ from regalia.ca.profile import read_profile, specimen
 from regalia.errors import AdminError
 from regalia.model import (
     Action,
+    Authoriser,
     Authority,
     AuthorityKind,
     AuthorityState,
@@ -130,7 +131,8 @@ class Registry:
         """Validate a document as the next version of a profile, without keeping it.
 
         Reads it, then lints a specimen in full (R8). Raises `AdminError`: ADM-004 no such group, ADM-005 bad name,
-        ADM-007 with all that is wrong, ADM-013 where it takes names from the request and nobody acknowledged that.
+        ADM-007 with all that is wrong, ADM-013 where it takes names from the request and nobody acknowledged that,
+        RA-028 where it does so and serves an endpoint with static challenges.
         """
         check_name(name)
         found = self._store.group(group)
@@ -152,7 +154,17 @@ class Registry:
         findings = lint_full(specimen(profile, authority, self._urls, now))
         if findings:
             raise AdminError(reasons.PROFILE_REFUSED, "; ".join(findings))
+        static = self._static_endpoints(profile.name) if profile.names_from is NamesFrom.CSR else []
+        if static:
+            raise AdminError(reasons.STATIC_NAMES_FROM_REQUEST, f"profile {name} serves endpoint {', '.join(static)}")
         return profile
+
+    def _static_endpoints(self, profile: str) -> list[str]:
+        return [
+            endpoint.name
+            for endpoint in self._store.endpoints()
+            if endpoint.enabled and endpoint.profile == profile and endpoint.authoriser is Authoriser.STATIC
+        ]
 
     def create_profile(
         self, name: str, group: str, document: str, *, actor: Actor, acknowledged: bool = False
@@ -172,37 +184,40 @@ class Registry:
     # --- endpoints --------------------------------------------------------------------------------------------------
 
     def create_endpoint(
-        self, name: str, *, group: str, profile: str, actor: Actor, options: EndpointOptions | None = None
+        self,
+        name: str,
+        *,
+        group: str,
+        profile: str,
+        actor: Actor,
+        authoriser: Authoriser = Authoriser.ONE_TIME,
+        options: EndpointOptions | None = None,
     ) -> Endpoint:
-        """Open a SCEP endpoint with one-time challenges.
+        """Open a SCEP endpoint. It holds no challenge yet, and until it has one it refuses every first enrolment.
 
-        Raises `AdminError`: ADM-003 name taken, ADM-005 bad name, ADM-004 no such group or profile of it.
+        With static challenges and with approval the first one is made by `ChallengeDesk.rotate`.
+        Raises `AdminError`: ADM-003 name taken, ADM-005 bad name, ADM-004 no such group or profile of it, RA-028 static
+        challenges with a profile that takes names from the request (POL-3).
         """
         check_name(name)
         found = self._store.profile(profile)
         if self._store.group(group) is None or found is None or found.group != group:
             raise AdminError(reasons.NOT_FOUND, f"group {group} with a profile {profile}")
+        if authoriser is Authoriser.STATIC and found.names_from is NamesFrom.CSR:
+            raise AdminError(reasons.STATIC_NAMES_FROM_REQUEST, f"profile {profile}")
         switches = options or EndpointOptions()
-        now = self._clock.now()
         endpoint = Endpoint(
             name=name,
             group=group,
             protocol="scep",
             profile=profile,
-            authoriser="one-time",
+            authoriser=authoriser,
             enabled=True,
             include_root=switches.include_root,
             check_signing_time=switches.check_signing_time,
-            created_at=now,
+            created_at=self._clock.now(),
         )
-        details: dict[str, JsonValue] = {
-            "profile": profile,
-            "authoriser": endpoint.authoriser,
-            "include_root": endpoint.include_root,
-            "check_signing_time": endpoint.check_signing_time,
-        }
-        event = EventDraft(now, actor, Action.ENDPOINT_CREATED, f"endpoint:{name}", Outcome.OK, group, details=details)
-        if not self._store.add_endpoint(endpoint, (event,)):
+        if not self._store.add_endpoint(endpoint, (_endpoint_created(endpoint, actor),)):
             raise AdminError(reasons.NAME_TAKEN, f"endpoint {name}")
         return endpoint
 
@@ -217,3 +232,30 @@ class Registry:
         if not self._store.disable_endpoint(name, (event,)):
             raise AdminError(reasons.NOT_FOUND, f"endpoint {name} is disabled already")
         return endpoint
+
+
+_NAMES_BY = {
+    Authoriser.ONE_TIME: "the challenge's binding, or the server",
+    Authoriser.STATIC: "the server: a static challenge vouches for none",
+    Authoriser.APPROVAL: "the request, once an administrator approved it",
+}
+"""Whose names certificates carry, where the profile does not take them from the request."""
+
+
+def _endpoint_created(endpoint: Endpoint, actor: Actor) -> EventDraft:
+    details: dict[str, JsonValue] = {
+        "profile": endpoint.profile,
+        "authoriser": endpoint.authoriser.value,
+        "names_by": _NAMES_BY[endpoint.authoriser],
+        "include_root": endpoint.include_root,
+        "check_signing_time": endpoint.check_signing_time,
+    }
+    return EventDraft(
+        endpoint.created_at,
+        actor,
+        Action.ENDPOINT_CREATED,
+        f"endpoint:{endpoint.name}",
+        Outcome.OK,
+        endpoint.group,
+        details=details,
+    )

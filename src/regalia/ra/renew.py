@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from regalia.model import Certificate, Door, LineageLink
     from regalia.wire.certificate import CertificateFacts
 
-__all__ = ["SUCCESSORS", "RenewalStore", "lineage_of", "live_signer"]
+__all__ = ["SUCCESSORS", "RenewalStore", "lineage_of", "live_signer", "renewals_since"]
 
 SUCCESSORS = 1
 """How many later generations may exist before a certificate can no longer renew (REN-1: one)."""
@@ -82,3 +82,11 @@ def lineage_of(store: Enrolments, certificate: Certificate) -> LineageLink:
     if enrolment is None or enrolment.lineage is None:
         raise PeerError(reasons.SIGNER_FOREIGN, f"serial {certificate.serial:x} was not enrolled")
     return enrolment.lineage
+
+
+def renewals_since(store: RenewalStore, signer: Certificate, since: datetime) -> int:
+    """Count what was begun since then in the chain of renewals that a LIVE signer belongs to (RES-5).
+
+    The chain's first certificate counts too. Raises `PeerError` where the signer has no chain.
+    """
+    return store.begun_since(since, chain=lineage_of(store, signer).first)

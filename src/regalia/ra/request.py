@@ -1,4 +1,4 @@
-"""What travels through this room: a request that a protocol has read and verified, and the evidence for it."""
+"""What travels through this room: requests that a protocol has read and verified, and the evidence for them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from regalia.errors import InvariantError
 from regalia.model import Actor, ActorKind, ConversationKey
+from regalia.wire.csr import read_csr
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from regalia.model import Authorisation, Certificate, Door, LineageLink, Names
+    from regalia.model import Authorisation, Certificate, Door, Enrolment, LineageLink, Names
     from regalia.wire.csr import Csr
 
-__all__ = ["EnrolmentRequest", "Evidence"]
+__all__ = ["EnrolmentRequest", "Evidence", "PollRequest", "stored_request"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,49 @@ class EnrolmentRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class PollRequest:
+    """A verified CertPoll: what became of my enrolment? (RFC 8894 §3.3.3)."""
+
+    door: Door
+    transaction_id: bytes
+    key_sha256: bytes
+    """SHA-256 of the SubjectPublicKeyInfo of whoever signed the poll: only the enrolment's own key may ask (MSG-3)."""
+    source: str
+    """The socket peer's address."""
+    received_at: datetime
+    described: str
+    """The message in a few words, as for a request."""
+
+
+def stored_request(enrolment: Enrolment, door: Door, *, source: str, at: datetime, described: str) -> EnrolmentRequest:
+    """Make the request of a NEW-signer conversation again from what is stored of it, as if it came at `at`.
+
+    Its message was verified when it came. What may have changed since, the door and the time, are the caller's.
+    """
+    csr = read_csr(enrolment.csr)
+    request = EnrolmentRequest(
+        door=door,
+        transaction_id=enrolment.key.transaction_id,
+        csr=csr,
+        signer=None,
+        challenge_mac=enrolment.key.challenge_mac,
+        source=source,
+        received_at=at,
+        described=described,
+    )
+    if request.conversation != enrolment.key or csr.asked != enrolment.asked:
+        raise InvariantError(f"the stored request of enrolment {enrolment.id} is not the one that it describes")
+    return request
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Why this request may be granted, and what it may be granted at most."""
 
-    authorisation: Authorisation
+    authorisation: Authorisation | None
+    """None where nobody has said yes so far: an administrator is to be asked."""
     lineage: LineageLink
     names: Names | None
-    """The names that the evidence fixes; None where it fixes none (a bearer challenge)."""
+    """The names that the evidence fixes; None where it fixes none (a bearer challenge, a static one)."""
     described: str
     """In a few words, for the stages."""
