@@ -33,6 +33,13 @@ class Pool:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"regalia-{name}")
         self._lock = threading.Lock()
         self._depth = 0
+        self._tell: Callable[[float], None] = lambda _depth: None
+
+    def watch(self, tell: Callable[[float], None]) -> None:
+        """Have somebody told of the depth, now and whenever it changes."""
+        with self._lock:
+            self._tell = tell
+            tell(self._depth)
 
     @property
     def depth(self) -> int:
@@ -52,6 +59,7 @@ class Pool:
             if self._depth >= self._capacity:
                 raise UnavailableError(reasons.BUSY, f"{self._depth} calls in the {self.name} pool")
             self._depth += 1
+            self._tell(self._depth)
         try:
             future = self._executor.submit(call)
         except RuntimeError as closed:
@@ -69,6 +77,7 @@ class Pool:
     def _leave(self) -> None:
         with self._lock:
             self._depth -= 1
+            self._tell(self._depth)
 
 
 @dataclass(frozen=True, slots=True)
