@@ -11,6 +11,7 @@ from regalia.errors import InvariantError
 from regalia.model import (
     AuthorityKind,
     Certificate,
+    CertificateKind,
     CertificateState,
     CredentialPurpose,
     Door,
@@ -25,7 +26,7 @@ from regalia.ports import Begun, JobStatus, ReservedCrl, SerialStatus
 from regalia.wire.event import canonical_record, record_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from uuid import UUID
 
     from regalia.model import (
@@ -70,6 +71,7 @@ class MemoryStore:
         self._crl_numbers: dict[str, int] = {}
         self._crl_intents: dict[UUID, CrlIntent] = {}
         self._crls: dict[str, CrlRecord] = {}
+        self._crl_octets: dict[str, bytes] = {}
         self._keys: dict[UUID, WrappedKey] = {}
         self._leases: dict[str, tuple[str, datetime]] = {}
         self._job_status: dict[str, JobStatus] = {}
@@ -223,6 +225,15 @@ class MemoryStore:
             self._challenges[challenge.id] = challenge
             self.record(events)
 
+    def rotate_challenge(self, challenge: Challenge, until: datetime, events: Sequence[EventDraft]) -> None:
+        with self._lock:
+            at = challenge.created_at
+            good = [c for c in self.challenges(challenge.endpoint) if c.reusable and self._is_open(c.id, at)]
+            for place, old in enumerate(sorted(good, key=lambda c: c.id, reverse=True)):
+                ended = replace(old, revoked_at=at) if place else replace(old, expires_at=min(old.expires_at, until))
+                self._challenges[old.id] = ended
+            self.add_challenge(challenge, events)
+
     def revoke_challenge(self, challenge_id: UUID, at: datetime, events: Sequence[EventDraft]) -> bool:
         with self._lock:
             challenge = self._challenges.get(challenge_id)
@@ -262,6 +273,53 @@ class MemoryStore:
             ]
         return max(holders, key=lambda e: e.id, default=None)
 
+    def conversation_of(self, endpoint: str, transaction_id: bytes, key_sha256: bytes) -> Enrolment | None:
+        with self._lock:
+            found = [
+                e
+                for e in map(self._enrolments.__getitem__, self._open.values())
+                if (e.key.endpoint, e.key.transaction_id, e.key.key_sha256) == (endpoint, transaction_id, key_sha256)
+                and e.key.signer_serial is None
+            ]
+        return max(found, key=lambda e: e.id, default=None)
+
+    def hold(self, enrolment: Enrolment, events: Sequence[EventDraft], *, closes: UUID | None = None) -> Begun:
+        with self._lock:
+            refused = self._signer_revoked(enrolment) or self._conversation_taken(
+                enrolment, enrolment.created_at, closes
+            )
+            if refused is not None:
+                return refused
+            if closes is not None:
+                self._open.pop(self._enrolments[closes].key, None)
+            self._enrolments[enrolment.id] = enrolment
+            self._open[enrolment.key] = enrolment.id
+            self.record(events)
+            return Begun.BEGUN
+
+    def dismiss(
+        self, enrolment_id: UUID, at: datetime, reason_id: str, detail: str, events: Sequence[EventDraft]
+    ) -> bool:
+        with self._lock:
+            held = self._enrolments.get(enrolment_id)
+            if held is None or held.state is not EnrolmentState.PENDING:
+                return False
+            self._enrolments[enrolment_id] = replace(
+                held, state=EnrolmentState.REFUSED, updated_at=at, reason_id=reason_id, detail=detail
+            )
+            self._open.pop(held.key, None)
+            self.record(events)
+            return True
+
+    def pending_count(self, group: str) -> int:
+        with self._lock:
+            return sum(e.state is EnrolmentState.PENDING and e.group == group for e in self._enrolments.values())
+
+    def pending_since(self, before: datetime, limit: int) -> tuple[Enrolment, ...]:
+        with self._lock:
+            held = [e for e in self._enrolments.values() if e.state is EnrolmentState.PENDING and e.created_at < before]
+        return tuple(sorted(held, key=lambda e: (e.created_at, e.id))[:limit])
+
     def record_refusal(self, enrolment: Enrolment, events: Sequence[EventDraft]) -> None:
         with self._lock:
             self._enrolments[enrolment.id] = enrolment
@@ -274,7 +332,7 @@ class MemoryStore:
     def forget_refusals(self, before: datetime) -> int:
         with self._lock:
             old = [
-                e.id for e in self._enrolments.values() if e.state is EnrolmentState.REFUSED and e.created_at < before
+                e.id for e in self._enrolments.values() if e.state is EnrolmentState.REFUSED and e.updated_at < before
             ]
             for enrolment_id in old:
                 del self._enrolments[enrolment_id]
@@ -291,6 +349,7 @@ class MemoryStore:
         consume: UUID | None = None,
         closes: UUID | None = None,
         resumes: UUID | None = None,
+        approves: bool = False,
     ) -> Begun:
         with self._lock:
             if (intent.authority, intent.serial) in {
@@ -298,33 +357,45 @@ class MemoryStore:
             }:
                 raise InvariantError("serial used twice")
             if enrolment is not None:
-                refused = self._conversation_taken(enrolment, intent.created_at, closes, resumes)
+                refused = self._signer_revoked(enrolment) or (
+                    self._decided(enrolment)
+                    if approves
+                    else self._moved(enrolment, resumes)
+                    if resumes is not None
+                    else self._conversation_taken(enrolment, intent.created_at, closes)
+                )
                 if refused is not None:
                     return refused
             if consume is not None:
-                if not self._consumable(consume, intent.created_at):
+                if not self._is_open(consume, intent.created_at) or self._challenges[consume].reusable:
                     return Begun.CHALLENGE_TAKEN
                 self._consume(consume, intent, enrolment)
             if closes is not None:
                 self._open.pop(self._enrolments[closes].key, None)
             if enrolment is not None:
-                self._enrolments[enrolment.id] = enrolment
+                self._enrolments[enrolment.id] = replace(enrolment, certificate_id=intent.id)
                 self._open[enrolment.key] = enrolment.id
             self._certificates[intent.id] = Certificate(intent, CertificateState.INTENT, None, None, None)
             self.record(events)
             return Begun.BEGUN
 
-    def _conversation_taken(
-        self, enrolment: Enrolment, at: datetime, closes: UUID | None, resumes: UUID | None
-    ) -> Begun | None:
+    def _signer_revoked(self, enrolment: Enrolment) -> Begun | None:
         predecessor = enrolment.lineage.predecessor if enrolment.lineage is not None else None
         signer = self._certificates.get(predecessor) if predecessor is not None else None
-        if signer is not None and signer.revocation is not None:
-            return Begun.SIGNER_REVOKED
+        return Begun.SIGNER_REVOKED if signer is not None and signer.revocation is not None else None
+
+    def _decided(self, enrolment: Enrolment) -> Begun | None:
         stored = self._enrolments.get(enrolment.id)
-        if resumes is not None:
-            moved = stored is None or stored.certificate_id != resumes
-            return Begun.CONVERSATION_TAKEN if moved else None
+        waits = stored is not None and stored.state is EnrolmentState.PENDING
+        return None if waits else Begun.CONVERSATION_TAKEN
+
+    def _moved(self, enrolment: Enrolment, resumes: UUID) -> Begun | None:
+        stored, row = self._enrolments.get(enrolment.id), self._certificates.get(resumes)
+        stays = stored is not None and stored.certificate_id == resumes
+        abandoned = row is not None and row.state is CertificateState.ABANDONED
+        return None if stays and abandoned else Begun.CONVERSATION_TAKEN
+
+    def _conversation_taken(self, enrolment: Enrolment, at: datetime, closes: UUID | None) -> Begun | None:
         open_one = self._open.get(enrolment.key)
         if open_one is not None and open_one != closes:
             return Begun.CONVERSATION_TAKEN
@@ -336,7 +407,7 @@ class MemoryStore:
                 return Begun.TRANSACTION_TAKEN
         return None
 
-    def _consumable(self, challenge_id: UUID, at: datetime) -> bool:
+    def _is_open(self, challenge_id: UUID, at: datetime) -> bool:
         challenge = self._challenges.get(challenge_id)
         return (
             challenge is not None
@@ -438,6 +509,22 @@ class MemoryStore:
             for c in self._chain(first)
         )
 
+    def begun_since(self, since: datetime, *, device: str | None = None, chain: UUID | None = None) -> int:
+        if (device is None) == (chain is None):
+            raise InvariantError("a device or a chain, not both")
+        with self._lock:
+            return sum(
+                (self._chain_of(c) == chain if device is None else c.intent.device == device)
+                for c in self._certificates.values()
+                if c.intent.kind is CertificateKind.LEAF
+                and c.state is not CertificateState.ABANDONED
+                and c.intent.created_at >= since
+            )
+
+    def _chain_of(self, certificate: Certificate) -> UUID | None:
+        enrolment = self._enrolments.get(certificate.intent.enrolment_id) if certificate.intent.enrolment_id else None
+        return enrolment.lineage.first if enrolment is not None and enrolment.lineage is not None else None
+
     def _chain(self, first: UUID) -> list[Certificate]:
         return [
             c
@@ -498,12 +585,24 @@ class MemoryStore:
         with self._lock:
             self._crl_intents[intent.id] = intent
 
-    def finish_crl(self, crl_id: UUID, record: CrlRecord, events: Sequence[EventDraft]) -> None:
+    def finish_crl(
+        self, crl_id: UUID, record: CrlRecord, octets: Iterable[bytes], events: Sequence[EventDraft]
+    ) -> bool:
+        whole = b"".join(octets)
         with self._lock:
-            del self._crl_intents[crl_id]
-            last = self._crls.get(record.authority, record)
-            self._crls[record.authority] = max(last, record, key=lambda crl: crl.number)
+            last = self._crls.get(record.authority)
+            if last is not None and last.number > record.number:
+                return False
+            if self._crl_intents.pop(crl_id, None) is None:
+                raise InvariantError("a CRL that was not begun")
+            self._crls[record.authority] = record
+            self._crl_octets[record.authority] = whole
             self.record(events)
+            return True
+
+    def crl_octets(self, record: CrlRecord) -> Iterator[bytes]:
+        if self._crls.get(record.authority) == record:
+            yield self._crl_octets[record.authority]
 
     def last_crl(self, authority: str) -> CrlRecord | None:
         return self._crls.get(authority)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from threading import Barrier
+from typing import TYPE_CHECKING, TypeVar
 
 from regalia.ca.profile import DEFAULT_DOCUMENT, read_profile
 from regalia.errors import Stage
@@ -14,6 +16,7 @@ from regalia.model import (
     Action,
     Actor,
     ActorKind,
+    Authoriser,
     Authority,
     AuthorityKind,
     AuthorityState,
@@ -40,7 +43,10 @@ from regalia.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
+
+T = TypeVar("T")
 
 NOW = datetime(2026, 3, 1, 9, 0, 0, 123_000, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -85,6 +91,15 @@ def a_challenge(number: int = 1) -> Challenge:
     )
 
 
+def a_static_challenge(number: int = 1, **changes: object) -> Challenge:
+    """Return a static challenge, made `number` milliseconds after `NOW` and good for ten years."""
+    at = NOW + timedelta(milliseconds=number)
+    challenge = replace(
+        a_challenge(number), binding=NO_NAMES, device=None, created_at=at, expires_at=at + timedelta(days=3650)
+    )
+    return replace(challenge, reusable=True, **changes)  # type: ignore[arg-type]  # of any field
+
+
 def a_key(number: int = 1) -> ConversationKey:
     """Return the conversation key of a NEW signer."""
     return ConversationKey("default", f"transaction {number}".encode(), octets(f"key {number}"), None, octets("mac 1"))
@@ -110,6 +125,11 @@ def an_enrolment(number: int = 1, key: ConversationKey | None = None) -> Enrolme
         certificate_id=an_id("certificate", number),
         stages=(StageNote(Stage.EVIDENCE, ok=True, note="challenge\u2028accepted", at=NOW),),
     )
+
+
+def a_pending_enrolment(number: int = 1, key: ConversationKey | None = None) -> Enrolment:
+    """Return an enrolment that waits for a decision."""
+    return replace(an_enrolment(number, key), state=EnrolmentState.PENDING, certificate_id=None)
 
 
 def an_intent(number: int = 1, enrolment: Enrolment | None = None) -> CertificateIntent:
@@ -187,9 +207,21 @@ def an_endpoint(name: str = "default") -> Endpoint:
         group="staff",
         protocol="scep",
         profile="wifi",
-        authoriser="one-time",
+        authoriser=Authoriser.ONE_TIME,
         enabled=True,
         include_root=True,
         check_signing_time=False,
         created_at=NOW,
     )
+
+
+def at_once(count: int, work: Callable[[int], T]) -> list[T]:
+    """Run `work` in threads that start together, each with its number from 1 on; returns what they returned."""
+    start = Barrier(count)
+
+    def run(number: int) -> T:
+        start.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(1, count + 1)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from regalia.errors import InvariantError
 from regalia.model import CertificateKind, Revocation, RevocationReason
 from regalia.ports import CertificateFilter, EventFilter, SerialStatus
 from store.samples import MINUTE, NOW, an_enrolment, an_event, an_id, an_intent, octets
@@ -135,6 +136,55 @@ def test_a_withdrawn_successor_is_known(store: Store, reason: RevocationReason, 
     assert store.withdrawn_since(first.id, 0) is withdrawn
     assert store.withdrawn_since(first.id, 1) is withdrawn
     assert not store.withdrawn_since(first.id, 2)
+
+
+def test_what_a_device_was_given_today(store: Store) -> None:
+    """Leaves of a device count from the moment asked for on; abandoned ones, others' and ours do not (RES-5)."""
+    today = NOW - MINUTE
+    issue(store, 1)
+    store.begin(replace(an_intent(2), created_at=today), ())
+    store.begin(replace(an_intent(3), created_at=today - MINUTE), ())
+    store.begin(replace(an_intent(4), device="device-2"), ())
+    store.begin(replace(an_intent(5), device=None), ())
+    store.begin(replace(an_intent(6), kind=CertificateKind.RA), ())
+    store.begin(an_intent(7), ())
+    store.abandon(an_intent(7).id, NOW, ())
+    assert store.begun_since(today, device="device-1") == 2
+    assert store.begun_since(today - MINUTE, device="device-1") == 3
+    assert store.begun_since(NOW + MINUTE, device="device-1") == 0
+    assert store.begun_since(today, device="device-3") == 0
+
+
+def test_what_a_chain_was_given_today(store: Store) -> None:
+    """A chain counts its beginning and its renewals; what was abandoned and then resumed counts once (RES-5)."""
+    first = an_enrolment(1)
+    assert store.begun_since(NOW, chain=first.id) == 0
+    issue(store, 1, enrolment=first)
+    assert first.lineage is not None
+    for number in (2, 3):
+        renewal = replace(
+            an_enrolment(number, replace(an_enrolment(number).key, signer_serial=number)),
+            lineage=replace(first.lineage, generation=number - 1),
+        )
+        intent = replace(an_intent(number, renewal), created_at=NOW + (number - 1) * MINUTE)
+        store.begin(intent, (), enrolment=renewal)
+    issue(store, 9, enrolment=an_enrolment(9))
+    assert store.begun_since(NOW, chain=first.id) == 3
+    assert store.begun_since(NOW + MINUTE, chain=first.id) == 2
+    store.abandon(an_intent(2).id, NOW, ())
+    assert store.begun_since(NOW, chain=first.id) == 2
+    resumed = store.enrolment(an_id("enrolment", 2))
+    assert resumed is not None
+    store.begin(an_intent(12, resumed), (), enrolment=resumed, resumes=an_intent(2).id)
+    assert store.begun_since(NOW, chain=first.id) == 3
+
+
+def test_one_count_at_a_time(store: Store) -> None:
+    """Neither a device nor a chain, or both, is no question (RES-5)."""
+    with pytest.raises(InvariantError):
+        store.begun_since(NOW)
+    with pytest.raises(InvariantError):
+        store.begun_since(NOW, device="device-1", chain=an_id("enrolment", 1))
 
 
 def test_status_of_a_serial(store: Store) -> None:

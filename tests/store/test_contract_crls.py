@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import pytest
+
+from regalia.errors import InvariantError
 from regalia.model import CrlIntent, CrlRecord, Revocation, RevocationReason, RevokedEntry, SigningIntent
 from regalia.ports import EventFilter
-from store.samples import NOW, an_event, an_id, an_intent, octets
+from regalia.store.crls import SqlCrls
+from regalia.store.session import LostError
+from store.databases import query
+from store.samples import NOW, an_event, an_id, an_intent, at_once, octets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from regalia.ports import ReservedCrl, Store
+    from regalia.store import SqlStore
+    from regalia.store.session import Database, Transaction
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -65,7 +76,7 @@ def publish(store: Store, reserved: ReservedCrl) -> CrlRecord:
     """Take a reserved CRL through its life."""
     store.begin_crl(an_intent_for(reserved))
     record = a_record_of(reserved)
-    store.finish_crl(reserved.id, record, (an_event(),))
+    assert store.finish_crl(reserved.id, record, (b"the ", b"crl"), (an_event(),))
     return record
 
 
@@ -135,7 +146,7 @@ def test_a_signer_sees_a_crl_between_begin_and_finish(store: Store) -> None:
     assert store.signing_intent(reserved.id) == SigningIntent(
         reserved.id, an_id("key", 1), None, "spool/1", octets("tbs")
     )
-    store.finish_crl(reserved.id, a_record_of(reserved), ())
+    store.finish_crl(reserved.id, a_record_of(reserved), (), ())
     assert store.signing_intent(reserved.id) is None
 
 
@@ -149,14 +160,107 @@ def test_the_last_crl(store: Store) -> None:
     assert store.last_crl("staff-ca") == record
     assert store.last_crl("root") is None
     assert len(store.events(EventFilter())) == 1
-    store.finish_crl(second.id, a_record_of(second), ())
+    store.finish_crl(second.id, a_record_of(second), (), ())
     assert store.last_crl("staff-ca") == a_record_of(second)
 
 
-def test_of_two_recorded_out_of_order_the_higher_number_is_the_last(store: Store) -> None:
-    """REV-2: a publisher that was overtaken does not become the last one by being slow."""
+def test_a_publisher_that_was_overtaken_publishes_nothing(store: Store) -> None:
+    """Of two that finish out of order the slower one is told so, and nothing of it is written (REV-2, I7)."""
     first = store.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
     second = store.reserve_crl(an_id("crl", 2), "staff-ca", NOW)
+    store.begin_crl(an_intent_for(first))
     newer = publish(store, second)
-    publish(store, first)
+    assert not store.finish_crl(first.id, a_record_of(first), (b"older",), (an_event(2),))
     assert store.last_crl("staff-ca") == newer
+    assert b"".join(store.crl_octets(newer)) == b"the crl"
+    assert list(store.crl_octets(a_record_of(first))) == []
+    assert len(store.events(EventFilter())) == 1
+
+
+def test_publishers_at_once(store: Store) -> None:
+    """Whoever publishes at once, the highest number that was told True is the last, with its octets (REV-2)."""
+    reserved = [store.reserve_crl(an_id("crl", number), "staff-ca", NOW) for number in range(6)]
+    for crl in reserved:
+        store.begin_crl(an_intent_for(crl))
+
+    def finish(turn: int) -> bool:
+        crl = reserved[turn - 1]
+        return store.finish_crl(crl.id, a_record_of(crl), (str(crl.number).encode(),), (an_event(turn),))
+
+    won = [crl.number for crl, published in zip(reserved, at_once(6, finish), strict=True) if published]
+    last = store.last_crl("staff-ca")
+    assert last is not None
+    assert last.number == max(won) == reserved[5].number
+    assert b"".join(store.crl_octets(last)) == str(last.number).encode()
+    assert len(store.events(EventFilter())) == len(won)
+
+
+def test_what_was_not_begun_is_not_published(store: Store) -> None:
+    """A CRL that nobody could have signed is refused as a bug, and so is one that is published already (R8)."""
+    reserved = store.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
+    with pytest.raises(InvariantError):
+        store.finish_crl(reserved.id, a_record_of(reserved), (b"crl",), ())
+    record = publish(store, reserved)
+    with pytest.raises(InvariantError):
+        store.finish_crl(reserved.id, record, (b"other",), ())
+    assert b"".join(store.crl_octets(record)) == b"the crl"
+
+
+def test_a_long_crl_comes_back_in_pieces(store: Store) -> None:
+    """However it was cut when it came, the published CRL is read back octet by octet, each authority's its own."""
+    whole = octets("a long crl", 600_000)
+    reserved = store.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
+    store.begin_crl(an_intent_for(reserved))
+    record = a_record_of(reserved)
+    pieces = (whole[at : at + 70_001] for at in range(0, len(whole), 70_001))
+    assert store.finish_crl(reserved.id, record, pieces, ())
+    read = list(store.crl_octets(record))
+    assert b"".join(read) == whole
+    assert list(store.crl_octets(replace(record, authority="root"))) == []
+
+
+def test_a_reader_that_is_overtaken_ends_early(sql: SqlStore, url: str) -> None:
+    """A reader whose CRL is replaced meanwhile gets no octet of the new one; only the newest has any."""
+    first = sql.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
+    sql.begin_crl(an_intent_for(first))
+    assert sql.finish_crl(first.id, a_record_of(first), (octets("first", 600_000),), ())
+    ((longest, count),) = query(url, "SELECT max(length(octets)), count(*) FROM crl_chunk")
+    assert (longest, count) == (256 * 1024, 3)
+    reader = sql.crl_octets(a_record_of(first))
+    begun = next(reader)
+    publish(sql, sql.reserve_crl(an_id("crl", 2), "staff-ca", NOW))
+    other = sql.reserve_crl(an_id("crl", 3), "root", NOW)
+    sql.begin_crl(replace(an_intent_for(other), authority="root"))
+    assert sql.finish_crl(other.id, replace(a_record_of(other), authority="root"), (b"root",), ())
+    assert octets("first", 600_000).startswith(begun)
+    assert list(reader) == []
+    assert query(url, "SELECT count(*) FROM crl_chunk") == [(2,)]
+
+
+class _Twice:
+    """A database that asks for every unit of work twice, as PostgreSQL may; the first run is rolled back."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def write(self, unit: Callable[[Transaction], object]) -> object:
+        """Run the unit, roll it back, run it again."""
+
+        def for_nothing(transaction: Transaction) -> None:
+            unit(transaction)
+            raise LostError
+
+        with suppress(LostError):
+            self._database.write(for_nothing)
+        return self._database.write(unit)
+
+
+def test_publishing_may_run_again(sql: SqlStore) -> None:
+    """Octets that come but once are written whole where the database asks for the transaction a second time."""
+    reserved = sql.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
+    sql.begin_crl(an_intent_for(reserved))
+    whole = octets("a long crl", 600_000)
+    crls = SqlCrls(cast("Database", _Twice(sql._database)))  # noqa: SLF001 - a test of what lies behind the store
+    assert crls.finish_crl(reserved.id, a_record_of(reserved), iter([whole]), (an_event(),))
+    assert b"".join(sql.crl_octets(a_record_of(reserved))) == whole
+    assert len(sql.events(EventFilter())) == 1

@@ -132,7 +132,7 @@ def test_stages_are_replaced(store: Store) -> None:
 def test_old_refusals_are_forgotten(store: Store) -> None:
     """Refusals older than the limit go; younger ones and what was not refused stay (R13)."""
     begin(store, 1, replace(an_enrolment(1), created_at=NOW - DAY))
-    store.record_refusal(replace(a_refusal(2), created_at=NOW - DAY), ())
+    store.record_refusal(replace(a_refusal(2), created_at=NOW - DAY, updated_at=NOW - DAY), ())
     store.record_refusal(a_refusal(3), ())
     assert store.forget_refusals(NOW) == 1
     assert store.forget_refusals(NOW) == 0

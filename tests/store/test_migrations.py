@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import MetaData, create_engine
 
 from regalia.errors import UnavailableError
-from regalia.store import migrations, tables
+from regalia.model import EnrolmentState
+from regalia.store import challenges, migrations, open_store, tables
+from regalia.store.certificates import certificate_columns
+from regalia.store.conversations import enrolment_columns
 from regalia.store.migrations import NEEDED, SchemaStatus, check, remove, tables_in, upgrade
 from regalia.store.urls import engine_url
 from store.databases import run
+from store.samples import (
+    NOW,
+    a_challenge,
+    a_pending_enrolment,
+    a_static_challenge,
+    an_enrolment,
+    an_id,
+    an_intent,
+    octets,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from fakes import FakeClock
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -92,6 +112,91 @@ def test_checking_creates_nothing(tmp_path: Path) -> None:
     """Looking at a database that does not exist leaves no file."""
     assert check(f"sqlite:///{tmp_path}/regalia.db") == SchemaStatus(None, NEEDED)
     assert list(tmp_path.iterdir()) == []
+
+
+def step_to(url: str, revision: str) -> None:
+    """Bring an empty database to an older revision."""
+    engine = create_engine(engine_url(url))
+    config = Config()
+    config.set_main_option("script_location", str(migrations.HERE))
+    config.set_main_option("path_separator", "os")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+def fill(url: str, **rows: Mapping[str, object]) -> None:
+    """Insert a row into each table, without the columns that the schema of this database does not have."""
+    engine = create_engine(engine_url(url))
+    found = MetaData()
+    found.reflect(engine)
+    with engine.begin() as connection:
+        for name, row in rows.items():
+            table = found.tables[name]
+            connection.execute(table.insert().values({key: row[key] for key in row if key in table.c}))
+    engine.dispose()
+
+
+def rows_of_before(number: int) -> dict[str, Mapping[str, object]]:
+    """Return a row for each table that the second step changes."""
+    refused = replace(
+        an_enrolment(number), state=EnrolmentState.REFUSED, certificate_id=None, created_at=NOW - timedelta(days=1)
+    )
+    intent = an_intent(number)
+    return {
+        "challenge": challenges._columns(a_challenge(number)),  # noqa: SLF001 - rows as they are written
+        "enrolment": enrolment_columns(refused) | {"open_key": None},
+        "certificate": certificate_columns(intent),
+        "certificate_tbs": {"certificate_id": intent.id.bytes, "tbs": intent.tbs},
+        "crl": {
+            "id": an_id("crl", number).bytes,
+            "authority": "staff-ca",
+            "number": number,
+            "snapshot": 0,
+            "reserved_at": 0,
+            "this_update": 0,
+            "next_update": 1000,
+            "entries": 0,
+            "tbs_sha256": octets("tbs"),
+            "sha256": octets("crl"),
+            "published_at": 0,
+        },
+    }
+
+
+def test_rows_of_the_first_revision_live_on(empty: str, clock: FakeClock) -> None:
+    """A database of the first revision with rows in it is brought up; they are what they were, and new ones fit."""
+    step_to(empty, "0001")
+    fill(empty, **rows_of_before(1))
+    assert upgrade(empty) == SchemaStatus("0001", NEEDED)
+    store = open_store(empty, node="node", clock=clock)
+    assert store.challenges() == (a_challenge(1),)
+    row = store.certificate(an_intent(1).id)
+    assert row is not None
+    assert row.intent == an_intent(1)
+    assert store.begun_since(NOW, device="device-1") == 1
+    assert store.pending_count("staff") == 0
+    last = store.last_crl("staff-ca")
+    assert last is not None
+    assert list(store.crl_octets(last)) == []
+    assert store.forget_refusals(NOW + timedelta(milliseconds=1)) == 1
+    store.rotate_challenge(a_static_challenge(2), NOW, ())
+    assert store.hold(a_pending_enrolment(3), ()) == "begun"
+    store.close()
+
+
+def test_code_of_the_first_revision_works_on(empty: str, clock: FakeClock) -> None:
+    """What a node writes that has not been upgraded yet fits into the new schema, and new code reads it."""
+    upgrade(empty)
+    before = rows_of_before(1)
+    challenge = {name: value for name, value in before["challenge"].items() if name != "reusable"}
+    fill(empty, **before | {"challenge": challenge})
+    store = open_store(empty, node="node", clock=clock)
+    assert store.challenges() == (a_challenge(1),)
+    enrolment = an_enrolment(2)
+    assert store.begin(an_intent(2, enrolment), (), enrolment=enrolment, consume=a_challenge(1).id) == "begun"
+    store.close()
 
 
 def test_the_needed_revision_is_the_newest() -> None:

@@ -8,13 +8,18 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from regalia.store import certificates, challenges, crls, enrolments, events, issuance
+from regalia.store import certificates, challenges, conversations, crls, enrolments, events, issuance
 from regalia.store.session import Statement  # noqa: TC001 - the table below holds values of it
 
 QUESTIONS: dict[str, Statement] = {
     "conversation": enrolments._OPEN,  # noqa: SLF001 - the statements are what is tested
     "transaction holder": enrolments._HOLDER,  # noqa: SLF001 - the same
-    "holders of another key": enrolments.HOLDERS,
+    "holders of another key": conversations.HOLDERS,
+    "polled": enrolments._OF_TRANSACTION,  # noqa: SLF001 - the same
+    "queue": enrolments._PENDING_COUNT,  # noqa: SLF001 - the same
+    "expired in the queue": enrolments._PENDING_SINCE,  # noqa: SLF001 - the same
+    "dismissal": enrolments._DISMISS,  # noqa: SLF001 - the same
+    "approval": conversations._APPROVE,  # noqa: SLF001 - the same
     "enrolment": enrolments._BY_ID,  # noqa: SLF001 - the same
     "forgotten refusals": enrolments._FORGET,  # noqa: SLF001 - the same
     "challenge": challenges._BY_MAC,  # noqa: SLF001 - the same
@@ -23,12 +28,17 @@ QUESTIONS: dict[str, Statement] = {
     "serial": certificates._ALL_OF_SERIAL,  # noqa: SLF001 - the same
     "status": certificates._STATUS,  # noqa: SLF001 - the same
     "key": certificates._BY_KEY,  # noqa: SLF001 - the same
+    "begun for a device": certificates._BEGUN_FOR_DEVICE,  # noqa: SLF001 - the same
+    "begun in a chain": certificates._BEGUN_IN_CHAIN,  # noqa: SLF001 - the same
     "generation": certificates._NEWEST_GENERATION,  # noqa: SLF001 - the same
     "expired intents": issuance._EXPIRED,  # noqa: SLF001 - the same
     "signing intent": issuance._CERTIFICATE_INTENT,  # noqa: SLF001 - the same
     "issued": issuance._TO_ISSUED,  # noqa: SLF001 - the same
     "enrolment issued": issuance._ENROLMENT_ISSUED,  # noqa: SLF001 - the same
     "CRL entries": crls._ENTRIES,  # noqa: SLF001 - the same
+    "good static challenges": challenges._GOOD_STATIC,  # noqa: SLF001 - the same
+    "overtaken CRL": crls._OVERTAKEN,  # noqa: SLF001 - the same
+    "piece of a CRL": crls._CHUNK,  # noqa: SLF001 - the same
     "last CRL": crls._LAST,  # noqa: SLF001 - the same
     "head": events._HEAD,  # noqa: SLF001 - the same
     "page of a stream": events._PAGE_OF_STREAM,  # noqa: SLF001 - the same

@@ -1,14 +1,16 @@
-"""What the database itself refuses, whoever asks (REV-1, REV-2, AUD-2, ISS-1)."""
+"""What the database itself refuses, whoever asks (REV-1, REV-2, AUD-2, ISS-1, CHA-1)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from regalia.model import Revocation, RevocationReason
 from store.databases import REFUSALS, query, run
-from store.samples import NOW, an_event, an_id, an_intent
+from store.samples import NOW, a_challenge, a_static_challenge, an_enrolment, an_event, an_id, an_intent
+from store.test_contract_crls import an_intent_for, publish
 
 if TYPE_CHECKING:
     from regalia.store import SqlStore
@@ -31,6 +33,12 @@ FINAL = {
     "lower the count": "UPDATE authority_counter SET revocations = 0",
     "forget the numbers": "DELETE FROM authority_counter",
     "renumber a CRL": "UPDATE crl SET number = number + 1",
+    "publish below": "UPDATE crl SET published_at = 1 WHERE tbs_path = 'spool/below'",
+    "change what is published": "UPDATE crl SET sha256 = tbs_sha256 WHERE published_at IS NOT NULL",
+    "unpublish": "UPDATE crl SET published_at = NULL WHERE published_at IS NOT NULL",
+    "use a challenge again": "UPDATE challenge SET consumed_at = 7 WHERE consumed_at IS NOT NULL",
+    "give a challenge back": "UPDATE challenge SET consumed_at = NULL WHERE consumed_at IS NOT NULL",
+    "use up a static challenge": "UPDATE challenge SET consumed_at = 7 WHERE reusable = 1",
     "a lower CRL": "INSERT INTO crl (id, authority, number, snapshot, reserved_at)"
     " SELECT certificate_id, authority, 1, 0, 0 FROM revocation WHERE cause = 'administrator'",
 }
@@ -42,18 +50,25 @@ ROWS = [
     "SELECT * FROM certificate",
     "SELECT * FROM authority_counter",
     "SELECT * FROM crl",
+    "SELECT * FROM challenge",
 ]
 
 
 @pytest.fixture
 def filled(sql: SqlStore) -> SqlStore:
-    """Return a store with a certificate in each state, a revocation, an event and a CRL."""
+    """Return a store with a certificate in each state, a revocation, an event, challenges and CRLs."""
     for number in (1, 2, 3):
         sql.begin(an_intent(number), (an_event(number),))
     sql.finish(an_intent(1).id, b"der", NOW, ())
     sql.abandon(an_intent(2).id, NOW, ())
     sql.revoke(Revocation(an_intent(1).id, RevocationReason.KEY_COMPROMISE, "administrator", "os:root", NOW), ())
-    sql.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
+    below = sql.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
+    sql.begin_crl(replace(an_intent_for(below), tbs_path="spool/below"))
+    publish(sql, sql.reserve_crl(an_id("crl", 2), "staff-ca", NOW))
+    enrolment = an_enrolment(4)
+    sql.add_challenge(a_challenge(1), ())
+    sql.add_challenge(a_static_challenge(2), ())
+    sql.begin(an_intent(4, enrolment), (), enrolment=enrolment, consume=a_challenge(1).id)
     return sql
 
 

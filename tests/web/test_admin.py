@@ -42,7 +42,7 @@ def publish_crl(world: World) -> None:
     intent = CrlIntent(reserved.id, NAME, authority.key_id, reserved.number, now, until, 0, bytes(32), "spool/1", now)
     world.store.begin_crl(intent)
     record = CrlRecord(NAME, reserved.number, now, until, 0, reserved.snapshot, bytes(32), now)
-    world.store.finish_crl(reserved.id, record, ())
+    world.store.finish_crl(reserved.id, record, (b"crl",), ())
 
 
 @pytest.fixture

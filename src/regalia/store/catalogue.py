@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, func, select, update
 
 from regalia.ca.profile import read_profile
 from regalia.errors import InvariantError
-from regalia.model import Door, Endpoint, Group, Profile
+from regalia.model import Authoriser, Door, Endpoint, Group, Profile
 from regalia.store.authorities import read_authority, read_credential
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
 from regalia.store.tables import authority, credential, endpoint, group, profile
@@ -120,7 +120,7 @@ class SqlCatalogue(Noun):
             "group": endpoint.group,
             "protocol": endpoint.protocol,
             "profile": endpoint.profile,
-            "authoriser": endpoint.authoriser,
+            "authoriser": str(endpoint.authoriser),
             "enabled": int(endpoint.enabled),
             "include_root": int(endpoint.include_root),
             "check_signing_time": int(endpoint.check_signing_time),
@@ -200,7 +200,7 @@ def _read_endpoint(row: Row) -> Endpoint:
         group=row["group"],
         protocol=row["protocol"],
         profile=row["profile"],
-        authoriser=row["authoriser"],
+        authoriser=Authoriser(row["authoriser"]),
         enabled=bool(row["enabled"]),
         include_root=bool(row["include_root"]),
         check_signing_time=bool(row["check_signing_time"]),

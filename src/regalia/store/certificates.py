@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, literal_column, select, text
+from sqlalchemy import and_, bindparam, func, literal_column, or_, select, text
 
 from regalia.errors import InvariantError
 from regalia.model import (
@@ -35,6 +35,7 @@ from regalia.store.values import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from sqlalchemy import ColumnElement, Select
 
@@ -108,6 +109,26 @@ _WITHDRAWN_SINCE = Statement(
     )
     .limit(1)
 )
+_counted = (certificate.c.created_at >= bindparam("since"), certificate.c.state != "abandoned")
+_BEGUN_FOR_DEVICE = Statement(
+    select(func.count().label("begun"))
+    .select_from(certificate)
+    .where(certificate.c.device == bindparam("device"), certificate.c.kind == "leaf", *_counted)
+)
+# A chain's beginning is the enrolment that the chain is named after. Of an enrolment's certificates all but the last
+# one are abandoned.
+_BEGUN_IN_CHAIN = Statement(
+    select(func.count().label("begun"))
+    .select_from(enrolment)
+    .join(certificate, certificate.c.id == enrolment.c.certificate_id)
+    .where(
+        or_(
+            enrolment.c.id == bindparam("chain"),
+            and_(enrolment.c.chain == bindparam("chain"), enrolment.c.generation > literal_column("0")),
+        ),
+        *_counted,
+    )
+)
 _STATUS = Statement(
     select(
         certificate.c.id,
@@ -180,6 +201,16 @@ class SqlCertificates(Noun):
         Generation 0 is one certificate, whose own revocation its holder meets anyway.
         """
         return self._database.row(_WITHDRAWN_SINCE, {"first": first.bytes, "generation": generation}) is not None
+
+    def begun_since(self, since: datetime, *, device: str | None = None, chain: UUID | None = None) -> int:
+        """Count the leaves begun since then for a device or in a chain, without the abandoned ones (RES-5)."""
+        if (device is None) == (chain is None):
+            raise InvariantError("a device or a chain, not both")
+        if chain is not None:
+            row = self._database.row(_BEGUN_IN_CHAIN, {"chain": chain.bytes, "since": millis(since)})
+        else:
+            row = self._database.row(_BEGUN_FOR_DEVICE, {"device": plain(device or ""), "since": millis(since)})
+        return 0 if row is None else int(row["begun"])
 
     def serial_status(self, authority: str, serial: int) -> SerialStatus | None:
         """Return what OCSP says of a serial; None where it was never assigned."""

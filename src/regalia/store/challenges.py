@@ -1,11 +1,11 @@
-"""One-time challenges: rows ⇄ values."""
+"""Challenges, one-time and static: rows ⇄ values."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, literal_column, select, update
 
 from regalia.model import Challenge
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
@@ -44,6 +44,7 @@ CONSUME = Statement(
         challenge.c.consumed_at.is_(None),
         challenge.c.revoked_at.is_(None),
         challenge.c.expires_at > bindparam("at"),
+        challenge.c.reusable == literal_column("0"),
     )
     .values(
         consumed_at=bindparam("at"),
@@ -52,7 +53,21 @@ CONSUME = Statement(
         consumed_source=bindparam("source"),
     )
 )
-"""Use up an open challenge; no row is changed where it is not open any more (ISS-4)."""
+"""Use up an open challenge; no row is changed where it is not open any more, or is a static one (ISS-4, CHA-2)."""
+
+_GOOD_STATIC = Statement(
+    select(challenge.c.id, challenge.c.expires_at)
+    .where(
+        challenge.c.endpoint == bindparam("endpoint"),
+        challenge.c.reusable == literal_column("1"),
+        challenge.c.revoked_at.is_(None),
+        challenge.c.expires_at > bindparam("at"),
+    )
+    .order_by(challenge.c.id.desc())
+)
+_SHORTEN = Statement(
+    update(challenge).where(challenge.c.id == bindparam("which")).values(expires_at=bindparam("until"))
+)
 
 
 class SqlChallenges(Noun):
@@ -86,6 +101,27 @@ class SqlChallenges(Noun):
 
         self._database.write(unit)
 
+    def rotate_challenge(self, challenge: Challenge, until: datetime, events: Sequence[EventDraft]) -> None:
+        """Keep a new static challenge of its endpoint; of those that are good the newest ends at `until` at the latest.
+
+        The others are revoked.
+        """
+        columns = _columns(challenge)
+        at, last = millis(challenge.created_at), millis(until)
+
+        def unit(transaction: Transaction) -> None:
+            # Two that rotate at once take turns: the second one meets the first one's.
+            transaction.one_at_a_time(b"rotation\0" + challenge.endpoint.encode())
+            good = transaction.rows(_GOOD_STATIC, {"endpoint": challenge.endpoint, "at": at})
+            for row in good[:1]:
+                transaction.run(_SHORTEN, {"which": row["id"], "until": min(row["expires_at"], last)})
+            for row in good[1:]:
+                transaction.run(_REVOKE, {"which": row["id"], "at": at})
+            transaction.run(_ADD, columns)
+            transaction.record(events)
+
+        self._database.write(unit)
+
     def revoke_challenge(self, challenge_id: UUID, at: datetime, events: Sequence[EventDraft]) -> bool:
         """Return False where it is unknown, used or revoked already."""
 
@@ -112,6 +148,7 @@ def _read(row: Row) -> Challenge:
         consumed_by=id_or_none(row["consumed_by"]),
         consumed_key=row["consumed_key"],
         consumed_source=row["consumed_source"],
+        reusable=bool(row["reusable"]),
     )
 
 
@@ -130,4 +167,5 @@ def _columns(value: Challenge) -> Columns:
         "consumed_by": None if value.consumed_by is None else value.consumed_by.bytes,
         "consumed_key": value.consumed_key,
         "consumed_source": value.consumed_source,
+        "reusable": int(value.reusable),
     }

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+from contextlib import contextmanager
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, select, text, update
+from sqlalchemy import bindparam, delete, literal_column, select, text, update
 
-from regalia.errors import InvariantError
+from regalia import reasons
+from regalia.errors import InvariantError, UnavailableError
 from regalia.model import Change, CrlRecord, RevocationReason, RevokedEntry
 from regalia.ports import ReservedCrl
-from regalia.store.session import Noun, Row, Statement, Transaction, inserting
-from regalia.store.tables import authority_counter, crl, revocation
+from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
+from regalia.store.tables import authority_counter, crl, crl_chunk, revocation
 from regalia.store.values import from_millis, millis, storable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -25,6 +29,8 @@ __all__ = ["SqlCrls"]
 
 _PAGE = 5_000
 _NANOSECONDS = 1_000_000
+_CHUNK_OCTETS = 256 * 1024
+_IN_MEMORY = 4 * 1024 * 1024
 
 # The row is locked until the commit, so numbers are taken one after the other and the snapshot belongs to its number.
 _NEXT_NUMBER = Statement(
@@ -71,6 +77,39 @@ _FINISH = Statement(
         snapshot=bindparam("new_snapshot"),
         sha256=bindparam("new_sha256"),
         published_at=bindparam("new_published_at"),
+    )
+)
+# The lock of REV-2: numbers are taken and CRLs published one after the other.
+_LOCK = Statement(
+    select(authority_counter.c.crl_number)
+    .where(authority_counter.c.authority == bindparam("authority"))
+    .with_for_update()
+)
+_OVERTAKEN = Statement(
+    select(crl.c.id)
+    .where(
+        crl.c.authority == bindparam("authority"),
+        crl.c.number > bindparam("number"),
+        crl.c.published_at.is_not(None),
+    )
+    .limit(1)
+)
+_ADD_CHUNK = inserting(crl_chunk)
+_older = (
+    select(crl.c.id)
+    .join(crl_chunk, crl_chunk.c.crl_id == crl.c.id)
+    .where(crl_chunk.c.position == literal_column("0"), crl.c.authority == bindparam("authority"))
+    .where(crl.c.id != bindparam("which"))
+)
+_FORGET_OLDER_CHUNKS = Statement(delete(crl_chunk).where(crl_chunk.c.crl_id.in_(_older)))
+_CHUNK = Statement(
+    select(crl_chunk.c.octets)
+    .join(crl, crl.c.id == crl_chunk.c.crl_id)
+    .where(
+        crl.c.authority == bindparam("authority"),
+        crl.c.number == bindparam("number"),
+        crl.c.published_at.is_not(None),
+        crl_chunk.c.position == bindparam("position"),
     )
 )
 _LAST = Statement(
@@ -160,26 +199,41 @@ class SqlCrls(Noun):
 
         self._database.write(unit)
 
-    def finish_crl(self, crl_id: UUID, record: CrlRecord, events: Sequence[EventDraft]) -> None:
-        """Note that it is published. Raises `InvariantError` where it was not begun."""
-        values: Columns = {
-            "which": crl_id.bytes,
-            "numbered": record.number,
-            "new_this_update": millis(record.this_update),
-            "new_next_update": millis(record.next_update),
-            "new_entries": record.entries,
-            "new_snapshot": record.snapshot,
-            "new_sha256": record.sha256,
-            "new_published_at": millis(record.published_at),
-        }
+    def finish_crl(
+        self, crl_id: UUID, record: CrlRecord, octets: Iterable[bytes], events: Sequence[EventDraft]
+    ) -> bool:
+        """Publish it, unless a higher number is published. Raises `InvariantError` where it was not begun."""
+        values = _published_columns(crl_id, record)
 
-        def unit(transaction: Transaction) -> None:
-            if not transaction.run(_FINISH, values):
-                raise InvariantError(f"CRL {crl_id} is not about to be published")
-            transaction.record(events)
-            transaction.notify(Change("crl", record.authority))
+        with _spooled(octets) as spool:
 
-        self._database.write(unit)
+            def unit(transaction: Transaction) -> None:
+                transaction.row(_LOCK, {"authority": record.authority})
+                if transaction.row(_OVERTAKEN, {"authority": record.authority, "number": record.number}) is not None:
+                    raise LostError
+                if not transaction.run(_FINISH, values):
+                    raise InvariantError(f"CRL {crl_id} is not about to be published")
+                transaction.run(_FORGET_OLDER_CHUNKS, {"authority": record.authority, "which": crl_id.bytes})
+                spool.seek(0)
+                for position, piece in enumerate(iter(lambda: spool.read(_CHUNK_OCTETS), b"")):
+                    transaction.run(_ADD_CHUNK, {"crl_id": crl_id.bytes, "position": position, "octets": piece})
+                transaction.record(events)
+                transaction.notify(Change("crl", record.authority))
+
+            try:
+                self._database.write(unit)
+            except LostError:
+                return False
+            return True
+
+    def crl_octets(self, record: CrlRecord) -> Iterator[bytes]:
+        """Read the published CRL piece by piece; it ends early where a newer one came."""
+        for position in itertools.count():
+            values: Columns = {"authority": record.authority, "number": record.number, "position": position}
+            row = self._database.row(_CHUNK, values)
+            if row is None:
+                return
+            yield row["octets"]
 
     def last_crl(self, authority: str) -> CrlRecord | None:
         """Return the published CRL with the highest number."""
@@ -190,6 +244,31 @@ class SqlCrls(Noun):
         """Return how many of the authority's certificates were ever revoked."""
         row = self._database.row(_COUNT, {"authority": authority}) if storable(authority) else None
         return 0 if row is None else int(row["revocations"])
+
+
+@contextmanager
+def _spooled(octets: Iterable[bytes]) -> Iterator[SpooledTemporaryFile[bytes]]:
+    """Keep what comes but once, for a unit of work that may run again."""
+    try:
+        with SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
+            for chunk in octets:
+                spool.write(chunk)
+            yield spool
+    except OSError as error:
+        raise UnavailableError(reasons.STORE_UNAVAILABLE, f"temporary file of a CRL: {error}") from error
+
+
+def _published_columns(crl_id: UUID, record: CrlRecord) -> Columns:
+    return {
+        "which": crl_id.bytes,
+        "numbered": record.number,
+        "new_this_update": millis(record.this_update),
+        "new_next_update": millis(record.next_update),
+        "new_entries": record.entries,
+        "new_snapshot": record.snapshot,
+        "new_sha256": record.sha256,
+        "new_published_at": millis(record.published_at),
+    }
 
 
 def _read(row: Row) -> CrlRecord:

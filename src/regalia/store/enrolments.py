@@ -5,24 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, or_, select, text, update
+from sqlalchemy import bindparam, delete, func, literal_column, select, text, update
 
 from regalia.model import ConversationKey, Enrolment, EnrolmentState
-from regalia.store.session import Noun, Row, Statement, Transaction, inserting
+from regalia.store.conversations import ADD_ENROLMENT, BINDING, enrolment_columns, open_conversation, opening
+from regalia.store.session import LostError, Noun, Row, Statement, Transaction
 from regalia.store.tables import enrolment
 from regalia.store.values import (
     from_millis,
     id_or_none,
-    lineage_text,
     millis,
-    names_text,
     open_key,
     plain,
     read_lineage,
     read_names,
     read_stages,
-    serial_octets,
     stages_text,
+    storable,
 )
 
 if TYPE_CHECKING:
@@ -32,33 +31,54 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from regalia.model import EventDraft
-    from regalia.ports import EnrolmentFilter
+    from regalia.ports import Begun, EnrolmentFilter
     from regalia.store.session import Columns
 
-__all__ = ["ADD_ENROLMENT", "HOLDERS", "SqlEnrolments", "enrolment_columns"]
-
-ADD_ENROLMENT = inserting(enrolment)
+__all__ = ["SqlEnrolments"]
 
 _BY_ID = Statement(select(enrolment).where(enrolment.c.id == bindparam("id")))
 _OPEN = Statement(select(enrolment).where(enrolment.c.open_key == bindparam("open_key")))
 
-# R3's rule on transactionIDs: whose NEW-signer conversation a transactionID belongs to.
-_binding = (
-    enrolment.c.transaction_id == bindparam("transaction_id"),
-    enrolment.c.endpoint == bindparam("endpoint"),
-    enrolment.c.signer_serial.is_(None),
-    enrolment.c.state != "refused",
-    or_(enrolment.c.state != "issued", enrolment.c.created_at >= bindparam("since")),
+_HOLDER = Statement(select(enrolment).where(*BINDING).order_by(enrolment.c.id.desc()).limit(1))
+_OF_TRANSACTION = Statement(
+    select(enrolment)
+    .where(
+        enrolment.c.transaction_id == bindparam("transaction_id"),
+        enrolment.c.endpoint == bindparam("endpoint"),
+        enrolment.c.signer_serial.is_(None),
+        enrolment.c.key_sha256 == bindparam("key_sha256"),
+        enrolment.c.open_key.is_not(None),
+    )
+    .order_by(enrolment.c.id.desc())
+    .limit(1)
 )
-_HOLDER = Statement(select(enrolment).where(*_binding).order_by(enrolment.c.id.desc()).limit(1))
-HOLDERS = Statement(select(enrolment.c.id).where(*_binding, enrolment.c.key_sha256 != bindparam("key_sha256")).limit(1))
-"""Whether another key holds the transactionID."""
-
+_DISMISS = Statement(
+    update(enrolment)
+    .where(enrolment.c.id == bindparam("which"), enrolment.c.state == literal_column("'pending'"))
+    .values(
+        state="refused",
+        open_key=bindparam("no_key"),
+        reason_id=bindparam("new_reason_id"),
+        detail=bindparam("new_detail"),
+        updated_at=bindparam("at"),
+    )
+)
+_PENDING_COUNT = Statement(
+    select(func.count().label("pending"))
+    .select_from(enrolment)
+    .where(enrolment.c.state == literal_column("'pending'"), enrolment.c.group == bindparam("group"))
+)
+_PENDING_SINCE = Statement(
+    select(enrolment)
+    .where(enrolment.c.state == literal_column("'pending'"), enrolment.c.created_at < bindparam("before"))
+    .order_by(enrolment.c.created_at, enrolment.c.id)
+    .limit(bindparam("most"))
+)
 _SET_STAGES = Statement(
     update(enrolment).where(enrolment.c.id == bindparam("which")).values(stages=bindparam("new_stages"))
 )
 _FORGET = Statement(
-    delete(enrolment).where(enrolment.c.state == text("'refused'"), enrolment.c.created_at < bindparam("before"))
+    delete(enrolment).where(enrolment.c.state == text("'refused'"), enrolment.c.updated_at < bindparam("before"))
 )
 
 
@@ -83,6 +103,47 @@ class SqlEnrolments(Noun):
         values: Columns = {"endpoint": endpoint, "transaction_id": transaction_id, "since": millis(since)}
         return _maybe(self._database.row(_HOLDER, values))
 
+    def conversation_of(self, endpoint: str, transaction_id: bytes, key_sha256: bytes) -> Enrolment | None:
+        """Return the newest open NEW-signer conversation of this transaction and key (MSG-3)."""
+        if not storable(endpoint):
+            return None
+        values: Columns = {"endpoint": endpoint, "transaction_id": transaction_id, "key_sha256": key_sha256}
+        return _maybe(self._database.row(_OF_TRANSACTION, values))
+
+    def hold(self, enrolment: Enrolment, events: Sequence[EventDraft], *, closes: UUID | None = None) -> Begun:
+        """Keep an enrolment that waits for a decision; it opens its conversation as TX1 would."""
+        calls = opening(enrolment, enrolment.created_at)
+        return open_conversation(self._database, enrolment, calls, events, closes=closes)
+
+    def dismiss(
+        self, enrolment_id: UUID, at: datetime, reason_id: str, detail: str, events: Sequence[EventDraft]
+    ) -> bool:
+        """PENDING → REFUSED, which closes the conversation; False where it is not pending."""
+        values: Columns = {
+            "which": enrolment_id.bytes,
+            "no_key": None,
+            "new_reason_id": reason_id,
+            "new_detail": plain(detail),
+            "at": millis(at),
+        }
+
+        def unit(transaction: Transaction) -> None:
+            if not transaction.run(_DISMISS, values):
+                raise LostError
+            transaction.record(events)
+
+        return self._won(unit)
+
+    def pending_count(self, group: str) -> int:
+        """Count a group's enrolments that wait for a decision (RES-5)."""
+        row = self._database.row(_PENDING_COUNT, {"group": group})
+        return 0 if row is None else int(row["pending"])
+
+    def pending_since(self, before: datetime, limit: int) -> tuple[Enrolment, ...]:
+        """Return pending enrolments that were created earlier, oldest first."""
+        rows = self._database.rows(_PENDING_SINCE, {"before": millis(before), "most": limit})
+        return tuple(_read(row) for row in rows)
+
     def record_refusal(self, enrolment: Enrolment, events: Sequence[EventDraft]) -> None:
         """Keep a refused enrolment; it opens no conversation."""
         columns = enrolment_columns(enrolment) | {"open_key": None}
@@ -99,7 +160,7 @@ class SqlEnrolments(Noun):
         self._database.write(lambda transaction: transaction.run(_SET_STAGES, values))
 
     def forget_refusals(self, before: datetime) -> int:
-        """Delete refused enrolments that were created earlier."""
+        """Delete enrolments that were refused earlier."""
         return self._database.write(lambda transaction: transaction.run(_FORGET, {"before": millis(before)}))
 
 
@@ -141,34 +202,3 @@ def _read(row: Row) -> Enrolment:
         detail=row["detail"],
         stages=read_stages(row["stages"]),
     )
-
-
-def enrolment_columns(value: Enrolment) -> Columns:
-    """Make the row of an open conversation."""
-    key, link = value.key, value.lineage
-    return {
-        "id": value.id.bytes,
-        "open_key": open_key(key),
-        "endpoint": key.endpoint,
-        "transaction_id": key.transaction_id,
-        "key_sha256": key.key_sha256,
-        "signer_serial": None if key.signer_serial is None else serial_octets(key.signer_serial),
-        "challenge_mac": key.challenge_mac,
-        "group": value.group,
-        "profile": value.profile,
-        "profile_version": value.profile_version,
-        "state": value.state.value,
-        "asked": names_text(value.asked),
-        "allowed": names_text(value.allowed),
-        "csr": value.csr,
-        "source": plain(value.source),
-        "created_at": millis(value.created_at),
-        "updated_at": millis(value.updated_at),
-        "chain": None if link is None else link.first.bytes,
-        "generation": None if link is None else link.generation,
-        "lineage": lineage_text(link),
-        "certificate_id": None if value.certificate_id is None else value.certificate_id.bytes,
-        "reason_id": value.reason_id,
-        "detail": plain(value.detail),
-        "stages": stages_text(value.stages),
-    }

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import LargeBinary, bindparam, exists, insert, literal_column, select, update
+from sqlalchemy import LargeBinary, bindparam, insert, literal_column, select, update
 
 from regalia.model import Revocation, RevocationReason, SigningIntent
-from regalia.ports import Begun
 from regalia.store.certificates import (
     ADD_CERTIFICATE,
     ADD_TBS,
@@ -19,32 +18,20 @@ from regalia.store.certificates import (
     record_revocation,
 )
 from regalia.store.challenges import CONSUME
-from regalia.store.enrolments import ADD_ENROLMENT, HOLDERS, enrolment_columns
-from regalia.store.session import Call, ConflictError, LostError, Noun, Statement, Transaction
-from regalia.store.tables import certificate, certificate_der, certificate_tbs, crl, enrolment, revocation
+from regalia.store.conversations import REVOKED_ALREADY, approval, open_conversation, opening, resumption
+from regalia.store.session import Call, LostError, Noun, Statement, Transaction
+from regalia.store.tables import certificate, certificate_der, certificate_tbs, crl, enrolment
 from regalia.store.values import millis, plain, stages_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from regalia.model import Certificate, CertificateIntent, ConversationKey, Enrolment, EventDraft, StageNote
+    from regalia.model import Certificate, CertificateIntent, Enrolment, EventDraft, StageNote
+    from regalia.ports import Begun
 
 __all__ = ["SqlIssuance"]
 
-_TRANSACTION_BINDS = timedelta(hours=24)
-"""How long a transactionID belongs to its key after the enrolment began (R3)."""
-
-_CLOSE = Statement(update(enrolment).where(enrolment.c.id == bindparam("which")).values(open_key=bindparam("no_key")))
-_MOVE_TO_NEW_CERTIFICATE = Statement(
-    update(enrolment)
-    .where(
-        enrolment.c.id == bindparam("which"),
-        enrolment.c.certificate_id == bindparam("abandoned"),
-        exists().where(certificate.c.id == bindparam("abandoned"), certificate.c.state == "abandoned"),
-    )
-    .values({column.name: bindparam(f"new_{column.name}") for column in enrolment.c if column.name != "id"})
-)
 _TO_ISSUED = Statement(
     update(certificate)
     .where(certificate.c.id == bindparam("which"), certificate.c.state == literal_column("'intent'"))
@@ -72,7 +59,6 @@ _ENROLMENT_ISSUED = Statement(
     )
     .values(state="issued", updated_at=bindparam("at"), stages=enrolment.c.stages.concat(bindparam("more_stages")))
 )
-_REVOKED_ALREADY = Statement(select(revocation.c.at).where(revocation.c.certificate_id == bindparam("which")))
 _EXPIRED = Statement(
     certificate_rows()
     .where(certificate.c.state == literal_column("'intent'"), certificate.c.lease_until < bindparam("now"))
@@ -92,14 +78,6 @@ _CRL_INTENT = Statement(
 )
 
 
-class _TakenError(LostError):
-    """Another transaction had it first."""
-
-    def __init__(self, how: Begun) -> None:
-        super().__init__(how)
-        self.how = how
-
-
 class SqlIssuance(Noun):
     """See `ports.Issuance` and `ports.Intents`."""
 
@@ -112,33 +90,23 @@ class SqlIssuance(Noun):
         consume: UUID | None = None,
         closes: UUID | None = None,
         resumes: UUID | None = None,
+        approves: bool = False,
     ) -> Begun:
         """TX1: all of it, or a word about who was first."""
-        calls = _begin_calls(intent, enrolment, consume, resumes)
-        holds = _transaction_name(enrolment) if resumes is None else None
-
-        def unit(transaction: Transaction) -> None:
-            if holds:
-                transaction.one_at_a_time(holds)
-            if enrolment is not None:
-                _check_predecessor(transaction, enrolment)
-            if closes is not None:
-                transaction.run(_CLOSE, {"which": closes.bytes, "no_key": None})
-            for count, (statement, _) in zip(transaction.together(calls), calls, strict=True):
-                wanted, taken = _OUTCOMES.get(statement, (count, Begun.BEGUN))
-                if count != wanted:
-                    raise _TakenError(taken)
-            transaction.record(events)
-
-        try:
-            self._database.write(unit)
-        except _TakenError as taken:
-            return taken.how
-        except ConflictError as conflict:
-            if conflict.table != "enrolment":
-                raise
-            return Begun.CONVERSATION_TAKEN
-        return Begun.BEGUN
+        calls: list[Call] = []
+        if enrolment is not None:
+            enrolment = replace(enrolment, certificate_id=intent.id)
+            if resumes is not None:
+                calls += resumption(enrolment, resumes)
+            elif approves:
+                calls += approval(enrolment)
+            else:
+                calls += opening(enrolment, intent.created_at)
+        if consume is not None:
+            calls.append(_consume_call(consume, intent, enrolment))
+        calls.append((ADD_CERTIFICATE, certificate_columns(intent)))
+        calls.append((ADD_TBS, {"certificate_id": intent.id.bytes, "tbs": intent.tbs}))
+        return open_conversation(self._database, enrolment, calls, events, closes=closes)
 
     def finish(
         self,
@@ -170,7 +138,7 @@ class SqlIssuance(Noun):
         def unit(transaction: Transaction) -> None:
             if not transaction.run(_TO_ABANDONED, {"which": which}):
                 raise LostError
-            if transaction.row(_REVOKED_ALREADY, {"which": which}) is None:
+            if transaction.row(REVOKED_ALREADY, {"which": which}) is None:
                 record_revocation(
                     transaction,
                     Revocation(certificate_id, RevocationReason.UNSPECIFIED, "abandoned", "system", at),
@@ -195,38 +163,6 @@ class SqlIssuance(Noun):
         return None
 
 
-_OUTCOMES = {
-    _MOVE_TO_NEW_CERTIFICATE: (1, Begun.CONVERSATION_TAKEN),
-    HOLDERS: (0, Begun.TRANSACTION_TAKEN),
-    CONSUME: (1, Begun.CHALLENGE_TAKEN),
-}
-"""How many rows a statement of TX1 finds where all is well, and what it means where it does not."""
-
-
-def _begin_calls(
-    intent: CertificateIntent, enrolment: Enrolment | None, consume: UUID | None, resumes: UUID | None
-) -> list[Call]:
-    """Put together what TX1 writes."""
-    calls: list[Call] = []
-    if enrolment is not None:
-        calls.append(_enrolment_call(enrolment, intent, resumes))
-        if resumes is None and enrolment.key.signer_serial is None:
-            calls.append(_holders_call(enrolment.key, intent.created_at))
-    if consume is not None:
-        calls.append(_consume_call(consume, intent, enrolment))
-    calls.append((ADD_CERTIFICATE, certificate_columns(intent)))
-    calls.append((ADD_TBS, {"certificate_id": intent.id.bytes, "tbs": intent.tbs}))
-    return calls
-
-
-def _enrolment_call(value: Enrolment, intent: CertificateIntent, resumes: UUID | None) -> Call:
-    columns = enrolment_columns(value) | {"certificate_id": intent.id.bytes}
-    if resumes is None:
-        return ADD_ENROLMENT, columns
-    moved = {f"new_{name}": column for name, column in columns.items() if name != "id"}
-    return _MOVE_TO_NEW_CERTIFICATE, moved | {"which": value.id.bytes, "abandoned": resumes.bytes}
-
-
 def _consume_call(challenge_id: UUID, intent: CertificateIntent, enrolment: Enrolment | None) -> Call:
     return CONSUME, {
         "which": challenge_id.bytes,
@@ -234,27 +170,4 @@ def _consume_call(challenge_id: UUID, intent: CertificateIntent, enrolment: Enro
         "by": None if enrolment is None else enrolment.id.bytes,
         "key": intent.key_sha256,
         "source": None if enrolment is None else plain(enrolment.source),
-    }
-
-
-def _check_predecessor(transaction: Transaction, enrolment: Enrolment) -> None:
-    """See that nobody revoked the signer of a renewal since it was judged."""
-    predecessor = enrolment.lineage.predecessor if enrolment.lineage is not None else None
-    if predecessor is not None and transaction.row(_REVOKED_ALREADY, {"which": predecessor.bytes}) is not None:
-        raise _TakenError(Begun.SIGNER_REVOKED)
-
-
-def _transaction_name(enrolment: Enrolment | None) -> bytes | None:
-    """Name what two nodes must not check at once: R3's rule binds NEW signers of one endpoint and transactionID."""
-    if enrolment is None or enrolment.key.signer_serial is not None:
-        return None
-    return b"transaction\0" + enrolment.key.endpoint.encode() + b"\0" + enrolment.key.transaction_id
-
-
-def _holders_call(key: ConversationKey, now: datetime) -> Call:
-    return HOLDERS, {
-        "endpoint": key.endpoint,
-        "transaction_id": key.transaction_id,
-        "key_sha256": key.key_sha256,
-        "since": millis(now - _TRANSACTION_BINDS),
     }

@@ -33,6 +33,7 @@ __all__ = [
     "change",
     "credential",
     "crl",
+    "crl_chunk",
     "endpoint",
     "enrolment",
     "event",
@@ -153,6 +154,7 @@ challenge = Table(
     _optional("consumed_by", LargeBinary),
     _optional("consumed_key", LargeBinary),
     _optional("consumed_source", Text),
+    Column("reusable", SmallInteger, nullable=False, server_default="0"),
     UniqueConstraint("mac", name="challenge_mac"),
     Index("challenge_endpoint", "endpoint", "id"),
     sqlite_with_rowid=False,
@@ -211,9 +213,22 @@ enrolment = Table(
     ),
     Index(
         "enrolment_refused",
-        "created_at",
+        "updated_at",
         sqlite_where=text("state = 'refused'"),
         postgresql_where=text("state = 'refused'"),
+    ),
+    # Who waits for a decision: few rows, and none of an enrolment that waits for nobody.
+    Index(
+        "enrolment_pending",
+        "group",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
+    ),
+    Index(
+        "enrolment_pending_since",
+        "created_at",
+        sqlite_where=text("state = 'pending'"),
+        postgresql_where=text("state = 'pending'"),
     ),
 )
 """`chain` and `generation` repeat the lineage; `stages` is JSON, a line for each time that stages were added."""
@@ -252,6 +267,14 @@ certificate = Table(
         "lease_until",
         sqlite_where=text("state = 'intent'"),
         postgresql_where=text("state = 'intent'"),
+    ),
+    # A device that nobody names costs nothing here.
+    Index(
+        "certificate_device",
+        "device",
+        "created_at",
+        sqlite_where=text("device IS NOT NULL"),
+        postgresql_where=text("device IS NOT NULL"),
     ),
     Index(
         "certificate_own",
@@ -318,6 +341,15 @@ crl = Table(
     UniqueConstraint("authority", "number", name="crl_number"),
 )
 """Reserved, then an intent (`tbs_sha256`), then published (`published_at`)."""
+
+crl_chunk = Table(
+    "crl_chunk",
+    metadata,
+    Column("crl_id", LargeBinary, ForeignKey("crl.id"), primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    _required("octets", LargeBinary),
+)
+"""The signed CRL in pieces of at most 256 KiB; only the newest published one of an authority has any."""
 
 # --- events, changes, jobs, keys ------------------------------------------------------------------------------------
 
