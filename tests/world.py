@@ -231,7 +231,7 @@ class Device:
             message_type=MessageType(message_type),
             transaction=self.transaction,
             sender_nonce=hashlib.sha256(csr).digest()[:16],
-            csr=csr,
+            message_data=csr,
             recipient=recipient or door.ra.certificate_der,
             signer=signer or self.certificate or self.self_signed(),
             digest=digest,

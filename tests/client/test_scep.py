@@ -191,13 +191,40 @@ def test_a_server_that_cannot_be_reached_is_told_at_once(world: World) -> None:
         assert [asked for _, asked, _ in transport.sent].count(operation) == attempts
 
 
-def test_a_pause_is_bounded(world: World) -> None:
-    """A server that asks for an hour of patience gets 20 seconds."""
+def test_a_server_with_a_limit_is_asked_again(world: World) -> None:
+    """A 429 is answered by patience as long as it asks for, with the same octets (R6)."""
+    transport, heard, limited = ServiceTransport(world), list[str](), iter((True, False))
+
+    def answer(_: bytes, honest: HttpAnswer) -> HttpAnswer:
+        return HttpAnswer(429, b"", 31) if next(limited) else honest
+
+    assert first(world, Altered(transport, "PKIOperation", answer), mint(world), heard).certificate
+    first_sent, then = (message for _, operation, message in transport.sent if operation == "PKIOperation")
+    assert first_sent == then
+    assert "the server says that it was asked too often (429); trying again in 31 s" in heard
+    assert "paused 31" in heard
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_pause_is_bounded(world: World, status: int) -> None:
+    """A server that wants an hour of peace is not asked again before, and the error says how long that is (CLI-002)."""
     heard: list[str] = []
-    busy = Altered(ServiceTransport(world), "GetCACaps", lambda _, __: HttpAnswer(503, b"", 3600))
-    with pytest.raises(UnavailableError):
+    busy = Altered(ServiceTransport(world), "GetCACaps", lambda _, __: HttpAnswer(status, b"", 3600))
+    with pytest.raises(UnavailableError) as failed:
         client_of(busy, world, heard).caps()
-    assert set(heard) == {"the server is busy (503); trying again in 20 s", "paused 20"}
+    assert failed.value.reason is reasons.CLIENT_HTTP_REFUSED
+    assert failed.value.detail == f"{status} to GetCACaps, not to be asked again for 3600 s"
+    assert heard == []
+
+
+def test_patience_ends(world: World) -> None:
+    """A server that never says how long, and never answers, is asked four times with 2 seconds between (CLI-002)."""
+    heard: list[str] = []
+    transport = ServiceTransport(world)
+    with pytest.raises(UnavailableError, match="503 to GetCACaps, 4 times"):
+        client_of(Altered(transport, "GetCACaps", lambda _, __: HttpAnswer(503, b"")), world, heard).caps()
+    assert [line for line in heard if line.startswith("paused")] == ["paused 2"] * 3
+    assert len(transport.sent) == 4
 
 
 # --- what fails, and why --------------------------------------------------------------------------------------------

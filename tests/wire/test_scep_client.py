@@ -16,6 +16,7 @@ from regalia.wire import cms, der, oids
 from regalia.wire.algorithms import Cipher, Digest
 from regalia.wire.cms_build import attribute, build_signed
 from regalia.wire.csr import read_csr
+from regalia.wire.names import encode_name
 from regalia.wire.scep import (
     FailInfo,
     MessageType,
@@ -28,7 +29,14 @@ from regalia.wire.scep import (
     read_message,
     verify_message,
 )
-from regalia.wire.scep_client import Reply, build_request, parse_capabilities, read_certs_only, read_reply
+from regalia.wire.scep_client import (
+    Reply,
+    build_request,
+    issuer_and_subject,
+    parse_capabilities,
+    read_certs_only,
+    read_reply,
+)
 from scep_parts import CONTENT_KEY, DEVICE, IV, NONCE, RA, Identity, Request, ec_identity, identity, make_csr
 
 if TYPE_CHECKING:
@@ -123,7 +131,7 @@ def test_what_our_client_sends_our_server_opens(message_type: MessageType, diges
         message_type=message_type,
         transaction=TRANSACTION,
         sender_nonce=NONCE,
-        csr=make_csr(),
+        message_data=make_csr(),
         recipient=RA().certificate,
         signer=DEVICE().certificate,
         digest=digest,
@@ -136,6 +144,29 @@ def test_what_our_client_sends_our_server_opens(message_type: MessageType, diges
     assert (message.message_type, message.digest, message.enveloped.cipher) == (message_type, digest, cipher)
     key = cms.encrypted_key_for(message.enveloped, RA().certificate) or b""
     assert read_csr(cms.decrypt_content(message.enveloped, key, RA().decrypt, bytes(32))).challenge == "hunter2"
+
+
+def test_a_poll_carries_issuer_and_subject() -> None:
+    """A CertPoll holds the CA's subject and the one asked for, and nothing else (RFC 8894 §3.3.3)."""
+    issuer, subject = encode_name(cn="CA", organisation="Regalia"), encode_name(cn="lap1")
+    body = build_request(
+        message_type=MessageType.CERT_POLL,
+        transaction=TRANSACTION,
+        sender_nonce=NONCE,
+        message_data=issuer_and_subject(issuer, subject),
+        recipient=RA().certificate,
+        signer=DEVICE().certificate,
+        digest=Digest.SHA256,
+        cipher=Cipher.AES128_CBC,
+        content_key=CONTENT_KEY,
+        iv=IV,
+        sign=DEVICE().signer(Digest.SHA256),
+    )
+    message = verify_message(read_message(body))
+    assert message.message_type == MessageType.CERT_POLL
+    key = cms.encrypted_key_for(message.enveloped, RA().certificate) or b""
+    content = der.read_one(cms.decrypt_content(message.enveloped, key, RA().decrypt, bytes(32)))
+    assert [part.raw for part in content.children()] == [issuer, subject]
 
 
 @pytest.mark.parametrize("cipher", Cipher)
@@ -359,7 +390,7 @@ def test_an_ra_whose_key_is_not_rsa_cannot_be_encrypted_to() -> None:
             message_type=MessageType.PKCS_REQ,
             transaction=TRANSACTION,
             sender_nonce=NONCE,
-            csr=make_csr(),
+            message_data=make_csr(),
             recipient=ec_identity("curve").certificate,
             signer=DEVICE().certificate,
             digest=Digest.SHA256,

@@ -100,7 +100,7 @@ def request(device: Device, server: Server, challenge: str) -> Sent:
         message_type=MessageType.PKCS_REQ,
         transaction=transaction,
         sender_nonce=nonce,
-        csr=csr,
+        message_data=csr,
         recipient=server.recipient,
         signer=signer,
         digest=Digest.SHA256,

@@ -1,7 +1,6 @@
 """`regalia challenge`: secrets that let a device enrol once."""
 
-import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ from regalia.cli.endpoint import endpoint_url, found_endpoint
 from regalia.cli.lookup import by_prefix
 from regalia.cli.options import DryRun, Home, Json, Yes, examples, noun_app
 from regalia.cli.output import note, print_record, print_table, say
+from regalia.cli.span import read_span
 from regalia.errors import AdminError, PeerError
 from regalia.model import Challenge, Endpoint, Names, NamesFrom, SanKind
 from regalia.wire.names import make_san
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["app", "names_from_options", "state_of"]
 
 app = noun_app("Challenges: secrets that let a device enrol once.")
-
-_SPAN = re.compile(r"([0-9]{1,6})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def _several(flag: str, metavar: str, text: str) -> Any:  # noqa: ANN401 - what typer.Option says it returns
@@ -61,7 +58,7 @@ def create(  # noqa: PLR0913 - one for each option
     binding = names_from_options(cn, asked)
     with opened(home) as regalia:
         minted = regalia.challenges.mint(
-            endpoint, binding=binding, device=device, ttl=_span(ttl), actor=administrator()
+            endpoint, binding=binding, device=device, ttl=read_span("--ttl", ttl), actor=administrator()
         )
         found = found_endpoint(regalia, endpoint)
         if not binding:
@@ -132,13 +129,6 @@ def state_of(challenge: Challenge, now: datetime) -> str:
     if challenge.revoked_at is not None:
         return "revoked"
     return "open" if challenge.expires_at > now else "expired"
-
-
-def _span(text: str) -> timedelta:
-    found = _SPAN.fullmatch(text)
-    if found is None:
-        raise AdminError(reasons.USAGE, f"--ttl {text}: write a number and s, m, h or d, as in 60m")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def _bearer(regalia: "App", endpoint: Endpoint) -> str:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -19,8 +18,10 @@ import typer
 from regalia import reasons
 from regalia.cli.options import Json, examples, noun_app
 from regalia.cli.output import note, print_json, print_record, print_table, say, warn
+from regalia.cli.secret import one_line, secret_in
+from regalia.cli.span import read_span
 from regalia.errors import AdminError, PeerError
-from regalia.model import SanKind
+from regalia.model import Names, SanKind
 from regalia.wire import oids
 from regalia.wire.certificate import read_certificate
 from regalia.wire.names import check_common_name, make_san, name_text, read_sans
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 CHALLENGE_VARIABLE: Final = "REGALIA_SCEP_CHALLENGE"
-_STDIN: Final = "-"
-_MAX_CHALLENGE: Final = 1024
 _DEFAULT_KEY_BITS: Final = 2048
+_LONGEST_WAIT: Final = 30 * 86_400
+"""Seconds: how long a Regalia keeps a request pending by default."""
 
 app = noun_app("Our SCEP client.")
 
@@ -51,6 +52,15 @@ Fingerprint = Annotated[
         metavar="HEX",
         show_default=False,
         help="SHA-256 of the root's, the issuing CA's or the RA's certificate, from `regalia ca show` on the server.",
+    ),
+]
+Wait = Annotated[
+    str | None,
+    typer.Option(
+        "--wait",
+        metavar="SPAN",
+        show_default=False,
+        help="Ask again for so long while the server has not decided: 90s, 60m, 8h or 7d.",
     ),
 ]
 
@@ -180,7 +190,7 @@ def _tell_warnings(believed: CaCertificates) -> None:
         "--url http://127.0.0.1:8080/scep/default --key laptop-1.key --cert laptop-1.pem",
     )
 )
-def enrol(
+def enrol(  # noqa: PLR0913 - one for each option
     *,
     url: Url,
     key: Annotated[
@@ -216,22 +226,85 @@ def enrol(
         int, typer.Option("--key-size", metavar="BITS", help="Size of a key that is made: 2048, 3072 or 4096.")
     ] = _DEFAULT_KEY_BITS,
     fingerprint: Fingerprint = None,
+    wait: Wait = None,
     as_json: Json = False,
 ) -> None:
-    """Get a first certificate with a challenge (PKCSReq)."""
-    from regalia.client.files import check_writable, save_certificates  # noqa: PLC0415 - as in _client
+    """Get a first certificate with a challenge (PKCSReq).
+
+    The transaction is kept in a file beside --cert until the server has answered. A run that was interrupted goes on
+    with it, and `regalia scep poll` asks what became of a request that the server keeps pending.
+    """
+    from regalia.cli.scep_open import answered, begun, keep, unfinished  # noqa: PLC0415 - as in _client
+    from regalia.client.files import check_writable  # noqa: PLC0415 - as in _client
 
     _check_fingerprint(fingerprint)
-    sans = _sans(cn, dns or [])
+    patience = _patience(wait)
+    names = Names(cn, _sans(cn, dns or []))
     secret = _read_challenge(challenge_file, challenge)
     check_writable(cert)
     private = _key(key, key_size)
+    earlier = unfinished(cert, url, private, names)
     with _client(url) as client:
-        server = client.server(fingerprint)
+        server = client.server(fingerprint or (earlier.pin if earlier is not None else None))
         _tell_warnings(server.ca)
-        issued = client.enrol(server, private, cn=cn, sans=sans, challenge=secret)
-    save_certificates(cert, [issued.certificate])
+        opened = (earlier or begun(client, server, url, (key, private), names, cert)).opened
+        issued = answered(
+            lambda: client.submit(server, private, opened, challenge=secret),
+            lambda seconds: client.wait(server, private, opened, seconds=seconds),
+            patience=patience,
+            cert=cert,
+            forget=earlier is None,
+        )
+    keep(issued, cert)
     _tell_issued(issued, key, cert, as_json=as_json)
+
+
+@app.command(
+    epilog=examples("scep poll --cert laptop-1.pem", "scep poll --cert laptop-1.pem --wait 8h --json"),
+)
+def poll(
+    *,
+    cert: Annotated[
+        Path,
+        typer.Option("--cert", readable=False, metavar="FILE", help="Where `scep enrol` was to write the certificate."),
+    ],
+    url: Annotated[
+        str | None,
+        typer.Option("--url", metavar="URL", show_default=False, help="Another URL than the one that was enrolled at."),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key", readable=False, metavar="FILE", show_default=False, help="The key, if it was moved since; PEM."
+        ),
+    ] = None,
+    fingerprint: Fingerprint = None,
+    wait: Wait = None,
+    as_json: Json = False,
+) -> None:
+    """Ask for a certificate that the server kept pending (CertPoll)."""
+    from regalia.cli.scep_open import answered, check_key, keep  # noqa: PLC0415 - as in _client
+    from regalia.client.files import check_writable, load_key  # noqa: PLC0415 - as in _client
+    from regalia.client.transaction import load_transaction, transaction_file  # noqa: PLC0415 - as in _client
+
+    _check_fingerprint(fingerprint)
+    patience = _patience(wait)
+    kept = load_transaction(transaction_file(cert))
+    check_writable(cert)
+    private = load_key(key or kept.key)
+    check_key(kept, private, key or kept.key)
+    with _client(url or kept.url) as client:
+        server = client.server(fingerprint or kept.pin)
+        _tell_warnings(server.ca)
+        issued = answered(
+            lambda: client.poll(server, private, kept.opened),
+            lambda seconds: client.wait(server, private, kept.opened, seconds=seconds),
+            patience=patience,
+            cert=cert,
+            forget=True,
+        )
+    keep(issued, cert)
+    _tell_issued(issued, key or kept.key, cert, as_json=as_json)
 
 
 @app.command(
@@ -295,6 +368,15 @@ def renew(
     _tell_issued(issued, new_key or key, new_cert or cert, as_json=as_json)
 
 
+def _patience(wait: str | None) -> float | None:
+    if wait is None:
+        return None
+    seconds = read_span("--wait", wait).total_seconds()
+    if not 1 <= seconds <= _LONGEST_WAIT:
+        raise AdminError(reasons.USAGE, "--wait must lie between 1 second and 30 days")
+    return seconds
+
+
 def _check_fingerprint(text: str | None) -> None:
     """Tell a slip of the pen from a server that is another one: that is a misuse, told before anything is sent."""
     from regalia.client.authorities import read_pin  # noqa: PLC0415 - as in _client
@@ -322,34 +404,13 @@ def _read_challenge(file: str | None, argument: str | None) -> str | None:
         raise AdminError(reasons.USAGE, "--challenge and --challenge-file exclude each other")
     if argument is not None:
         warn("--challenge is visible to every user of this machine in the list of processes; use --challenge-file")
-        return _checked_challenge(argument, "--challenge")
+        return one_line(argument, "--challenge", reasons.CLIENT_FILE)
     if file is not None:
-        return _checked_challenge(_challenge_from(file), "standard input" if file == _STDIN else file)
+        return secret_in(file, reasons.CLIENT_FILE)
     if CHALLENGE_VARIABLE in os.environ:
-        return _checked_challenge(os.environ[CHALLENGE_VARIABLE], CHALLENGE_VARIABLE)
+        return one_line(os.environ[CHALLENGE_VARIABLE], CHALLENGE_VARIABLE, reasons.CLIENT_FILE)
     warn(f"no challenge is sent: give one with --challenge-file or {CHALLENGE_VARIABLE}")
     return None
-
-
-def _challenge_from(file: str) -> str:
-    try:
-        if file == _STDIN:
-            octets = sys.stdin.buffer.read(_MAX_CHALLENGE + 2)
-        else:
-            with Path(file).open("rb") as source:
-                octets = source.read(_MAX_CHALLENGE + 2)
-        return octets.decode("utf-8")
-    except OSError as fault:
-        raise AdminError(reasons.CLIENT_FILE, f"{file} cannot be read: {fault.strerror}") from fault
-    except UnicodeDecodeError as fault:
-        raise AdminError(reasons.CLIENT_FILE, f"{file} is not text in UTF-8") from fault
-
-
-def _checked_challenge(text: str, where: str) -> str:
-    secret = text.rstrip("\r\n")
-    if not secret or len(secret) > _MAX_CHALLENGE or not secret.isprintable():
-        raise AdminError(reasons.CLIENT_FILE, f"{where} does not hold one line of text, which a challenge is")
-    return secret
 
 
 def _key(path: Path, bits: int) -> RSAPrivateKey:

@@ -1,4 +1,4 @@
-"""Keys and certificates on a device's disk, as PEM.
+"""Keys and certificates on a device's disk, as PEM, and what else has to survive a loss of power.
 
 A key is written once and never over another one; what stands under its name is always whole and private (SEC-3). A
 certificate is replaced atomically, and only by a caller that has verified the new one.
@@ -32,8 +32,11 @@ __all__ = [
     "load_certificate",
     "load_key",
     "pem",
+    "read_file",
+    "remove_state",
     "save_certificates",
     "save_key",
+    "save_state",
 ]
 
 DEFAULT_KEY_BITS: Final = 2048
@@ -55,7 +58,7 @@ def generate_key(bits: int = DEFAULT_KEY_BITS) -> rsa.RSAPrivateKey:
 
 def load_key(path: Path) -> rsa.RSAPrivateKey:
     """Read an unencrypted RSA private key of at least 2048 bits. Raises `AdminError` CLI-009."""
-    octets = _read(path)
+    octets = read_file(path)
     try:
         key = serialization.load_pem_private_key(octets, password=None)
     except TypeError as fault:
@@ -70,7 +73,7 @@ def load_key(path: Path) -> rsa.RSAPrivateKey:
 def load_certificate(path: Path) -> bytes:
     """Read the first certificate of a PEM file as DER. Raises `AdminError` CLI-009."""
     try:
-        certificate = x509.load_pem_x509_certificate(_read(path))
+        certificate = x509.load_pem_x509_certificate(read_file(path))
     except ValueError as fault:
         raise _unusable(f"{path} holds no certificate in PEM") from fault
     return certificate.public_bytes(serialization.Encoding.DER)
@@ -101,6 +104,20 @@ def save_certificates(path: Path, certificates: Sequence[bytes], *, replace: boo
             fresh.rename(path)
         else:
             os.link(fresh, path)
+
+
+def save_state(path: Path, octets: bytes) -> None:
+    """Write a new file (mode 0600) that is whole and on the disk when this returns. Raises `AdminError` CLI-009."""
+    with _complete(path, octets, _PRIVATE) as fresh:
+        os.link(fresh, path)
+
+
+def remove_state(path: Path) -> None:
+    """Remove what `save_state` wrote, where it is still there. Raises `AdminError` CLI-009."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as fault:
+        raise _unusable(f"{path} cannot be removed: {fault.strerror}") from fault
 
 
 def is_there(path: Path) -> bool:
@@ -156,7 +173,8 @@ def _sync(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Read a file, at most its first MiB. Raises `AdminError` CLI-009."""
     try:
         with path.open("rb") as file:
             return file.read(_MAX_FILE)

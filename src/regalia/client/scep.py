@@ -1,9 +1,16 @@
-"""The SCEP client (RFC 8894): capabilities, CA certificates, enrolment, renewal.
+"""The SCEP client (RFC 8894): capabilities, CA certificates, enrolment, polling, renewal.
 
     client = ScepClient(url, transport, clock, entropy)
     server = client.server(fingerprint)
     issued = client.enrol(server, key, cn="lap1", sans=frozenset(), challenge=secret)
     issued = client.renew(server, issued.certificate, key, new_key)
+
+Where the server may keep a request pending, begin, keep what was begun, then submit it and ask again:
+
+    opened = client.begin(key, cn="lap1", sans=frozenset())
+    save_transaction(path, KeptTransaction(opened, url, pin, key_file))
+    issued = client.submit(server, key, opened, challenge=secret)      # UnavailableError CLI-008: pending
+    issued = client.poll(server, key, opened)                          # later, perhaps by another process
 
 AES-128-CBC and SHA-256, or nothing: a server without them is refused, so that nobody in between can talk us down
 (RFC 8894 §7.5). A certificate is returned only after the reply's signature, nonce and transaction held, the
@@ -12,19 +19,17 @@ certificate is for our key and one of the server's CA certificates signed it. Er
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from datetime import timedelta
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from regalia import reasons
 from regalia.client.authorities import CaCertificates, issued_by, judge, read_pin
-from regalia.client.transport import HttpAnswer
+from regalia.client.exchange import Exchange
+from regalia.client.transaction import OpenTransaction
 from regalia.errors import AdminError, PeerError, UnavailableError
 from regalia.model import Names, SanKind
 from regalia.wire import der, oids
@@ -40,7 +45,13 @@ from regalia.wire.certificate import (
 from regalia.wire.csr import build_csr
 from regalia.wire.names import encode_name, read_name, read_sans, text_of
 from regalia.wire.scep import MessageType, PkiStatus, Transaction
-from regalia.wire.scep_client import build_request, parse_capabilities, read_certs_only, read_reply
+from regalia.wire.scep_client import (
+    build_request,
+    issuer_and_subject,
+    parse_capabilities,
+    read_certs_only,
+    read_reply,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,12 +70,17 @@ _CIPHER: Final = Cipher.AES128_CBC
 _DIGEST: Final = Digest.SHA256
 _TRANSACTION_OCTETS: Final = 16
 _NONCE_OCTETS: Final = 16
-_TRIES: Final = 4
-"""How often one message is sent while the server says 503 or its answer is lost."""
-_LONGEST_PAUSE: Final = 20
-_PAUSE: Final = 2
-"""Seconds to wait: at most, and where the server does not say."""
-_SIGNER_LIFE: Final = timedelta(days=1)
+_SIGNER_LIFE: Final = timedelta(days=365)
+"""Longer than anybody keeps a request waiting: it signs the polls, too."""
+_CLOCK_SKEW: Final = timedelta(days=1)
+_FIRST_POLL: Final = 5.0
+_LONGEST_POLL: Final = 60.0
+_POLL_GROWTH: Final = 1.5
+_KINDS: Final = {
+    MessageType.PKCS_REQ: "request",
+    MessageType.RENEWAL_REQ: "renewal",
+    MessageType.CERT_POLL: "poll",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +126,10 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What the two message types differ in."""
+    """What the message types differ in."""
 
     message_type: MessageType
-    csr: bytes
+    message_data: bytes
     signer: bytes
     signer_key: RSAPrivateKey
     public_key: bytes
@@ -132,8 +148,7 @@ class ScepClient:
         pause: Callable[[float], None],
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._url = url.rstrip("?&")
-        self._transport = transport
+        self._exchange = Exchange(url, transport, pause, progress)
         self._clock = clock
         self._entropy = entropy
         self._pause = pause
@@ -143,7 +158,7 @@ class ScepClient:
 
     def caps(self) -> Capabilities:
         """Ask for the capabilities (RFC 8894 §3.5). Raises `UnavailableError` CLI-001, `PeerError` CLI-002."""
-        capabilities = Capabilities(parse_capabilities(self._ask("GetCACaps")))
+        capabilities = Capabilities(parse_capabilities(self._exchange.ask("GetCACaps")))
         self._progress(f"fetched capabilities: {' '.join(sorted(capabilities.keywords)) or 'none'}")
         return capabilities
 
@@ -154,7 +169,7 @@ class ScepClient:
         Raises `PeerError`: CLI-002, CLI-004 wrong fingerprint, CLI-005 no usable certificate, CLI-006 unreadable.
         """
         pin = read_pin(fingerprint) if fingerprint is not None else None
-        body = self._ask("GetCACert")
+        body = self._exchange.ask("GetCACert")
         believed = judge(_read_ca_answer(body), pin, self._clock.now())
         held = "its fingerprint is the expected one" if pin is not None else "no fingerprint to compare"
         self._progress(f"fetched {len(believed.chain)} CA certificates; the chain verifies, {held}")
@@ -171,23 +186,56 @@ class ScepClient:
 
     # --- certificates -----------------------------------------------------------------------------------------------
 
+    def begin(self, key: RSAPrivateKey, *, cn: str | None, sans: frozenset[San]) -> OpenTransaction:
+        """Begin a first enrolment for `key` that asks for these names; nothing is sent yet.
+
+        Whoever must not lose it keeps it on disk before `submit` (`transaction.save_transaction`).
+        """
+        names = Names(cn, sans)
+        return OpenTransaction(self._new_transaction(), self._self_signed(key, cn), names)
+
+    def submit(self, server: Server, key: RSAPrivateKey, opened: OpenTransaction, *, challenge: str | None) -> Issued:
+        """Send the request of a transaction (PKCSReq, RFC 8894 §4.3), also once more where its outcome is not known.
+
+        Asks for the names; the server decides. Raises `PeerError`: CLI-006 the reply cannot be trusted, CLI-007
+        refused; `UnavailableError`: CLI-001 unreachable, CLI-002 still 429 or 503, CLI-008 pending: then `poll`.
+        """
+        csr = _csr(opened.names, key, challenge)
+        return self._operate(server, _Request(MessageType.PKCS_REQ, csr, opened.signer, key, _spki(key)), opened.id)
+
     def enrol(
         self, server: Server, key: RSAPrivateKey, *, cn: str | None, sans: frozenset[San], challenge: str | None
     ) -> Issued:
-        """Get a first certificate for `key` (PKCSReq, RFC 8894 §4.3).
+        """Begin and submit, for callers that begin anew if they are interrupted. Raises what `submit` raises."""
+        return self.submit(server, key, self.begin(key, cn=cn, sans=sans), challenge=challenge)
 
-        Asks for these names; the server decides. Raises `PeerError`: CLI-006 the reply cannot be trusted, CLI-007
-        refused; `UnavailableError`: CLI-001 unreachable, CLI-002 still 503, CLI-008 pending.
+    def poll(self, server: Server, key: RSAPrivateKey, opened: OpenTransaction) -> Issued:
+        """Ask what became of a pending request (CertPoll, RFC 8894 §4.4).
+
+        Raises what `submit` raises; CLI-007 also where the server does not know the transaction (any more).
         """
-        names = Names(cn, sans)
-        request = _Request(
-            MessageType.PKCS_REQ,
-            _csr(names, key, challenge),
-            self._self_signed(key, cn),
-            key,
-            _spki(key),
-        )
-        return self._operate(server, request)
+        names = issuer_and_subject(read_certificate(server.ca.chain[0]).subject, encode_name(cn=opened.names.cn))
+        return self._operate(server, _Request(MessageType.CERT_POLL, names, opened.signer, key, _spki(key)), opened.id)
+
+    def wait(self, server: Server, key: RSAPrivateKey, opened: OpenTransaction, *, seconds: float) -> Issued:
+        """Poll with growing pauses, of `seconds` altogether, until the server has decided.
+
+        A server that cannot be reached meanwhile may come back, and is asked again. Raises what `poll` raised at last.
+        """
+        waited, pause = 0.0, _FIRST_POLL
+        while True:
+            pause = min(pause, seconds - waited)
+            self._progress(f"not decided yet; asking again in {pause:g} s")
+            self._pause(pause)
+            waited += pause
+            try:
+                return self.poll(server, key, opened)
+            except UnavailableError as later:
+                if waited >= seconds:
+                    raise
+                if later.reason is not reasons.CLIENT_PENDING:
+                    self._progress(str(later))
+            pause = min(_LONGEST_POLL, pause * _POLL_GROWTH)
 
     def renew(
         self, server: Server, certificate: bytes, key: RSAPrivateKey, new_key: RSAPrivateKey | None = None
@@ -206,7 +254,10 @@ class ScepClient:
             key,
             _spki(wanted),
         )
-        return self._operate(server, request)
+        return self._operate(server, request, self._new_transaction())
+
+    def _new_transaction(self) -> str:
+        return self._entropy.octets(_TRANSACTION_OCTETS).hex()
 
     def _self_signed(self, key: RSAPrivateKey, cn: str | None) -> bytes:
         """Make the certificate that signs a first request (RFC 8894 §2.3): proof of the key, of nothing else."""
@@ -217,7 +268,7 @@ class ScepClient:
                 serial=int.from_bytes(b"\x40" + self._entropy.octets(15), "big"),
                 signature=SignatureAlgorithm.RSA_SHA256,
                 issuer=subject,
-                not_before=now - _SIGNER_LIFE,
+                not_before=now - _CLOCK_SKEW,
                 not_after=now + _SIGNER_LIFE,
                 subject=subject,
                 public_key=_spki(key),
@@ -226,14 +277,14 @@ class ScepClient:
         )
         return assemble(tbs, SignatureAlgorithm.RSA_SHA256, _sign(key, tbs))
 
-    def _operate(self, server: Server, request: _Request) -> Issued:
-        transaction = Transaction(self._entropy.octets(_TRANSACTION_OCTETS).hex().encode("ascii"))
+    def _operate(self, server: Server, request: _Request, transaction_id: str) -> Issued:
+        transaction = Transaction(transaction_id.encode())
         nonce = self._entropy.octets(_NONCE_OCTETS)
         message = build_request(
             message_type=request.message_type,
             transaction=transaction,
             sender_nonce=nonce,
-            csr=request.csr,
+            message_data=request.message_data,
             recipient=server.ca.recipient,
             signer=request.signer,
             digest=_DIGEST,
@@ -242,10 +293,9 @@ class ScepClient:
             iv=self._entropy.octets(16),
             sign=lambda data: _sign(request.signer_key, data),
         )
-        kind = "renewal" if request.message_type is MessageType.RENEWAL_REQ else "request"
-        self._progress(f"sending the {kind}, transaction {transaction.text}")
+        self._progress(f"sending the {_KINDS[request.message_type]}, transaction {transaction.text}")
         reply = read_reply(
-            self._send(message, post=server.capabilities.post),
+            self._exchange.send(message, post=server.capabilities.post),
             transaction=transaction,
             sender_nonce=nonce,
             ra_certificates=server.ca.signers,
@@ -255,59 +305,6 @@ class ScepClient:
         issued = _judge_reply(reply, server, request.public_key, transaction)
         self._progress("the reply is signed by the server and its certificate is for our key")
         return issued
-
-    # --- HTTP -------------------------------------------------------------------------------------------------------
-
-    def _ask(self, operation: str) -> bytes:
-        return self._exchange(operation, None, None)
-
-    def _send(self, message: bytes, *, post: bool) -> bytes:
-        if post:
-            return self._exchange("PKIOperation", None, message)
-        return self._exchange("PKIOperation", base64.b64encode(message).decode("ascii"), None)
-
-    def _exchange(self, operation: str, parameter: str | None, body: bytes | None) -> bytes:
-        """Ask, and ask again where the server is busy or an answer was lost: equal octets are one conversation (R3)."""
-        url = f"{self._url}{'&' if '?' in self._url else '?'}operation={operation}"
-        if parameter is not None:
-            url += f"&message={quote(parameter, safe='')}"
-        answer = self._attempt(url, body)
-        for _ in range(_TRIES - 1):
-            if isinstance(answer, HttpAnswer) and answer.status != HTTPStatus.SERVICE_UNAVAILABLE:
-                break
-            if isinstance(answer, UnavailableError) and operation != "PKIOperation":
-                break  # nothing is lost by failing at once, and a wrong address is the likeliest cause
-            self._wait(answer)
-            answer = self._attempt(url, body)
-        if isinstance(answer, UnavailableError):
-            raise answer
-        _check_status(answer, operation)
-        return answer.body
-
-    def _attempt(self, url: str, body: bytes | None) -> HttpAnswer | UnavailableError:
-        """Exchange once. A message may have arrived although its answer was lost: that is for the caller to judge."""
-        try:
-            return self._transport.exchange(url, body)
-        except UnavailableError as lost:
-            return lost
-
-    def _wait(self, answer: HttpAnswer | UnavailableError) -> None:
-        busy = isinstance(answer, HttpAnswer)
-        asked = answer.retry_after if isinstance(answer, HttpAnswer) else None
-        seconds = min(_LONGEST_PAUSE, _PAUSE if asked is None else asked)
-        self._progress(f"{'the server is busy (503)' if busy else 'no answer came'}; trying again in {seconds} s")
-        self._pause(seconds)
-
-
-def _check_status(answer: HttpAnswer, operation: str) -> None:
-    if answer.status == HTTPStatus.OK:
-        return
-    detail = f"{answer.status} to {operation}"
-    if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        raise UnavailableError(reasons.CLIENT_HTTP_REFUSED, f"{detail}, {_TRIES} times")
-    if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
-        detail += "; redirects are not followed: give the final URL"
-    raise PeerError(reasons.CLIENT_HTTP_REFUSED, detail)
 
 
 def _read_ca_answer(body: bytes) -> tuple[bytes, ...]:

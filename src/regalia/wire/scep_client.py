@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Reply",
     "build_request",
+    "issuer_and_subject",
     "parse_capabilities",
     "read_certs_only",
     "read_reply",
@@ -64,7 +65,7 @@ def build_request(  # noqa: PLR0913 - each is a part of the message, and all are
     message_type: MessageType,
     transaction: Transaction,
     sender_nonce: bytes,
-    csr: bytes,
+    message_data: bytes,
     recipient: bytes,
     signer: bytes,
     digest: Digest,
@@ -73,20 +74,28 @@ def build_request(  # noqa: PLR0913 - each is a part of the message, and all are
     iv: bytes,
     sign: Callable[[bytes], bytes],
 ) -> bytes:
-    """Build a PKCSReq or RenewalReq around a DER CSR.
+    """Build a message to the server; `message_data` is a DER CSR, or `issuer_and_subject` with a CertPoll.
 
     `recipient` is the RA certificate from GetCACert, `signer` the certificate of the key behind `sign`, which gets the
     DER SET OF signedAttrs and returns an RSA PKCS #1 v1.5 signature with `digest`. `content_key` has at least
     `cipher.key_octets` random octets, `iv` 16, `sender_nonce` 16.
     """
     with reading(reasons.CLIENT_REPLY_REFUSED):  # only the RA certificate comes from outside here
-        content = build_enveloped(csr, recipient=recipient, cipher=cipher, content_key=content_key, iv=iv)
+        content = build_enveloped(message_data, recipient=recipient, cipher=cipher, content_key=content_key, iv=iv)
     attributes = [
         attribute(oids.MESSAGE_TYPE, der.printable_string(message_type)),
         attribute(oids.TRANSACTION_ID, transaction.encoded),
         attribute(oids.SENDER_NONCE, der.octet_string(sender_nonce)),
     ]
     return build_signed(content, attributes=attributes, digest=digest, certificate=signer, sign=sign)
+
+
+def issuer_and_subject(issuer: bytes, subject: bytes) -> bytes:
+    """Encode what a CertPoll carries (RFC 8894 §3.3.3): the CA's subject, and the one asked for; both DER Names.
+
+    A server finds the request by its transactionID and key, and needs neither.
+    """
+    return der.sequence(issuer, subject)
 
 
 def read_reply(

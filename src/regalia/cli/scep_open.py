@@ -1,0 +1,102 @@
+"""First enrolments whose outcome may stay open: kept on disk, gone on with, waited for (`scep enrol`, `scep poll`)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives import serialization
+
+from regalia import reasons
+from regalia.cli.output import note
+from regalia.client.files import is_there, remove_state, save_certificates
+from regalia.client.transaction import (
+    KeptTransaction,
+    load_transaction,
+    save_transaction,
+    transaction_file,
+)
+from regalia.errors import AdminError, PeerError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    from regalia.client.scep import Issued, ScepClient, Server
+    from regalia.model import Names
+
+__all__ = ["answered", "begun", "check_key", "keep", "unfinished"]
+
+
+def unfinished(cert: Path, url: str, key: RSAPrivateKey, names: Names) -> KeptTransaction | None:
+    """Find the transaction that an earlier run left behind for this certificate; None where there is none.
+
+    Raises `AdminError` CLI-009 where it is about something else: under the same transactionID that would be refused.
+    """
+    file = transaction_file(cert)
+    if not is_there(file):
+        return None
+    kept = load_transaction(file)
+    check_key(kept, key, file)
+    for what, same in (("another server", kept.url == url), ("other names", kept.opened.names == names)):
+        if not same:
+            told = (
+                f"{file} keeps an unfinished transaction for {what}: collect it with `regalia scep poll`, or remove it"
+            )
+            raise AdminError(reasons.CLIENT_FILE, told)
+    note(f"  going on with transaction {kept.opened.id}, which {file} keeps")
+    return kept
+
+
+def begun(
+    client: ScepClient, server: Server, url: str, key: tuple[Path, RSAPrivateKey], names: Names, cert: Path
+) -> KeptTransaction:
+    """Begin a transaction, and have it on disk before anything of it is sent."""
+    path, private = key
+    opened = client.begin(private, cn=names.cn, sans=names.sans)
+    kept = KeptTransaction(opened, url, hashlib.sha256(server.ca.chain[-1]).hexdigest(), path)
+    save_transaction(transaction_file(cert), kept)
+    return kept
+
+
+def check_key(kept: KeptTransaction, key: RSAPrivateKey, where: Path) -> None:
+    """Raise `AdminError` CLI-009 unless the transaction is for this key."""
+    spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if kept.opened.public_key != spki:
+        raise AdminError(reasons.CLIENT_FILE, f"{where} is for another key than the unfinished transaction")
+
+
+def answered(
+    ask: Callable[[], Issued], wait: Callable[[float], Issued], *, patience: float | None, cert: Path, forget: bool
+) -> Issued:
+    """Ask, and wait so many seconds where the server has not decided. Raises what both raise.
+
+    With `forget` a refusal ends the transaction on disk, too. Whatever else goes wrong leaves it, and says so.
+    """
+    file = transaction_file(cert)
+    try:
+        return _patiently(ask, wait, patience)
+    except PeerError as fault:
+        if forget and fault.reason is reasons.CLIENT_DENIED:
+            remove_state(file)
+        raise
+    except UnavailableError:
+        note(f"  {file} keeps the transaction: `regalia scep poll --cert {cert}` asks again")
+        raise
+
+
+def _patiently(ask: Callable[[], Issued], wait: Callable[[float], Issued], patience: float | None) -> Issued:
+    try:
+        return ask()
+    except UnavailableError as held:
+        if held.reason is not reasons.CLIENT_PENDING or patience is None:
+            raise
+    return wait(patience)
+
+
+def keep(issued: Issued, cert: Path) -> None:
+    """Write the certificate, and then forget the transaction."""
+    save_certificates(cert, [issued.certificate])
+    remove_state(transaction_file(cert))
