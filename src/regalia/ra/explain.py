@@ -73,14 +73,43 @@ def explain(enrolment: Enrolment) -> Explanation:
     asked, allowed = enrolment.asked.listed(), enrolment.allowed.listed()
     reason = reasons.by_id(enrolment.reason_id) if enrolment.reason_id else None
     if reason is None:
-        headline = {
-            EnrolmentState.ISSUED: "Issued.",
-            EnrolmentState.INTENT: "Recorded and about to be signed; recovery finishes it within a minute or two.",
-            EnrolmentState.PENDING: "Waiting for a decision.",
-        }.get(enrolment.state, "Refused.")
-        return Explanation(headline, asked, allowed, (), "", "")
+        return Explanation(_headline(enrolment), asked, allowed, _beyond(asked, allowed), _next(enrolment), "")
     headline = f"Refused at stage {reason.stage}: {reason.title}" + (
         f" ({enrolment.detail})." if enrolment.detail else "."
     )
-    difference = tuple(name for name in asked if name not in allowed) if allowed else ()
-    return Explanation(headline, asked, allowed, difference, reason.remedy, f"errors/{reason.id}.md")
+    return Explanation(headline, asked, allowed, _beyond(asked, allowed), reason.remedy, f"errors/{reason.id}.md")
+
+
+def _beyond(asked: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in asked if name not in allowed) if allowed else ()
+
+
+def _headline(enrolment: Enrolment) -> str:
+    match enrolment.state:
+        case EnrolmentState.PENDING:
+            return f"Waiting for approval since {enrolment.created_at:%Y-%m-%d %H:%M} UTC."
+        case EnrolmentState.INTENT:
+            return "Recorded and about to be signed; recovery finishes it within a minute or two."
+        case EnrolmentState.ISSUED:
+            return _issued(enrolment)
+        case EnrolmentState.REFUSED:
+            return "Refused."
+
+
+def _issued(enrolment: Enrolment) -> str:
+    # Evidence was found twice where a request was held: when it came, and when somebody approved it.
+    found = [note.note for note in enrolment.stages if note.ok and note.stage is Stage.EVIDENCE]
+    if len(found) > 1:
+        return f"Issued, {found[-1]}."
+    if enrolment.lineage is not None and enrolment.lineage.unverified and enrolment.asked != enrolment.allowed:
+        return "Issued under a name that the server made from the key: nobody vouched for another."
+    return "Issued."
+
+
+def _next(enrolment: Enrolment) -> str:
+    if enrolment.state is not EnrolmentState.PENDING:
+        return ""
+    return (
+        f"`regalia enrolment approve {enrolment.id}` issues exactly the allowed names, `regalia enrolment deny "
+        f"{enrolment.id}` refuses them. Nobody has verified that the device is the one it says."
+    )
