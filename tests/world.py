@@ -22,11 +22,14 @@ from regalia.ca.issue import Issuer
 from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.ca.recover import Recovery
 from regalia.ca.urls import Urls
-from regalia.model import Actor, ActorKind, Names, San, SanKind
+from regalia.model import Actor, ActorKind, Authoriser, EnrolmentState, Names, San, SanKind
+from regalia.ports import EnrolmentFilter
+from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.enrol import Enroller
 from regalia.ra.refusals import Refusals
 from regalia.ra.registry import Registry
+from regalia.ra.request import EnrolmentRequest, PollRequest
 from regalia.ra.scep import CertRep, ScepService
 from regalia.wire.algorithms import Cipher, Digest
 from regalia.wire.certificate import (
@@ -36,15 +39,15 @@ from regalia.wire.certificate import (
     encode_tbs,
     key_usage,
 )
-from regalia.wire.csr import build_csr
+from regalia.wire.csr import build_csr, read_csr
 from regalia.wire.names import encode_name
 from regalia.wire.scep import MessageType, Transaction
-from regalia.wire.scep_client import Reply, build_request, read_reply
+from regalia.wire.scep_client import Reply, build_request, issuer_and_subject, read_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from regalia.model import Event
+    from regalia.model import Certificate, Enrolment, Event
     from regalia.ra.scep import ScepAnswer
 
 __all__ = ["ADMIN", "Device", "World", "names"]
@@ -68,10 +71,15 @@ def rsa_key(index: int) -> rsa.RSAPrivateKey:
 class World:
     """A root, group `default`, profile and endpoint `default`, as `regalia init` makes them."""
 
-    def __init__(self, signer_wrapper: Callable[[MemorySigner], MemorySigner] | None = None) -> None:
+    def __init__(
+        self,
+        signer_wrapper: Callable[[MemorySigner], MemorySigner] | None = None,
+        *,
+        store: MemoryStore | None = None,
+    ) -> None:
         self.clock = FakeClock()
         self.entropy = SeededEntropy()
-        self.store = MemoryStore()
+        self.store = store or MemoryStore()
         self.keys = MemoryKeys(self.store)
         self.files = MemoryCrlFiles()
         self.urls = Urls("http://pki.example.test")
@@ -91,9 +99,20 @@ class World:
         )
         self.registry = Registry(self.store, self.ceremony, self.clock, self.urls)
         self.desk = ChallengeDesk(self.store, self.clock, self.entropy, self.challenge_mac)
+        self.approvals = ApprovalDesk(
+            store=self.store,
+            issuer=self.issuer,
+            clock=self.clock,
+            entropy=self.entropy,
+            urls=self.urls,
+            serial_prefix=1,
+            pending_life=timedelta(days=30),
+        )
+        self.secrets: dict[str, str] = {}
+        """The static challenge of each endpoint that has one."""
         self.pauses = 0
         self.on_pause: Callable[[], object] = lambda: self.clock.advance(timedelta(seconds=0.1))
-        enroller = Enroller(
+        self.enroller = Enroller(
             store=self.store,
             issuer=self.issuer,
             recovery=self.recovery,
@@ -108,7 +127,7 @@ class World:
             doors=self.store,
             store=self.store,
             keys=self.keys,
-            enroller=enroller,
+            enroller=self.enroller,
             refusals=self.refusals,
             clock=self.clock,
             entropy=self.entropy,
@@ -123,6 +142,21 @@ class World:
         self.registry.create_profile(name, name, DEFAULT_DOCUMENT, actor=ADMIN)
         self.registry.create_endpoint(name, group=name, profile=name, actor=ADMIN)
 
+    def open_endpoint(self, name: str, authoriser: Authoriser, *, group: str = "default") -> str:
+        """Create an endpoint of a group with its profile; return its first static challenge."""
+        self.registry.create_endpoint(name, group=group, profile=group, actor=ADMIN, authoriser=authoriser)
+        self.secrets[name] = self.desk.rotate(name, actor=ADMIN).secret
+        return self.secrets[name]
+
+    def pending(self) -> Enrolment:
+        """Find the one enrolment that waits for an administrator."""
+        (found,) = self.store.enrolments(EnrolmentFilter(state=EnrolmentState.PENDING))
+        return found
+
+    def approve(self) -> Certificate:
+        """Approve the one enrolment that waits."""
+        return self.approvals.approve(self.pending().id, ADMIN)
+
     def _pause(self, seconds: float) -> None:
         del seconds
         self.pauses += 1
@@ -133,10 +167,17 @@ class World:
         """Hash a challenge under a key that is not a secret here."""
         return hmac.digest(b"test", secret.encode(), "sha256")
 
-    def mint(self, cn: str | None = None, *dns: str, endpoint: str = "default", minutes: int = 60) -> str:
+    def mint(
+        self,
+        cn: str | None = None,
+        *dns: str,
+        endpoint: str = "default",
+        minutes: int = 60,
+        device: str | None = None,
+    ) -> str:
         """Hand out a one-time challenge and return its secret."""
         return self.desk.mint(
-            endpoint, binding=names(cn, *dns), device=None, ttl=timedelta(minutes=minutes), actor=ADMIN
+            endpoint, binding=names(cn, *dns), device=device, ttl=timedelta(minutes=minutes), actor=ADMIN
         ).secret
 
     def send(self, body: bytes, endpoint: str = "default", source: str = "192.0.2.1") -> ScepAnswer:
@@ -216,7 +257,7 @@ class Device:
 
     def message(
         self,
-        csr: bytes,
+        message_data: bytes,
         *,
         message_type: str = MessageType.PKCS_REQ,
         signer: bytes | None = None,
@@ -224,14 +265,14 @@ class Device:
         digest: Digest = Digest.SHA256,
         cipher: Cipher = Cipher.AES128_CBC,
     ) -> bytes:
-        """Wrap a CSR into a pkiMessage, signed with `signer`'s certificate or a self-signed one."""
+        """Wrap a CSR, or what a poll carries, into a pkiMessage, signed with `signer` or a self-signed certificate."""
         door = self.world.store.door(self.endpoint)
         assert door is not None
         return build_request(
             message_type=MessageType(message_type),
             transaction=self.transaction,
-            sender_nonce=hashlib.sha256(csr).digest()[:16],
-            message_data=csr,
+            sender_nonce=hashlib.sha256(message_data).digest()[:16],
+            message_data=message_data,
             recipient=recipient or door.ra.certificate_der,
             signer=signer or self.certificate or self.self_signed(),
             digest=digest,
@@ -263,6 +304,45 @@ class Device:
         if reply.certificates:
             self.certificate = reply.certificates[0]
         return reply
+
+    def poll(self) -> Reply:
+        """Ask what became of its enrolment (RFC 8894 §3.3.3); keep the certificate that comes back."""
+        door = self.world.store.door(self.endpoint)
+        assert door is not None
+        wanted = issuer_and_subject(encode_name(cn=door.authority.name), encode_name(cn="whatever it asked for"))
+        message = self.message(wanted, message_type=MessageType.CERT_POLL)
+        reply = self.open(self.world.send(message, self.endpoint, self.source), wanted)
+        if reply.certificates:
+            self.certificate = reply.certificates[0]
+        return reply
+
+    def request(self, wanted: Names, challenge: str | None) -> EnrolmentRequest:
+        """Make what the decision room is given for a first enrolment, its message read and verified."""
+        door = self.world.store.door(self.endpoint)
+        assert door is not None
+        return EnrolmentRequest(
+            door=door,
+            transaction_id=self.transaction.octets,
+            csr=read_csr(self.csr(wanted, challenge)),
+            signer=None,
+            challenge_mac=self.world.challenge_mac(challenge) if challenge else None,
+            source=self.source,
+            received_at=self.world.clock.now(),
+            described="a test's message",
+        )
+
+    def question(self) -> PollRequest:
+        """Make what the decision room is given for a poll."""
+        door = self.world.store.door(self.endpoint)
+        assert door is not None
+        return PollRequest(
+            door=door,
+            transaction_id=self.transaction.octets,
+            key_sha256=hashlib.sha256(self.public_key()).digest(),
+            source=self.source,
+            received_at=self.world.clock.now(),
+            described="a test's poll",
+        )
 
     def fresh(self, transaction: str) -> Device:
         """Return the same device in a new transaction."""
