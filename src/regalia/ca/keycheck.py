@@ -132,9 +132,24 @@ def _has_roca_fingerprint(n: int) -> bool:
 # --- Fermat ---------------------------------------------------------------------------------------------------------
 
 
-def _squares(modulus: int) -> int:
-    """The quadratic residues of a modulus, as a bit set."""
-    return _bit_set(number * number % modulus for number in range(modulus))
+#
+# n = a² - b² with a just above its root. A candidate a can be told from its rests alone in all but one case in a
+# thousand: a² - n must be a square modulo every small number. All candidates are looked at together, as bits.
+
+_MODULI: Final = (64, 63, 65, 11, 17, 19, 23)
+"""Without a common factor, so that each rules out what the others leave."""
+_MODULUS: Final = math.prod(_MODULI)
+_ALL_ROUNDS: Final = (1 << _FERMAT_ROUNDS) - 1
+
+
+def _fitting(modulus: int) -> tuple[int, ...]:
+    """For each rest of n the numbers a for which a² - n is a square modulo `modulus`, as a bit set.
+
+    The bits go on beyond the modulus, so that shifting by a's rest gives all rounds that begin there.
+    """
+    squares = {number * number % modulus for number in range(modulus)}
+    rests = range(modulus + _FERMAT_ROUNDS)
+    return tuple(_bit_set(a for a in rests if (a * a - n) % modulus in squares) for n in range(modulus))
 
 
 def _bit_set(numbers: Iterable[int]) -> int:
@@ -144,25 +159,20 @@ def _bit_set(numbers: Iterable[int]) -> int:
     return bits
 
 
-_SQUARES_256: Final = _squares(256)
-_SIEVE_MODULUS: Final = 3 * 3 * 5 * 7 * 11
-_SQUARES_SIEVE: Final = _squares(_SIEVE_MODULUS)
+_SIEVES: Final = tuple((modulus, _fitting(modulus)) for modulus in _MODULI)
 
 
 def _has_close_factors(n: int) -> bool:
-    """Try to write n as a difference of squares near its root, 110 rounds.
-
-    Few numbers are squares modulo 256 and modulo 3465, so almost no candidate needs its root drawn.
-    """
-    a = math.isqrt(n - 1) + 1
-    rest = a * a - n
-    for _ in range(_FERMAT_ROUNDS):
-        if (
-            _SQUARES_256 >> (rest & 0xFF) & 1
-            and _SQUARES_SIEVE >> (rest % _SIEVE_MODULUS) & 1
-            and math.isqrt(rest) ** 2 == rest
-        ):
+    """Try to write n as a difference of squares near its root, 110 rounds."""
+    first = math.isqrt(n - 1) + 1
+    a_rest, n_rest = first % _MODULUS, n % _MODULUS
+    rounds = _ALL_ROUNDS
+    for modulus, fitting in _SIEVES:
+        rounds &= fitting[n_rest % modulus] >> a_rest % modulus
+    while rounds:
+        a = first + (rounds & -rounds).bit_length() - 1
+        rest = a * a - n
+        if math.isqrt(rest) ** 2 == rest:
             return True
-        rest += 2 * a + 1
-        a += 1
+        rounds &= rounds - 1
     return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from regalia.errors import PeerError
 from regalia.wire import der, oids
@@ -16,14 +16,17 @@ from regalia.wire.certificate import (
     key_identifier,
     read_certificate,
     read_extended_key_usage,
+    read_extension,
     read_key_usage,
-    read_tbs,
+    read_time,
     signature_algorithm_for,
 )
 from regalia.wire.names import check_names, read_name, read_sans, same_name, text_of
+from regalia.wire.public_key import key_algorithm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from pkilint.validation import ValidationResult, Validator  # type: ignore[import-untyped]  # pkilint has no types
 
@@ -38,6 +41,7 @@ _MIN_SERIAL_BITS: Final = 64
 _MAX_SERIAL_BITS: Final = 159
 _PARTS: Final = (0xA0, 0x02, 0x30, 0x30, 0x30, 0x30, 0x30, 0xA3)
 """Tags of a version 3 TBSCertificate with extensions and without unique identifiers."""
+_VERSION_3: Final = bytes.fromhex("a003020102")
 
 
 def lint_leaf(
@@ -51,30 +55,60 @@ def lint_leaf(
         return (f"the certificate has {len(tbs_der)} octets where at most {_MAX_OCTETS} are allowed",)
     issuer = read_certificate(authority.certificate_der)
     try:
-        leaf = read_tbs(tbs_der)
+        parts = der.read_one(tbs_der, der.SEQUENCE).children()
+        if tuple([part.tag for part in parts]) != _PARTS or parts[0].raw != _VERSION_3:
+            return ("the certificate is not of version 3 with extensions and without unique identifiers",)
+        leaf = _read(parts)
         return tuple(
             chain(
-                _form(tbs_der, leaf, authority),
+                _form(leaf, authority),
                 _place(leaf, issuer, profile),
                 _who(leaf, profile, names, public_key),
-                _extensions(leaf, issuer, profile, names, authority, urls),
+                _extensions(leaf, profile, names, authority, urls),
             )
         )
     except der.DerError as error:
         return (f"the certificate cannot be read: {error}",)
 
 
-def _form(tbs_der: bytes, leaf: CertificateFacts, authority: Authority) -> Iterator[str]:
-    parts = der.read_one(tbs_der, der.SEQUENCE).children()
-    if tuple(part.tag for part in parts) != _PARTS or leaf.version != 3:
-        yield "the certificate is not of version 3 with extensions and without unique identifiers"
-    elif parts[2].raw != signature_algorithm_for(authority.key_kind).identifier:
+class _Leaf(NamedTuple):
+    """The fields of the to-be-signed octets, as octets where nothing more is needed."""
+
+    serial: int
+    algorithm: bytes
+    issuer: bytes
+    not_before: datetime
+    not_after: datetime
+    subject: bytes
+    public_key: bytes
+    extensions: list[der.Tlv]
+
+
+def _read(parts: Sequence[der.Tlv]) -> _Leaf:
+    _, serial, algorithm, issuer, validity, subject, public_key, extensions = parts
+    times = validity.children()
+    if len(times) != 2:
+        raise der.DerError("Validity is not two times")
+    return _Leaf(
+        serial=serial.as_integer(),
+        algorithm=algorithm.raw,
+        issuer=issuer.raw,
+        not_before=read_time(times[0]),
+        not_after=read_time(times[1]),
+        subject=subject.raw,
+        public_key=public_key.raw,
+        extensions=der.read_one(extensions.content, der.SEQUENCE).children(),
+    )
+
+
+def _form(leaf: _Leaf, authority: Authority) -> Iterator[str]:
+    if leaf.algorithm != signature_algorithm_for(authority.key_kind).identifier:
         yield "the signature algorithm is not the authority's"
     if not _MIN_SERIAL_BITS <= leaf.serial.bit_length() <= _MAX_SERIAL_BITS or leaf.serial < 0:
         yield "the serial is not positive, unguessable and of at most 20 octets"
 
 
-def _place(leaf: CertificateFacts, issuer: CertificateFacts, profile: Profile) -> Iterator[str]:
+def _place(leaf: _Leaf, issuer: CertificateFacts, profile: Profile) -> Iterator[str]:
     if leaf.issuer != issuer.subject:
         yield "the issuer is not the authority's subject, octet for octet"
     if same_name(leaf.subject, issuer.subject):
@@ -88,7 +122,7 @@ def _place(leaf: CertificateFacts, issuer: CertificateFacts, profile: Profile) -
         yield "the validity reaches beyond the authority's (POL-7)"
 
 
-def _who(leaf: CertificateFacts, profile: Profile, names: Names, public_key: bytes) -> Iterator[str]:
+def _who(leaf: _Leaf, profile: Profile, names: Names, public_key: bytes) -> Iterator[str]:
     expected = [(oids.AT_ORGANIZATION_NAME, profile.organisation), (oids.AT_COMMON_NAME, names.cn)]
     found = [
         (attribute, text_of(value.expect(der.UTF8_STRING)))
@@ -103,11 +137,34 @@ def _who(leaf: CertificateFacts, profile: Profile, names: Names, public_key: byt
         check_names(names)
     except PeerError as error:
         yield error.detail
-    san = leaf.extension(oids.CE_SUBJECT_ALT_NAME)
-    if (read_sans(san.value) if san is not None else frozenset()) != names.sans:
-        yield "the alternative names are not the authorised ones"
     if leaf.public_key != public_key:
         yield "the public key is not the one whose possession was proved"
+
+
+# --- extensions -----------------------------------------------------------------------------------------------------
+
+_SKI: Final = der.oid(oids.CE_SUBJECT_KEY_IDENTIFIER)
+_SAN: Final = der.oid(oids.CE_SUBJECT_ALT_NAME)
+_OF_THE_DEVICE: Final = (_SKI, _SAN)
+"""First octets of the two extensions that differ from leaf to leaf."""
+
+
+def _extensions(leaf: _Leaf, profile: Profile, names: Names, authority: Authority, urls: Urls) -> Iterator[str]:
+    own: list[der.Tlv] = []
+    common: list[der.Tlv] = []
+    for item in leaf.extensions:
+        (own if item.content.startswith(_OF_THE_DEVICE) else common).append(item)
+    key_type = key_algorithm(leaf.public_key).oid
+    yield from _of_all(b"".join([item.raw for item in common]), key_type, profile, authority, urls)
+    own_key = der.octet_string(key_identifier(leaf.public_key))
+    expected: dict[str, _Expectation] = {oids.CE_SUBJECT_KEY_IDENTIFIER: (False, lambda value: value == own_key)}
+    if names.sans:
+        # Its value is compared below. Critical exactly where nothing else names anybody.
+        expected[oids.CE_SUBJECT_ALT_NAME] = (leaf.subject == b"\x30\x00", lambda _: True)
+    yield from _compared(own, expected)
+    sans = [read_sans(read_extension(item).value) for item in own if item.content.startswith(_SAN)]
+    if (sans[0] if sans else frozenset()) != names.sans:
+        yield "the alternative names are not the authorised ones"
 
 
 _IMPOSSIBLE: Final = {
@@ -116,46 +173,22 @@ _IMPOSSIBLE: Final = {
 }
 """Key usages that a type of key cannot have, whatever the profile lists (RFC 3279 §2.3.1, RFC 8813 §3)."""
 
-
-def _extensions(
-    leaf: CertificateFacts,
-    issuer: CertificateFacts,
-    profile: Profile,
-    names: Names,
-    authority: Authority,
-    urls: Urls,
-) -> Iterator[str]:
-    found = {extension.oid: extension for extension in leaf.extensions}
-    expected = _expected_extensions(leaf, issuer, profile, names, authority, urls)
-    for oid in found.keys() ^ expected.keys():
-        yield f"the extension {oids.describe(oid)} is {'missing' if oid in expected else 'not in the profile'}"
-    for oid in found.keys() & expected.keys():
-        critical, is_right = expected[oid]
-        if found[oid].critical is not critical:
-            yield f"the extension {oids.describe(oid)} is {'not ' if critical else ''}critical"
-        if not is_right(found[oid].value):
-            yield f"the extension {oids.describe(oid)} does not say what it must"
-
-
 _Expectation = tuple[bool, "Callable[[bytes], bool]"]
+"""Whether it is critical, and whether a value is right."""
 
 
-def _expected_extensions(
-    leaf: CertificateFacts,
-    issuer: CertificateFacts,
-    profile: Profile,
-    names: Names,
-    authority: Authority,
-    urls: Urls,
-) -> dict[str, _Expectation]:
-    """By object identifier: whether it is critical, and whether a value is right."""
-    key_type = der.read_one(leaf.public_key).children()[0].children()[0].as_oid()
+@lru_cache(maxsize=256)
+def _of_all(octets: bytes, key_type: str, profile: Profile, authority: Authority, urls: Urls) -> tuple[str, ...]:
+    """Judge the extensions that all leaves of a profile have in common, given side by side.
+
+    The judgement is remembered under exactly these octets: they are read whenever they are others.
+    """
+    issuer = read_certificate(authority.certificate_der)
     usages = set(profile.key_usage) - _IMPOSSIBLE.get(key_type, frozenset())
     expected: dict[str, _Expectation] = {
         oids.CE_BASIC_CONSTRAINTS: (True, lambda value: value == b"\x30\x00"),
         oids.CE_KEY_USAGE: (True, lambda value: set(read_key_usage(value)) == usages != set()),
         oids.CE_EXT_KEY_USAGE: (False, lambda value: read_extended_key_usage(value) == profile.extended_key_usage),
-        oids.CE_SUBJECT_KEY_IDENTIFIER: (False, lambda _: leaf.ski == key_identifier(leaf.public_key)),
         oids.CE_AUTHORITY_KEY_IDENTIFIER: (False, lambda value: _leaves(value) == [(0x80, issuer.ski)]),
         oids.CE_CRL_DISTRIBUTION_POINTS: (
             False,
@@ -174,10 +207,21 @@ def _expected_extensions(
             ),
         ),
     }
-    if names.sans:
-        # Its value was compared with the authorised names already. Critical exactly where nothing else names anybody.
-        expected[oids.CE_SUBJECT_ALT_NAME] = (leaf.subject == b"\x30\x00", lambda _: True)
-    return expected
+    return tuple(_compared(der.read_all(octets), expected))
+
+
+def _compared(items: Sequence[der.Tlv], expected: Mapping[str, _Expectation]) -> Iterator[str]:
+    found = {extension.oid: extension for extension in map(read_extension, items)}
+    if len(found) < len(items):
+        raise der.DerError("Extensions holds an extension twice")
+    for oid in found.keys() ^ expected.keys():
+        yield f"the extension {oids.describe(oid)} is {'missing' if oid in expected else 'not in the profile'}"
+    for oid in found.keys() & expected.keys():
+        critical, is_right = expected[oid]
+        if found[oid].critical is not critical:
+            yield f"the extension {oids.describe(oid)} is {'not ' if critical else ''}critical"
+        if not is_right(found[oid].value):
+            yield f"the extension {oids.describe(oid)} does not say what it must"
 
 
 def _leaves(octets: bytes) -> list[tuple[int, bytes]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -33,6 +35,7 @@ from regalia.wire.certificate import (
     subject_key_identifier,
 )
 from regalia.wire.names import encode_name, encode_sans
+from regalia.wire.public_key import key_algorithm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,18 +124,13 @@ def leaf_tbs(
 
     `public_key` is a DER SubjectPublicKeyInfo. The validity ends with the issuer's at the latest (POL-7).
     """
-    issuer = read_certificate(authority.certificate_der)
-    if issuer.ski is None:
-        raise InvariantError(f"the certificate of authority {authority.name} has no subjectKeyIdentifier")
-    not_before = max((now - profile.validity.backdate).replace(microsecond=0), issuer.not_before)
+    impossible = _FOR_EC_ONLY if key_algorithm(public_key).oid == oids.RSA_ENCRYPTION else _FOR_RSA_ONLY
+    fixed = _fixed(profile, authority, urls, impossible)
+    not_before = max((now - profile.validity.backdate).replace(microsecond=0), fixed.not_before)
     extensions = [
-        basic_constraints(ca=False),
-        key_usage(_key_usage_for(profile, public_key)),
-        extended_key_usage(profile.extended_key_usage),
+        *fixed.usages,
         subject_key_identifier(key_identifier(public_key)),
-        authority_key_identifier(issuer.ski),
-        crl_distribution_points(urls.crl(authority.name)),
-        authority_information_access(ocsp=urls.ocsp(authority.name), ca_issuers=urls.issuer(authority.name)),
+        *fixed.issuer_extensions,
     ]
     subject = encode_name(cn=names.cn, organisation=profile.organisation)
     if names.sans:
@@ -141,20 +139,48 @@ def leaf_tbs(
     return TbsCertificate(
         serial=serial,
         signature=signature_algorithm_for(authority.key_kind),
-        issuer=issuer.subject,
+        issuer=fixed.issuer,
         not_before=not_before,
-        not_after=min(not_before + profile.validity.duration, issuer.not_after),
+        not_after=min(not_before + profile.validity.duration, fixed.not_after),
         subject=subject,
         public_key=public_key,
         extensions=tuple(extensions),
     )
 
 
-def _key_usage_for(profile: Profile, public_key: bytes) -> tuple[str, ...]:
-    """Leave out what a key of this type cannot do (RFC 3279 §2.3.1, RFC 8813 §3)."""
-    algorithm = der.read_one(public_key, der.SEQUENCE).children()[0].children()[0].as_oid()
-    impossible = _FOR_EC_ONLY if algorithm == oids.RSA_ENCRYPTION else _FOR_RSA_ONLY
-    return tuple(usage for usage in profile.key_usage if usage not in impossible)
+@dataclass(frozen=True, slots=True)
+class _Fixed:
+    """What all leaves of a profile under an authority have in common, for one type of key."""
+
+    issuer: bytes
+    not_before: datetime
+    not_after: datetime
+    usages: tuple[Extension, ...]
+    issuer_extensions: tuple[Extension, ...]
+    """Whose key signs, and where to ask about it."""
+
+
+@lru_cache(maxsize=128)
+def _fixed(profile: Profile, authority: Authority, urls: Urls, impossible: frozenset[str]) -> _Fixed:
+    """`impossible`: key usages that a key of this type cannot have (RFC 3279 §2.3.1, RFC 8813 §3)."""
+    issuer = read_certificate(authority.certificate_der)
+    if issuer.ski is None:
+        raise InvariantError(f"the certificate of authority {authority.name} has no subjectKeyIdentifier")
+    return _Fixed(
+        issuer=issuer.subject,
+        not_before=issuer.not_before,
+        not_after=issuer.not_after,
+        usages=(
+            basic_constraints(ca=False),
+            key_usage([usage for usage in profile.key_usage if usage not in impossible]),
+            extended_key_usage(profile.extended_key_usage),
+        ),
+        issuer_extensions=(
+            authority_key_identifier(issuer.ski),
+            crl_distribution_points(urls.crl(authority.name)),
+            authority_information_access(ocsp=urls.ocsp(authority.name), ca_issuers=urls.issuer(authority.name)),
+        ),
+    )
 
 
 def specimen(profile: Profile, authority: Authority, urls: Urls, now: datetime) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from regalia.errors import InvariantError
 from regalia.model import KeyKind
 from regalia.wire import der, oids
+from regalia.wire.public_key import key_bits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,7 @@ __all__ = [
     "read_basic_constraints",
     "read_certificate",
     "read_extended_key_usage",
+    "read_extension",
     "read_extensions",
     "read_key_usage",
     "read_tbs",
@@ -84,7 +86,7 @@ class SignatureAlgorithm(StrEnum):
     @property
     def identifier(self) -> bytes:
         """DER AlgorithmIdentifier: NULL parameters for RSA (RFC 4055 §5), none for ECDSA (RFC 5758 §3.2)."""
-        return der.sequence(der.oid(self.value), *([der.null()] if self.is_rsa else []))
+        return _IDENTIFIERS[self]
 
     @classmethod
     def read(cls, identifier: bytes) -> SignatureAlgorithm:
@@ -94,6 +96,11 @@ class SignatureAlgorithm(StrEnum):
                 return algorithm
         raise der.DerError("the signature algorithm is not one of ours")
 
+
+_IDENTIFIERS: Final = {
+    algorithm: der.sequence(der.oid(algorithm.value), *([der.null()] if algorithm.is_rsa else []))
+    for algorithm in SignatureAlgorithm
+}
 
 _ALGORITHMS: Final = {
     KeyKind.P256: SignatureAlgorithm.ECDSA_SHA256,
@@ -156,7 +163,11 @@ def encode_tbs(tbs: TbsCertificate) -> bytes:
 
 def encode_extensions(extensions: Sequence[Extension]) -> bytes:
     """Encode Extensions in the given order."""
-    return der.sequence(*(extension.encode() for extension in extensions))
+    return der.sequence(*map(_encoded, extensions))
+
+
+_encoded = lru_cache(maxsize=256)(Extension.encode)
+"""All but two of a leaf's extensions are those of the leaf before."""
 
 
 def assemble(tbs_der: bytes, algorithm: SignatureAlgorithm, signature: bytes) -> bytes:
@@ -182,7 +193,7 @@ def _three_parts(certificate_der: bytes) -> tuple[der.Tlv, der.Tlv, der.Tlv]:
 def verify_signature(tbs: bytes, algorithm: SignatureAlgorithm, signature: bytes, public_key: bytes) -> bool:
     """Tell whether `signature` over `tbs` verifies with a DER SubjectPublicKeyInfo of the algorithm's own key type."""
     try:
-        key = load_der_public_key(public_key)
+        key = _loaded(public_key)
         if algorithm.is_rsa and isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, tbs, padding.PKCS1v15(), algorithm.hash)
         elif not algorithm.is_rsa and isinstance(key, ec.EllipticCurvePublicKey):
@@ -194,12 +205,13 @@ def verify_signature(tbs: bytes, algorithm: SignatureAlgorithm, signature: bytes
     return True
 
 
+_loaded = lru_cache(maxsize=32)(load_der_public_key)
+"""Each certificate that we sign is verified with its authority's key; a key's first use costs twice the next ones."""
+
+
 def key_identifier(spki: bytes) -> bytes:
     """SHA-1 of the subjectPublicKey bits, 20 octets (RFC 5280 §4.2.1.2 (1)). Raises `DerError`."""
-    parts = der.read_one(spki, der.SEQUENCE).children()
-    if len(parts) != 2 or not parts[1].expect(der.BIT_STRING).content:
-        raise der.DerError("SubjectPublicKeyInfo is not an algorithm and a key")
-    return hashlib.sha1(parts[1].content[1:], usedforsecurity=False).digest()
+    return hashlib.sha1(key_bits(spki), usedforsecurity=False).digest()
 
 
 # --- extensions, written --------------------------------------------------------------------------------------------
@@ -323,13 +335,14 @@ def read_authority_key_identifier(value: bytes) -> bytes | None:
 
 def read_extensions(value: der.Tlv) -> tuple[Extension, ...]:
     """Read Extensions. Raises `DerError`, also where one stands twice (RFC 5280 §4.2)."""
-    extensions = tuple(_read_extension(item) for item in value.expect(der.SEQUENCE).children())
+    extensions = tuple(read_extension(item) for item in value.expect(der.SEQUENCE).children())
     if not extensions or len({extension.oid for extension in extensions}) < len(extensions):
         raise der.DerError("Extensions is empty or holds an extension twice")
     return extensions
 
 
-def _read_extension(item: der.Tlv) -> Extension:
+def read_extension(item: der.Tlv) -> Extension:
+    """Read one Extension. Raises `DerError`."""
     parts = item.expect(der.SEQUENCE).children()
     if len(parts) not in (2, 3):
         raise der.DerError("an Extension has two or three parts")
@@ -435,17 +448,15 @@ def read_time(element: der.Tlv) -> datetime:
     """Read a Time in the forms of RFC 5280 §4.1.2.5; GeneralizedTime at any year. Raises `DerError`."""
     text = element.content.decode("latin-1")
     width = {der.UTC_TIME: 13, der.GENERALIZED_TIME: 15}.get(element.tag)
-    if len(text) != width or not text.endswith("Z") or not (text.isascii() and text[:-1].isdigit()):
+    # Python 3.14 takes 24 o'clock for the next day's 0, which RFC 5280 does not.
+    if len(text) != width or text[-7:-5] > "23" or text[-1] != "Z" or not (text.isascii() and text[:-1].isdigit()):
         raise der.DerError("a time is not written as RFC 5280 asks")
     if element.tag == der.UTC_TIME:
         text = ("19" if text >= "5" else "20") + text
     try:
-        return datetime(*(int(text[at:to]) for at, to in _TIME_FIELDS), tzinfo=UTC)  # type: ignore[misc,arg-type]  # six numbers
+        return datetime.fromisoformat(f"{text[:8]}T{text[8:]}")
     except ValueError:
         raise der.DerError("there is no such time") from None
-
-
-_TIME_FIELDS: Final = ((0, 4), (4, 6), (6, 8), (8, 10), (10, 12), (12, 14))
 
 
 def _read_trailer(parts: list[der.Tlv]) -> tuple[Extension, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 from urllib.parse import unquote
@@ -62,10 +63,12 @@ _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # --- rules ----------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)
 def check_names(names: Names) -> None:
     """Refuse names that no certificate may carry (IN-8, POL-2, POL-5).
 
-    Raises `PeerError` NAME_MALFORMED that tells the name and what is wrong with it.
+    Raises `PeerError` NAME_MALFORMED that tells the name and what is wrong with it. An enrolment asks for the same
+    names up to three times, as asked, as granted and in the finished octets; what was refused is not remembered.
     """
     if names.cn is not None:
         check_common_name(names.cn)
@@ -118,6 +121,8 @@ def _check_text(what: str, text: str, longest: int) -> None:
         raise _malformed(f"the {what} {_shown(text)} is empty or begins or ends with a space")
     if len(text) > longest:
         raise _malformed(f"the {what} {_shown(text)} has {len(text)} characters where at most {longest} are allowed")
+    if text.isascii() and text.isprintable():
+        return
     for character in text:
         if character in _UNSEEN or unicodedata.category(character) in _REFUSED_CATEGORIES:
             raise _malformed(
@@ -218,6 +223,9 @@ def _general_name(san: San) -> bytes:
 
 # --- reading --------------------------------------------------------------------------------------------------------
 
+_MAX_REMEMBERED: Final = 256
+"""Octets of what is kept for the next one who reads it: an enrolment reads each of its names several times."""
+
 
 def read_sans(octets: bytes) -> frozenset[San]:
     """Read GeneralNames; texts are lower-cased as normal form asks but not checked.
@@ -225,19 +233,28 @@ def read_sans(octets: bytes) -> frozenset[San]:
     Kinds that we do not issue come as OTHER with the value `oid:hex` (otherName) or `[n]:hex`.
     Raises `DerError` where the structure is not GeneralNames or a text is not ASCII.
     """
+    return _read_short_sans(octets) if len(octets) <= _MAX_REMEMBERED else _read_sans(octets)
+
+
+def _read_sans(octets: bytes) -> frozenset[San]:
     names = der.read_one(octets, der.SEQUENCE).children()
     if not names:
         raise der.DerError("GeneralNames is empty")
     return frozenset(_read_general_name(name) for name in names)
 
 
+_read_short_sans = lru_cache(maxsize=256)(_read_sans)
+
+_KIND_OF_TAG: Final = {0x80 | number: kind for kind, number in _IA5_TAG.items()}
+
+
 def _read_general_name(name: der.Tlv) -> San:
     number = name.tag & 0x1F
     if not 0x80 <= name.tag < 0xC0:
         raise der.DerError("a GeneralName is not context-tagged")
-    for kind, tag in _IA5_TAG.items():
-        if name.tag == 0x80 | tag:
-            return San(kind, _normal_case(kind, _ascii(name.content)))
+    kind = _KIND_OF_TAG.get(name.tag)
+    if kind is not None:
+        return San(kind, _normal_case(kind, _ascii(name.content)))
     if name.tag == 0x80 | _IP_TAG and len(name.content) in (4, 16):
         packed = name.content
         return San(SanKind.IP, str(IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)))
@@ -288,9 +305,19 @@ def text_of(value: der.Tlv) -> str:
         raise der.DerError("a string does not decode") from None
 
 
-def read_name(octets: bytes) -> tuple[tuple[tuple[str, der.Tlv], ...], ...]:
+_Rdns = tuple[tuple[tuple[str, der.Tlv], ...], ...]
+
+
+def read_name(octets: bytes) -> _Rdns:
     """Read a Name into RDNs of (attribute type, value). Raises `DerError`."""
+    return _read_short_name(octets) if len(octets) <= _MAX_REMEMBERED else _read_name(octets)
+
+
+def _read_name(octets: bytes) -> _Rdns:
     return tuple(_read_rdn(rdn) for rdn in der.read_one(octets, der.SEQUENCE).children())
+
+
+_read_short_name = lru_cache(maxsize=256)(_read_name)
 
 
 def _read_rdn(rdn: der.Tlv) -> tuple[tuple[str, der.Tlv], ...]:
@@ -336,8 +363,14 @@ def _attribute_text(attribute: str, value: der.Tlv) -> str:
     return f"{keyword}={_escape(text)}"
 
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")
+"""Texts in which nothing can need to be escaped: almost all."""
+
+
 def _escape(text: str) -> str:
     """Escape as RFC 4514 §2.4 asks, and all that does not print (IN-8) as hex pairs."""
+    if _PLAIN.fullmatch(text):
+        return text
     out = [_escape_character(character) for character in text]
     if text[:1] in ("#", " "):
         out[0] = "\\" + text[0]
@@ -366,9 +399,15 @@ def same_name(a: bytes, b: bytes) -> bool:
     if max(len(a), len(b)) > _MAX_NAME:
         return False
     try:
-        return [_comparable(rdn) for rdn in read_name(a)] == [_comparable(rdn) for rdn in read_name(b)]
+        return _comparable_name(a) == _comparable_name(b)
     except der.DerError:
         return False
+
+
+@lru_cache(maxsize=64)
+def _comparable_name(octets: bytes) -> list[list[tuple[str, str]]]:
+    """Of at most 1 KiB; the authorities' own names are asked for again and again."""
+    return [_comparable(rdn) for rdn in read_name(octets)]
 
 
 def _comparable(rdn: tuple[tuple[str, der.Tlv], ...]) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ __all__ = [
     "MAX_RSA_BITS",
     "MIN_RSA_BITS",
     "key_algorithm",
+    "key_bits",
     "key_fault",
     "load_public_key",
 ]
@@ -47,6 +48,11 @@ def _split(spki: bytes) -> tuple[AlgorithmIdentifier, bytes]:
 def key_algorithm(spki: bytes) -> AlgorithmIdentifier:
     """The algorithm of a DER SubjectPublicKeyInfo. Raises `DerError`."""
     return _split(spki)[0]
+
+
+def key_bits(spki: bytes) -> bytes:
+    """The octets of the subjectPublicKey of a DER SubjectPublicKeyInfo. Raises `DerError`."""
+    return _split(spki)[1]
 
 
 @lru_cache(maxsize=256)
