@@ -125,11 +125,15 @@ class Enroller:
         self._pause = pause
         self._per_device = certificates_per_device
 
-    def enrol(self, request: EnrolmentRequest) -> Ended:
-        """Answer from the stored conversation, or decide and issue. Refusals are recorded before this returns."""
+    def enrol(self, request: EnrolmentRequest, *, repeats_only: Denied | None = None) -> Ended:
+        """Answer from the stored conversation, or decide and issue. Refusals are recorded before this returns.
+
+        `repeats_only` is the answer where no stored conversation has one: a device that is over a limit still gets what
+        it has already, since only its content shows that it asks again.
+        """
         ended: Ended | None = None
         for _ in range(_RACES):
-            ended = self._attempt(request)
+            ended = self._attempt(request, repeats_only)
             if ended is not None:
                 break
         if isinstance(ended, Denied):
@@ -173,13 +177,17 @@ class Enroller:
             )
         return None if _is_spent(certificate, poll.received_at) else certificate
 
-    def _attempt(self, request: EnrolmentRequest) -> Ended | None:
+    def _attempt(self, request: EnrolmentRequest, repeats_only: Denied | None) -> Ended | None:
         """One round; None where another worker won the race for what this one wanted."""
         found = self._resume(request)
+        if isinstance(found, _Fresh) and repeats_only is not None:
+            return repeats_only
         if isinstance(found, _Resumed):
             evidence = authorise_resumption(request, found.enrolment, found.lineage)
             decision = judge(request, evidence, self._store, found.enrolment.id)
         elif isinstance(found, _Fresh):
+            if repeats_only is not None:
+                return repeats_only
             enrolment_id = new_id(request.received_at, self._entropy.octets(10))
             decision = decide(request, self._store, enrolment_id, certificates_per_device=self._per_device)
         else:
