@@ -27,6 +27,7 @@ from regalia.ports import EnrolmentFilter
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.enrol import Enroller
+from regalia.ra.limits import Allowances, Limits
 from regalia.ra.refusals import Refusals
 from regalia.ra.registry import Registry
 from regalia.ra.request import EnrolmentRequest, PollRequest
@@ -76,6 +77,7 @@ class World:
         signer_wrapper: Callable[[MemorySigner], MemorySigner] | None = None,
         *,
         store: MemoryStore | None = None,
+        allowances: Allowances | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.entropy = SeededEntropy()
@@ -89,6 +91,7 @@ class World:
         self.issuer = Issuer(self.store, self.signer, self.clock)
         self.recovery = Recovery(self.store, self.issuer, self.clock)
         self.refusals = Refusals(self.store)
+        self.limits = Limits(self.store, allowances or Allowances())
         self.ceremony = Ceremony(
             self.issuer,
             authorities=self.store,
@@ -128,6 +131,7 @@ class World:
             store=self.store,
             keys=self.keys,
             enroller=self.enroller,
+            limits=self.limits,
             refusals=self.refusals,
             clock=self.clock,
             entropy=self.entropy,

@@ -391,6 +391,7 @@ def test_a_store_that_is_down_is_503(pools: Pools, metrics: Metrics) -> None:
         store=world.store,
         keys=world.keys,
         enroller=enroller,
+        limits=world.limits,
         refusals=world.refusals,
         clock=world.clock,
         entropy=world.entropy,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from regalia.keys.software import SoftwareKeys
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.enrol import Enroller
+from regalia.ra.limits import Allowances, Limits
 from regalia.ra.refusals import WINDOW, Refusals
 from regalia.ra.registry import Registry
 from regalia.ra.scep import ScepService
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from regalia.config import Config
+    from regalia.config import Config, LimitSettings
     from regalia.errors import Reason
     from regalia.keys.master import MasterKey
     from regalia.ports import Clock, Entropy, IntentSigner
@@ -112,16 +113,17 @@ def build(
     medium: Path | None = None,
     observe: Callable[[Reason], None] | None = None,
     node: str | None = None,
+    workers: int = 1,
 ) -> App:
     """Open a home.
 
     `medium` is a directory with key files that were moved out (`--root-key`); `observe` hears of every refusal; `node`
-    is the home's name where its file is not written yet.
+    is the home's name where its file is not written yet; `workers` is how many processes share this node's limits.
 
     Raises `AdminError`: ADM-002 nothing was initialised here, ADM-010 or ADM-011 for the master key, ADM-012 for an
     old schema; `UnavailableError` where the database does not answer.
     """
-    return wire(config, open_home(config, medium=medium, node=node), observe=observe)
+    return wire(config, open_home(config, medium=medium, node=node), observe=observe, workers=workers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,11 @@ def open_home(config: Config, *, medium: Path | None = None, node: str | None = 
     return Ground(node, clock, entropy, master, store, crl_files, keys, signer)
 
 
-def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | None = None) -> App:
-    """Give each service its ports; nothing is decided here."""
+def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | None = None, workers: int = 1) -> App:
+    """Give each service its ports; nothing is decided here.
+
+    `workers` is how many processes of this node share its limits.
+    """
     store, keys, clock, entropy = ground.store, ground.keys, ground.clock, ground.entropy
     urls, prefix, challenge_mac = Urls(config.server.url), serial_prefix(ground.node), ground.master.challenge_mac()
     issuer = Issuer(store, ground.signer, clock, lease=timedelta(seconds=config.issuance.lease_seconds))
@@ -183,6 +188,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         store=store,
         keys=keys,
         enroller=enroller,
+        limits=Limits(store, _allowances(config.limits).shared_by(workers)),
         refusals=refusals,
         clock=clock,
         entropy=entropy,
@@ -225,6 +231,10 @@ def _open_store(config: Config, node: str, clock: Clock) -> SqlStore:
     if not schema.ready:
         raise AdminError(reasons.SCHEMA_OLD, f"it is at {schema.current or 'nothing'}, needed is {schema.needed}")
     return open_store(url, node=node, clock=clock)
+
+
+def _allowances(limits: LimitSettings) -> Allowances:
+    return Allowances(**{each.name: getattr(limits, each.name) for each in fields(Allowances)})
 
 
 def serial_prefix(node: str) -> int:

@@ -1,31 +1,35 @@
 """The SCEP conversation (RFC 8894): a message's octets in, a CertRep's octets out.
 
 The order of checks is security.md §3; what a stranger learns of a refusal is R6's table and nothing more. Steps 1 and
-2 end as `Unreadable` (the face answers 400), "come back later" as `UnavailableError` (503), all else as a signed
-CertRep.
+2 end as `Unreadable` (the face answers 400), what is too much as `Limited` (429), "come back later" as
+`UnavailableError` (503), all else as a signed CertRep.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from regalia import reasons
 from regalia.ca.keycheck import check_key
 from regalia.errors import InvariantError, PeerError, Stage, UnavailableError
-from regalia.model import Certificate, Denied
+from regalia.model import Certificate, Denied, Pending
 from regalia.ra.enrol import Enroller, EnrolStore
+from regalia.ra.limits import Limited, Sender
 from regalia.ra.refusals import Refused
 from regalia.ra.renew import live_signer
-from regalia.ra.request import EnrolmentRequest
+from regalia.ra.request import EnrolmentRequest, PollRequest
 from regalia.wire.algorithms import Digest
 from regalia.wire.cms import certs_only, decrypt_content, encrypted_key_for
 from regalia.wire.csr import read_csr, verify_possession
+from regalia.wire.poll import check_poll
 from regalia.wire.scep import (
     FailInfo,
     MessageType,
     build_failure,
+    build_pending,
     build_success,
     capabilities,
     read_message,
@@ -38,12 +42,12 @@ if TYPE_CHECKING:
 
     from regalia.errors import Reason
     from regalia.model import Credential, Door
-    from regalia.ports import Catalogue, Clock, Entropy, KeyStore, PrivateKey
+    from regalia.ports import Catalogue, Clock, Entropy, KeyStore
+    from regalia.ra.limits import Limits
     from regalia.ra.refusals import Refusals
-    from regalia.wire.csr import Csr
     from regalia.wire.scep import PkiMessage, RawMessage, Transaction
 
-__all__ = ["FAIL_INFO", "CertRep", "ScepAnswer", "ScepService", "ScepStore", "Unreadable"]
+__all__ = ["FAIL_INFO", "CertRep", "Limited", "ScepAnswer", "ScepService", "ScepStore", "Unreadable"]
 
 FAIL_INFO = {
     Stage.ALGORITHM: FailInfo.BAD_ALG,
@@ -58,7 +62,6 @@ FAIL_INFO = {
 }
 """R6: what a stranger learns of a refusal, by the stage that refused."""
 
-_SERVED = (MessageType.PKCS_REQ, MessageType.RENEWAL_REQ)
 _CLOCK_TOLERANCE = timedelta(hours=24)
 _NONCE_OCTETS = 16
 _SPARE_KEY_OCTETS = 32
@@ -87,16 +90,28 @@ class Unreadable:
     reason: Reason
 
 
-ScepAnswer = CertRep | Unreadable
+ScepAnswer = CertRep | Unreadable | Limited
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
-    """Step 7 done: the CSR, and what to answer with."""
+class _Verified:
+    """Steps 3 to 6 done: a genuine message, and whose it is."""
 
     message: PkiMessage
     signer: Certificate | None
-    csr: Csr
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What every CertRep that answers one message has in common."""
+
+    transaction: Transaction
+    recipient_nonce: bytes | None
+    """None where the message had no usable senderNonce."""
+    digest: Digest
+    sender_nonce: bytes
+    ra_certificate: bytes
+    sign: Callable[[bytes], bytes]
 
 
 class ScepService:
@@ -109,6 +124,7 @@ class ScepService:
         store: ScepStore,
         keys: KeyStore,
         enroller: Enroller,
+        limits: Limits,
         refusals: Refusals,
         clock: Clock,
         entropy: Entropy,
@@ -118,10 +134,17 @@ class ScepService:
         self._store = store
         self._keys = keys
         self._enroller = enroller
+        self._limits = limits
         self._refusals = refusals
         self._clock = clock
         self._entropy = entropy
         self._challenge_mac = challenge_mac
+        # What is not in this table is refused (MSG-1). GetCert and GetCRL are not: URLs in the certificate serve both.
+        self._served: dict[str, Callable[[Sender, _Verified, str], EnrolmentRequest | PollRequest]] = {
+            MessageType.PKCS_REQ: self._enrolment,
+            MessageType.RENEWAL_REQ: self._enrolment,
+            MessageType.CERT_POLL: self._poll,
+        }
 
     def door(self, endpoint: str) -> Door | None:
         """Find an enabled SCEP endpoint; unknown and disabled are the same to a stranger (R6)."""
@@ -150,7 +173,11 @@ class ScepService:
 
         Raises `UnavailableError` where neither yes nor no can be said now (503); nothing that a message holds does.
         """
+        sender = Sender(door, source, self._clock.now())
         described = f"{len(body)} octets"
+        limited = self._limits.arrival(sender)
+        if limited is not None:
+            return self._too_much(sender, limited, None, described)
         try:
             raw = read_message(body)
             if raw.transaction is None:
@@ -158,36 +185,67 @@ class ScepService:
                 verify_message(raw)
                 raise InvariantError("a message without transactionID was verified")
         except PeerError as fault:
-            self._record(door, None, Denied(fault.reason, fault.detail), source, described)
+            self._record(sender, None, Denied(fault.reason, fault.detail), described)
             return Unreadable(fault.reason)
-        ra = self._keys.open(door.ra.key_id)
-        now = self._clock.now()
+        return self._answer(sender, raw, raw.transaction, described)
+
+    def _answer(self, sender: Sender, raw: RawMessage, transaction: Transaction, described: str) -> ScepAnswer:
+        """Steps 3 to 10. No private key is used before the limits were asked (R6)."""
         try:
-            opened = self._open(door, raw, now)
+            verified = self._verified(sender.door, raw, sender.at)
         except PeerError as fault:
-            denied = Denied(fault.reason, fault.detail, security=fault.reason.stage is Stage.SIGNER)
-            self._record(door, raw.transaction, denied, source, described)
-            return self._failure(door, raw, raw.transaction, ra, denied)
-        request = self._request(door, opened, source, now, described)
-        ended = self._enroller.enrol(request)
+            limited = self._limits.request(sender)
+            if limited is not None:
+                return self._too_much(sender, limited, transaction, described)
+            return self._refused(sender, self._reply(sender.door, raw, transaction), fault, described)
+        sender = replace(sender, signer=verified.signer)
+        judged = self._judged(sender, verified.message)
+        if isinstance(judged, Limited):
+            return self._too_much(sender, judged, transaction, described)
+        reply = self._reply(sender.door, raw, transaction)
+        try:
+            request = self._served[verified.message.message_type](sender, verified, described)
+        except PeerError as fault:
+            if fault.reason.stage is Stage.ENVELOPE:
+                self._limits.unreadable(sender)
+            return self._refused(sender, reply, fault, described)
+        if isinstance(request, PollRequest):
+            ended = self._enroller.poll(request)
+        else:
+            ended = self._enroller.enrol(request, repeats_only=judged)
         if isinstance(ended, Certificate) and ended.der is not None:
-            return self._success(door, opened.message, ra, ended.der)
+            return self._success(reply, verified.message, ended.der)
+        if isinstance(ended, Pending):
+            return self._pending(reply, verified.message)
         if isinstance(ended, Denied):
-            return self._failure(door, raw, raw.transaction, ra, ended)
+            self._limits.denied(sender, ended)
+            return self._failure(sender.door, reply, ended.reason)
         raise UnavailableError(reasons.IN_PROGRESS if isinstance(ended, Certificate) else ended.reason)
+
+    def _judged(self, sender: Sender, message: PkiMessage) -> Limited | Denied | None:
+        """Ask the limits; `Denied` is what a renewal is told unless it repeats one that was answered."""
+        judged: Limited | Denied | None = self._limits.opening(sender)
+        if judged is None and sender.signer is not None:
+            judged = self._limits.renewal(sender, sender.signer)
+        elif judged is None and message.message_type == MessageType.PKCS_REQ:
+            judged = self._limits.first_enrolment(sender, message.transaction.octets, _signer_key_sha256(message))
+        # Last, because it counts: what another limit refuses takes nothing from the group's share.
+        return judged if isinstance(judged, Limited) else self._limits.request(sender) or judged
 
     # --- steps 3 to 7 -----------------------------------------------------------------------------------------------
 
-    def _open(self, door: Door, raw: RawMessage, now: datetime) -> _Opened:
+    def _verified(self, door: Door, raw: RawMessage, now: datetime) -> _Verified:
         message = verify_message(raw)
-        if message.message_type not in _SERVED:
+        if message.message_type not in self._served:
             raise PeerError(reasons.MESSAGE_TYPE_REFUSED, f"messageType {message.message_type}")
         self._check_time(door, message, now)
         signer = live_signer(self._store, door, message.signer, message.signer_facts, now)
         if signer is None and message.message_type == MessageType.RENEWAL_REQ:
             raise PeerError(reasons.RENEWAL_NEEDS_CERTIFICATE)
-        credential, encrypted_key = self._recipient(door, message)
-        return _Opened(message, signer, self._csr(door, message, credential, encrypted_key, signer))
+        if signer is not None and message.message_type == MessageType.CERT_POLL:
+            # Only first enrolments are ever held: there is nothing that a certificate could ask for.
+            raise PeerError(reasons.POLL_UNKNOWN, f"signed with serial {signer.serial:x}")
+        return _Verified(message, signer)
 
     def _check_time(self, door: Door, message: PkiMessage, now: datetime) -> None:
         if not door.endpoint.check_signing_time or message.signing_time is None:
@@ -203,93 +261,142 @@ class ScepService:
                 return credential, encrypted_key
         raise PeerError(reasons.RECIPIENT_UNKNOWN)
 
-    def _csr(
-        self, door: Door, message: PkiMessage, credential: Credential, encrypted_key: bytes, signer: Certificate | None
-    ) -> Csr:
-        """Step 7, one combined step: whatever fails here fails alike to a stranger (ENV-3)."""
+    def _content(self, door: Door, message: PkiMessage) -> bytes:
+        """Decrypt (ENV-1 to ENV-3)."""
+        credential, encrypted_key = self._recipient(door, message)
         key = self._keys.open(credential.key_id)
         spare = self._entropy.octets(_SPARE_KEY_OCTETS)
-        csr = read_csr(decrypt_content(message.enveloped, encrypted_key, key.decrypt, spare))
+        return decrypt_content(message.enveloped, encrypted_key, key.decrypt, spare)
+
+    def _enrolment(self, sender: Sender, verified: _Verified, described: str) -> EnrolmentRequest:
+        """Step 7, one combined step: whatever fails here fails alike to a stranger (ENV-3)."""
+        door, message = sender.door, verified.message
+        csr = read_csr(self._content(door, message))
         check_key(csr.public_key, door.profile)
         verify_possession(csr)
-        if signer is None and csr.public_key != message.signer_facts.public_key:
+        if verified.signer is None and csr.public_key != message.signer_facts.public_key:
             # Without this, whoever captures a message can re-sign it and receive the certificate (SIG-6).
             raise PeerError(reasons.KEY_NOT_BOUND)
-        return csr
-
-    def _request(self, door: Door, opened: _Opened, source: str, now: datetime, described: str) -> EnrolmentRequest:
-        message, csr = opened.message, opened.csr
-        off = message.signing_time is not None and abs(message.signing_time - now) > _CLOCK_TOLERANCE
-        described = (
-            f"messageType {message.message_type}, {described}, {message.digest}, {message.enveloped.cipher}"
-            + (f", dropped from the request: {_shortened(', '.join(csr.dropped))}" if csr.dropped else "")
-            + (", its clock is more than 24 hours off" if off else "")
-        )
         return EnrolmentRequest(
             door=door,
             transaction_id=message.transaction.octets,
             csr=csr,
-            signer=opened.signer,
+            signer=verified.signer,
             challenge_mac=self._challenge_mac(csr.challenge) if csr.challenge else None,
-            source=source,
-            received_at=now,
-            described=described,
+            source=sender.source,
+            received_at=sender.at,
+            described=_described(message, described, sender.at, csr.dropped),
+        )
+
+    def _poll(self, sender: Sender, verified: _Verified, described: str) -> PollRequest:
+        """Step 7 of a CertPoll: it fails like that of a request, and for the same (R6)."""
+        message = verified.message
+        check_poll(self._content(sender.door, message))
+        return PollRequest(
+            door=sender.door,
+            transaction_id=message.transaction.octets,
+            key_sha256=_signer_key_sha256(message),
+            source=sender.source,
+            received_at=sender.at,
+            described=_described(message, described, sender.at),
         )
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
-    def _success(self, door: Door, message: PkiMessage, ra: PrivateKey, leaf: bytes) -> CertRep:
+    def _reply(self, door: Door, raw: RawMessage, transaction: Transaction) -> _Reply:
+        """Open the RA key: from here on it is used."""
+        ra, digest = self._keys.open(door.ra.key_id), raw.digest or Digest.SHA256
+        return _Reply(
+            transaction=transaction,
+            recipient_nonce=raw.sender_nonce,
+            digest=digest,
+            sender_nonce=self._entropy.octets(_NONCE_OCTETS),
+            ra_certificate=door.ra.certificate_der,
+            sign=lambda data: ra.sign(data, digest),
+        )
+
+    def _success(self, reply: _Reply, message: PkiMessage, leaf: bytes) -> CertRep:
         """Reply with the leaf alone: Apple pairs the first certificate that it finds with its key (scep.md §4.3)."""
         cipher = message.enveloped.cipher
         return CertRep(
             build_success(
-                transaction=message.transaction,
+                transaction=reply.transaction,
                 recipient_nonce=message.sender_nonce,
-                sender_nonce=self._entropy.octets(_NONCE_OCTETS),
-                digest=message.digest,
+                sender_nonce=reply.sender_nonce,
+                digest=reply.digest,
                 cipher=cipher,
                 leaf=leaf,
                 recipient=message.signer,
                 content_key=self._entropy.octets(cipher.key_octets),
                 iv=self._entropy.octets(16),
-                ra_certificate=door.ra.certificate_der,
-                sign=lambda data: ra.sign(data, message.digest),
+                ra_certificate=reply.ra_certificate,
+                sign=reply.sign,
             ),
             issued=True,
         )
 
-    def _failure(
-        self, door: Door, raw: RawMessage, transaction: Transaction, ra: PrivateKey, denied: Denied
-    ) -> CertRep:
-        digest = raw.digest or Digest.SHA256
-        stage = denied.reason.stage
-        # The uniform reply of step 7 says the same for every cause, debugging or not (R6).
-        tell = door.group.debug and stage is not Stage.ENVELOPE
+    def _pending(self, reply: _Reply, message: PkiMessage) -> CertRep:
         return CertRep(
-            build_failure(
-                transaction=transaction,
-                recipient_nonce=raw.sender_nonce,
-                sender_nonce=self._entropy.octets(_NONCE_OCTETS),
-                digest=digest,
-                fail_info=FAIL_INFO[stage],
-                fail_info_text=str(denied.reason) if tell else None,
-                ra_certificate=door.ra.certificate_der,
-                sign=lambda data: ra.sign(data, digest),
+            build_pending(
+                transaction=reply.transaction,
+                recipient_nonce=message.sender_nonce,
+                sender_nonce=reply.sender_nonce,
+                digest=reply.digest,
+                ra_certificate=reply.ra_certificate,
+                sign=reply.sign,
             )
         )
 
-    def _record(self, door: Door, transaction: Transaction | None, denied: Denied, source: str, described: str) -> None:
+    def _refused(self, sender: Sender, reply: _Reply, fault: PeerError, described: str) -> CertRep:
+        denied = Denied(fault.reason, fault.detail, security=fault.reason.stage is Stage.SIGNER)
+        self._record(sender, reply.transaction, denied, described)
+        return self._failure(sender.door, reply, fault.reason)
+
+    def _failure(self, door: Door, reply: _Reply, reason: Reason) -> CertRep:
+        # The uniform reply of step 7 says the same for every cause, debugging or not (R6).
+        tell = door.group.debug and reason.stage is not Stage.ENVELOPE
+        return CertRep(
+            build_failure(
+                transaction=reply.transaction,
+                recipient_nonce=reply.recipient_nonce,
+                sender_nonce=reply.sender_nonce,
+                digest=reply.digest,
+                fail_info=FAIL_INFO[reason.stage],
+                fail_info_text=str(reason) if tell else None,
+                ra_certificate=reply.ra_certificate,
+                sign=reply.sign,
+            )
+        )
+
+    def _too_much(self, sender: Sender, limited: Limited, transaction: Transaction | None, described: str) -> Limited:
+        self._record(sender, transaction, Denied(limited.reason, limited.detail), described)
+        return limited
+
+    def _record(self, sender: Sender, transaction: Transaction | None, denied: Denied, described: str) -> None:
         self._refusals.record(
             Refused(
                 at=self._clock.now(),
-                source=source,
-                endpoint=door.endpoint.name,
+                source=sender.source,
+                endpoint=sender.door.endpoint.name,
                 denied=denied,
-                group=door.group.name,
+                group=sender.door.group.name,
                 transaction_id=transaction.text if transaction is not None else None,
                 message=described,
             )
         )
+
+
+def _signer_key_sha256(message: PkiMessage) -> bytes:
+    return hashlib.sha256(message.signer_facts.public_key).digest()
+
+
+def _described(message: PkiMessage, described: str, now: datetime, dropped: tuple[str, ...] = ()) -> str:
+    off = message.signing_time is not None and abs(message.signing_time - now) > _CLOCK_TOLERANCE
+    return (
+        f"messageType {message.message_type}, {described}, {message.digest}, {message.enveloped.cipher}"
+        + (f", dropped from the request: {_shortened(', '.join(dropped))}" if dropped else "")
+        + (", its clock is more than 24 hours off" if off else "")
+    )
 
 
 def _shortened(text: str) -> str:

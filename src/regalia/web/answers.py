@@ -16,6 +16,7 @@ __all__ = [
     "NO_STORE",
     "READING_ONLY",
     "TOO_LARGE",
+    "TOO_MANY",
     "UNAVAILABLE",
     "URL_TOO_LONG",
     "Answer",
@@ -72,6 +73,8 @@ METHOD_NOT_ALLOWED = _refusal(405, b"method not allowed\n", (b"allow", b"GET, HE
 READING_ONLY = _refusal(405, b"method not allowed\n", (b"allow", b"GET, HEAD"))
 TOO_LARGE = _refusal(413, b"too large\n", _CLOSE)
 URL_TOO_LONG = _refusal(414, b"url too long\n")
+TOO_MANY = _refusal(429, b"too many requests\n")
+"""Goes out with the Retry-After of its limit (R6)."""
 MISDIRECTED = _refusal(421, b"misdirected request\n")
 UNAVAILABLE = _refusal(503, b"try again later\n", (b"retry-after", _RETRY_SECONDS))
 """The only 5xx, and never for what a request holds (IN-2)."""

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Final
 
 from regalia import reasons
 from regalia.errors import PeerError
-from regalia.ra.scep import CertRep
+from regalia.ra.scep import CertRep, Limited
 from regalia.web.answers import (
     BAD_REQUEST,
     METHOD_NOT_ALLOWED,
     NO_STORE,
     NOT_FOUND,
     TOO_LARGE,
+    TOO_MANY,
     URL_TOO_LONG,
     answer,
+    with_headers,
 )
 from regalia.web.body import read_body
 from regalia.web.scep_query import PKI_OPERATION, decode_message, operation
@@ -156,6 +158,8 @@ class ScepFace:
             return asked.answer
         if asked.operation == PKI_OPERATION:
             replied = self._service.pki_operation(door, asked.message, source)
+            if isinstance(replied, Limited):
+                return with_headers(TOO_MANY, (b"retry-after", b"%d" % replied.retry_after))
             if not isinstance(replied, CertRep):
                 return BAD_REQUEST
             if replied.issued:
