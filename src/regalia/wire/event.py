@@ -10,18 +10,33 @@ import hashlib
 import json
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NewType, NoReturn, TypeVar
 
 from regalia.errors import InvariantError
 from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from regalia.model import JsonValue
 
-__all__ = ["FIELD_OCTETS", "RecordError", "canonical_record", "capped", "read_record", "record_hash", "time_text"]
+__all__ = [
+    "FIELD_OCTETS",
+    "CappedDraft",
+    "RecordError",
+    "canonical_record",
+    "capped",
+    "encode_capped",
+    "read_record",
+    "record_hash",
+    "time_text",
+]
 
 FIELD_OCTETS: Final = 1024
 """Longest text of a field, the marker included; also the longest JSON of one entry of `details`."""
+
+CappedDraft = NewType("CappedDraft", EventDraft)
+"""An event whose fields are as long as a record holds them."""
 
 _CUT: Final = "…(cut)"
 _MAX_DETAILS: Final = 64
@@ -30,6 +45,8 @@ _LARGEST: Final = 2**63 - 1
 _T = TypeVar("_T")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _HASH_HEX: Final = 64
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_LONGEST_ESCAPE: Final = 6
 
 
 class RecordError(ValueError):
@@ -41,13 +58,17 @@ def canonical_record(stream: str, sequence: int, previous: bytes, draft: EventDr
 
     Raises `InvariantError` for details that no record may hold: floats, or integers beyond 63 bits.
     """
-    draft = capped(draft)
+    return encode_capped(stream, sequence, previous, capped(draft))
+
+
+def encode_capped(stream: str, sequence: int, previous: bytes, draft: CappedDraft) -> bytes:
+    """Like `canonical_record`, for an event that was capped already."""
     return _canonical(
         {
             "action": draft.action.value,
             "actor": {"id": draft.actor.id, "kind": draft.actor.kind.value, "source": draft.actor.source},
             "at": time_text(draft.at),
-            "details": dict(draft.details),
+            "details": draft.details,
             "group": draft.group,
             "object": draft.object,
             "outcome": draft.outcome.value,
@@ -85,7 +106,7 @@ def read_record(record: bytes) -> tuple[str, int, bytes, EventDraft]:
     return stream, sequence, previous, draft
 
 
-def capped(draft: EventDraft) -> EventDraft:
+def capped(draft: EventDraft) -> CappedDraft:
     """Cut every field that is too long, with a marker, and replace what UTF-8 or a database cannot hold (AUD-5).
 
     Capping twice changes nothing. At most 64 details are kept.
@@ -94,7 +115,7 @@ def capped(draft: EventDraft) -> EventDraft:
     details = {_text(key): _detail(value) for key, value in items[:_MAX_DETAILS]}
     if len(items) > _MAX_DETAILS:
         details = dict(list(details.items())[: _MAX_DETAILS - 1]) | {_CUT: len(items) - _MAX_DETAILS + 1}
-    return EventDraft(
+    whole = EventDraft(
         at=draft.at,
         actor=Actor(draft.actor.kind, _text(draft.actor.id), _text(draft.actor.source)),
         action=draft.action,
@@ -107,10 +128,11 @@ def capped(draft: EventDraft) -> EventDraft:
         security=draft.security,
         details=details,
     )
+    return CappedDraft(whole)
 
 
-def _canonical(value: JsonValue) -> bytes:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+def _canonical(value: JsonValue | Mapping[str, object]) -> bytes:
+    return _ENCODER.encode(value).encode()
 
 
 def time_text(at: datetime) -> str:
@@ -152,6 +174,8 @@ def _optional(text: str | None) -> str | None:
 
 
 def _text(text: str, longest: int = FIELD_OCTETS) -> str:
+    if len(text) <= longest and text.isascii() and "\x00" not in text:
+        return text
     # PostgreSQL stores no NUL, and UTF-8 has no lone surrogates; a peer's text may hold both.
     text = _LONE_SURROGATE.sub("\ufffd", text.replace("\x00", "\u2400"))
     if len(text) * 4 <= longest or len(octets := text.encode()) <= longest:
@@ -161,14 +185,25 @@ def _text(text: str, longest: int = FIELD_OCTETS) -> str:
 
 def _detail(value: JsonValue) -> JsonValue:
     """Cap one entry of `details`: its JSON has at most 1 KiB, its strings are cut sooner where that is needed."""
+    if isinstance(value, str):
+        return _text(value)
     longest = FIELD_OCTETS
     shortened = _shortened(value, longest, _MAX_DEPTH)
-    if isinstance(value, str):
+    if _is_short(shortened):
         return shortened
     while len(_canonical(shortened)) > FIELD_OCTETS and longest > len(_CUT.encode()):
         longest //= 2
         shortened = _shortened(value, longest, _MAX_DEPTH)
     return shortened if len(_canonical(shortened)) <= FIELD_OCTETS else _CUT
+
+
+def _is_short(value: JsonValue) -> bool:
+    """Whether it fits without a look at its JSON: one number, or a few short texts, even if all of it is escaped."""
+    if not isinstance(value, list):
+        return value is None or isinstance(value, int)
+    texts = [item for item in value if isinstance(item, str)]
+    octets = sum(_LONGEST_ESCAPE * len(text) + 3 for text in texts)
+    return len(texts) == len(value) and octets < FIELD_OCTETS
 
 
 def _shortened(value: JsonValue, longest: int, depth: int) -> JsonValue:
