@@ -49,6 +49,8 @@ def test_each_limit_of_in_3_holds_exactly(within: bytes, beyond: bytes) -> None:
         ("3085 0000000000", "a length of five octets"),
         ("3f01 00", "a high tag number"),
         ("3000 00", "octets after the end (IN-5)"),
+        ("0500 0500", "two elements"),
+        ("3000 3000", "two structures"),
         ("3080 0000 00", "octets after the end of an indefinite length"),
         ("3082 01", "a length that is cut"),
     ],
@@ -96,3 +98,42 @@ def test_what_is_der_needs_no_work(octets: bytes) -> None:
     """Where the strict reader reads everything, the walk agrees that nothing is to be normalised."""
     element = der.sequence(der.octet_string(octets), der.set_of([der.integer(len(octets))]))
     assert survey(element, SCEP_LIMITS) is False
+
+
+_BASE = der.sequence(
+    der.sequence(der.integer(1), der.oid("1.2.840.113549")),
+    der.context(0, der.octet_string(bytes(8))),
+    der.octet_string(bytes(246)),
+    der.null(),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 255)), max_size=4), st.integers(0, len(_BASE)))
+def test_the_walk_and_the_strict_reader_agree(changes: list[tuple[int, int]], cut: int) -> None:
+    """What the walk calls DER the strict reader reads to the ground, and the other way round, whatever was changed."""
+    octets = bytearray(_BASE if cut % 3 else _BASE[:cut])
+    for position, octet in changes:
+        if position < len(octets):
+            octets[position] = octet
+    try:
+        plain = not survey(bytes(octets))
+    except DerError:
+        plain = False
+    assert plain is _reads_to_the_ground(bytes(octets))
+
+
+def _reads_to_the_ground(octets: bytes) -> bool:
+    """Read each level by the strict reader, and refuse the two things that it has no opinion on."""
+    try:
+        waiting = [der.read_one(octets)]
+        while waiting:
+            element = waiting.pop()
+            if element.tag in (0x00, 0x24) or (
+                element.tag == der.OID and len(element.content) > SCEP_LIMITS.oid_octets
+            ):
+                return False
+            if element.tag & 0x20:
+                waiting += element.children()
+    except DerError:
+        return False
+    return True

@@ -50,6 +50,8 @@ class SoftwareKey:
     def __init__(self, key: Keypair) -> None:
         self._key = key
         self._public_key = spki(key)
+        # Worked out once: each ciphertext is compared with it.
+        self._modulus = key.public_key().public_numbers().n if isinstance(key, rsa.RSAPrivateKey) else 0
 
     @property
     def public_key(self) -> bytes:
@@ -72,8 +74,9 @@ class SoftwareKey:
         """
         if not isinstance(self._key, rsa.RSAPrivateKey):
             raise InvariantError("only RSA keys decrypt")
-        numbers = self._key.public_key().public_numbers()
-        if len(ciphertext) != self._key.key_size // 8 or int.from_bytes(ciphertext, "big") >= numbers.n:
+        if len(ciphertext) != (self._modulus.bit_length() + 7) // 8:
+            return b""
+        if int.from_bytes(ciphertext, "big") >= self._modulus:
             return b""
         return self._key.decrypt(ciphertext, padding.PKCS1v15())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes
@@ -40,10 +41,21 @@ class AlgorithmIdentifier:
 
 def read_algorithm(element: der.Tlv) -> AlgorithmIdentifier:
     """Read an AlgorithmIdentifier (RFC 5280 §4.1.1.2). Raises `DerError`."""
+    return _read_short(element) if len(element.raw) <= _MAX_REMEMBERED else _read(element)
+
+
+_MAX_REMEMBERED: Final = 24
+"""Octets of an identifier that is kept: a message holds half a dozen, the same in each. Those with an IV are longer."""
+
+
+def _read(element: der.Tlv) -> AlgorithmIdentifier:
     parts = element.expect(der.SEQUENCE).children()
     if not 1 <= len(parts) <= 2:
         raise der.DerError("AlgorithmIdentifier is not an algorithm and its parameters")
     return AlgorithmIdentifier(parts[0].as_oid(), parts[1] if len(parts) == 2 else None)
+
+
+_read_short = lru_cache(maxsize=128)(_read)
 
 
 class Digest(StrEnum):
@@ -62,7 +74,7 @@ class Digest(StrEnum):
     @property
     def identifier(self) -> bytes:
         """DER AlgorithmIdentifier with parameters absent, as RFC 5754 §2 asks of writers."""
-        return der.sequence(der.oid(self.oid))
+        return _DIGEST_IDENTIFIERS[self]
 
     def hash(self) -> hashes.HashAlgorithm:
         """The digest for `cryptography`."""
@@ -97,6 +109,7 @@ _DIGEST_OIDS: Final = {
     Digest.SHA384: oids.SHA384,
     Digest.SHA512: oids.SHA512,
 }
+_DIGEST_IDENTIFIERS: Final = {digest: der.sequence(der.oid(oid)) for digest, oid in _DIGEST_OIDS.items()}
 _HASHES: Final[dict[Digest, hashes.HashAlgorithm]] = {
     Digest.SHA1: hashes.SHA1(),  # noqa: S303 - named so that it can be refused by name
     Digest.SHA256: hashes.SHA256(),

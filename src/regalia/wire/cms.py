@@ -7,7 +7,6 @@ and certificates keep their octets. Everything here raises `DerError` except whe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher as BlockCipher
@@ -292,16 +291,12 @@ def names_certificate(named: CertificateId, *, issuer: bytes, serial: int, ski: 
     return named.serial == serial and (named.issuer == issuer or same_name(named.issuer, issuer))
 
 
-_own_certificate = lru_cache(maxsize=64)(read_certificate)
-"""The RA's certificate is asked for with each request."""
-
-
 def encrypted_key_for(enveloped: EnvelopedData, certificate: bytes) -> bytes | None:
     """The encrypted key of the one recipient that names this certificate; None where none does or several do (ENV-7).
 
     `certificate` is DER and one of ours: a `DerError` for it is not the peer's fault.
     """
-    facts = _own_certificate(certificate)
+    facts = read_certificate(certificate)
     keys = [
         recipient.encrypted_key
         for recipient in enveloped.recipients
@@ -338,6 +333,11 @@ def decrypt_content(
 
 # --- certs-only -----------------------------------------------------------------------------------------------------
 
+_SIGNED_DATA: Final = der.oid(oids.ID_SIGNED_DATA)
+_EMPTY_SET: Final = der.set_of([])
+_CERTS_ONLY_HEAD: Final = der.integer(1) + _EMPTY_SET + der.sequence(der.oid(oids.ID_DATA))
+"""Version, no digests, no content."""
+
 
 def certs_only(certificates: Sequence[bytes], *, ordered: bool = False) -> bytes:
     """Build the degenerate SignedData without signer and content (RFC 8894 §3.4): a whole ContentInfo.
@@ -345,14 +345,8 @@ def certs_only(certificates: Sequence[bytes], *, ordered: bool = False) -> bytes
     The certificates are sorted as DER asks; with `ordered` they keep their order, which GetCACert needs (R2).
     """
     bag = certificates if ordered else sorted(certificates)
-    signed_data = der.sequence(
-        der.integer(1),
-        der.set_of([]),
-        der.sequence(der.oid(oids.ID_DATA)),
-        der.context(0, *bag),
-        der.set_of([]),
-    )
-    return der.sequence(der.oid(oids.ID_SIGNED_DATA), der.context(0, signed_data))
+    signed_data = der.sequence(_CERTS_ONLY_HEAD, der.tlv(_CONTEXT_0, *bag), _EMPTY_SET)
+    return der.sequence(_SIGNED_DATA, der.tlv(_CONTEXT_0, signed_data))
 
 
 def read_certs_only(data: bytes) -> tuple[bytes, ...]:

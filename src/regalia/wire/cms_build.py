@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from regalia.errors import InvariantError
 from regalia.wire import der, oids
+from regalia.wire.certificate import read_certificate
 from regalia.wire.der import DerError
 from regalia.wire.public_key import load_public_key
 
@@ -20,33 +21,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from regalia.wire.algorithms import Cipher, Digest
+    from regalia.wire.certificate import CertificateFacts
 
 __all__ = ["attribute", "build_enveloped", "build_signed"]
 
 _BLOCK = 16
 _RSA_ENCRYPTION = der.sequence(der.oid(oids.RSA_ENCRYPTION), der.null())
+_DATA = der.oid(oids.ID_DATA)
+_ENVELOPED_DATA = der.oid(oids.ID_ENVELOPED_DATA)
+_SIGNED_DATA = der.oid(oids.ID_SIGNED_DATA)
 _VERSION_0 = der.integer(0)
 _VERSION_1 = der.integer(1)
 
 
-class _Named(NamedTuple):
-    """What a certificate is named by, and its key."""
-
-    issuer_and_serial: bytes
-    public_key: bytes
+def _issuer_and_serial(certificate: CertificateFacts) -> bytes:
+    return der.sequence(certificate.issuer, der.integer(certificate.serial))
 
 
 @lru_cache(maxsize=64)
-def _named(certificate: bytes) -> _Named:
-    """Read as little of a certificate as naming it needs; the RA's own is asked for with each reply."""
-    parts = der.read_one(certificate, der.SEQUENCE).children()
-    tbs = parts[0].expect(der.SEQUENCE).children() if parts else []
-    if tbs and tbs[0].tag == 0xA0:
-        tbs.pop(0)  # version
-    if len(tbs) < 6:
-        raise DerError("TBSCertificate is cut")
-    serial, issuer, public_key = tbs[0].expect(der.INTEGER), tbs[2].expect(der.SEQUENCE), tbs[5].expect(der.SEQUENCE)
-    return _Named(der.sequence(issuer.raw, serial.raw), public_key.raw)
+def _own(certificate: bytes) -> bytes:
+    """IssuerAndSerialNumber of the RA's own certificate, which signs each reply."""
+    return _issuer_and_serial(read_certificate(certificate))
 
 
 def build_enveloped(plaintext: bytes, *, recipient: bytes, cipher: Cipher, content_key: bytes, iv: bytes) -> bytes:
@@ -55,8 +50,8 @@ def build_enveloped(plaintext: bytes, *, recipient: bytes, cipher: Cipher, conte
     Of `content_key`, which is random, the first `cipher.key_octets` octets are used; `iv` is 16 random octets.
     The padding of PKCS #1 v1.5 takes its randomness from OpenSSL. Raises `DerError` where the key is not RSA.
     """
-    named = _named(recipient)
-    public_key = load_public_key(named.public_key)
+    facts = read_certificate(recipient)
+    public_key = load_public_key(facts.public_key)
     if not isinstance(public_key, RSAPublicKey):
         raise DerError("the recipient's key is not RSA")
     key = content_key[: cipher.key_octets]
@@ -66,20 +61,26 @@ def build_enveloped(plaintext: bytes, *, recipient: bytes, cipher: Cipher, conte
     encryptor = BlockCipher(AES(key), CBC(iv)).encryptor()
     ciphertext = encryptor.update(plaintext + bytes((fill,)) * fill) + encryptor.finalize()
     recipient_info = der.sequence(
-        _VERSION_0, named.issuer_and_serial, _RSA_ENCRYPTION, der.octet_string(public_key.encrypt(key, PKCS1v15()))
+        _VERSION_0,
+        _issuer_and_serial(facts),
+        _RSA_ENCRYPTION,
+        der.octet_string(public_key.encrypt(key, PKCS1v15())),
     )
     content = der.sequence(
-        der.oid(oids.ID_DATA),
+        _DATA,
         der.sequence(der.oid(cipher.oid), der.octet_string(iv)),
-        der.context(0, ciphertext, constructed=False),
+        der.tlv(0x80, ciphertext),
     )
-    enveloped = der.sequence(_VERSION_0, der.set_of([recipient_info]), content)
-    return der.sequence(der.oid(oids.ID_ENVELOPED_DATA), der.context(0, enveloped))
+    enveloped = der.sequence(_VERSION_0, der.tlv(der.SET, recipient_info), content)
+    return der.sequence(_ENVELOPED_DATA, der.tlv(0xA0, enveloped))
 
 
 def attribute(oid: str, value: bytes) -> bytes:
     """Encode an Attribute with one value."""
-    return der.sequence(der.oid(oid), der.set_of([value]))
+    return der.sequence(der.oid(oid), der.tlv(der.SET, value))
+
+
+_DATA_CONTENT = attribute(oids.CONTENT_TYPE, _DATA)
 
 
 def build_signed(
@@ -97,14 +98,14 @@ def build_signed(
     """
     signed_attributes = der.set_of(
         [
-            attribute(oids.CONTENT_TYPE, der.oid(oids.ID_DATA)),
+            _DATA_CONTENT,
             attribute(oids.MESSAGE_DIGEST, der.octet_string(digest.of(content))),
             *attributes,
         ]
     )
     signer_info = der.sequence(
         _VERSION_1,
-        _named(certificate).issuer_and_serial,
+        _own(certificate),
         digest.identifier,
         b"\xa0" + signed_attributes[1:],
         _RSA_ENCRYPTION,
@@ -112,9 +113,9 @@ def build_signed(
     )
     signed_data = der.sequence(
         _VERSION_1,
-        der.set_of([digest.identifier]),
-        der.sequence(der.oid(oids.ID_DATA), der.context(0, der.octet_string(content))),
-        der.context(0, certificate),
-        der.set_of([signer_info]),
+        der.tlv(der.SET, digest.identifier),
+        der.sequence(_DATA, der.tlv(0xA0, der.octet_string(content))),
+        der.tlv(0xA0, certificate),
+        der.tlv(der.SET, signer_info),
     )
-    return der.sequence(der.oid(oids.ID_SIGNED_DATA), der.context(0, signed_data))
+    return der.sequence(_SIGNED_DATA, der.tlv(0xA0, signed_data))
