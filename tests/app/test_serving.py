@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from fakes import FakeClock
 from memory_store import MemoryStore
@@ -11,11 +10,11 @@ from regalia import reasons
 from regalia.app.serving import record_server
 from regalia.errors import UnavailableError
 from regalia.model import Action
+from regalia.web.serve import Bound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from regalia.app import App
     from regalia.model import EventDraft
 
 
@@ -30,9 +29,7 @@ class FullDisk(MemoryStore):
 
 def started(store: MemoryStore) -> None:
     """Record a start as `serve` does."""
-    record_server(
-        cast("App", SimpleNamespace(store=store, clock=FakeClock())), Action.SERVER_STARTED, ["device http://x"]
-    )
+    record_server(store, FakeClock(), Action.SERVER_STARTED, [Bound("device", "::1", 80, tls=False)])
 
 
 def test_a_start_is_an_event() -> None:
@@ -40,7 +37,7 @@ def test_a_start_is_an_event() -> None:
     store = MemoryStore()
     started(store)
     assert store.log[-1].draft.action is Action.SERVER_STARTED
-    assert store.log[-1].draft.details == {"listeners": ["device http://x"]}
+    assert store.log[-1].draft.details == {"listeners": ["device http://[::1]:80"]}
 
 
 def test_a_start_that_cannot_be_recorded_is_a_start_all_the_same() -> None:

@@ -1,9 +1,13 @@
-"""Wiring of the server: both listeners, the pools behind them and the jobs beside them."""
+"""Wiring of the server: both listeners, the pools behind them and the jobs beside them, in one process or several."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -11,6 +15,7 @@ import structlog
 
 from regalia.app.build import App, SystemClock, build, node_name
 from regalia.app.log import set_up_log
+from regalia.app.supervisor import Supervisor
 from regalia.ca.crl_copy import CrlCopier
 from regalia.errors import UnavailableError
 from regalia.jobs.copy_crls import CopyCrls
@@ -23,54 +28,136 @@ from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials
 from regalia.jobs.watch_changes import WatchChanges
 from regalia.keys.admin_tls import make_admin_tls, needs_renewal, read_admin_tls
 from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
-from regalia.store.store import open_change_feed
+from regalia.store.store import open_change_feed, open_store
 from regalia.web.admin import admin_app
 from regalia.web.device import device_app
 from regalia.web.health import Readiness
 from regalia.web.metrics import Metrics, crl_times
 from regalia.web.pool import Pool, Pools
 from regalia.web.scep import ScepLimits
-from regalia.web.serve import Listener, Serving, run
+from regalia.web.serve import Bound, Listener, Serving, open_sockets, run
 from regalia.web.tls import TlsFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator
     from datetime import datetime
 
     from starlette.types import ASGIApp
 
+    from regalia.app.supervisor import Seat
     from regalia.config import Config
     from regalia.jobs.loop import Job
     from regalia.model import JsonValue
-    from regalia.ports import ChangeFeed
-    from regalia.web.serve import Bound
+    from regalia.ports import ChangeFeed, Clock, Events
 
-__all__ = ["record_server", "serve"]
+__all__ = ["record_server", "serve", "serve_app"]
 
 _STATUS_THREADS = 2
 _STATUS_QUEUE = 256
 
+Ready = Callable[[Sequence[Bound]], None]
+Sockets = Mapping[str, Sequence[socket.socket]]
+"""Opened sockets by the listener's name, `device` and `admin`."""
 
-def serve(config: Config, on_ready: Callable[[Sequence[Bound]], None]) -> None:
+
+def serve(config: Config, on_ready: Ready) -> None:
     """Open the home and answer devices and administrators until SIGTERM or SIGINT.
 
-    `on_ready` is called once, when both listeners answer. Raises what `build` raises; `AdminError` ADM-019 where an
-    address cannot be opened.
+    `on_ready` is called once, when both listeners answer, in all workers. With one worker that is this process; it
+    needs nobody who starts another, for whoever started it does. Raises what `build` raises; `AdminError` ADM-019 where
+    an address cannot be opened.
     """
     set_up_log(config.log)
-    metrics = Metrics(SystemClock())
-    app = build(config, observe=metrics.refused)
+    metrics = Metrics(SystemClock(), workers=config.server.workers)
+    if config.server.workers == 1:
+        _serve_alone(config, metrics, on_ready)
+    else:
+        _serve_together(config, metrics, on_ready)
+
+
+def _serve_alone(config: Config, metrics: Metrics, on_ready: Ready) -> None:
+    metrics.begin(0)
+    started = False
+    with _opened(config, metrics) as (app, feed):
+
+        def ready(bound: Sequence[Bound]) -> None:
+            nonlocal started
+            started = True
+            record_server(app.store, app.clock, Action.SERVER_STARTED, bound)
+            on_ready(bound)
+
+        try:
+            serve_app(app, feed, metrics, ready)
+        finally:
+            if started:
+                record_server(app.store, app.clock, Action.SERVER_STOPPED)
+
+
+def _serve_together(config: Config, metrics: Metrics, on_ready: Ready) -> None:
+    """Start the workers and look after them. The sockets are opened first, and are the same in all of them."""
+    node, server = node_name(config.home), config.server
+    if not config.database.is_sqlite:
+        # Once for all workers; on SQLite nobody waits for it.
+        import_module("regalia.store.postgresql")
+    with contextlib.ExitStack() as opened:
+        sockets: dict[str, list[socket.socket]] = {}
+        for name, address in (("device", server.listen), ("admin", server.admin_listen)):
+            sockets[name] = open_sockets(name, address.host, address.port)
+            for each in sockets[name]:
+                opened.callback(each.close)
+        bound = (
+            Bound.of("device", server.listen.host, sockets["device"], tls=False),
+            Bound.of("admin", server.admin_listen.host, sockets["admin"], tls=True),
+        )
+
+        def work(seat: Seat) -> None:
+            metrics.begin(seat.number)
+            with _opened(config, metrics) as (app, feed):
+                serve_app(app, feed, metrics, lambda _: seat.ready(), sockets=sockets, until=seat.until)
+
+        started = False
+
+        def ready() -> None:
+            nonlocal started
+            started = True
+            _record_alone(config, node, Action.SERVER_STARTED, bound)
+            on_ready(bound)
+
+        try:
+            Supervisor(server.workers, work, ready, on_stop=opened.close).run()
+        finally:
+            if started:
+                _record_alone(config, node, Action.SERVER_STOPPED)
+
+
+@contextlib.contextmanager
+def _opened(config: Config, metrics: Metrics) -> Iterator[tuple[App, ChangeFeed]]:
+    app = build(config, observe=metrics.refused, workers=config.server.workers)
     # Nothing was read yet, so nothing is remembered that a change could have made old unheard.
     feed = open_change_feed(config.database.connection_url())
     try:
         app.keys.self_test()
-        _serve(app, feed, metrics, on_ready)
+        yield app, feed
     finally:
         feed.close()
         app.close()
 
 
-def _serve(app: App, feed: ChangeFeed, metrics: Metrics, on_ready: Callable[[Sequence[Bound]], None]) -> None:
+def serve_app(
+    app: App,
+    feed: ChangeFeed,
+    metrics: Metrics,
+    on_ready: Ready,
+    *,
+    sockets: Sockets | None = None,
+    until: int | None = None,
+) -> None:
+    """Serve with services that are wired, in this process, until SIGTERM or SIGINT.
+
+    `feed` was opened before anything was read; both are the caller's to close. `sockets` were opened before, for
+    several processes; without them the addresses of the configuration are opened here. The end of file of `until` ends
+    it, too. Raises `AdminError` ADM-019 where an address cannot be opened, ADM-020 for the files of the admin listener.
+    """
     server = app.config.server
     pools = Pools(
         enrolment=Pool("enrolment", threads=server.threads, queue=server.queue),
@@ -88,30 +175,30 @@ def _serve(app: App, feed: ChangeFeed, metrics: Metrics, on_ready: Callable[[Seq
         holder=f"{node}:{os.getpid()}",
         observe=lambda name, ok: metrics.job_ran(name, ok=ok),
     )
-
-    def ready(bound: Sequence[Bound]) -> None:
-        record_server(app, Action.SERVER_STARTED, [f"{each.name} {each.url}" for each in bound])
-        on_ready(bound)
-
-    def at_end() -> None:
-        pools.close()
-        record_server(app, Action.SERVER_STOPPED, [])
-
+    given = sockets or {}
     run(
         Serving(
             listeners=(
-                Listener("device", _device(app, pools, metrics), server.listen.host, server.listen.port),
+                Listener(
+                    "device",
+                    _device(app, pools, metrics),
+                    server.listen.host,
+                    server.listen.port,
+                    sockets=given.get("device", ()),
+                ),
                 Listener(
                     "admin",
                     _admin(app, pools, metrics),
                     server.admin_listen.host,
                     server.admin_listen.port,
                     tls=TlsFiles(tls.certificate, tls.key),
+                    sockets=given.get("admin", ()),
                 ),
             ),
-            on_ready=ready,
+            on_ready=on_ready,
             beside=(loop.run,),
-            at_end=at_end,
+            at_end=pools.close,
+            until=until,
         )
     )
 
@@ -163,12 +250,22 @@ def _renew_admin_tls(app: App, now: datetime) -> bool:
     return True
 
 
-def record_server(app: App, action: Action, listeners: list[str]) -> None:
+def _record_alone(config: Config, node: str, action: Action, bound: Sequence[Bound] = ()) -> None:
+    """Record for all workers, in the process that started them, which has no store open otherwise."""
+    clock = SystemClock()
+    store = open_store(config.database.connection_url(), node=node, clock=clock)
+    try:
+        record_server(store, clock, action, bound)
+    finally:
+        store.close()
+
+
+def record_server(store: Events, clock: Clock, action: Action, bound: Sequence[Bound] = ()) -> None:
     """Record the start or the end, if the database takes it; OCSP and CRLs are served without it, too (RES-7)."""
     actor = Actor(ActorKind.SYSTEM, "server")
-    details: dict[str, JsonValue] = {"listeners": [*listeners]}
-    event = EventDraft(app.clock.now(), actor, action, "server", Outcome.OK, details=details)
+    details: dict[str, JsonValue] = {"listeners": [f"{each.name} {each.url}" for each in bound]}
+    event = EventDraft(clock.now(), actor, action, "server", Outcome.OK, details=details)
     try:
-        app.store.record((event,))
+        store.record((event,))
     except UnavailableError as unavailable:
         structlog.get_logger("regalia.app").error("not-recorded", action=action.value, detail=unavailable.detail)

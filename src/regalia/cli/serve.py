@@ -33,15 +33,26 @@ def serve(
         str | None,
         typer.Option("--admin-listen", metavar="HOST:PORT", help="For administrators, TLS.", show_default=False),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", metavar="N", help="Processes that answer.", show_default="one for each processor", min=1
+        ),
+    ] = None,
     as_json: Json = False,  # noqa: FBT002 - typer declares a flag so
 ) -> None:
     """Serve SCEP, OCSP, CRLs and CA certificates until told to stop (SIGTERM, Ctrl-C).
 
-    Says where it listens once it answers. SIGHUP reads the admin listener's certificate anew.
+    Says where it listens once all workers answer. A worker that dies is started anew. SIGHUP reads the admin listener's
+    certificate anew.
     """
     from regalia.app.serving import serve as serve_home  # noqa: PLC0415 - help must not wait for the server
 
-    options = {"server.listen": listen, "server.admin_listen": admin_listen}
+    options = {
+        "server.listen": listen,
+        "server.admin_listen": admin_listen,
+        "server.workers": str(workers) if workers is not None else None,
+    }
     config = load_config(home=home, options={path: value for path, value in options.items() if value is not None})
 
     def ready(bound: "Sequence[Bound]") -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from regalia.web.tls import TlsFiles
 
-__all__ = ["Bound", "Listener", "Serving", "run", "serve"]
+__all__ = ["GRACE_SECONDS", "Bound", "Listener", "Serving", "open_sockets", "run", "serve"]
 
 KEEP_ALIVE_SECONDS: Final = 30
 GRACE_SECONDS: Final = 20
@@ -51,6 +51,8 @@ class Listener:
     """0 lets the system choose."""
     tls: TlsFiles | None = None
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+    sockets: Sequence[socket.socket] = ()
+    """Opened before by `open_sockets`, for several processes that share them; none: opened here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,11 @@ class Bound:
     host: str
     port: int
     tls: bool
+
+    @classmethod
+    def of(cls, name: str, host: str, sockets: Sequence[socket.socket], *, tls: bool) -> Bound:
+        """Describe opened sockets; all have one port."""
+        return cls(name, host, sockets[0].getsockname()[1], tls=tls)
 
     @property
     def url(self) -> str:
@@ -80,6 +87,8 @@ class Serving:
     """Coroutines that run until the event that they are given is set: the job loop."""
     at_end: Callable[[], None] = lambda: None
     """Called last, when nothing answers and nothing runs beside: the place to write what is still in memory."""
+    until: int | None = None
+    """A descriptor whose end of file ends it, too: a pipe from a process without which there is no sense in serving."""
 
 
 def run(serving: Serving) -> None:
@@ -94,11 +103,22 @@ def run(serving: Serving) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, look.set)
+        if serving.until is not None:
+            _stop_at_end_of(serving.until, stop, loop)
         await serve(serving, stop, look)
 
     factory = uvicorn.Config(serving.listeners[0].app, log_config=None).get_loop_factory()
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(whole())
+
+
+def _stop_at_end_of(descriptor: int, stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
+    def ended() -> None:
+        # It stays readable at its end, and nobody writes to it before.
+        loop.remove_reader(descriptor)
+        stop.set()
+
+    loop.add_reader(descriptor, ended)
 
 
 async def serve(serving: Serving, stop: asyncio.Event, look: asyncio.Event | None = None) -> None:
@@ -114,7 +134,7 @@ async def serve(serving: Serving, stop: asyncio.Event, look: asyncio.Event | Non
             await _all_started(servers, running)
             serving.on_ready(
                 [
-                    _bound(listener, sockets)
+                    Bound.of(listener.name, listener.host, sockets, tls=listener.tls is not None)
                     for listener, (_, sockets, _) in zip(serving.listeners, prepared, strict=True)
                 ]
             )
@@ -162,7 +182,7 @@ def _prepare(
             raise AdminError(
                 reasons.FILE_REFUSED, f"{listener.tls.certificate}, {listener.tls.key}: {error}"
             ) from error
-    sockets = _open_sockets(listener)
+    sockets = list(listener.sockets) or open_sockets(listener.name, listener.host, listener.port)
     for each in sockets:
         opened.callback(each.close)
     return _Server(_config(listener, context.context if context is not None else None)), sockets, context
@@ -187,12 +207,15 @@ def _config(listener: Listener, context: SSLContext | None) -> uvicorn.Config:
     )
 
 
-def _open_sockets(listener: Listener) -> list[socket.socket]:
-    """Open every address that the host's name stands for and this machine has, all on one port."""
+def open_sockets(name: str, host: str, port: int) -> list[socket.socket]:
+    """Open every address that the host's name stands for and this machine has, all on one port; 0 chooses one.
+
+    `name` is the listener's. Raises `AdminError` ADM-019.
+    """
     opened: list[socket.socket] = []
-    port, missing = listener.port, OSError("the name stands for no address")
+    missing = OSError("the name stands for no address")
     try:
-        found = socket.getaddrinfo(listener.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, _, _, _, address in dict.fromkeys(found):
             try:
                 each = socket.create_server((address[0], port, *address[2:]), family=family, backlog=_BACKLOG)
@@ -209,7 +232,7 @@ def _open_sockets(listener: Listener) -> list[socket.socket]:
     except (OSError, UnicodeError) as error:
         for each in opened:
             each.close()
-        told = f"{listener.name} on {listener.host}:{port}: {_why(error)}"
+        told = f"{name} on {host}:{port}: {_why(error)}"
         raise AdminError(reasons.LISTENER_REFUSED, told) from error
     return opened
 
@@ -219,10 +242,6 @@ def _why(error: OSError | UnicodeError) -> str:
     number = error.errno if isinstance(error, OSError) else None
     # Name resolution has negative numbers, with words of its own.
     return os.strerror(number) if number is not None and number > 0 else str(error)
-
-
-def _bound(listener: Listener, sockets: Sequence[socket.socket]) -> Bound:
-    return Bound(listener.name, listener.host, sockets[0].getsockname()[1], tls=listener.tls is not None)
 
 
 async def _all_started(servers: Sequence[_Server], running: Sequence[asyncio.Task[None]]) -> None:
