@@ -310,15 +310,19 @@ class Device:
         return reply
 
     def poll(self) -> Reply:
-        """Ask what became of its enrolment (RFC 8894 §3.3.3); keep the certificate that comes back."""
-        door = self.world.store.door(self.endpoint)
-        assert door is not None
-        wanted = issuer_and_subject(encode_name(cn=door.authority.name), encode_name(cn="whatever it asked for"))
-        message = self.message(wanted, message_type=MessageType.CERT_POLL)
+        """Ask what became of its enrolment; keep the certificate that comes back."""
+        wanted = self.poll_content()
+        message = self.message(wanted, message_type=MessageType.CERT_POLL, signer=self.self_signed())
         reply = self.open(self.world.send(message, self.endpoint, self.source), wanted)
         if reply.certificates:
             self.certificate = reply.certificates[0]
         return reply
+
+    def poll_content(self) -> bytes:
+        """Make what a CertPoll carries (RFC 8894 §3.3.3)."""
+        door = self.world.store.door(self.endpoint)
+        assert door is not None
+        return issuer_and_subject(encode_name(cn=door.authority.name), encode_name(cn="whatever it asked for"))
 
     def request(self, wanted: Names, challenge: str | None) -> EnrolmentRequest:
         """Make what the decision room is given for a first enrolment, its message read and verified."""

@@ -18,8 +18,11 @@ FACES: dict[Stage, tuple[str, ...]] = {
     Stage.SERVICE: ("web", "ca", "flows"),
     Stage.ADMIN: ("cli",),
     Stage.CLIENT: ("client",),
+    Stage.LIMIT: ("ra",),
 }
 """Where the reasons are driven that no PKIOperation provokes; all others stand in `test_refusals.SCENARIOS`."""
+DECISIONS = {reason.id: ("ra",) for reason in (reasons.APPROVAL_DENIED, reasons.APPROVAL_EXPIRED)}
+"""Where those are driven that an administrator gives to what waits: the device only learns that nothing waits."""
 
 _NAMES = {id(value): name for name, value in vars(reasons).items() if isinstance(value, Reason)}
 
@@ -27,14 +30,15 @@ _NAMES = {id(value): name for name, value in vars(reasons).items() if isinstance
 @pytest.mark.parametrize("reason", reasons.ALL, ids=lambda reason: reason.id)
 def test_each_reason_is_provoked_by_a_test(reason: Reason) -> None:
     """A refusal of a message is driven by a message, of a command by a transcript, of our client by a server."""
-    if reason.stage not in FACES:
+    folders = DECISIONS.get(reason.id) or FACES.get(reason.stage)
+    if folders is None:
         assert reason.id in SCENARIOS
         return
     named = re.compile(rf"\b({re.escape(reason.id)}|reasons\.{_NAMES[id(reason)]})\b")
     files = [
         file
-        for folder in FACES[reason.stage]
+        for folder in folders
         for file in (TESTS / folder).rglob("*")
         if file.suffix in (".py", ".txt") and file != Path(__file__).resolve()
     ]
-    assert any(named.search(file.read_text("utf-8")) for file in files), f"{reason} is provoked nowhere in {FACES}"
+    assert any(named.search(file.read_text("utf-8")) for file in files), f"{reason} is provoked nowhere in {folders}"

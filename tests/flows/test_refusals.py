@@ -20,7 +20,9 @@ from forge import attributes, envelope, signed, swap_oid
 from regalia import reasons
 from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.model import (
+    Authoriser,
     CertificateKind,
+    NamesFrom,
     Revocation,
     RevocationReason,
 )
@@ -382,6 +384,15 @@ def _same_transaction(world: World) -> bytes:
     return other.message(other.csr(names("laptop-2"), world.mint("laptop-2")))
 
 
+@scenario(reasons.POLL_UNKNOWN, FailInfo.BAD_REQUEST)
+def _poll_for_anothers(world: World) -> tuple[bytes, str]:
+    """MSG-3: what waits for one key is nothing to another."""
+    secret = world.open_endpoint("queue", Authoriser.APPROVAL)
+    Device(world, endpoint="queue").enrol(names("laptop-1"), secret)
+    thief = Device(world, key=rsa_key(1), endpoint="queue")
+    return thief.message(thief.poll_content(), message_type=MessageType.CERT_POLL), "queue"
+
+
 # --- evidence -------------------------------------------------------------------------------------------------------
 
 
@@ -499,6 +510,26 @@ def _nothing_asked(world: World) -> tuple[bytes, str]:
     world.registry.create_endpoint("open", group="default", profile="open", actor=ADMIN)
     device = Device(world, endpoint="open")
     return device.message(device.csr(names(), world.mint(endpoint="open"))), "open"
+
+
+@scenario(reasons.DEVICE_QUOTA, FailInfo.BAD_REQUEST)
+def _sixth_of_a_day(world: World) -> bytes:
+    """RES-5: five first enrolments of one device are enough, whoever makes the challenges for it."""
+    for turn in range(5):
+        Device(world).fresh(f"transaction-{turn}").enrol(names("laptop-1"), world.mint("laptop-1", device="SN-1"))
+    device = Device(world).fresh("transaction-5")
+    return device.message(device.csr(names("laptop-1"), world.mint("laptop-1", device="SN-1")))
+
+
+@scenario(reasons.STATIC_NAMES_FROM_REQUEST, FailInfo.BAD_REQUEST)
+def _static_from_csr(world: World) -> tuple[bytes, str]:
+    """POL-3: a profile row that the registry would not have let through meets the decision."""
+    secret = world.open_endpoint("static", Authoriser.STATIC)
+    profile = world.store.profile("default")
+    assert profile is not None
+    world.store.add_profile(replace(profile, version=2, names_from=NamesFrom.CSR), ())
+    device = Device(world, endpoint="static")
+    return device.message(device.csr(names("ceo"), secret)), "static"
 
 
 @scenario(reasons.LINT_REFUSED, FailInfo.BAD_REQUEST)
