@@ -27,7 +27,7 @@ from regalia.web.scep import ScepFace, ScepLimits
 from regalia.wire import der, oids
 from regalia.wire.cms import read_certs_only
 from regalia.wire.scep import PkiStatus
-from web.asgi import ask
+from web.asgi import Heard, ask
 from world import ADMIN, Device, World, names
 
 if TYPE_CHECKING:
@@ -318,6 +318,23 @@ def test_limits_are_settings(pools: Pools, metrics: Metrics) -> None:
     face = ScepFace(service=world.scep, doors=world.store, pool=pools.enrolment, limits=limits, metrics=metrics)
     assert ask(face, POST, method="POST", body=(bytes(101),)).status == 413
     assert ask(face, POST, method="POST", body=(bytes(100),)).status == 400
+
+
+def test_too_much_is_429_with_retry_after_and_one_body(pools: Pools) -> None:
+    """R6 and LIM-001: a source that guesses is told when to come back, and nothing that depends on what it sent."""
+    front = fresh_front(pools)
+    device = Device(front.world)
+
+    def send(challenge: str, cn: str) -> Heard:
+        message = device.message(device.csr(names(cn), challenge))
+        return ask(front.app, POST, method="POST", body=(message,))
+
+    assert [send("guess", "laptop-1").status for _ in range(10)] == [200] * 10
+    limited = [send("guess", "laptop-1"), send(front.world.mint("laptop-2"), "laptop-2")]
+    assert {(heard.status, heard.body) for heard in limited} == {(429, b"too many requests\n")}
+    assert [heard.headers["retry-after"] for heard in limited] == ["60", "60"]
+    front.refused(reasons.SOURCE_GUESSING)
+    assert ask(front.app, "/scep/default?operation=GetCACaps").status == 200
 
 
 def test_every_http_refusal_is_one_event(front: Front) -> None:
