@@ -155,7 +155,14 @@ def _extensions(leaf: _Leaf, profile: Profile, names: Names, authority: Authorit
     for item in leaf.extensions:
         (own if item.content.startswith(_OF_THE_DEVICE) else common).append(item)
     key_type = key_algorithm(leaf.public_key).oid
-    yield from _of_all(b"".join([item.raw for item in common]), key_type, profile, authority, urls)
+    yield from _of_all(
+        b"".join([item.raw for item in common]),
+        authority.name,
+        authority.certificate_der,
+        tuple([usage for usage in profile.key_usage if usage not in _IMPOSSIBLE.get(key_type, ())]),
+        profile.extended_key_usage,
+        urls,
+    )
     own_key = der.octet_string(key_identifier(leaf.public_key))
     expected: dict[str, _Expectation] = {oids.CE_SUBJECT_KEY_IDENTIFIER: (False, lambda value: value == own_key)}
     if names.sans:
@@ -178,21 +185,22 @@ _Expectation = tuple[bool, "Callable[[bytes], bool]"]
 
 
 @lru_cache(maxsize=256)
-def _of_all(octets: bytes, key_type: str, profile: Profile, authority: Authority, urls: Urls) -> tuple[str, ...]:
+def _of_all(
+    octets: bytes, authority: str, certificate: bytes, usages: tuple[str, ...], purposes: tuple[str, ...], urls: Urls
+) -> tuple[str, ...]:
     """Judge the extensions that all leaves of a profile have in common, given side by side.
 
-    The judgement is remembered under exactly these octets: they are read whenever they are others.
+    The judgement is remembered under exactly these octets, and all that they must say: others are read anew.
     """
-    issuer = read_certificate(authority.certificate_der)
-    usages = set(profile.key_usage) - _IMPOSSIBLE.get(key_type, frozenset())
+    issuer = read_certificate(certificate)
     expected: dict[str, _Expectation] = {
         oids.CE_BASIC_CONSTRAINTS: (True, lambda value: value == b"\x30\x00"),
-        oids.CE_KEY_USAGE: (True, lambda value: set(read_key_usage(value)) == usages != set()),
-        oids.CE_EXT_KEY_USAGE: (False, lambda value: read_extended_key_usage(value) == profile.extended_key_usage),
+        oids.CE_KEY_USAGE: (True, lambda value: set(read_key_usage(value)) == set(usages) != set()),
+        oids.CE_EXT_KEY_USAGE: (False, lambda value: read_extended_key_usage(value) == purposes),
         oids.CE_AUTHORITY_KEY_IDENTIFIER: (False, lambda value: _leaves(value) == [(0x80, issuer.ski)]),
         oids.CE_CRL_DISTRIBUTION_POINTS: (
             False,
-            lambda value: _leaves(value) == [(0x86, urls.crl(authority.name).encode())],
+            lambda value: _leaves(value) == [(0x86, urls.crl(authority).encode())],
         ),
         oids.PE_AUTHORITY_INFO_ACCESS: (
             False,
@@ -200,9 +208,9 @@ def _of_all(octets: bytes, key_type: str, profile: Profile, authority: Authority
                 _leaves(value)
                 == [
                     (der.OID, der.oid(oids.AD_OCSP)[2:]),
-                    (0x86, urls.ocsp(authority.name).encode()),
+                    (0x86, urls.ocsp(authority).encode()),
                     (der.OID, der.oid(oids.AD_CA_ISSUERS)[2:]),
-                    (0x86, urls.issuer(authority.name).encode()),
+                    (0x86, urls.issuer(authority).encode()),
                 ]
             ),
         ),

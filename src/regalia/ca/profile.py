@@ -108,6 +108,7 @@ def read_profile(
 
 _FOR_RSA_ONLY: Final = frozenset({"keyEncipherment", "dataEncipherment"})
 _FOR_EC_ONLY: Final = frozenset({"keyAgreement"})
+"""Key usages that keys of the other type cannot have (RFC 3279 §2.3.1, RFC 8813 §3)."""
 
 
 def leaf_tbs(
@@ -125,7 +126,13 @@ def leaf_tbs(
     `public_key` is a DER SubjectPublicKeyInfo. The validity ends with the issuer's at the latest (POL-7).
     """
     impossible = _FOR_EC_ONLY if key_algorithm(public_key).oid == oids.RSA_ENCRYPTION else _FOR_RSA_ONLY
-    fixed = _fixed(profile, authority, urls, impossible)
+    fixed = _fixed(
+        authority.name,
+        authority.certificate_der,
+        tuple([usage for usage in profile.key_usage if usage not in impossible]),
+        profile.extended_key_usage,
+        urls,
+    )
     not_before = max((now - profile.validity.backdate).replace(microsecond=0), fixed.not_before)
     extensions = [
         *fixed.usages,
@@ -161,24 +168,22 @@ class _Fixed:
 
 
 @lru_cache(maxsize=128)
-def _fixed(profile: Profile, authority: Authority, urls: Urls, impossible: frozenset[str]) -> _Fixed:
-    """`impossible`: key usages that a key of this type cannot have (RFC 3279 §2.3.1, RFC 8813 §3)."""
-    issuer = read_certificate(authority.certificate_der)
+def _fixed(
+    authority: str, certificate: bytes, usages: tuple[str, ...], purposes: tuple[str, ...], urls: Urls
+) -> _Fixed:
+    """Remembered by all that goes in: another certificate of the authority is another entry."""
+    issuer = read_certificate(certificate)
     if issuer.ski is None:
-        raise InvariantError(f"the certificate of authority {authority.name} has no subjectKeyIdentifier")
+        raise InvariantError(f"the certificate of authority {authority} has no subjectKeyIdentifier")
     return _Fixed(
         issuer=issuer.subject,
         not_before=issuer.not_before,
         not_after=issuer.not_after,
-        usages=(
-            basic_constraints(ca=False),
-            key_usage([usage for usage in profile.key_usage if usage not in impossible]),
-            extended_key_usage(profile.extended_key_usage),
-        ),
+        usages=(basic_constraints(ca=False), key_usage(usages), extended_key_usage(purposes)),
         issuer_extensions=(
             authority_key_identifier(issuer.ski),
-            crl_distribution_points(urls.crl(authority.name)),
-            authority_information_access(ocsp=urls.ocsp(authority.name), ca_issuers=urls.issuer(authority.name)),
+            crl_distribution_points(urls.crl(authority)),
+            authority_information_access(ocsp=urls.ocsp(authority), ca_issuers=urls.issuer(authority)),
         ),
     )
 
