@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -41,8 +42,10 @@ def publish_crl(world: World) -> None:
     until = now + timedelta(days=1)
     intent = CrlIntent(reserved.id, NAME, authority.key_id, reserved.number, now, until, 0, bytes(32), "spool/1", now)
     world.store.begin_crl(intent)
-    record = CrlRecord(NAME, reserved.number, now, until, 0, reserved.snapshot, bytes(32), now)
+    digest = hashlib.sha256(b"crl").digest()
+    record = CrlRecord(NAME, reserved.number, now, until, 0, reserved.snapshot, digest, now)
     world.store.finish_crl(reserved.id, record, (b"crl",), ())
+    world.files.files[f"published/{NAME}"] = b"crl"
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ def world() -> World:
 @pytest.fixture
 def readiness(world: World) -> Readiness:
     """What tells so."""
-    return Readiness(world.store, world.keys, world.clock)
+    return Readiness(world.store, world.keys, world.files, world.clock)
 
 
 @pytest.fixture
@@ -166,9 +169,32 @@ def test_not_ready_before_the_first_crl(metrics: Metrics, pools: Pools) -> None:
     """A new authority without a CRL is not ready yet."""
     world = World()
     app = admin_app(
-        readiness=Readiness(world.store, world.keys, world.clock), metrics=metrics, pool=pools.status, hosts=()
+        readiness=Readiness(world.store, world.keys, world.files, world.clock),
+        metrics=metrics,
+        pool=pools.status,
+        hosts=(),
     )
     assert ask(app, "/readyz", headers=LOCAL).status == 503
+
+
+def test_not_ready_with_an_old_copy_of_the_crl(app: ASGIApp, world: World) -> None:
+    """REV-3: a node that serves an older CRL than the published one is ready for a minute; one without any is not."""
+
+    def fresh() -> bool:
+        return bool(json.loads(ask(app, "/readyz", headers=LOCAL).body)["checks"]["crls"])
+
+    assert fresh()
+    world.files.files[f"published/{NAME}"] = b"the one before"
+    world.clock.advance(timedelta(seconds=59))
+    assert fresh()
+    world.clock.advance(timedelta(seconds=1))
+    assert not fresh()
+    world.files.files[f"published/{NAME}"] = b"crl"
+    world.clock.advance(timedelta(seconds=1))
+    assert fresh()
+    del world.files.files[f"published/{NAME}"]
+    world.clock.advance(timedelta(seconds=1))
+    assert not fresh()
 
 
 class Down(MemoryStore):
@@ -191,7 +217,9 @@ def test_not_ready_without_a_database(
     world: World, metrics: Metrics, pools: Pools, store: MemoryStore, checks: dict[str, bool]
 ) -> None:
     """A database that is down, or holds no authority, is not ready; nothing of the inside is told."""
-    app = admin_app(readiness=Readiness(store, world.keys, world.clock), metrics=metrics, pool=pools.status, hosts=())
+    app = admin_app(
+        readiness=Readiness(store, world.keys, world.files, world.clock), metrics=metrics, pool=pools.status, hosts=()
+    )
     heard = ask(app, "/readyz", headers=LOCAL)
     assert heard.status == 503
     assert json.loads(heard.body)["checks"] == checks

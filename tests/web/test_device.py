@@ -96,7 +96,7 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
         ocsp=OcspResponder(world.store, world.keys, world.clock),
         authorities=world.store,
         crl_files=files,
-        readiness=Readiness(world.store, world.keys, world.clock),
+        readiness=Readiness(world.store, world.keys, files, world.clock),
         pools=pools,
         metrics=metrics,
         clock=world.clock,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -30,34 +30,43 @@ from regalia.keys.admin_tls import make_admin_tls, needs_renewal, read_admin_tls
 from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
 from regalia.store.store import open_change_feed, open_store
 from regalia.web.admin import admin_app
+from regalia.web.connections import OpenConnections
 from regalia.web.device import device_app
 from regalia.web.health import Readiness
 from regalia.web.metrics import Metrics, crl_times
 from regalia.web.pool import Pool, Pools
+from regalia.web.protocol import ConnectionLimits
 from regalia.web.scep import ScepLimits
 from regalia.web.serve import Bound, Listener, Serving, open_sockets, run
 from regalia.web.tls import TlsFiles
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from datetime import datetime
 
     from starlette.types import ASGIApp
 
     from regalia.app.supervisor import Seat
-    from regalia.config import Config
+    from regalia.config import Config, ServerSettings
     from regalia.jobs.loop import Job
     from regalia.model import JsonValue
     from regalia.ports import ChangeFeed, Clock, Events
 
-__all__ = ["record_server", "serve", "serve_app"]
+__all__ = ["Opening", "record_server", "serve", "serve_app"]
 
 _STATUS_THREADS = 2
 _STATUS_QUEUE = 256
 
 Ready = Callable[[Sequence[Bound]], None]
-Sockets = Mapping[str, Sequence[socket.socket]]
-"""Opened sockets by the listener's name, `device` and `admin`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the workers share of one listener; made before they are forked."""
+
+    sockets: Sequence[socket.socket] = ()
+    connections: OpenConnections = field(default_factory=OpenConnections)
 
 
 def serve(config: Config, on_ready: Ready) -> None:
@@ -100,20 +109,21 @@ def _serve_together(config: Config, metrics: Metrics, on_ready: Ready) -> None:
         # Once for all workers; on SQLite nobody waits for it.
         import_module("regalia.store.postgresql")
     with contextlib.ExitStack() as opened:
-        sockets: dict[str, list[socket.socket]] = {}
+        openings: dict[str, Opening] = {}
+        bound: list[Bound] = []
         for name, address in (("device", server.listen), ("admin", server.admin_listen)):
-            sockets[name] = open_sockets(name, address.host, address.port)
-            for each in sockets[name]:
+            sockets = open_sockets(name, address.host, address.port)
+            for each in sockets:
                 opened.callback(each.close)
-        bound = (
-            Bound.of("device", server.listen.host, sockets["device"], tls=False),
-            Bound.of("admin", server.admin_listen.host, sockets["admin"], tls=True),
-        )
+            openings[name] = Opening(sockets, OpenConnections(server.workers))
+            bound.append(Bound.of(name, address.host, sockets, tls=name == "admin"))
 
         def work(seat: Seat) -> None:
             metrics.begin(seat.number)
+            for opening in openings.values():
+                opening.connections.begin(seat.number)
             with _opened(config, metrics) as (app, feed):
-                serve_app(app, feed, metrics, lambda _: seat.ready(), sockets=sockets, until=seat.until)
+                serve_app(app, feed, metrics, lambda _: seat.ready(), openings=openings, until=seat.until)
 
         started = False
 
@@ -149,14 +159,15 @@ def serve_app(
     metrics: Metrics,
     on_ready: Ready,
     *,
-    sockets: Sockets | None = None,
+    openings: Mapping[str, Opening] | None = None,
     until: int | None = None,
 ) -> None:
     """Serve with services that are wired, in this process, until SIGTERM or SIGINT.
 
-    `feed` was opened before anything was read; both are the caller's to close. `sockets` were opened before, for
-    several processes; without them the addresses of the configuration are opened here. The end of file of `until` ends
-    it, too. Raises `AdminError` ADM-019 where an address cannot be opened, ADM-020 for the files of the admin listener.
+    `feed` was opened before anything was read; both are the caller's to close. `openings` have what several processes
+    share, by the listener's name, `device` and `admin`; without them the addresses of the configuration are opened
+    here. The end of file of `until` ends it, too. Raises `AdminError` ADM-019 where an address cannot be opened,
+    ADM-020 for the files of the admin listener.
     """
     server = app.config.server
     pools = Pools(
@@ -175,31 +186,38 @@ def serve_app(
         holder=f"{node}:{os.getpid()}",
         observe=lambda name, ok: metrics.job_ran(name, ok=ok),
     )
-    given = sockets or {}
     run(
         Serving(
             listeners=(
-                Listener(
-                    "device",
-                    _device(app, pools, metrics),
-                    server.listen.host,
-                    server.listen.port,
-                    sockets=given.get("device", ()),
-                ),
-                Listener(
-                    "admin",
-                    _admin(app, pools, metrics),
-                    server.admin_listen.host,
-                    server.admin_listen.port,
-                    tls=TlsFiles(tls.certificate, tls.key),
-                    sockets=given.get("admin", ()),
-                ),
+                _listener("device", _device(app, pools, metrics), server, openings),
+                _listener("admin", _admin(app, pools, metrics), server, openings, TlsFiles(tls.certificate, tls.key)),
             ),
             on_ready=on_ready,
             beside=(loop.run,),
             at_end=pools.close,
             until=until,
         )
+    )
+
+
+def _listener(
+    name: str,
+    app: ASGIApp,
+    server: ServerSettings,
+    openings: Mapping[str, Opening] | None,
+    tls: TlsFiles | None = None,
+) -> Listener:
+    opening = openings[name] if openings is not None else Opening()
+    address = server.listen if tls is None else server.admin_listen
+    return Listener(
+        name,
+        app,
+        address.host,
+        address.port,
+        tls=tls,
+        limits=ConnectionLimits(per_source=server.connections_per_source, connections=server.connections),
+        sockets=opening.sockets,
+        connections=opening.connections,
     )
 
 
@@ -211,7 +229,7 @@ def _device(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
         ocsp=app.ocsp,
         authorities=app.store,
         crl_files=app.crl_files,
-        readiness=Readiness(app.store, app.keys, app.clock),
+        readiness=Readiness(app.store, app.keys, app.crl_files, app.clock),
         pools=pools,
         metrics=metrics,
         clock=app.clock,
@@ -222,7 +240,10 @@ def _device(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
 def _admin(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
     known = {app.config.server.admin_listen.host, urlsplit(app.config.server.url).hostname or "localhost"}
     return admin_app(
-        readiness=Readiness(app.store, app.keys, app.clock), metrics=metrics, pool=pools.status, hosts=known
+        readiness=Readiness(app.store, app.keys, app.crl_files, app.clock),
+        metrics=metrics,
+        pool=pools.status,
+        hosts=known,
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from regalia.model import Authority
-    from regalia.ports import Clock, KeyStore
+    from regalia.ports import Clock, CrlFiles, KeyStore
     from regalia.web.answers import Answer
     from regalia.web.pool import Pool
 
@@ -27,6 +27,8 @@ __all__ = ["ALIVE", "Readiness", "ReadinessStore", "ReadyFace"]
 
 _JSON = b"application/json"
 _FRESH = timedelta(seconds=1)
+_COPIED_WITHIN = timedelta(seconds=60)
+"""A copy is made within seconds. A node that served an old CRL for longer would hold back a revocation (REV-3)."""
 
 ALIVE = answer(200, b'{"status":"ok"}', _JSON, NO_STORE)
 
@@ -41,9 +43,10 @@ class ReadinessStore(Authorities, Crls, Protocol):
 class Readiness:
     """Whether this process can issue, and can say what it has revoked."""
 
-    def __init__(self, store: ReadinessStore, keys: KeyStore, clock: Clock) -> None:
+    def __init__(self, store: ReadinessStore, keys: KeyStore, crl_files: CrlFiles, clock: Clock) -> None:
         self._store = store
         self._keys = keys
+        self._crl_files = crl_files
         self._clock = clock
         self._lock = threading.Lock()
         self._last: tuple[datetime, dict[str, bool]] | None = None
@@ -75,8 +78,12 @@ class Readiness:
         return [authority.key_id, *(credential.key_id for found in newest for credential in found)]
 
     def _fresh(self, authority: Authority, now: datetime) -> bool:
+        """Whether there is a CRL that is good now, and this node serves it or has had no minute yet to take it over."""
         last = self._store.last_crl(authority.name)
-        return last is not None and now < last.next_update
+        if last is None or now >= last.next_update:
+            return False
+        here = self._crl_files.digest(authority.name)
+        return here == last.sha256 or (here is not None and now - last.published_at < _COPIED_WITHIN)
 
 
 class ReadyFace:

@@ -6,7 +6,6 @@ answered with a constant and hung up on before any application sees it.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
+
+    from regalia.web.connections import OpenConnections
 
 __all__ = ["ConnectionLimits", "bounded_protocol"]
 
@@ -57,7 +58,7 @@ class _BoundedProtocol(HttpToolsProtocol):
     """One connection."""
 
     limits: ConnectionLimits
-    sources: Counter[str]
+    open: OpenConnections
 
     def __init__(
         self,
@@ -84,10 +85,10 @@ class _BoundedProtocol(HttpToolsProtocol):
         """Take the connection, or say at once that there are too many."""
         super().connection_made(transport)
         self._source = source_of(self.client[0] if self.client else "")
-        self.sources[self._source] += 1
-        if self.sources[self._source] > self.limits.per_source:
+        of_source, of_all = self.open.opened(self._source)
+        if of_source > self.limits.per_source:
             self._hang_up(429)
-        elif len(self.connections) > self.limits.connections:
+        elif of_all > self.limits.connections:
             self._hang_up(503)
         else:
             self._await((0, False))
@@ -95,9 +96,7 @@ class _BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._await(None)
-        self.sources[self._source] -= 1
-        if self.sources[self._source] <= 0:
-            del self.sources[self._source]
+        self.open.closed(self._source)
         # uvicorn tells the newest request only; one that was pipelined before it would go on to write its answer into
         # a closed socket, and count as a bug of ours.
         if self._answered is not None and not self._answered.response_complete:
@@ -201,6 +200,6 @@ class _BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def bounded_protocol(limits: ConnectionLimits) -> type[HttpToolsProtocol]:
-    """Make the protocol class of one listener; it counts the listener's connections by source."""
-    return type("BoundedProtocol", (_BoundedProtocol,), {"limits": limits, "sources": Counter()})
+def bounded_protocol(limits: ConnectionLimits, open_connections: OpenConnections) -> type[HttpToolsProtocol]:
+    """Make the protocol class of one listener, whose connections it counts, in this process and those beside it."""
+    return type("BoundedProtocol", (_BoundedProtocol,), {"limits": limits, "open": open_connections})

@@ -19,6 +19,7 @@ import uvicorn
 
 from regalia import reasons
 from regalia.errors import AdminError
+from regalia.web.connections import OpenConnections
 from regalia.web.protocol import ConnectionLimits, bounded_protocol
 from regalia.web.tls import ReloadingContext
 
@@ -53,6 +54,7 @@ class Listener:
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     sockets: Sequence[socket.socket] = ()
     """Opened before by `open_sockets`, for several processes that share them; none: opened here."""
+    connections: OpenConnections = field(default_factory=OpenConnections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ def _prepare(
 def _config(listener: Listener, context: SSLContext | None) -> uvicorn.Config:
     return uvicorn.Config(
         listener.app,
-        http=bounded_protocol(listener.limits),
+        http=bounded_protocol(listener.limits, listener.connections),
         ws="none",
         lifespan="off",
         log_config=None,
