@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from fakes import FakeClock
 from memory_store import MemoryStore
 from regalia import reasons
+from regalia.errors import UnavailableError
 from regalia.model import Action, Denied
 from regalia.ra.refusals import Refusals, Refused
 
@@ -125,3 +128,69 @@ def test_the_job_may_come_by_in_the_middle_of_a_record() -> None:
         Action.REFUSALS_FOLDED,
         Action.ENROLMENT_REFUSED,
     ]
+
+
+class AwayStore(MemoryStore):
+    """A store that cannot be reached while `away` is set."""
+
+    away = False
+
+    def record(self, events: Sequence[EventDraft]) -> None:
+        """Write, or be unreachable."""
+        if self.away:
+            raise UnavailableError(reasons.STORE_UNAVAILABLE, "away")
+        super().record(events)
+
+
+def test_what_cannot_be_written_is_counted_on() -> None:
+    """AUD-1 and RES-7: an outage of the database loses no count; what several minutes folded becomes one record."""
+    store, clock = AwayStore(), FakeClock()
+    refusals = Refusals(store, per_minute=1)
+    began = clock.now()
+    for _ in range(3):
+        for _ in range(3):
+            refusals.record(refusal(clock))
+        clock.advance(timedelta(minutes=1))
+        store.away = True
+        with pytest.raises(UnavailableError):
+            refusals.flush(clock.now())
+        store.away = False
+    refusals.flush(clock.now())
+    (folded,) = [event.draft for event in store.log if event.draft.action is Action.REFUSALS_FOLDED]
+    assert folded.details["count"] == 6
+    assert folded.details["since"] == began.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    refusals.flush(clock.now())
+    assert store.log[-1].draft.action is Action.REFUSALS_FOLDED
+
+
+def test_a_minute_that_could_not_be_written_by_the_next_refusal_is_kept() -> None:
+    """AUD-1: the count of the minute before survives that the database is away just then."""
+    store, clock = AwayStore(), FakeClock()
+    refusals = Refusals(store, per_minute=1)
+    for _ in range(5):
+        refusals.record(refusal(clock))
+    clock.advance(timedelta(minutes=2))
+    store.away = True
+    with pytest.raises(UnavailableError):
+        refusals.record(refusal(clock))
+    store.away = False
+    refusals.flush(clock.now())
+    assert store.log[-1].draft.details["count"] == 4
+
+
+def test_kept_counts_are_bounded() -> None:
+    """RES-5: an outage under a flood from many addresses costs no more memory than a minute of it."""
+    store, clock = AwayStore(), FakeClock()
+    refusals = Refusals(store, per_minute=0)
+    for part in range(2):
+        for number in range(10_000):
+            refusals.record(refusal(clock, f"10.{part}.{number // 256}.{number % 256}"))
+        clock.advance(timedelta(minutes=1))
+        store.away = True
+        with pytest.raises(UnavailableError):
+            refusals.flush(clock.now())
+        store.away = False
+    refusals.flush(clock.now())
+    folded = [event.draft for event in store.log]
+    assert len(folded) == 10_001
+    assert sum(int(str(draft.details["count"])) for draft in folded) == 20_000

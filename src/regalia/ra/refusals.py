@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from regalia.errors import UnavailableError
 from regalia.model import Action, Actor, ActorKind, Denied, EventDraft, Outcome
 from regalia.ports import Enrolments, Events
 from regalia.ra.sources import source_of
 from regalia.wire.event import time_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from regalia.errors import Reason
     from regalia.model import Enrolment, JsonValue
@@ -24,6 +25,7 @@ __all__ = ["RefusalStore", "Refusals", "Refused"]
 WINDOW = timedelta(minutes=1)
 _SOURCES_WATCHED = 10_000
 """Beyond so many sources in one minute the rest share one count, so that memory stays bounded."""
+_MANY = "many"
 
 
 class RefusalStore(Enrolments, Events, Protocol):
@@ -64,6 +66,7 @@ class Refusals:
         self._per_minute = per_minute
         self._observe = observe
         self._windows: dict[str, _Window] = {}
+        self._unwritten: dict[str, _Window] = {}
         self._lock = threading.Lock()
 
     def record(self, refused: Refused) -> None:
@@ -71,8 +74,7 @@ class Refusals:
         if self._observe is not None:
             self._observe(refused.denied.reason)
         before, counted = self._entered(refused)
-        if before:
-            self._store.record(before)
+        self._write_folded(before, refused.at)
         if counted:
             return
         event = _event(refused)
@@ -82,27 +84,49 @@ class Refusals:
             self._store.record((event,))
 
     def flush(self, now: datetime) -> None:
-        """Write the folded events of minutes that are over, and forget the quiet sources; a job calls it."""
+        """Write the folded events of minutes that are over, and forget the quiet sources; a job calls it.
+
+        What cannot be written is kept for the next time. Raises `UnavailableError`.
+        """
         with self._lock:
             over = [(source, window) for source, window in self._windows.items() if not _within(now, window)]
             for source, _ in over:
                 del self._windows[source]
-        events = [_folded_event(source, window, now) for source, window in over if window.folded]
-        if events:
-            self._store.record(events)
+            over += self._unwritten.items()
+            self._unwritten = {}
+        self._write_folded([(source, window) for source, window in over if window.folded], now)
 
-    def _entered(self, refused: Refused) -> tuple[tuple[EventDraft, ...], bool]:
-        """Enter the source's minute; return the folded event of the one before, and whether this one is only counted.
+    def _write_folded(self, folded: Sequence[tuple[str, _Window]], now: datetime) -> None:
+        if not folded:
+            return
+        try:
+            self._store.record([_folded_event(source, window, now) for source, window in folded])
+        except UnavailableError:
+            with self._lock:
+                for source, window in folded:
+                    self._keep(source, window)
+            raise
+
+    def _keep(self, source: str, window: _Window) -> None:
+        """Keep the count of a minute that is over until it can be written; minutes of one source become one count."""
+        if source not in self._unwritten and len(self._unwritten) >= _SOURCES_WATCHED:
+            source = _MANY
+        kept = self._unwritten.setdefault(source, _Window(window.since))
+        kept.since = min(kept.since, window.since)
+        kept.folded.update(window.folded)
+
+    def _entered(self, refused: Refused) -> tuple[list[tuple[str, _Window]], bool]:
+        """Enter the source's minute; return the one before if something was folded in it, and whether this one is.
 
         In one piece: between two the job could end the minute.
         """
-        before: tuple[EventDraft, ...] = ()
+        before: list[tuple[str, _Window]] = []
         with self._lock:
             source = self._watched(source_of(refused.source))
             window = self._windows.get(source)
             if window is None or not _within(refused.at, window):
                 if window is not None and window.folded:
-                    before = (_folded_event(source, window, refused.at),)
+                    before.append((source, window))
                 window = self._windows[source] = _Window(refused.at)
             if window.written < self._per_minute:
                 window.written += 1
@@ -111,7 +135,7 @@ class Refusals:
             return before, True
 
     def _watched(self, source: str) -> str:
-        return source if source in self._windows or len(self._windows) < _SOURCES_WATCHED else "many"
+        return source if source in self._windows or len(self._windows) < _SOURCES_WATCHED else _MANY
 
 
 def _within(at: datetime, window: _Window) -> bool:
