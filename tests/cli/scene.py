@@ -17,7 +17,7 @@ from regalia.client.files import generate_key
 from regalia.client.scep import Issued, ScepClient, Server
 from regalia.client.transport import HttpAnswer
 from regalia.config import load_config
-from regalia.errors import PeerError
+from regalia.errors import PeerError, UnavailableError
 from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome, SanKind
 from regalia.ra.scep import CertRep
 from regalia.wire.certificate import read_certificate
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+    from regalia.client.transaction import OpenTransaction
     from regalia.model import Door
 
 __all__ = ["DIRECTIVES", "Scene"]
@@ -43,6 +44,7 @@ class Scene:
     home: Path
     work: Path
     devices: dict[str, tuple[RSAPrivateKey, Issued | None]] = field(default_factory=dict)
+    opened: dict[str, OpenTransaction] = field(default_factory=dict)
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, arguments: list[str], lines: int) -> str:
@@ -103,6 +105,8 @@ def _ended(scene: Scene, device: str, key: RSAPrivateKey, ask: Callable[[], Issu
         issued = ask()
     except PeerError as refused:
         return f"refused: {refused.detail}\n"
+    except UnavailableError as later:
+        return f"{later.reason.title}: {later.detail}\n"
     scene.devices[device] = (key, issued)
     return f"issued {read_certificate(issued.certificate).serial:x}\n"
 
@@ -116,9 +120,18 @@ def _enrols(scene: Scene, words: list[str], attached: list[str]) -> str:
     sans = frozenset(make_san(SanKind(kind), text) for kind, text in options if kind in {"dns", "email", "uri", "ip"})
     key, _ = scene.devices.setdefault(device, (generate_key(), None))
     with _client(scene, values.get("endpoint", "default")) as (client, server):
-        return _ended(
-            scene, device, key, lambda: client.enrol(server, key, cn=values.get("cn"), sans=sans, challenge=secret)
-        )
+        opened = scene.opened[device] = client.begin(key, cn=values.get("cn"), sans=sans)
+        return _ended(scene, device, key, lambda: client.submit(server, key, opened, challenge=secret))
+
+
+def _polls(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`device polls NAME [endpoint=…]`: for what it asked last."""
+    del attached
+    device, *asked = words
+    values = dict(word.partition("=")[::2] for word in asked)
+    key, _ = scene.devices[device]
+    with _client(scene, values.get("endpoint", "default")) as (client, server):
+        return _ended(scene, device, key, lambda: client.poll(server, key, scene.opened[device]))
 
 
 def _renews(scene: Scene, words: list[str], attached: list[str]) -> str:
@@ -181,6 +194,7 @@ def _no_home(scene: Scene, words: list[str], attached: list[str]) -> str:
 
 DIRECTIVES: dict[str, Callable[[Scene, list[str], list[str]], str]] = {
     "device enrols": _enrols,
+    "device polls": _polls,
     "device renews": _renews,
     "file": _file,
     "directory": _directory,

@@ -17,19 +17,26 @@ if TYPE_CHECKING:
 
 COMMANDS = tuple(all_commands())
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
-ASKS_FIRST = {("ca", "revoke"), ("cert", "revoke"), ("challenge", "revoke"), ("endpoint", "disable")}
+ASKS_FIRST = {
+    ("ca", "revoke"),
+    ("cert", "revoke"),
+    ("challenge", "revoke"),
+    ("endpoint", "disable"),
+    ("enrolment", "approve"),
+    ("enrolment", "deny"),
+}
 PROMISED = {
     "ca": "create list show revoke offline crl",
     "group": "create list show",
     "profile": "create list show check",
-    "endpoint": "create list show disable",
+    "endpoint": "create list show disable rotate-secret",
     "challenge": "create list revoke",
-    "enrolment": "list show",
+    "enrolment": "list show approve deny",
     "cert": "list show revoke export",
     "event": "tail verify",
     "db": "upgrade check",
     "config": "check",
-    "scep": "caps cacert enrol renew",
+    "scep": "caps cacert enrol renew poll",
 }
 ALONE = {"init", "serve", "doctor", "demo"}
 
@@ -97,7 +104,7 @@ def test_each_command_prints_json(found: Found) -> None:
 
 @pytest.mark.parametrize("found", COMMANDS, ids=_words)
 def test_what_ends_something_asks_first(found: Found) -> None:
-    """A command that ends something for good has --yes and --dry-run, and no other has --yes."""
+    """A command that decides or ends something for good has --yes and --dry-run, and no other has --yes."""
     assert ("--yes" in _options(found)) == (found.words in ASKS_FIRST)
     if found.words in ASKS_FIRST:
         assert "--dry-run" in _options(found)

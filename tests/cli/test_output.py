@@ -88,6 +88,15 @@ def test_a_table_is_aligned_and_never_wrapped(capsys: pytest.CaptureFixture[str]
     assert second == "longer  -"
 
 
+def test_a_table_may_be_cut_to_a_width(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last column of a table with a width is cut, visibly, but never to less than 20 characters."""
+    rows: Sequence[dict[str, object]] = [{"name": "a", "asked": "x" * 300}, {"name": "b", "asked": "cn:b"}]
+    print_table(rows, ("name", "asked"), as_json=False, width=40)
+    assert capsys.readouterr().out.splitlines() == ["NAME  ASKED", f"a     {'x' * 33}…", "b     cn:b"]
+    print_table([{"name": "n" * 50, "asked": "x" * 300}], ("name", "asked"), as_json=False, width=40)
+    assert capsys.readouterr().out.splitlines()[1] == f"{'n' * 50}  {'x' * 19}…"
+
+
 def test_a_table_for_programs_has_every_field(capsys: pytest.CaptureFixture[str]) -> None:
     """JSON has what the columns leave out; an empty list is an empty list."""
     print_table([{"name": "a", "other": 1}], ("name",), as_json=True)

@@ -1,4 +1,4 @@
-"""`regalia challenge`: secrets that let a device enrol once."""
+"""`regalia challenge`: secrets that let a device enrol, one once, or static ones many."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,13 +7,14 @@ import typer
 
 from regalia import reasons
 from regalia.cli.context import administrator, agreed, opened
-from regalia.cli.endpoint import endpoint_url, found_endpoint
+from regalia.cli.endpoint import endpoint_url, found_endpoint, good_until
 from regalia.cli.lookup import by_prefix
 from regalia.cli.options import DryRun, Home, Json, Yes, examples, noun_app
-from regalia.cli.output import note, print_record, print_table, say
+from regalia.cli.output import note, print_json, print_record, print_table, say
 from regalia.cli.span import read_span
 from regalia.errors import AdminError, PeerError
 from regalia.model import Challenge, Endpoint, Names, NamesFrom, SanKind
+from regalia.ra.challenges import NO_EXPIRY
 from regalia.wire.names import make_san
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "names_from_options", "state_of"]
 
-app = noun_app("Challenges: secrets that let a device enrol once.")
+app = noun_app("Challenges: secrets that let a device enrol.")
 
 
 def _several(flag: str, metavar: str, text: str) -> Any:  # noqa: ANN401 - what typer.Option says it returns
@@ -84,10 +85,13 @@ def list_(
         if endpoint is not None:
             found_endpoint(regalia, endpoint)
         now = regalia.clock.now()
-        rows = [_record(challenge, now) for challenge in regalia.store.challenges(endpoint)]
+        found = regalia.store.challenges(endpoint)
+        if as_json:
+            print_json([_record(challenge, now) for challenge in found])
+            return
+        rows = [_record(challenge, now) | _row(challenge, now) for challenge in found]
         empty = "No challenges. Create one with `regalia challenge create --endpoint ENDPOINT --cn NAME`."
-        columns = ("id", "endpoint", "state", "bearer", "names", "expires_at")
-        print_table(rows, columns, as_json=as_json, empty=empty)
+        print_table(rows, ("id", "endpoint", "kind", "state", "good", "names"), as_json=False, empty=empty)
 
 
 @app.command(epilog=examples("challenge revoke 019a1b2c", "challenge revoke 019a1b2c --dry-run"))
@@ -99,18 +103,24 @@ def revoke(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Withdraw a challenge that nobody has used yet."""
+    """Withdraw a challenge: a one-time one that nobody has used yet, or a static one."""
     with opened(home) as regalia:
         found = by_prefix(challenge, "challenge", regalia.store.challenge_by_id, regalia.store.challenges)
         now = regalia.clock.now()
         if found.revoked_at is not None or found.consumed_at is not None:
             raise AdminError(reasons.CHALLENGE_NOT_OPEN, f"challenge {found.id} is {state_of(found, now)}")
-        names = ", ".join(found.binding.listed()) or "whoever bears it"
-        plan = [f"withdraw challenge {found.id} at endpoint {found.endpoint}, made for {names}"]
+        plan = [_withdrawal(found)]
         if agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):
             regalia.challenges.revoke(found.id, administrator())
             after = regalia.store.challenge_by_id(found.id) or found
             print_record(_record(after, now), as_json=as_json)
+
+
+def _withdrawal(challenge: Challenge) -> str:
+    where = f"challenge {challenge.id} at endpoint {challenge.endpoint}"
+    if challenge.reusable:
+        return f"withdraw static {where}: no further device enrols with it, and those that did go on"
+    return f"withdraw {where}, made for {', '.join(challenge.binding.listed()) or 'whoever bears it'}"
 
 
 def names_from_options(cn: str | None, asked: dict[SanKind, list[str] | None]) -> Names:
@@ -143,17 +153,24 @@ def _bearer(regalia: "App", endpoint: Endpoint) -> str:
     )
 
 
+def _row(challenge: Challenge, now: datetime) -> dict[str, object]:
+    """Say in a word what it is, and until when it is good: what a static one has besides says nothing."""
+    kind = "static" if challenge.reusable else "one-time" if challenge.binding else "bearer"
+    return {"kind": kind, "good": good_until(challenge) if state_of(challenge, now) == "open" else None}
+
+
 def _record(challenge: Challenge, now: datetime) -> dict[str, object]:
     return {
         "id": challenge.id,
         "endpoint": challenge.endpoint,
+        "kind": "static" if challenge.reusable else "one-time",
         "state": state_of(challenge, now),
         "bearer": not challenge.binding,
         "names": challenge.binding.listed(),
         "device": challenge.device,
         "created_at": challenge.created_at,
         "created_by": challenge.created_by,
-        "expires_at": challenge.expires_at,
+        "expires_at": challenge.expires_at if challenge.expires_at < NO_EXPIRY else None,
         "used_at": challenge.consumed_at,
         "used_by": challenge.consumed_by,
         "used_from": challenge.consumed_source,

@@ -1,32 +1,49 @@
-"""`regalia enrolment`: what devices asked for, and what became of it."""
+"""`regalia enrolment`: what devices asked for, what becomes of it, and what an administrator decides."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from regalia import reasons
-from regalia.cli.context import opened
+from regalia.cli.context import administrator, agreed, opened
 from regalia.cli.endpoint import found_endpoint
 from regalia.cli.lookup import by_prefix
-from regalia.cli.options import Home, Json, Limit, examples, noun_app
-from regalia.cli.output import print_json, print_record, print_table, say
+from regalia.cli.options import DryRun, Home, Json, Limit, Yes, examples, noun_app
+from regalia.cli.output import note, print_json, print_record, print_table, say, utc
 from regalia.errors import AdminError
-from regalia.model import Action, Certificate, Enrolment, EnrolmentState, Event
+from regalia.model import Action, Enrolment, EnrolmentState, Event
 from regalia.ports import EnrolmentFilter, EventFilter
 from regalia.ra.explain import Explanation, explain
+from regalia.wire.csr import read_csr
+from regalia.wire.public_key import load_public_key
 
 if TYPE_CHECKING:
     from regalia.app import App
 
 __all__ = ["app"]
 
-app = noun_app("Enrolments: what devices asked for, and what became of it.")
+app = noun_app("Enrolments: what devices asked for, and what becomes of it.")
 
+_WIDTH = 120
+_SHORT_ID = 13
+"""Digits of an id that are its time, to the millisecond."""
+_WHOLE_ID = 36
+_NONE = "No enrolments. A device appears here as soon as its request can be decrypted; see `regalia event tail`."
 _SEARCHED = 10_000
 """How many of the newest a shortened id or a transaction is looked for among."""
 _EVENTS_SEARCHED = 1_000
 _TOLD_ELSEWHERE = frozenset({"title", "message", "detail", "asked", "allowed", "enrolment"})
+
+
+Id = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="Its id, the beginning of it, or the transaction that a client shows.", show_default=False
+    ),
+]
 
 
 @app.command("list", epilog=examples("enrolment list", "enrolment list --state refused --limit 10 --json"))
@@ -47,28 +64,17 @@ def list_(
         if endpoint is not None:
             found_endpoint(regalia, endpoint)
         found = regalia.store.enrolments(EnrolmentFilter(state=state, endpoint=endpoint, limit=limit))
-        rows = [_record(enrolment) for enrolment in found]
-        columns = ("id", "created_at", "state", "endpoint", "asked", "source", "reason")
-        empty = (
-            "No enrolments. A device appears here as soon as its request can be decrypted; see `regalia event tail`."
-        )
-        print_table(rows, columns, as_json=as_json, empty=empty)
+        if as_json:
+            print_json([_record(enrolment) for enrolment in found])
+        elif state is EnrolmentState.PENDING:
+            _print_queue(found)
+        else:
+            columns = ("id", "created", "state", "reason", "endpoint", "source", "asked")
+            print_table(_rows(found), columns, as_json=False, empty=_NONE, width=_WIDTH)
 
 
 @app.command(epilog=examples("enrolment show 019a1b2c", "enrolment show 019a1b2c-3d4e-7f5a-8b6c-7d8e9fa0b1c2 --json"))
-def show(
-    *,
-    enrolment: Annotated[
-        str,
-        typer.Argument(
-            metavar="ID",
-            help="Its id, the beginning of it, or the transaction that a client shows.",
-            show_default=False,
-        ),
-    ],
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
+def show(*, enrolment: Id, home: Home = None, as_json: Json = False) -> None:
     """Explain an enrolment: what failed, asked against allowed, and what to do about it."""
     with opened(home) as regalia:
         found = _found(regalia, enrolment)
@@ -82,6 +88,96 @@ def show(
             _tell_stages(found)
             say()
             print_record(record, as_json=False)
+
+
+@app.command(epilog=examples("enrolment approve 019a1b2c", "enrolment approve 019a1b2c-3d4e --yes --json"))
+def approve(
+    *, enrolment: Id, yes: Yes = False, dry_run: DryRun = False, home: Home = None, as_json: Json = False
+) -> None:
+    """Approve a pending enrolment: its certificate is issued now, and the device collects it."""
+    with opened(home) as regalia:
+        found = _pending(regalia, enrolment)
+        if agreed(_plan(found), yes=yes, dry_run=dry_run, as_json=as_json):
+            certificate = regalia.approvals.approve(found.id, administrator())
+            record = _record(_again(regalia, found)) | {
+                "certificate": f"{certificate.serial:x}",
+                "not_after": certificate.intent.not_after,
+            }
+            print_record(record, as_json=as_json)
+
+
+@app.command(epilog=examples("enrolment deny 019a1b2c", "enrolment deny 019a1b2c --note 'not one of ours' --yes"))
+def deny(
+    *,
+    enrolment: Id,
+    reason: Annotated[
+        str, typer.Option("--note", metavar="TEXT", help="Why, for the audit log; the device does not learn it.")
+    ] = "",
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Deny a pending enrolment. A device that asks again is held again."""
+    with opened(home) as regalia:
+        found = _pending(regalia, enrolment)
+        plan = [f"refuse {_names(found)} to {found.source}, which asked at {utc(found.created_at)}"]
+        if agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):
+            denied = regalia.approvals.deny(found.id, administrator(), reason)
+            print_record(_record(denied) | {"detail": denied.detail}, as_json=as_json)
+
+
+def _pending(regalia: "App", text: str) -> Enrolment:
+    """Find what waits for a decision. Raises `AdminError`: ADM-004, ADM-018, ADM-023 where it is decided."""
+    found = _found(regalia, text)
+    if found.state is not EnrolmentState.PENDING:
+        raise AdminError(reasons.ENROLMENT_DECIDED, f"enrolment {found.id} is {found.state}")
+    return found
+
+
+def _again(regalia: "App", enrolment: Enrolment) -> Enrolment:
+    return regalia.store.enrolment(enrolment.id) or enrolment
+
+
+def _names(enrolment: Enrolment) -> str:
+    return ", ".join(enrolment.allowed.listed())
+
+
+def _plan(enrolment: Enrolment) -> list[str]:
+    """Say what an approval vouches for: all of it, since nobody else has looked."""
+    made = "" if enrolment.asked else " (made by the server: the device asks for no name)"
+    asked_at = f"asked at {utc(enrolment.created_at)}"
+    plan = [
+        f"certify {_names(enrolment)}{made} for the {_key(enrolment)}",
+        f"believe {enrolment.source}, which {asked_at}, transaction {_transaction(enrolment)}",
+        f"use profile {enrolment.profile} of group {enrolment.group} at endpoint {enrolment.key.endpoint}",
+    ]
+    if enrolment.lineage is not None and enrolment.lineage.device is not None:
+        plan.append(f"bind it to device {enrolment.lineage.device}")
+    return plan
+
+
+def _key(enrolment: Enrolment) -> str:
+    public = load_public_key(read_csr(enrolment.csr).public_key)
+    kind = f"RSA-{public.key_size}" if isinstance(public, RSAPublicKey) else public.curve.name
+    return f"{kind} key with SHA-256 {enrolment.key.key_sha256.hex()}"
+
+
+def _print_queue(found: Sequence[Enrolment]) -> None:
+    columns = ("id", "created", "endpoint", "source", "allowed")
+    print_table(_rows(found), columns, as_json=False, empty="Nothing waits for approval.", width=_WIDTH)
+    if found:
+        note("Look with `regalia enrolment show ID`, then decide with `regalia enrolment approve ID` or `deny ID`.")
+
+
+def _rows(found: Sequence[Enrolment]) -> list[dict[str, object]]:
+    """Make lines that fit a screen: ids only as long as they differ, times to the minute."""
+    ids = {str(enrolment.id) for enrolment in found}
+    length = next(n for n in range(_SHORT_ID, _WHOLE_ID + 1) if len({text[:n] for text in ids}) == len(ids))
+    return [
+        _record(enrolment) | {"id": str(enrolment.id)[:length], "created": utc(enrolment.created_at, "minutes")}
+        for enrolment in found
+    ]
 
 
 def _found(regalia: "App", text: str) -> Enrolment:
@@ -129,14 +225,14 @@ def _tell(explanation: Explanation) -> None:
 
 
 def _stages(enrolment: Enrolment) -> list[dict[str, object]]:
-    return [{"stage": note.stage, "ok": note.ok, "note": note.note, "at": note.at} for note in enrolment.stages]
+    return [{"stage": step.stage, "ok": step.ok, "note": step.note, "at": step.at} for step in enrolment.stages]
 
 
 def _tell_stages(enrolment: Enrolment) -> None:
     say("Stages:")
-    width = max((len(note.stage) for note in enrolment.stages), default=0)
-    for note in enrolment.stages:
-        say(f"  {'ok    ' if note.ok else 'failed'}  {note.stage:<{width}}  {note.note}")
+    width = max((len(step.stage) for step in enrolment.stages), default=0)
+    for step in enrolment.stages:
+        say(f"  {'ok    ' if step.ok else 'failed'}  {step.stage:<{width}}  {step.note}")
 
 
 def _record(enrolment: Enrolment) -> dict[str, object]:
@@ -159,7 +255,9 @@ def _record(enrolment: Enrolment) -> dict[str, object]:
 def _more(regalia: "App", enrolment: Enrolment) -> dict[str, object]:
     signer = enrolment.key.signer_serial
     certificate = regalia.store.certificate(enrolment.certificate_id) if enrolment.certificate_id is not None else None
-    events = _refusals(regalia, enrolment) if certificate is None else _certificate_events(regalia, certificate)
+    refusals = _refusals(regalia, enrolment) if certificate is None else []
+    issuance = _events_of(regalia, f"certificate:{certificate.serial:x}") if certificate is not None else []
+    events = [*_events_of(regalia, f"enrolment:{enrolment.id}"), *refusals, *issuance]
     lineage = enrolment.lineage
     record: dict[str, object] = {
         "key_sha256": enrolment.key.key_sha256,
@@ -174,7 +272,7 @@ def _more(regalia: "App", enrolment: Enrolment) -> dict[str, object]:
     if enrolment.state is EnrolmentState.REFUSED:
         # What only this kind of refusal tells, such as both keys of a replayed challenge.
         record["facts"] = {
-            key: value for event in events for key, value in event.draft.details.items() if key not in _TOLD_ELSEWHERE
+            key: value for event in refusals for key, value in event.draft.details.items() if key not in _TOLD_ELSEWHERE
         }
     return record
 
@@ -187,5 +285,5 @@ def _refusals(regalia: "App", enrolment: Enrolment) -> list[Event]:
     return [event for event in found if event.draft.details.get("enrolment") == str(enrolment.id)]
 
 
-def _certificate_events(regalia: "App", certificate: Certificate) -> list[Event]:
-    return list(regalia.store.events(EventFilter(object=f"certificate:{certificate.serial:x}", limit=_EVENTS_SEARCHED)))
+def _events_of(regalia: "App", thing: str) -> list[Event]:
+    return list(regalia.store.events(EventFilter(object=thing, limit=_EVENTS_SEARCHED)))

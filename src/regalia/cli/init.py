@@ -17,7 +17,7 @@ from regalia.cli.options import Home, Json, examples, noun_app
 from regalia.cli.output import note, print_json, say
 from regalia.config import CONFIG_FILE, default_url, find_home, load_config, write_initial
 from regalia.errors import AdminError, RegaliaError
-from regalia.model import Action, Authority, EventDraft, Outcome
+from regalia.model import Action, Authority, AuthorityKind, EventDraft, Outcome
 from regalia.ports import EventFilter
 
 if TYPE_CHECKING:
@@ -37,6 +37,16 @@ PROFILE = "eap-tls"
 ENDPOINT = "default"
 
 app = noun_app("Set up a home.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """What `initialise` made beside a Regalia that was there."""
+
+    config: Config
+    node: str
+    roots: tuple[Authority, ...]
+    admin_tls: AdminTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +83,36 @@ def init(
 ) -> None:
     """Set up a home: a root CA, group `default` with its own issuing CA, a profile and a SCEP endpoint.
 
-    Nothing is asked. A home that is in use is refused and not touched.
+    Nothing is asked. A home that is in use is refused and not touched. With the URL of a PostgreSQL database that holds
+    a Regalia, and its master key named in REGALIA_MASTER_KEY_FILE, the home becomes another node of that one.
     """
-    made = initialise(find_home(named=home), url=url or default_url(), database=database, organisation=organisation)
-    if as_json:
+    made = initialise(find_home(named=home), url=url, database=database, organisation=organisation)
+    if isinstance(made, _Joined):
+        if as_json:
+            print_json(_record_joined(made))
+        else:
+            _tell_joined(made)
+    elif as_json:
         print_json(_record(made))
-        return
-    _tell(made)
+    else:
+        _tell(made)
 
 
-def initialise(home: Path, *, url: str, database: str | None = None, organisation: str | None = None) -> _Made:
+def initialise(
+    home: Path, *, url: str | None = None, database: str | None = None, organisation: str | None = None
+) -> _Made | _Joined:
     """Make a home, or leave nothing behind.
 
     Raises `AdminError`: ADM-001 the home or the database is in use, ADM-006 for the URLs, ADM-010 and ADM-011 for a
-    master key that was named, ADM-020 for files, ADM-021 where an init was killed before, ADM-022 for a database that
-    is somebody else's; `UnavailableError` where it does not answer.
+    master key that was named, ADM-012 to join a Regalia of another version, ADM-020 for files, ADM-021 where an init
+    was killed before, ADM-022 for a database that is somebody else's; `UnavailableError` where it does not answer.
     """
     created = _claim(home)
-    options = {"server.url": url} | ({"database.url": database} if database is not None else {})
+    given = {"server.url": url, "database.url": database}
+    options = {path: value for path, value in given.items() if value is not None}
     try:
-        _refuse_used(load_config(home=home, options=options))  # bad URLs too, before anything is written
-        write_initial(home, url, database)
+        joins = _found_there(load_config(home=home, options=options))  # bad URLs too, before anything is written
+        write_initial(home, url or joins or default_url(), database)
     except BaseException:
         # Nothing here is ours yet: another init may be at work in the same directory.
         if created:
@@ -102,7 +121,7 @@ def initialise(home: Path, *, url: str, database: str | None = None, organisatio
         raise
     # Only one process can have made that file, so what follows is ours.
     try:
-        return _fill(home, organisation)
+        return _join(home) if joins is not None else _fill(home, organisation)
     except BaseException:
         # Whatever ended it, a half-made PKI must not pass for one: what was just created is removed again.
         for path in (home,) if created else tuple(home.iterdir()):
@@ -156,29 +175,68 @@ def _fill(home: Path, organisation: str | None) -> _Made:
     return _Made(config, master.path, master.beside_database, root, issuing, admin_tls)
 
 
-def _refuse_used(config: Config) -> None:
-    """See that the database is empty, and say what it is where it is not."""
+def _join(home: Path) -> _Joined:
+    """Make this home another node of the Regalia in its database."""
+    from regalia.app import NODE_FILE, SystemClock, SystemEntropy, build  # noqa: PLC0415 - help must not wait for the database driver
+    from regalia.ca.crl_copy import CrlCopier  # noqa: PLC0415 - the same
+    from regalia.keys.admin_tls import make_admin_tls  # noqa: PLC0415 - the same
+    from regalia.keys.private_files import create_private  # noqa: PLC0415 - the same
+
+    config, entropy = load_config(home=home), SystemEntropy()
+    node = entropy.octets(4).hex()
+    regalia = build(config, node=node)  # which refuses a master key that is not theirs
+    try:
+        host = urlsplit(config.server.url).hostname or "localhost"
+        admin_tls = make_admin_tls(home, host, now=SystemClock().now(), entropy=entropy)
+        authorities = regalia.store.authorities()
+        copier = CrlCopier(regalia.store, regalia.crl_files)
+        for authority in authorities:
+            copier.copy(authority)
+        details: dict[str, JsonValue] = {"node": node, "url": config.server.url}
+        event = EventDraft(
+            regalia.clock.now(), administrator(), Action.NODE_JOINED, "home", Outcome.OK, details=details
+        )
+        regalia.store.record((event,))
+    finally:
+        regalia.close()
+    create_private(home / NODE_FILE, f"{node}\n".encode())
+    roots = tuple(authority for authority in authorities if authority.kind is AuthorityKind.ROOT)
+    return _Joined(config, node, roots, admin_tls)
+
+
+def _found_there(config: Config) -> str | None:
+    """See that the database is empty, or holds a Regalia whose master key was named: then return that one's URL.
+
+    Anything else is refused, and told what it is.
+    """
     from regalia.app import SystemClock  # noqa: PLC0415 - help must not wait for the database driver
     from regalia.store import migrations, open_store  # noqa: PLC0415 - the same
 
     url = config.database.connection_url()
     tables = migrations.tables_in(url)
     if not tables:
-        return
+        return None
     named = config.database.url
     if "event_stream" not in tables:
         some = ", ".join(tables[:3]) + (" …" if tables[3:] else "")
         raise AdminError(reasons.DATABASE_UNFIT, f"{named} has tables that are not ours: {some}")
     schema = migrations.check(url)
-    if schema.ready:
-        store = open_store(url, node="", clock=SystemClock())
-        try:
-            done = store.events(EventFilter(action=Action.HOME_INITIALISED, limit=1))
-        finally:
-            store.close()
-        if not done:
-            raise AdminError(reasons.INIT_UNFINISHED, f"{named} holds the beginnings of a Regalia")
-    raise AdminError(reasons.HOME_USED, f"{named} holds a Regalia already, schema {schema.current}")
+    # SQLite is for one machine and one home (R9); on PostgreSQL whoever names the master key means to join.
+    joins = not config.database.is_sqlite and bool(config.key_environment)
+    if not schema.ready:
+        told = f"{named} holds a Regalia already, schema {schema.current}"
+        raise AdminError(reasons.SCHEMA_OLD if joins else reasons.HOME_USED, told)
+    store = open_store(url, node="", clock=SystemClock())
+    try:
+        done = store.events(EventFilter(action=Action.HOME_INITIALISED, limit=1))
+    finally:
+        store.close()
+    if not done:
+        raise AdminError(reasons.INIT_UNFINISHED, f"{named} holds the beginnings of a Regalia")
+    if not joins:
+        how = "" if config.database.is_sqlite else "; to add a node to it, name its master key: see docs/tasks/nodes.md"
+        raise AdminError(reasons.HOME_USED, f"{named} holds a Regalia already, schema {schema.current}{how}")
+    return str(done[0].draft.details["url"])
 
 
 @contextmanager
@@ -229,6 +287,28 @@ def _record(made: _Made) -> dict[str, object]:
         "master_key": made.master_key,
         "master_key_beside_database": made.master_key_beside,
     }
+
+
+def _record_joined(made: _Joined) -> dict[str, object]:
+    return {
+        "home": made.config.home,
+        "joined": made.config.database.url,
+        "node": made.node,
+        "url": made.config.server.url,
+        "roots": [{"name": root.name, **fingerprints(root.certificate_der)} for root in made.roots],
+        "admin_certificate_sha256": made.admin_tls.sha256,
+    }
+
+
+def _tell_joined(made: _Joined) -> None:
+    say(f"{made.config.home} is another node of the PKI in {made.config.database.url} now.")
+    say()
+    for root in made.roots:
+        say(f"{'root CA':<12} {root.name}, SHA-256 {fingerprints(root.certificate_der)['sha256']}")
+    say(f"{'url':<12} {made.config.server.url}")
+    say(f"{'admin':<12} https://{made.config.server.admin_listen}, certificate SHA-256 {made.admin_tls.sha256}")
+    say()
+    note(f"Next, with the same master key: regalia serve --home {made.config.home}")
 
 
 def _endpoint(made: _Made) -> str:

@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _NOTHING: Final = "-"
+_NARROWEST: Final = 20
+"""Characters of a column that is cut: fewer would tell nothing."""
 
 
 class Style(StrEnum):
@@ -160,12 +162,22 @@ def print_record(record: Mapping[str, object], *, as_json: bool) -> None:
             label = ""
 
 
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
 def print_table(
-    rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, as_json: bool, empty: str = "None."
+    rows: Sequence[Mapping[str, object]],
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    empty: str = "None.",
+    width: int | None = None,
 ) -> None:
     """Print a list: for people these columns, for programs all that each row has.
 
-    `empty` says why nothing is there and what to do about it.
+    `empty` says why nothing is there and what to do about it. The last column is cut where a line has more than
+    `width` characters: for what strangers may make as long as they like.
     """
     if as_json:
         print_json([dict(row) for row in rows])
@@ -176,6 +188,9 @@ def print_table(
     cells = [[_label(column).upper() for column in columns]]
     cells += [[", ".join(_words(plain(row[column]))) for column in columns] for row in rows]
     widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    if width is not None:
+        left = max(_NARROWEST, width - sum(widths[:-1]) - len("  ") * (len(widths) - 1))
+        cells = [[*line[:-1], _cut(line[-1], left)] for line in cells]
     for line in cells:
         padded = (f"{text:<{width}}" for text, width in zip(line, widths, strict=True))
         sys.stdout.write("  ".join(padded).rstrip() + "\n")

@@ -242,8 +242,8 @@ def enrol(  # noqa: PLR0913 - one for each option
     names = Names(cn, _sans(cn, dns or []))
     secret = _read_challenge(challenge_file, challenge)
     check_writable(cert)
+    earlier = unfinished(cert, url, key, names)
     private = _key(key, key_size)
-    earlier = unfinished(cert, url, private, names)
     with _client(url) as client:
         server = client.server(fingerprint or (earlier.pin if earlier is not None else None))
         _tell_warnings(server.ca)
@@ -283,7 +283,7 @@ def poll(
     as_json: Json = False,
 ) -> None:
     """Ask for a certificate that the server kept pending (CertPoll)."""
-    from regalia.cli.scep_open import answered, check_key, keep  # noqa: PLC0415 - as in _client
+    from regalia.cli.scep_open import answered, keep  # noqa: PLC0415 - as in _client
     from regalia.client.files import check_writable, load_key  # noqa: PLC0415 - as in _client
     from regalia.client.transaction import load_transaction, transaction_file  # noqa: PLC0415 - as in _client
 
@@ -292,7 +292,8 @@ def poll(
     kept = load_transaction(transaction_file(cert))
     check_writable(cert)
     private = load_key(key or kept.key)
-    check_key(kept, private, key or kept.key)
+    if not kept.is_for(private):
+        raise AdminError(reasons.CLIENT_FILE, f"{key or kept.key} is another key than the one of the request")
     with _client(url or kept.url) as client:
         server = client.server(fingerprint or kept.pin)
         _tell_warnings(server.ca)

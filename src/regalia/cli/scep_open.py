@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives import serialization
-
 from regalia import reasons
 from regalia.cli.output import note
-from regalia.client.files import is_there, remove_state, save_certificates
+from regalia.client.files import is_there, load_key, remove_state, save_certificates
 from regalia.client.transaction import (
     KeptTransaction,
     load_transaction,
@@ -27,10 +25,10 @@ if TYPE_CHECKING:
     from regalia.client.scep import Issued, ScepClient, Server
     from regalia.model import Names
 
-__all__ = ["answered", "begun", "check_key", "keep", "unfinished"]
+__all__ = ["answered", "begun", "keep", "unfinished"]
 
 
-def unfinished(cert: Path, url: str, key: RSAPrivateKey, names: Names) -> KeptTransaction | None:
+def unfinished(cert: Path, url: str, key: Path, names: Names) -> KeptTransaction | None:
     """Find the transaction that an earlier run left behind for this certificate; None where there is none.
 
     Raises `AdminError` CLI-009 where it is about something else: under the same transactionID that would be refused.
@@ -39,8 +37,11 @@ def unfinished(cert: Path, url: str, key: RSAPrivateKey, names: Names) -> KeptTr
     if not is_there(file):
         return None
     kept = load_transaction(file)
-    check_key(kept, key, file)
-    for what, same in (("another server", kept.url == url), ("other names", kept.opened.names == names)):
+    for what, same in (
+        ("another server", kept.url == url),
+        ("other names", kept.opened.names == names),
+        ("another key", is_there(key) and kept.is_for(load_key(key))),
+    ):
         if not same:
             told = (
                 f"{file} keeps an unfinished transaction for {what}: collect it with `regalia scep poll`, or remove it"
@@ -59,13 +60,6 @@ def begun(
     kept = KeptTransaction(opened, url, hashlib.sha256(server.ca.chain[-1]).hexdigest(), path)
     save_transaction(transaction_file(cert), kept)
     return kept
-
-
-def check_key(kept: KeptTransaction, key: RSAPrivateKey, where: Path) -> None:
-    """Raise `AdminError` CLI-009 unless the transaction is for this key."""
-    spki = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    if kept.opened.public_key != spki:
-        raise AdminError(reasons.CLIENT_FILE, f"{where} is for another key than the unfinished transaction")
 
 
 def answered(

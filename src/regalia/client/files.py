@@ -32,6 +32,7 @@ __all__ = [
     "load_certificate",
     "load_key",
     "pem",
+    "public_octets",
     "read_file",
     "remove_state",
     "save_certificates",
@@ -68,6 +69,11 @@ def load_key(path: Path) -> rsa.RSAPrivateKey:
     if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < DEFAULT_KEY_BITS:
         raise _unusable(f"{path} is not an RSA key of at least {DEFAULT_KEY_BITS} bits, which SCEP needs")
     return key
+
+
+def public_octets(key: rsa.RSAPrivateKey) -> bytes:
+    """Return the public half of a key as DER SubjectPublicKeyInfo."""
+    return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def load_certificate(path: Path) -> bytes:

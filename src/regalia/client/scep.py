@@ -23,12 +23,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from regalia import reasons
 from regalia.client.authorities import CaCertificates, issued_by, judge, read_pin
 from regalia.client.exchange import Exchange
+from regalia.client.files import public_octets
 from regalia.client.transaction import OpenTransaction
 from regalia.errors import AdminError, PeerError, UnavailableError
 from regalia.model import Names, SanKind
@@ -201,7 +202,9 @@ class ScepClient:
         refused; `UnavailableError`: CLI-001 unreachable, CLI-002 still 429 or 503, CLI-008 pending: then `poll`.
         """
         csr = _csr(opened.names, key, challenge)
-        return self._operate(server, _Request(MessageType.PKCS_REQ, csr, opened.signer, key, _spki(key)), opened.id)
+        return self._operate(
+            server, _Request(MessageType.PKCS_REQ, csr, opened.signer, key, public_octets(key)), opened.id
+        )
 
     def enrol(
         self, server: Server, key: RSAPrivateKey, *, cn: str | None, sans: frozenset[San], challenge: str | None
@@ -215,7 +218,9 @@ class ScepClient:
         Raises what `submit` raises; CLI-007 also where the server does not know the transaction (any more).
         """
         names = issuer_and_subject(read_certificate(server.ca.chain[0]).subject, encode_name(cn=opened.names.cn))
-        return self._operate(server, _Request(MessageType.CERT_POLL, names, opened.signer, key, _spki(key)), opened.id)
+        return self._operate(
+            server, _Request(MessageType.CERT_POLL, names, opened.signer, key, public_octets(key)), opened.id
+        )
 
     def wait(self, server: Server, key: RSAPrivateKey, opened: OpenTransaction, *, seconds: float) -> Issued:
         """Poll with growing pauses, of `seconds` altogether, until the server has decided.
@@ -252,7 +257,7 @@ class ScepClient:
             _csr(_names_of(facts.subject, facts.extension(oids.CE_SUBJECT_ALT_NAME)), wanted, None),
             certificate,
             key,
-            _spki(wanted),
+            public_octets(wanted),
         )
         return self._operate(server, request, self._new_transaction())
 
@@ -271,7 +276,7 @@ class ScepClient:
                 not_before=now - _CLOCK_SKEW,
                 not_after=now + _SIGNER_LIFE,
                 subject=subject,
-                public_key=_spki(key),
+                public_key=public_octets(key),
                 extensions=(key_usage(("digitalSignature", "keyEncipherment")),),
             )
         )
@@ -345,7 +350,7 @@ def _own_certificate(certificate: bytes, key: RSAPrivateKey) -> CertificateFacts
         facts = read_certificate(certificate)
     except der.DerError as fault:
         raise AdminError(reasons.CLIENT_FILE, f"the certificate is not readable: {fault}") from fault
-    if facts.public_key != _spki(key):
+    if facts.public_key != public_octets(key):
         raise AdminError(reasons.CLIENT_FILE, "certificate and key do not belong together")
     return facts
 
@@ -364,7 +369,7 @@ def _csr(names: Names, key: RSAPrivateKey, challenge: str | None) -> bytes:
     return build_csr(
         cn=names.cn,
         sans=names.sans,
-        public_key=_spki(key),
+        public_key=public_octets(key),
         challenge=challenge,
         sign=lambda data: _sign(key, data),
         signature=SignatureAlgorithm.RSA_SHA256,
@@ -373,7 +378,3 @@ def _csr(names: Names, key: RSAPrivateKey, challenge: str | None) -> bytes:
 
 def _sign(key: RSAPrivateKey, data: bytes) -> bytes:
     return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
-
-
-def _spki(key: RSAPrivateKey) -> bytes:
-    return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from regalia import reasons
-from regalia.client.files import read_file, save_state
+from regalia.client.files import public_octets, read_file, save_state
 from regalia.errors import AdminError
 from regalia.model import Names, San, SanKind
 from regalia.wire.certificate import read_certificate
@@ -23,6 +23,8 @@ from regalia.wire.der import DerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 __all__ = ["KeptTransaction", "OpenTransaction", "load_transaction", "save_transaction", "transaction_file"]
 
@@ -40,11 +42,6 @@ class OpenTransaction:
     names: Names
     """What is asked for."""
 
-    @property
-    def public_key(self) -> bytes:
-        """The key that is to be certified, DER SubjectPublicKeyInfo."""
-        return read_certificate(self.signer).public_key
-
 
 @dataclass(frozen=True, slots=True)
 class KeptTransaction:
@@ -56,6 +53,10 @@ class KeptTransaction:
     """SHA-256 of the uppermost CA certificate that was believed: a poll talks to the same CA or to none."""
     key: Path
     """File of the private key."""
+
+    def is_for(self, key: RSAPrivateKey) -> bool:
+        """Whether this is the key that is to be certified."""
+        return read_certificate(self.opened.signer).public_key == public_octets(key)
 
 
 def transaction_file(certificate: Path) -> Path:

@@ -115,7 +115,7 @@ class ChallengeDesk:
             raise AdminError(reasons.NOT_FOUND, f"no enabled endpoint {endpoint!r} with static challenges")
         if not timedelta(0) <= overlap <= MAX_OVERLAP:
             raise AdminError(reasons.USAGE, "--overlap must lie between 0 and 30 days")
-        told = self._checked(secret) if secret is not None else self._random_secret()
+        told = self.checked(secret) if secret is not None else self._random_secret()
         now = self._clock.now()
         challenge = Challenge(
             id=new_id(now, self._entropy.octets(10)),
@@ -135,8 +135,11 @@ class ChallengeDesk:
     def _random_secret(self) -> str:
         return base64.b32encode(self._entropy.octets(_SECRET_OCTETS)).decode("ascii")
 
-    def _checked(self, secret: str) -> str:
-        """Refuse what can be guessed, mistyped on its way into a profile, or is known already (CHA-2)."""
+    def checked(self, secret: str) -> str:
+        """Return it, or raise `AdminError` ADM-024 for a static challenge that anybody could guess (CHA-2).
+
+        Refused as well: what is easily mistyped on its way into a profile, and what is known already.
+        """
         if len(secret) not in _SECRET_LENGTH or not (secret.isascii() and secret.isprintable()):
             raise AdminError(reasons.SECRET_REFUSED, "it must have 20 to 128 printable ASCII characters")
         if secret != secret.strip():
