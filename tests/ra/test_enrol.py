@@ -264,6 +264,11 @@ def test_an_approval_whose_intent_was_abandoned_is_begun_anew(world: World, how:
     assert ended.serial != first.serial
     assert (ended.intent.names, ended.intent.unverified) == (LAPTOP, False)
     assert ended.intent.enrolment_id == first.intent.enrolment_id
+    stored = world.store.enrolment(first.intent.enrolment_id or ended.id)
+    assert stored is not None
+    notes = [note.note for note in stored.stages]
+    assert "approved by admin os:tester" in notes
+    assert f"begun anew: certificate {first.id} was abandoned before it was signed" in notes
 
 
 def test_a_stored_request_that_was_altered_is_not_used(world: World) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from regalia import reasons
 from regalia.ca.issue import prepare_leaf
-from regalia.errors import InvariantError
+from regalia.errors import InvariantError, Stage
 from regalia.model import (
     Action,
     Approved,
@@ -24,6 +24,7 @@ from regalia.model import (
     Names,
     Outcome,
     Pending,
+    StageNote,
     Unavailable,
     new_id,
 )
@@ -180,8 +181,6 @@ class Enroller:
     def _attempt(self, request: EnrolmentRequest, repeats_only: Denied | None) -> Ended | None:
         """One round; None where another worker won the race for what this one wanted."""
         found = self._resume(request)
-        if isinstance(found, _Fresh) and repeats_only is not None:
-            return repeats_only
         if isinstance(found, _Resumed):
             evidence = authorise_resumption(request, found.enrolment, found.lineage)
             decision = judge(request, evidence, self._store, found.enrolment.id)
@@ -227,7 +226,7 @@ class Enroller:
         return Pending(held) if begun is Begun.BEGUN else None
 
     def _issue(self, request: EnrolmentRequest, decision: Approved, found: _Fresh | _Resumed) -> Ended | None:
-        order = self._noted(request, decision.order)
+        order = replace(decision.order, enrolment=self._noted(request, decision.order, found))
         prepared = prepare_leaf(
             order, now=request.received_at, entropy=self._entropy, serial_prefix=self._serial_prefix, urls=self._urls
         )
@@ -243,9 +242,23 @@ class Enroller:
         )
         return issued if isinstance(issued, Certificate) else None
 
-    def _noted(self, request: EnrolmentRequest, order: IssueOrder) -> IssueOrder:
-        notes = stages(request, request.received_at, described=order.authorisation.by)
-        return replace(order, enrolment=replace(order.enrolment, stages=notes))
+    def _noted(self, request: EnrolmentRequest, order: IssueOrder, found: _Fresh | _Resumed) -> Enrolment:
+        """Write down how it came to this; what is resumed keeps its beginning, and who approved it."""
+        if isinstance(found, _Fresh):
+            notes = stages(request, request.received_at, described=order.authorisation.by)
+            return replace(order.enrolment, stages=notes)
+        note = f"begun anew: certificate {found.abandoned} was abandoned before it was signed"
+        return replace(
+            found.enrolment,
+            state=EnrolmentState.INTENT,
+            profile_version=order.enrolment.profile_version,
+            allowed=order.names,
+            updated_at=request.received_at,
+            stages=(
+                *found.enrolment.stages,
+                StageNote(Stage.CONVERSATION, ok=True, note=note, at=request.received_at),
+            ),
+        )
 
     # --- the stored conversation (R3) -------------------------------------------------------------------------------
 
