@@ -48,6 +48,7 @@ class Action(StrEnum):
     """What can happen: `noun.verb`. Each has a row in docs/reference/events.md; a test asks for it."""
 
     HOME_INITIALISED = "home.initialised"
+    NODE_JOINED = "node.joined"
     SERVER_STARTED = "server.started"
     SERVER_STOPPED = "server.stopped"
     DATABASE_UPGRADED = "database.upgraded"
