@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def pools() -> Iterator[Pools]:
     """Two small pools."""
-    made = Pools(Pool("enrolment", threads=2, queue=8), Pool("status", threads=2, queue=8))
+    made = Pools(
+        Pool("enrolment", threads=2, queue=8), Pool("status", threads=2, queue=8), Pool("files", threads=1, queue=8)
+    )
     yield made
     made.close()
 

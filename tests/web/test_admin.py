@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
+import structlog
 
 from memory_store import MemoryStore
 from regalia import reasons
@@ -22,6 +24,7 @@ from world import World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from starlette.types import ASGIApp
 
@@ -139,7 +142,10 @@ def test_ready_means_that_it_can_issue(app: ASGIApp) -> None:
     """With the database, the keys and a fresh CRL, the answer is 200."""
     heard = ask(app, "/readyz", headers=LOCAL)
     assert heard.status == 200
-    assert json.loads(heard.body) == {"ready": True, "checks": {"database": True, "keys": True, "crls": True}}
+    assert json.loads(heard.body) == {
+        "ready": True,
+        "checks": {"database": True, "authorities": True, "keys": True, "crls": True},
+    }
 
 
 @pytest.mark.parametrize("kind", [CertificateKind.ISSUING, CertificateKind.RA, CertificateKind.OCSP])
@@ -156,7 +162,10 @@ def test_not_ready_without_a_key(app: ASGIApp, world: World, kind: CertificateKi
     heard = ask(app, "/readyz", headers=LOCAL)
     assert heard.status == 503
     assert int(heard.headers["retry-after"]) > 0
-    assert json.loads(heard.body) == {"ready": False, "checks": {"database": True, "keys": False, "crls": True}}
+    assert json.loads(heard.body) == {
+        "ready": False,
+        "checks": {"database": True, "authorities": True, "keys": False, "crls": True},
+    }
 
 
 def test_not_ready_with_an_expired_crl(app: ASGIApp, world: World) -> None:
@@ -198,18 +207,18 @@ def test_not_ready_with_an_old_copy_of_the_crl(app: ASGIApp, world: World) -> No
 
 
 class Down(MemoryStore):
-    """A database that does not answer."""
+    """A database that takes no writes: gone, or on a full disk."""
 
-    def check(self) -> str:
+    def lease(self, job: str, holder: str, now: datetime, until: datetime) -> bool:
         """Fail."""
-        raise UnavailableError(reasons.STORE_UNAVAILABLE, "secret detail")
+        raise UnavailableError(reasons.STORE_UNAVAILABLE, f"secret detail of {job} {holder} {now} {until}")
 
 
 @pytest.mark.parametrize(
     ("store", "checks"),
     [
-        (Down(), {"database": False, "keys": False, "crls": False}),
-        (MemoryStore(), {"database": True, "keys": False, "crls": True}),
+        (Down(), {"database": False, "authorities": False, "keys": False, "crls": False}),
+        (MemoryStore(), {"database": True, "authorities": False, "keys": False, "crls": True}),
     ],
     ids=["down", "nothing to issue with"],
 )
@@ -223,6 +232,67 @@ def test_not_ready_without_a_database(
     heard = ask(app, "/readyz", headers=LOCAL)
     assert heard.status == 503
     assert json.loads(heard.body)["checks"] == checks
+
+
+@pytest.mark.parametrize("days", [-400, 365 * 30], ids=["not yet", "no more"])
+def test_not_ready_with_an_issuer_that_is_not_valid(world: World, readiness: Readiness, days: int) -> None:
+    """RES-7: an authority before or after its validity issues nothing, so the node is not ready."""
+    world.clock.advance(timedelta(days=days))
+    assert readiness.checks()["authorities"] is False
+
+
+class Hanging(MemoryStore):
+    """A database that does not answer, and does not refuse either."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hangs = threading.Event()
+        self.go_on = threading.Event()
+        self.go_on.set()
+
+    def lease(self, job: str, holder: str, now: datetime, until: datetime) -> bool:
+        """Answer when it is let."""
+        self.hangs.set()
+        assert self.go_on.wait(20)
+        return super().lease(job, holder, now, until)
+
+
+def test_a_database_that_hangs_keeps_one_thread() -> None:
+    """RES-7: others who ask meanwhile get the last answer at once, and after five seconds the truth."""
+    store = Hanging()
+    world = World(store=store)
+    publish_crl(world)
+    readiness = Readiness(store, world.keys, world.files, world.clock)
+    assert all(readiness.checks().values())
+    world.clock.advance(timedelta(seconds=1))
+    store.hangs.clear()
+    store.go_on.clear()
+    looking = threading.Thread(target=readiness.checks)
+    looking.start()
+    try:
+        assert store.hangs.wait(20)
+        world.clock.advance(timedelta(seconds=5))
+        assert all(readiness.checks().values())
+        world.clock.advance(timedelta(seconds=1))
+        assert not any(readiness.checks().values())
+    finally:
+        store.go_on.set()
+        looking.join(20)
+    world.clock.advance(timedelta(seconds=1))
+    assert all(readiness.checks().values())
+
+
+def test_why_a_node_is_not_ready_is_in_the_log(world: World) -> None:
+    """RES-7: each change is one line for whoever runs the server; `/readyz` names the check and nothing else."""
+    store = Down()
+    readiness = Readiness(store, world.keys, world.files, world.clock)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            readiness.checks()
+            world.clock.advance(timedelta(seconds=1))
+    (line,) = lines
+    assert (line["event"], line["checks"]) == ("not-ready", ["database", "authorities", "keys", "crls"])
+    assert line["detail"].startswith("secret detail")
 
 
 def test_readiness_is_looked_up_once_a_second(world: World, readiness: Readiness) -> None:

@@ -88,7 +88,9 @@ class Deployment:
 def deployment(tmp_path: Path) -> Iterator[Deployment]:
     """Everything that a device can ask for."""
     world, metrics = World(), Metrics(FakeClock())
-    pools = Pools(Pool("enrolment", threads=1, queue=1), Pool("status", threads=1, queue=8))
+    pools = Pools(
+        Pool("enrolment", threads=1, queue=1), Pool("status", threads=1, queue=8), Pool("files", threads=1, queue=8)
+    )
     files = DirectoryCrlFiles(tmp_path / "crl")
     app = device_app(
         scep=world.scep,

@@ -75,7 +75,9 @@ def fresh_front(pools: Pools) -> Front:
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Front]:
     """One world for all tests that leave it as it was: making one takes long."""
-    pools = Pools(Pool("enrolment", threads=2, queue=8), Pool("status", threads=2, queue=8))
+    pools = Pools(
+        Pool("enrolment", threads=2, queue=8), Pool("status", threads=2, queue=8), Pool("files", threads=1, queue=8)
+    )
     yield fresh_front(pools)
     pools.close()
 

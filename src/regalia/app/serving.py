@@ -173,6 +173,7 @@ def serve_app(
     pools = Pools(
         enrolment=Pool("enrolment", threads=server.threads, queue=server.queue),
         status=Pool("status", threads=_STATUS_THREADS, queue=_STATUS_QUEUE),
+        files=Pool("files", threads=_STATUS_THREADS, queue=_STATUS_QUEUE),
     )
     metrics.watch_pools((pools.enrolment, pools.status))
     metrics.watch_crls(lambda: crl_times(app.store, app.store))

@@ -139,6 +139,7 @@ class ScepService:
         self._clock = clock
         self._entropy = entropy
         self._challenge_mac = challenge_mac
+        self._seen: dict[str, Door] = {}
         # What is not in this table is refused (MSG-1). GetCert and GetCRL are not: URLs in the certificate serve both.
         self._served: dict[str, Callable[[Sender, _Verified, str], EnrolmentRequest | PollRequest]] = {
             MessageType.PKCS_REQ: self._enrolment,
@@ -149,7 +150,19 @@ class ScepService:
     def door(self, endpoint: str) -> Door | None:
         """Find an enabled SCEP endpoint; unknown and disabled are the same to a stranger (R6)."""
         door = self._doors.door(endpoint)
-        return door if door is not None and door.endpoint.enabled and door.endpoint.protocol == "scep" else None
+        if door is None or not door.endpoint.enabled or door.endpoint.protocol != "scep":
+            self._seen.pop(endpoint, None)
+            return None
+        self._seen[endpoint] = door
+        return door
+
+    def seen_door(self, endpoint: str) -> Door | None:
+        """Return an endpoint as it last was, without asking anybody: for GetCACaps and GetCACert alone.
+
+        While the database is away the catalogue is forgotten, since nobody would tell of a change. What these two say
+        is public and rarely changes, so devices go on to learn it (RES-7); whoever enrols is told to come again.
+        """
+        return self._seen.get(endpoint)
 
     def ca_capabilities(self) -> bytes:
         """GetCACaps (R1)."""

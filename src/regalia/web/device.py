@@ -50,7 +50,7 @@ def device_app(
     ocsp_face = OcspFace(ocsp, pools.status, metrics, clock)
     rest = Router(
         [
-            Route("/crl/{file}", CrlFace(crl_files, pools.status)),
+            Route("/crl/{file}", CrlFace(crl_files, pools.files)),
             Route("/ca/{file}", CaCertificatesFace(authorities, pools.status)),
             Route("/healthz", _Reading(ALIVE)),
             Route("/readyz", _Reading(ReadyFace(readiness, pools.status))),

@@ -7,10 +7,13 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from regalia.errors import UnavailableError
 from regalia.model import AuthorityKind, AuthorityState, CredentialPurpose
-from regalia.ports import Authorities, Crls
+from regalia.ports import Authorities, Crls, Jobs
 from regalia.web.answers import NO_STORE, answer
+from regalia.wire.certificate import read_certificate
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,17 +30,20 @@ __all__ = ["ALIVE", "Readiness", "ReadinessStore", "ReadyFace"]
 
 _JSON = b"application/json"
 _FRESH = timedelta(seconds=1)
+_CHECKS = ("database", "authorities", "keys", "crls")
+_PROBE = "readiness"
+_PATIENCE = timedelta(seconds=5)
+"""How long the last answer stands while the database takes its time."""
 _COPIED_WITHIN = timedelta(seconds=60)
 """A copy is made within seconds. A node that served an old CRL for longer would hold back a revocation (REV-3)."""
+
+_log = structlog.get_logger("regalia.web")
 
 ALIVE = answer(200, b'{"status":"ok"}', _JSON, NO_STORE)
 
 
-class ReadinessStore(Authorities, Crls, Protocol):
+class ReadinessStore(Authorities, Crls, Jobs, Protocol):
     """What readiness asks."""
-
-    def check(self) -> str:
-        """Raise `UnavailableError` where the database does not answer."""
 
 
 class Readiness:
@@ -50,18 +56,31 @@ class Readiness:
         self._clock = clock
         self._lock = threading.Lock()
         self._last: tuple[datetime, dict[str, bool]] | None = None
+        self._looking = clock.now()
+        self._trouble = ""
 
     def checks(self) -> dict[str, bool]:
         """Return what was checked. An answer is good for a second: strangers may ask as often as they like."""
-        with self._lock:
-            now = self._clock.now()
-            if self._last is None or not timedelta(0) <= now - self._last[0] < _FRESH:
-                self._last = (now, self._look(now))
-            return self._last[1]
+        last, now = self._last, self._clock.now()
+        if last is not None and timedelta(0) <= now - last[0] < _FRESH:
+            return last[1]
+        # A database that hangs keeps one thread, and not everyone who asks meanwhile.
+        if not self._lock.acquire(blocking=last is None):
+            hangs = abs(now - self._looking) > _PATIENCE
+            return dict.fromkeys(_CHECKS, False) if last is None or hangs else last[1]
+        try:
+            self._looking = now
+            found = self._look(now)
+            self._tell(last[1] if last is not None else None, found)
+            self._last = (now, found)
+        finally:
+            self._lock.release()
+        return found
 
     def _look(self, now: datetime) -> dict[str, bool]:
         try:
-            self._store.check()
+            # A write, since that is what an enrolment needs: on a full disk everything can still be read.
+            self._store.lease(_PROBE, _PROBE, now, now)
             issuing = [
                 authority
                 for authority in self._store.authorities()
@@ -69,9 +88,19 @@ class Readiness:
             ]
             keys = all(self._keys.holds(key_id) for authority in issuing for key_id in self._key_ids(authority))
             crls = all(self._fresh(authority, now) for authority in issuing)
-        except UnavailableError:
-            return {"database": False, "keys": False, "crls": False}
-        return {"database": True, "keys": bool(issuing) and keys, "crls": crls}
+            valid = all(_is_valid(authority, now) for authority in issuing)
+        except UnavailableError as unavailable:
+            self._trouble = unavailable.detail
+            return dict.fromkeys(_CHECKS, False)
+        return dict(zip(_CHECKS, (True, bool(issuing) and valid, bool(issuing) and keys, crls), strict=True))
+
+    def _tell(self, before: dict[str, bool] | None, found: dict[str, bool]) -> None:
+        """Log each change, once: whoever runs the server reads there what `/readyz` tells nobody."""
+        failed = [name for name, fine in found.items() if not fine]
+        if failed and found != before:
+            _log.warning("not-ready", checks=failed, detail=self._trouble if "database" in failed else "")
+        elif not failed and before is not None and found != before:
+            _log.info("ready")
 
     def _key_ids(self, authority: Authority) -> list[UUID]:
         newest = [self._store.credentials(purpose, authority.name)[:1] for purpose in CredentialPurpose]
@@ -84,6 +113,11 @@ class Readiness:
             return False
         here = self._crl_files.digest(authority.name)
         return here == last.sha256 or (here is not None and now - last.published_at < _COPIED_WITHIN)
+
+
+def _is_valid(authority: Authority, now: datetime) -> bool:
+    facts = read_certificate(authority.certificate_der)
+    return facts.not_before <= now < facts.not_after
 
 
 class ReadyFace:

@@ -15,13 +15,18 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
+import structlog
+
 from regalia.ca.status import OcspAnswer
+from regalia.errors import UnavailableError
 from regalia.web.answers import METHOD_NOT_ALLOWED, NO_STORE, NOT_FOUND, TOO_LARGE, answer
 from regalia.web.body import read_body
 from regalia.web.conditional import etag_of, unless_known
 from regalia.wire.ocsp import MAX_REQUEST, OcspStatus, error_response
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from starlette.types import Receive, Scope, Send
 
     from regalia.ca.status import OcspResponder
@@ -32,10 +37,13 @@ if TYPE_CHECKING:
 
 __all__ = ["OcspFace", "decode_path"]
 
+_log = structlog.get_logger("regalia.web")
+
 _PATH = re.compile(rb"/ocsp/([a-z][a-z0-9-]{0,39})(?:/(.*))?", re.DOTALL)
 _MEDIA = b"application/ocsp-response"
 _ELSEWHERE = OcspAnswer(error_response(OcspStatus.UNAUTHORIZED), "unauthorized", cacheable=False)
 """At one authority's address there are no answers about another's certificates."""
+_TRY_LATER = OcspAnswer(error_response(OcspStatus.TRY_LATER), "try_later", cacheable=False)
 
 _TO_STANDARD = bytes.maketrans(b"-_ ", b"+/+")
 
@@ -82,27 +90,48 @@ class OcspFace:
             return
         told = self._responder.remembered(body)
         if told is None:
-            told = await self._pool.run(lambda: self._responder.answer(body))
-        if any(authority != found[1].decode() for authority, _ in told.about):
-            told = _ELSEWHERE
+            told = await self._pool.run(lambda: self._fresh(body))
+        asked = found[1].decode()
+        for authority, _ in told.about:
+            if authority != asked:
+                told = _ELSEWHERE
+                break
         self._metrics.ocsp_answered(told.status, cached=told.remembered)
         if method == "POST" or not told.cacheable or told.next_update is None:
-            await answer(200, told.der, _MEDIA, NO_STORE)(scope, receive, send)
+            await _for_nobody_else(told.der)(scope, receive, send)
             return
         # Half of what is left, as in our own memory: an answer that spent the other half here is still good there.
         left = int((told.next_update - self._clock.now()).total_seconds()) // 2
-        await unless_known(scope, _for_caches(told, max(left, 0)))(scope, receive, send)
+        given = _for_caches(told.der, told.this_update, told.next_update, max(left, 0))
+        await unless_known(scope, given)(scope, receive, send)
+
+    def _fresh(self, body: bytes) -> OcspAnswer:
+        """Ask the responder; where what it asks is away, say so in the protocol's own words (RFC 6960 §2.3).
+
+        An answer of a client's own memory stays good, which an HTTP error might make it doubt; a balancer learns from
+        `/readyz` that this node is cut off.
+        """
+        try:
+            return self._responder.answer(body)
+        except UnavailableError as unavailable:
+            _log.info("unavailable", listener="device", reason=unavailable.reason.id, detail=unavailable.detail)
+            return _TRY_LATER
 
 
 @lru_cache(maxsize=1024)
-def _for_caches(told: OcspAnswer, seconds: int) -> Answer:
+def _for_nobody_else(der: bytes) -> Answer:
+    return answer(200, der, _MEDIA, NO_STORE)
+
+
+@lru_cache(maxsize=1024)
+def _for_caches(der: bytes, this_update: datetime | None, next_update: datetime, seconds: int) -> Answer:
     """Tell caches on the way how long the answer is good, and never longer (RFC 5019 §5, R8)."""
-    dates = [(b"last-modified", told.this_update), (b"expires", told.next_update)]
+    dates = [(b"last-modified", this_update), (b"expires", next_update)]
     return answer(
         200,
-        told.der,
+        der,
         _MEDIA,
         (b"cache-control", b"max-age=%d, public, no-transform, must-revalidate" % seconds),
         *((name, format_datetime(moment, usegmt=True).encode()) for name, moment in dates if moment is not None),
-        etag_of(hashlib.sha256(told.der).hexdigest()),
+        etag_of(hashlib.sha256(der).hexdigest()),
     )

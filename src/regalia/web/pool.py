@@ -1,7 +1,7 @@
 """Bounded thread pools: where the event loop hands over everything that may take time (RES-3).
 
 A pool takes so many calls and no more; one call beyond that is refused at once instead of being kept waiting.
-Enrolments and status answers have a pool each, so that a flood of the first cannot stop the second.
+Enrolments, status answers and files have a pool each, so that a flood of the first cannot stop the others.
 """
 
 from __future__ import annotations
@@ -87,9 +87,12 @@ class Pools:
     enrolment: Pool
     """SCEP."""
     status: Pool
-    """CRL, OCSP, CA certificates, health, metrics: a flood of enrolments must not stop these."""
+    """OCSP, CA certificates, health, metrics: a flood of enrolments must not stop these."""
+    files: Pool
+    """CRLs: neither must a database that does not answer, for which the others wait (RES-7)."""
 
     def close(self) -> None:
         """Let what runs end, and take no more."""
         self.enrolment.close()
         self.status.close()
+        self.files.close()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from regalia import reasons
-from regalia.errors import PeerError
+from regalia.errors import PeerError, UnavailableError
 from regalia.ra.scep import CertRep, Limited
 from regalia.web.answers import (
     BAD_REQUEST,
@@ -147,7 +147,12 @@ class ScepFace:
     # --- in the pool: answering -------------------------------------------------------------------------------------
 
     def _answer(self, endpoint: str, asked: _Asked | _Refused, source: str) -> Answer:
-        door = self._service.door(endpoint)
+        try:
+            door = self._service.door(endpoint)
+        except UnavailableError:
+            door = self._service.seen_door(endpoint)
+            if door is None or not isinstance(asked, _Asked) or asked.operation == PKI_OPERATION:
+                raise
         if door is None:
             closed = self._doors.door(endpoint) is not None
             reason = reasons.ENDPOINT_DISABLED if closed else reasons.ENDPOINT_UNKNOWN
