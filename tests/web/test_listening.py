@@ -228,6 +228,28 @@ def test_what_ends_pipelined_requests_causes_no_incident(wire: Wire, metrics: Me
     assert metrics.registry.get_sample_value("regalia_incidents_total") == 0
 
 
+@pytest.mark.parametrize("body", [b"", b"abc", b"x" * (LIMIT + 1)])
+def test_an_answer_is_the_same_however_its_connection_goes_on(wire: Wire, body: bytes) -> None:
+    """On a connection that is kept and on one that ends, status line, fields and body are the same."""
+
+    def asked(version: bytes) -> bytes:
+        return b"POST /x HTTP/%s\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (version, len(body), body)
+
+    ended = wire.raw(asked(b"1.0"))
+    with socket.create_connection(("127.0.0.1", wire.port), timeout=20) as connection:
+        connection.sendall(asked(b"1.1"))
+        connection.shutdown(socket.SHUT_WR)
+        kept = _read_all(connection)
+
+    def told(heard: bytes) -> tuple[set[bytes], bytes]:
+        head, _, rest = heard.partition(b"\r\n\r\n")
+        assert head.count(b"\r\ndate: ") == 1
+        moving = (b"date: ", b"connection: ")
+        return {line for line in head.split(b"\r\n") if not line.startswith(moving)}, rest
+
+    assert told(kept) == told(ended)
+
+
 def test_one_source_has_so_many_connections(wire: Wire) -> None:
     """RES-2 and R6: a connection over the limit of its source is answered 429 with Retry-After; later ones are not."""
     held = [socket.create_connection(("127.0.0.1", wire.port), timeout=20) for _ in range(LIMITS.per_source)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 __all__ = [
+    "AT_ONCE",
     "BAD_REQUEST",
     "METHOD_NOT_ALLOWED",
     "MISDIRECTED",
@@ -30,6 +32,9 @@ Header = tuple[bytes, bytes]
 NO_STORE: Header = (b"cache-control", b"no-store")
 _NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 
+AT_ONCE: Final = "regalia.at_once"
+"""Where `web.protocol` puts, in the scope, a function that writes a whole answer: head without date, body."""
+
 _RETRY_SECONDS = b"10"
 """R8 lets a retransmission wait up to 5 s for the worker that is at it; twice that, and there is something to get."""
 
@@ -41,10 +46,20 @@ class Answer:
     status: int
     headers: tuple[Header, ...]
     body: bytes
+    head: bytes = field(init=False, repr=False, compare=False)
+    """Status line and header fields as they are sent, without date and empty line."""
+
+    def __post_init__(self) -> None:
+        fields = [b"%s: %s\r\n" % header for header in self.headers]
+        line = f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n".encode()
+        object.__setattr__(self, "head", b"".join([line, *fields]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it. The server leaves the body out where the method is HEAD."""
-        del scope, receive
+        del receive
+        at_once = scope.get(AT_ONCE)
+        if at_once is not None and at_once(self.head, self.body):
+            return
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body})
 
