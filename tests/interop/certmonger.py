@@ -46,10 +46,40 @@ class Certmonger:
 
     def enrol(self, *, cn: str, dns: str, challenge: str) -> Path:
         """Generate an RSA key and request a certificate; the file that it is stored in."""
+        self.request(cn=cn, dns=dns, challenge=challenge)
+        return self._wait(before=b"")
+
+    def request(self, *, cn: str, dns: str, challenge: str) -> None:
+        """Generate an RSA key and request a certificate, without waiting for what becomes of it."""
         files = ("-k", self.key, "-f", self.certificate, "-I", "device")
         names = ("-N", f"CN={cn}", "-D", dns, "-L", challenge)
         run("getcert", "request", "-s", "-c", "regalia", *files, *names, environment=self.environment)
+
+    def wait_until(self, *statuses: str) -> str:
+        """Wait until `getcert list` shows one of these states; all that it then shows."""
+
+        def reached() -> str | None:
+            listed = self.listed()
+            return listed if self._status(listed) in statuses else None
+
+        return wait_for(f"certmonger's state {' or '.join(statuses)}", reached, seconds=ENROL_SECONDS)
+
+    def ask_again(self, verb: str = "resubmit") -> None:
+        """Let it ask once more what became of its request: `resubmit` or `refresh`."""
+        run("getcert", verb, "-s", "-i", "device", environment=self.environment)
+
+    def collect(self) -> Path:
+        """Wait for the certificate of a request that was pending; the file that it is stored in."""
         return self._wait(before=b"")
+
+    def listed(self) -> str:
+        """What `getcert list` shows of the request."""
+        return run("getcert", "list", "-s", "-i", "device", environment=self.environment).decode()
+
+    @staticmethod
+    def _status(listed: str) -> str | None:
+        status = re.search(r"^\s*status: (\S+)$", listed, re.MULTILINE)
+        return status[1] if status is not None else None
 
     def renew(self) -> Path:
         """Renew with the same key."""
@@ -76,11 +106,11 @@ class Certmonger:
 
     def _wait(self, *, before: bytes) -> Path:
         def arrived() -> Path | None:
-            listed = run("getcert", "list", "-s", "-i", "device", environment=self.environment).decode()
-            status = re.search(r"^\s*status: (\S+)$", listed, re.MULTILINE)
-            if status is not None and status[1] in _FINAL:
+            listed = self.listed()
+            status = self._status(listed)
+            if status in _FINAL:
                 raise ProgramError(f"certmonger gave up:\n{listed}")
-            complete = status is not None and status[1] == "MONITORING" and self.certificate.exists()
+            complete = status == "MONITORING" and self.certificate.exists()
             return self.certificate if complete and self.certificate.read_bytes() != before else None
 
         path = wait_for("certmonger's certificate", arrived, seconds=ENROL_SECONDS)

@@ -63,6 +63,35 @@ class Server:
         """Open another endpoint, like the one that `init` made."""
         self._run("endpoint", "create", endpoint, "--group", "default", "--profile", "eap-tls")
 
+    def open_with_secret(self, endpoint: str, authoriser: str) -> str:
+        """Open an endpoint of the kind `static` or `approval`; its static challenge."""
+        which = ("--group", "default", "--profile", "eap-tls", "--authoriser", authoriser)
+        return self._run("endpoint", "create", endpoint, *which, "--quiet").decode().strip()
+
+    def rotate(self, endpoint: str) -> str:
+        """Give an endpoint a new static challenge; the former one stays good for a while."""
+        return self._run("endpoint", "rotate-secret", endpoint, "--quiet").decode().strip()
+
+    def pending(self, endpoint: str) -> list[dict[str, Any]]:
+        """Return what waits for approval at an endpoint, newest first."""
+        waiting = ("--state", "pending", "--endpoint", endpoint)
+        listed: list[dict[str, Any]] = json.loads(self._run("enrolment", "list", *waiting, "--json"))
+        return listed
+
+    def approve(self, enrolment: str) -> dict[str, Any]:
+        """Approve a pending enrolment."""
+        approved: dict[str, Any] = json.loads(self._run("enrolment", "approve", enrolment, "--yes", "--json"))
+        return approved
+
+    def deny(self, enrolment: str) -> None:
+        """Deny a pending enrolment."""
+        self._run("enrolment", "deny", enrolment, "--note", "not one of ours", "--yes")
+
+    def enrolment(self, enrolment: str) -> dict[str, Any]:
+        """Return an enrolment with its explanation."""
+        shown: dict[str, Any] = json.loads(self._run("enrolment", "show", enrolment, "--json"))
+        return shown
+
     def close(self, endpoint: str) -> None:
         """Close an endpoint for good."""
         self._run("endpoint", "disable", endpoint, "--yes")

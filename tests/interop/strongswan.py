@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interop.programs import ProgramError, run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["StrongSwan"]
+__all__ = ["Polling", "StrongSwan"]
+
+POLL_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """A `pki --scep` that runs."""
+
+    process: subprocess.Popen[bytes]
+    path: Path
+
+    def ended(self) -> tuple[int, str]:
+        """Wait for its end: its exit code, and what it said on stderr."""
+        _, said = self.process.communicate(timeout=POLL_SECONDS)
+        return self.process.returncode, said.decode(errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +71,35 @@ class StrongSwan:
         # The options are --cert and --key, whatever the help says.
         return self._scep("renewed", "--in", key, "--dn", f"CN={cn}", "--cert", old, "--key", old_key)
 
+    @contextmanager
+    def enrolling(
+        self, key: Path, *, cn: str, dns: str, challenge: str, longest: int = POLL_SECONDS
+    ) -> Iterator[Polling]:
+        """Enrol with a challenge, polling each second while the server says PENDING, meanwhile to the block."""
+        asked = ("--in", key, "--dn", f"CN={cn}", "--san", dns, "--password", challenge, "--maxpolltime", str(longest))
+        path = self.directory / "polled.pem"
+        with (
+            path.open("wb") as output,
+            subprocess.Popen(
+                self._command(*asked), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE
+            ) as process,
+        ):
+            try:
+                yield Polling(process, path)
+            finally:
+                process.kill()
+
     def _scep(self, name: str, *arguments: str | Path) -> Path:
+        path = self.directory / f"{name}.pem"
+        path.write_bytes(run(*self._command(*arguments)))
+        return path
+
+    def _command(self, *arguments: str | Path) -> list[str | Path]:
         anchors = ("--cacert-enc", self._ra, "--cacert-sig", self._ra, "--cacert", self._ca)
         # --cacert is given for each CA certificate that was fetched: a chain of two needs both.
         others = [part for path in self._other_cas() for part in ("--cacert", path)]
-        command = ("pki", "--scep", "--url", self.url, *arguments, "--interval", "1", *anchors, *others)
-        path = self.directory / f"{name}.pem"
-        path.write_bytes(run(*command, "--outform", "pem"))
-        return path
+        parts = ("--url", self.url, *arguments, "--interval", "1", *anchors, *others, "--outform", "pem")
+        return ["pki", "--scep", *parts]
 
     def _other_cas(self) -> list[Path]:
         return sorted(self.directory.glob("ca-*.pem"))
