@@ -35,6 +35,8 @@ def _answer(reason: Reason) -> str:
     """Say what the page must hold of the answer (R6)."""
     if reason in STATUS or reason.stage in {Stage.HTTP, Stage.MESSAGE}:
         return f"HTTP {STATUS.get(reason, '400')}"
+    if reason.stage is Stage.LIMIT:
+        return "HTTP 429"
     if reason.stage is Stage.SERVICE:
         return "HTTP 503"
     if reason.stage in {Stage.ADMIN, Stage.CLIENT}:
