@@ -142,7 +142,7 @@ def test_nobody_else_reads_the_file(path: Path, opened: SqlStore) -> None:
     """The database and its log are readable by their owner alone (SEC-3)."""
     opened.add_group(a_group(), ())
     files = list(path.parent.iterdir())
-    assert len(files) == 3
+    assert len(files) == 4  # with its write-ahead log, that one's index, and the turns
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
 
 

@@ -17,6 +17,7 @@ from regalia import reasons
 from regalia.errors import InvariantError, UnavailableError
 from regalia.store import tables
 from regalia.store.session import ConflictError, Row, Statement, Transaction, Values
+from regalia.store.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -168,6 +169,7 @@ class _Writer:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._connection: sqlite3.Connection | None = None
+        self._turns = Turns(path)
 
     def submit(self, waiting: _Waiting[Any]) -> None:
         """Queue a unit; the thread begins with the first one, so a process that only reads has none."""
@@ -196,6 +198,7 @@ class _Writer:
             if last:
                 break
         self._drop_connection()
+        self._turns.close()
 
     def _waiting_with(self, first: _Waiting[Any]) -> tuple[list[_Waiting[Any]], bool]:
         batch = [first]
@@ -211,10 +214,11 @@ class _Writer:
         try:
             if self._connection is None:
                 self._connection = connect(self._path)
-            self._connection.execute("BEGIN IMMEDIATE")
-            for waiting in batch:
-                self._run(self._connection, waiting)
-            self._connection.execute("COMMIT")
+            with self._turns.turn():
+                self._connection.execute("BEGIN IMMEDIATE")
+                for waiting in batch:
+                    self._run(self._connection, waiting)
+                self._connection.execute("COMMIT")
         except (sqlite3.Error, OSError, _TransactionGoneError) as error:
             self._fail(batch, error)
         finally:
