@@ -1,0 +1,177 @@
+"""The phases of `./regalia faults`: each has a deployment of its own, load on it, and faults until its time is over."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tools.faults.checker import Outcomes, Violation
+from tools.faults.disk import in_namespace, mounted
+from tools.faults.matrix import calls_of_an_issuance, crash_points, lives
+from tools.faults.ordeals import (
+    BASE_OFFSET,
+    clock_ordeals,
+    disk_ordeal,
+    kill_ordeal,
+    postgres_ordeals,
+    worker_ordeal,
+)
+from tools.faults.postgres import running_cluster
+from tools.faults.proxy import Proxy
+from tools.faults.run import Ended, Run, RunError
+from tools.faults.site import make_site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tools.bench.devices import Device
+    from tools.faults.ordeals import Ordeal
+    from tools.faults.postgres import Cluster
+    from tools.faults.site import Site
+
+__all__ = [
+    "DATABASES",
+    "Phase",
+    "clock_phase",
+    "crash_phase",
+    "disk_phase",
+    "kill_phase",
+    "postgres_phase",
+]
+
+DATABASES: Final = ("sqlite", "postgresql")
+_LEASE: Final = "2"
+"""Seconds: the shortest that the settings allow, so that what was interrupted need not wait a minute for its end."""
+_STRIKE_SECONDS: Final = 15.0
+"""Longest wait for a life to come to its crash point."""
+_DISK_MEBIBYTES: Final = 32
+_DISK_MARGIN_SECONDS: Final = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """How long, with which dice and which devices."""
+
+    seconds: float
+    seed: int
+    devices: tuple[Device, ...]
+
+
+@contextmanager
+def _site(database: str, threads: int = 4) -> Iterator[tuple[Site, Cluster | None, Proxy | None]]:
+    """Make a deployment in a new directory; PostgreSQL is reached through a proxy."""
+    settings = {"issuance.lease_seconds": _LEASE, "server.threads": str(threads)}
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="regalia-faults-")))
+        if database == "sqlite":
+            yield make_site(directory, settings=settings), None, None
+            return
+        cluster = stack.enter_context(running_cluster())
+        proxy = stack.enter_context(Proxy(cluster.port))
+        cluster.create("regalia")
+        url, look_url = cluster.url("regalia", proxy.port), cluster.url("regalia")
+        yield make_site(directory, database=url, look_url=look_url, settings=settings), cluster, proxy
+
+
+def crash_phase(database: str, phase: Phase, times: int) -> Ended:
+    """SIGKILL before and after every call of store and signer in an issuance, and before the answer, so many times."""
+    # A thread for each client and more: those that wait for a lease leave some for those that come to the point.
+    with _site(database, threads=12) as (site, _, _):
+        points = crash_points(calls_of_an_issuance(site, phase.devices[1]))
+        with Run(site, phase.devices, phase.seed) as run:
+            run.kill()
+            for point in lives(points, times, phase.seed):
+                run.begin(point)
+                if not run.until_struck(point, _STRIKE_SECONDS):
+                    run.complain("CRASH", f"a life did not come to its end {point} in {_STRIKE_SECONDS:g} s")
+            run.begin_again()
+            return run.finish()
+
+
+def kill_phase(database: str, phase: Phase, *, workers: int = 1, at_least: int = 0) -> Ended:
+    """SIGKILL at random moments: the whole server, or with several workers one of them or their supervisor."""
+    ordeal = kill_ordeal if workers == 1 else worker_ordeal
+    with _site(database) as (site, _, _), Run(site, phase.devices, phase.seed, workers=workers) as run:
+        _suffer(run, {"kill": ordeal}, phase, at_least=at_least)
+        return run.finish()
+
+
+def postgres_phase(phase: Phase) -> Ended:
+    """PostgreSQL and the way to it, in every way that we know to break them."""
+    with _site("postgresql") as (site, cluster, proxy):
+        if cluster is None or proxy is None:
+            raise RunError("there is no PostgreSQL")
+        with Run(site, phase.devices, phase.seed) as run:
+            _suffer(run, postgres_ordeals(cluster, proxy), phase)
+            return run.finish()
+
+
+def clock_phase(database: str, phase: Phase) -> Ended:
+    """The clock of all processes jumps."""
+    with _site(database) as (site, _, _):
+        site.offset(BASE_OFFSET)
+        with Run(site, phase.devices, phase.seed) as run:
+            _suffer(run, clock_ordeals(), phase)
+            return run.finish()
+
+
+def _suffer(run: Run, ordeals: Mapping[str, Ordeal], phase: Phase, *, at_least: int = 0) -> None:
+    """Each ordeal once, in an order of dice, and again until the time is over."""
+    dice = random.Random(phase.seed)  # noqa: S311 - an order, not a secret
+    until, count = time.monotonic() + phase.seconds, 0
+    while count == 0 or count < at_least or time.monotonic() < until:
+        for name in dice.sample(sorted(ordeals), len(ordeals)):
+            ordeals[name](run, dice)
+            count += 1
+
+
+# --- the disk, in a process that may mount ----------------------------------------------------------------------------
+
+
+def disk_phase(phase: Phase) -> Ended:
+    """A full disk under an SQLite home. Whoever is not root mounts in a namespace, so it is a process of its own."""
+    command = in_namespace("-m", "tools.faults.phases", str(phase.seconds), str(phase.seed))
+    root = Path(__file__).resolve().parents[2]
+    ended = subprocess.run(
+        command, cwd=root, stdout=subprocess.PIPE, check=True, timeout=phase.seconds + _DISK_MARGIN_SECONDS
+    )
+    return read_ended(json.loads(ended.stdout))
+
+
+def _disk_here(seconds: float, seed: int) -> Ended:
+    from tools.faults.run import devices_for_run  # noqa: PLC0415 - makes keys
+
+    phase = Phase(seconds, seed, devices_for_run())
+    settings = {"issuance.lease_seconds": _LEASE}
+    with tempfile.TemporaryDirectory(prefix="regalia-faults-") as directory:
+        outside = Path(directory)
+        with mounted(outside / "disk", _DISK_MEBIBYTES) as disk:
+            site = make_site(outside, home=disk.path / "home", settings=settings)
+            with Run(site, phase.devices, phase.seed) as run:
+                _suffer(run, {"disk full": disk_ordeal(disk)}, phase)
+                return run.finish()
+
+
+def read_ended(record: dict[str, Any]) -> Ended:
+    """Read what `dataclasses.asdict` made of an `Ended`, through JSON."""
+    return Ended(
+        **{
+            **record,
+            "violations": tuple(Violation(**each) for each in record["violations"]),
+            "outcomes": Outcomes(**record["outcomes"]),
+            "back": {what: tuple(seconds) for what, seconds in record["back"].items()},
+        }
+    )
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(json.dumps(asdict(_disk_here(float(sys.argv[1]), int(sys.argv[2])))))
