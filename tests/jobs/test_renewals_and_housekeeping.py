@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fakes import MemorySigner
 from regalia import reasons
 from regalia.errors import UnavailableError
-from regalia.jobs.housekeeping import FlushRefusals, ForgetRefusals, SweepSpool
+from regalia.jobs.housekeeping import ExpirePending, FlushRefusals, ForgetRefusals, SweepSpool
 from regalia.jobs.recover import Recover
 from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials
-from regalia.model import Action, CertificateKind, CertificateState, CredentialPurpose, Denied
+from regalia.model import Action, Authoriser, CertificateKind, CertificateState, CredentialPurpose, Denied
 from regalia.ports import CertificateFilter, EnrolmentFilter
 from regalia.ra.refusals import Refused
 from world import Device, World, names
@@ -172,3 +172,17 @@ def test_the_spool_is_swept_of_what_is_a_day_old() -> None:
     now = World().clock.now()
     SweepSpool(sweep).run(now)
     assert asked == [now - timedelta(days=1)]
+
+
+def test_what_nobody_approves_is_refused_after_thirty_days(world: World) -> None:
+    """POL-3 and RES-5: an enrolment that waited for its whole time leaves the queue, with the reason on record."""
+    secret = world.open_endpoint("queue", Authoriser.APPROVAL)
+    Device(world, endpoint="queue").enrol(names("laptop-1"), secret)
+    waiting, job = world.pending(), ExpirePending(world.approvals.expire)
+    job.run(world.clock.now())
+    assert world.pending() == waiting
+    world.clock.advance(timedelta(days=30, seconds=1))
+    job.run(world.clock.now())
+    ended = world.store.enrolment(waiting.id)
+    assert ended is not None
+    assert ended.reason_id == reasons.APPROVAL_EXPIRED.id

@@ -19,7 +19,7 @@ from regalia.app.supervisor import Supervisor
 from regalia.ca.crl_copy import CrlCopier
 from regalia.errors import UnavailableError
 from regalia.jobs.copy_crls import CopyCrls
-from regalia.jobs.housekeeping import FlushRefusals, ForgetRefusals, SweepSpool
+from regalia.jobs.housekeeping import ExpirePending, FlushRefusals, ForgetRefusals, SweepSpool
 from regalia.jobs.lint_sample import LintSample
 from regalia.jobs.loop import JobLoop
 from regalia.jobs.publish_crl import PublishCrls
@@ -258,6 +258,7 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         RenewAdminTls(lambda now: _renew_admin_tls(app, now)),
         FlushRefusals(app.refusals),
         ForgetRefusals(app.store),
+        ExpirePending(app.approvals.expire),
         SweepSpool(app.crl_files.sweep),
         LintSample(app.store),
         WatchChanges(feed, app.ocsp, app.store.invalidate, copies.hear),

@@ -1,4 +1,4 @@
-"""Keeps memory and disk in order: folded refusals written, old ones forgotten (R13), left-over files removed."""
+"""Keeps things in order: refusals written and forgotten (R13), what waited too long refused, left-over files removed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from regalia.ports import Enrolments
     from regalia.ra.refusals import Refusals
 
-__all__ = ["FlushRefusals", "ForgetRefusals", "SweepSpool"]
+__all__ = ["ExpirePending", "FlushRefusals", "ForgetRefusals", "SweepSpool"]
 
 REFUSALS_KEPT = timedelta(days=30)
 SPOOL_KEPT = timedelta(days=1)
@@ -54,6 +54,24 @@ class ForgetRefusals:
         forgotten = self._enrolments.forget_refusals(now - REFUSALS_KEPT)
         if forgotten:
             _log.info("refusals-forgotten", count=forgotten)
+
+
+class ExpirePending:
+    """Refuses enrolments that nobody approved in time (POL-3)."""
+
+    name = "expire-pending"
+    every = timedelta(hours=1)
+    scope = Scope.CLUSTER
+
+    def __init__(self, expire: Callable[[datetime], int]) -> None:
+        """`expire` refuses what waits too long at the time it is given, and says how many there were."""
+        self._expire = expire
+
+    def run(self, now: datetime) -> None:
+        """Refuse them."""
+        expired = self._expire(now)
+        if expired:
+            _log.info("pending-expired", count=expired)
 
 
 class SweepSpool:
