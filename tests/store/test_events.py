@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from regalia import reasons
-from regalia.errors import AdminError
+from regalia.errors import AdminError, InvariantError
 from regalia.ports import EventFilter
 from regalia.ra.audit import verify
 from regalia.store import open_store
 from store.databases import query, run, tamper
-from store.samples import an_event
+from store.samples import an_event, an_intent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,3 +148,38 @@ def test_columns_repeat_the_record(sql: SqlStore, url: str) -> None:
     assert isinstance(length, int)
     assert length <= 1024
     assert verify(sql).findings == ()
+
+
+def test_a_head_that_was_remembered_wrongly(sql: SqlStore) -> None:
+    """After a transaction that failed the next record follows the last one that was committed (AUD-2)."""
+    sql.record((an_event(1),))
+    sql.begin(an_intent(1), (an_event(2),))
+    with pytest.raises(InvariantError):
+        sql.begin(replace(an_intent(2), serial=an_intent(1).serial), (an_event(3), an_event(4)))
+    sql.record((an_event(5), an_event(6)))
+    assert [event.draft.object for event in sql.events(EventFilter())] == [f"challenge:{n}" for n in (1, 2, 5, 6)]
+    assert heads(sql) == {"node/0": 4}
+    assert verify(sql).findings == ()
+
+
+def test_records_among_failures(sql: SqlStore, other: SqlStore, clock: FakeClock) -> None:
+    """Threads of two processes that write, fail and lose their slot make chains without a gap or a fork (AUD-2)."""
+    sql.begin(an_intent(0), ())
+
+    def work(turn: int) -> bool:
+        if turn % 5 == 0:
+            clock.advance(2 * LEASE)
+        store = (sql, other)[turn % 2]
+        if turn % 3:
+            store.record((an_event(turn), an_event(turn)))
+            return True
+        try:
+            store.begin(replace(an_intent(turn + 1), serial=an_intent(0).serial), (an_event(turn),))
+        except InvariantError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        recorded = list(pool.map(work, range(60))).count(True)
+    found = verify(sql)
+    assert (found.findings, found.records, recorded) == ((), 80, 40)

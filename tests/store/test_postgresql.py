@@ -26,7 +26,7 @@ from store.samples import a_challenge, a_group, an_event
 
 if TYPE_CHECKING:
     from fakes import FakeClock
-    from regalia.store.session import Transaction
+    from regalia.store.session import Call, Transaction, Values
 
 RENAME = Statement(update(group).where(group.c.name == bindparam("which")).values(authority=bindparam("new")))
 
@@ -108,7 +108,9 @@ def test_merged_statements_count_alone(postgres_url: str, clock: FakeClock) -> N
     store.add_group(a_group("a"), ())
     database = PostgresqlDatabase(postgres_url, StreamAppender("node", clock), connections=1)
     calls = [(RENAME, {"which": name, "new": "x"}) for name in ("nobody", "a", "none")]
-    assert database.write(lambda transaction: transaction.together(calls)) == [0, 1, 0]
+    found: list[int] = []
+    database.write(lambda transaction: transaction.conclude(calls, found.extend))
+    assert found == [0, 1, 0]
     database.close()
     store.close()
 
@@ -158,3 +160,51 @@ def test_a_hidden_error_is_found(postgres_url: str, clock: FakeClock) -> None:
     with pytest.raises(InvariantError):
         database.write(unit)
     database.close()
+
+
+def test_values_come_back_as_they_were(postgres_url: str, clock: FakeClock) -> None:
+    """Octets, texts beyond ASCII, numbers of 64 bits either way and nothing at all cross the wire unchanged."""
+    database = PostgresqlDatabase(postgres_url, StreamAppender("node", clock), connections=1)
+    statement = Statement(
+        text(
+            "SELECT CAST(:a AS bytea) AS a, CAST(:b AS text) AS b, CAST(:c AS bigint) AS c, CAST(:d AS smallint) AS d,"
+            " CAST(:e AS bytea) AS e, CAST(:f AS text) AS f"
+        )
+    )
+    values: Values = {"a": bytes(range(256)), "b": "Gerät \u2028 7", "c": -(2**63), "d": 32_767, "e": None, "f": ""}
+    assert database.row(statement, values) == values
+    with pytest.raises(InvariantError):
+        database.row(statement, {**values, "f": "cut\x00here"})
+    with pytest.raises(InvariantError, match="float"):
+        database.row(Statement(text("SELECT 1.5 AS float")), {})
+    database.close()
+
+
+def test_what_was_sent_after_an_error_is_not_done(postgres_url: str, clock: FakeClock) -> None:
+    """Of statements sent together those behind one that fails have no effect, and the connection serves on."""
+    store = open_store(postgres_url, node="node", clock=clock)
+    store.add_group(a_group("a"), ())
+    database = PostgresqlDatabase(postgres_url, StreamAppender("node", clock), connections=1)
+    broken = Statement(text("UPDATE authority_counter SET revocations = 1 / :zero"))
+    calls: list[Call] = [
+        (RENAME, {"which": "a", "new": "x"}),
+        (Statement(text("SELECT 1 / CAST(:zero AS int)")), {"zero": 0}),
+        (broken, {"zero": 0}),
+    ]
+    with pytest.raises(InvariantError):
+        database.write(lambda transaction: transaction.conclude([*calls, calls[0]], print))
+    assert database.write(lambda transaction: transaction.run(RENAME, {"which": "a", "new": "y"})) == 1
+    assert store.groups()[0].authority == "y"
+    database.close()
+    store.close()
+
+
+def test_a_closed_store(postgres_url: str, clock: FakeClock) -> None:
+    """A closed store is unavailable; closing it again is fine."""
+    store = open_store(postgres_url, node="node", clock=clock)
+    store.add_group(a_group(), (an_event(),))
+    store.close()
+    store.close()
+    for call in (store.groups, store.check, lambda: store.add_challenge(a_challenge(), ())):
+        with pytest.raises(UnavailableError):
+            call()

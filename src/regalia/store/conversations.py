@@ -18,7 +18,7 @@ from regalia.store.tables import certificate, enrolment, revocation
 from regalia.store.values import lineage_text, millis, names_text, open_key, plain, serial_octets, stages_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -103,6 +103,8 @@ def open_conversation(
     closes: UUID | None = None,
 ) -> Begun:
     """Write all of it in one transaction, or nothing and a word about who was first."""
+    if closes is not None:
+        calls = [(_CLOSE, {"which": closes.bytes, "no_key": None}), *calls]
     holds = _transaction_name(enrolment) if any(statement is HOLDERS for statement, _ in calls) else None
 
     def unit(transaction: Transaction) -> None:
@@ -110,14 +112,19 @@ def open_conversation(
             transaction.one_at_a_time(holds)
         if enrolment is not None:
             _check_predecessor(transaction, enrolment)
-        if closes is not None:
-            transaction.run(_CLOSE, {"which": closes.bytes, "no_key": None})
-        for count, (statement, _) in zip(transaction.together(calls), calls, strict=True):
+        transaction.record(events)
+        transaction.conclude(calls, judge)
+
+    def judge(counts: Sequence[int]) -> None:
+        for count, (statement, _) in zip(counts, calls, strict=True):
             wanted, taken = _OUTCOMES.get(statement, (count, Begun.BEGUN))
             if count != wanted:
                 raise _TakenError(taken)
-        transaction.record(events)
 
+    return _begun(database, unit)
+
+
+def _begun(database: Database, unit: Callable[[Transaction], None]) -> Begun:
     try:
         database.write(unit)
     except _TakenError as taken:

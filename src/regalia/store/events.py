@@ -2,15 +2,16 @@
 
 A process takes a free slot of its node, extends its lease whenever it writes, and gives the slot back when it ends, so
 that commands in quick succession share a stream. The lease only keeps processes out of each other's way: the head of a
-stream is read under lock in the transaction that appends, so that two writers of one stream still make one chain
-without gaps.
+stream is moved in the transaction that appends, from the very hash that the new record names, or is read there under
+lock, so that two writers of one stream still make one chain without gaps.
 """
 
 from __future__ import annotations
 
 import itertools
 import secrets
-from dataclasses import replace
+import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, func, literal_column, select, text, update
@@ -21,7 +22,7 @@ from regalia.model import Event
 from regalia.store.session import Call, Noun, Row, Statement, Transaction, inserting
 from regalia.store.tables import event, event_stream
 from regalia.store.values import millis
-from regalia.wire.event import RecordError, canonical_record, capped, read_record, record_hash
+from regalia.wire.event import RecordError, capped, encode_capped, read_record, record_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from regalia.ports import Clock, EventFilter
     from regalia.store.session import Columns, Database, Values
 
-__all__ = ["SqlEvents", "StreamAppender"]
+__all__ = ["APPEND", "SqlEvents", "StreamAppender"]
 
 _LEASE_MILLISECONDS = 60_000
 _FIRST_PREVIOUS = bytes(32)
@@ -56,12 +57,22 @@ _MOVE_HEAD = Statement(
         lease_until=bindparam("until"),
     )
 )
+_MOVE_KNOWN_HEAD = Statement(
+    update(event_stream)
+    .where(
+        event_stream.c.name == bindparam("stream"),
+        event_stream.c.sequence == bindparam("from_sequence"),
+        event_stream.c.hash == bindparam("from_hash"),
+        event_stream.c.holder == bindparam("by"),
+    )
+    .values(sequence=bindparam("last"), hash=bindparam("last_hash"), lease_until=bindparam("until"))
+)
 _GIVE_BACK = Statement(
     update(event_stream)
     .where(event_stream.c.name == bindparam("stream"), event_stream.c.holder == bindparam("by"))
     .values(lease_until=0)
 )
-_APPEND = inserting(event, leaving_out=("position",))
+APPEND = inserting(event, leaving_out=("position",))
 _HEADS = Statement(select(event_stream))
 _NEXT_NAME = Statement(select(func.min(event.c.stream).label("name")).where(event.c.stream > bindparam("after")))
 _PAGE_OF_STREAM = Statement(
@@ -70,6 +81,15 @@ _PAGE_OF_STREAM = Statement(
     .order_by(event.c.sequence, event.c.position)
     .limit(_PAGE)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The end of a stream."""
+
+    stream: str
+    sequence: int
+    hash: bytes
 
 
 class StreamAppender:
@@ -81,24 +101,48 @@ class StreamAppender:
         self._holder = secrets.token_bytes(16)
         self._slot = 0
         self._wrote = False
+        self._lock = threading.Lock()
+        self._known: _Head | None = None
 
-    def append(self, transaction: Transaction, events: Sequence[EventDraft]) -> list[Call]:
-        """Lock the head of the stream and return what is to be executed last."""
-        now = millis(self._clock.now())
-        head = self._own_head(transaction, now)
-        self._wrote = True
-        stream, sequence, previous = head["name"], head["sequence"], head["hash"]
-        calls: list[Call] = []
-        for draft in events:
+    def expected(self, events: Sequence[EventDraft]) -> tuple[Call, list[Call]] | None:
+        """Say where the events go if nobody else moved the head that this process knows; see `EventAppender`.
+
+        Who uses it knows by the row count of the first call whether that was so: a head that was remembered of a
+        transaction that failed, or that another process took over meanwhile, is found out there.
+        """
+        with self._lock:
+            head = self._known
+            if head is None:
+                return None
+            moved, rows = self._chain(head, events)
+        before: Columns = {"from_sequence": head.sequence, "from_hash": head.hash}
+        return (_MOVE_KNOWN_HEAD, moved | before), [(APPEND, row) for row in rows]
+
+    def append(self, transaction: Transaction, events: Sequence[EventDraft]) -> None:
+        """Lock the head of the stream and append."""
+        row = self._own_head(transaction, millis(self._clock.now()))
+        with self._lock:
+            moved, rows = self._chain(_Head(row["name"], row["sequence"], row["hash"]), events)
+        for columns in rows:
+            transaction.run(APPEND, columns)
+        transaction.run(_MOVE_HEAD, moved)
+
+    def _chain(self, head: _Head, events: Sequence[EventDraft]) -> tuple[Columns, list[Columns]]:
+        """Make the rows of events behind a head, and the head's new values; remember it."""
+        stream, sequence, previous = head.stream, head.sequence, head.hash
+        rows: list[Columns] = []
+        for event_draft in events:
             sequence += 1
-            record = canonical_record(stream, sequence, previous, draft)
-            digest = record_hash(record)
-            columns = _columns(draft) | {"stream": stream, "sequence": sequence, "previous": previous}
-            calls.append((_APPEND, columns | {"hash": digest, "record": record.decode()}))
-            previous = digest
-        until = now + _LEASE_MILLISECONDS
-        moved = {"stream": stream, "last": sequence, "last_hash": previous, "by": self._holder, "until": until}
-        return [*calls, (_MOVE_HEAD, moved)]
+            draft = capped(event_draft)
+            record = encode_capped(stream, sequence, previous, draft)
+            columns = _columns(draft)
+            columns.update(stream=stream, sequence=sequence, previous=previous, record=record.decode())
+            columns["hash"] = previous = record_hash(record)
+            rows.append(columns)
+        self._known = _Head(stream, sequence, previous)
+        self._wrote = True
+        until = millis(self._clock.now()) + _LEASE_MILLISECONDS
+        return {"stream": stream, "last": sequence, "last_hash": previous, "by": self._holder, "until": until}, rows
 
     def give_back(self, database: Database) -> None:
         """Let the next process have the slot at once; nothing is written for a process that recorded nothing."""
@@ -134,7 +178,6 @@ class StreamAppender:
 
 def _columns(draft: EventDraft) -> Columns:
     """What queries ask for, beside the canonical text, and cut to size as it is there."""
-    draft = capped(replace(draft, details={}))
     return {
         "at": millis(draft.at),
         "action": draft.action.value,

@@ -125,9 +125,8 @@ class SqlIssuance(Noun):
         ]
 
         def unit(transaction: Transaction) -> None:
-            if not transaction.together(calls)[0]:
-                raise LostError
             transaction.record(events)
+            transaction.conclude(calls, _all_but_lost)
 
         return self._won(unit)
 
@@ -161,6 +160,12 @@ class SqlIssuance(Noun):
         if row is not None:
             return SigningIntent(row_id, UUID(bytes=row["key_id"]), None, row["tbs_path"], row["tbs_sha256"])
         return None
+
+
+def _all_but_lost(counts: Sequence[int]) -> None:
+    """TX2 belongs to whoever turns the intent: its first statement."""
+    if not counts[0]:
+        raise LostError
 
 
 def _consume_call(challenge_id: UUID, intent: CertificateIntent, enrolment: Enrolment | None) -> Call:

@@ -6,23 +6,21 @@ import hashlib
 import random
 import re
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 from psycopg import errors as refused
-from psycopg.rows import dict_row
-from sqlalchemy import create_engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from psycopg import pq
 
 from regalia import reasons
 from regalia.errors import InvariantError, UnavailableError
-from regalia.store.session import ConflictError, Row, Statement, Transaction, Values
-from regalia.store.urls import driver_url, engine_url
+from regalia.store.link import Link, Pool, Step, read_rows
+from regalia.store.session import Compiled, ConflictError, Row, Statement, Transaction, Values
+from regalia.store.urls import driver_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from regalia.model import Change, EventDraft
     from regalia.store.session import Call, EventAppender
@@ -53,7 +51,7 @@ _CONNECT: dict[str, Any] = {
 }
 
 _AGAIN = (refused.SerializationFailure, refused.DeadlockDetected)
-_PARAMETER = re.compile(r"\$(\d+)")
+_PARAMETER = re.compile(r"\$(\d+)(::\w+)?")
 
 
 def connect_alone(url: str) -> psycopg.Connection[Any]:
@@ -77,85 +75,116 @@ def _translated(error: psycopg.Error) -> Exception:
     return _unavailable(error)
 
 
-class _Merged:
-    """Several statements as the parts of one: each a CTE, and the main query tells how many rows each one had."""
-
-    def __init__(self, statements: Sequence[Statement]) -> None:
-        parts, counts = [], []
-        self.parameters: list[tuple[int, str]] = []
-        for number, statement in enumerate(statements):
-            compiled = statement.postgresql
-            text = _PARAMETER.sub(self._renumbered, compiled.text)
-            self.parameters += [(number, name) for name in compiled.order]
-            returning = "" if text.startswith("SELECT") else " RETURNING 1"
-            parts.append(f"part_{number} AS ({text}{returning})")
-            counts.append(f"(SELECT count(*) FROM part_{number}) AS count_{number}")  # noqa: S608 - numbers only
-        self.text = f"WITH {', '.join(parts)} SELECT {', '.join(counts)}".encode()
-
-    def _renumbered(self, parameter: re.Match[str]) -> str:
-        return f"${int(parameter[1]) + len(self.parameters)}"
+def _parameters(compiled: Compiled, values: Values) -> list[bytes | str | int | None]:
+    if not compiled.literals:
+        return [values[name] for name in compiled.order]
+    given = {**compiled.literals, **values}
+    return [given[name] for name in compiled.order]
 
 
-_MERGED: dict[tuple[Statement, ...], _Merged] = {}
+def _step(statement: Statement, values: Values) -> Step:
+    compiled = statement.postgresql
+    return Step(compiled.octets, _parameters(compiled, values))
+
+
+def _count(result: pq.abc.PGresult) -> int:
+    """Tell how many rows a statement changed or found."""
+    return result.ntuples if result.status == pq.ExecStatus.TUPLES_OK else result.command_tuples or 0
+
+
+def _chained(move: Statement, add: Statement, count: int) -> bytes:
+    """Write one statement that moves the head of a stream and, if that was so, adds so many events."""
+    insertion, _, row = add.postgresql.text.partition(" VALUES ")
+    before, width = len(move.postgresql.order), len(add.postgresql.order)
+
+    def numbered(number: int) -> str:
+        # Core spells no cast for octets, and nothing else tells the server what they are in a list of values.
+        return _PARAMETER.sub(lambda found: f"${int(found[1]) + before + number * width}{found[2] or '::BYTEA'}", row)
+
+    rows = ", ".join(numbered(number) for number in range(count))
+    parts = (
+        "WITH moved AS (",
+        move.postgresql.text,
+        "RETURNING 1)",
+        insertion,
+        "SELECT * FROM (VALUES",
+        rows,
+        ") AS added WHERE EXISTS (SELECT 1 FROM moved)",
+    )
+    return " ".join(parts).encode()
 
 
 class _PostgresqlTransaction:
-    """See `Transaction`. BEGIN goes with the first statement where it can."""
+    """See `Transaction`. What needs no answer yet waits for the next statement that does."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._cursor = psycopg.RawCursor(connection, row_factory=dict_row)
-        self._cursor.format = psycopg.pq.Format.BINARY
-        self._open = True
+    def __init__(self, link: Link, begin: bytes) -> None:
+        self._link = link
+        self._begin = [Step(begin)]
+        self._waiting: list[Step] = []
+        self._last: tuple[list[Step], Callable[[Sequence[int]], None]] | None = None
         self.events: list[EventDraft] = []
 
-    def begin_with_first(self) -> None:
-        """Open the transaction together with the first statement."""
-        self._open = False
+    @property
+    def begun(self) -> bool:
+        """Whether anything was sent."""
+        return not self._begin
 
-    def _execute(self, statement: Statement, values: Values) -> psycopg.RawCursor[dict[str, Any]]:
-        self._begin()
-        compiled = statement.postgresql
-        given = {**compiled.literals, **values}
-        return self._cursor.execute(compiled.text.encode(), [given[name] for name in compiled.order])
-
-    def _begin(self) -> None:
-        if not self._open:
-            self._cursor.execute(b"BEGIN")
-            self._open = True
+    def _send(self, steps: Sequence[Step]) -> list[pq.abc.PGresult]:
+        waiting = [*self._begin, *self._waiting]
+        self._begin, self._waiting = [], []
+        return self._link.together([*waiting, *steps])[len(waiting) :]
 
     def run(self, statement: Statement, values: Values) -> int:
-        return self._execute(statement, values).rowcount
+        return _count(self._send([_step(statement, values)])[0])
 
     def row(self, statement: Statement, values: Values) -> Row | None:
-        return cast("Row | None", self._execute(statement, values).fetchone())
+        rows = self.rows(statement, values)
+        return rows[0] if rows else None
 
     def rows(self, statement: Statement, values: Values) -> list[Row]:
-        return cast("list[Row]", self._execute(statement, values).fetchall())
+        return cast("list[Row]", read_rows(self._send([_step(statement, values)])[0]))
 
-    def together(self, calls: Sequence[Call]) -> list[int]:
-        self._begin()
-        statements = tuple(statement for statement, _ in calls)
-        merged = _MERGED.get(statements)
-        if merged is None:
-            merged = _MERGED[statements] = _Merged(statements)
-        given = [{**statement.postgresql.literals, **values} for statement, values in calls]
-        found = self._cursor.execute(merged.text, [given[number][name] for number, name in merged.parameters])
-        row = found.fetchone()
-        return list(row.values()) if row is not None else []
+    def conclude(self, calls: Sequence[Call], judge: Callable[[Sequence[int]], None]) -> None:
+        self._last = [_step(*call) for call in calls], judge
 
     def one_at_a_time(self, key: bytes) -> None:
-        # Two statements in one text: only what has no parameters may be sent so.
-        begin = b"" if self._open else b"BEGIN; "
         lock = int.from_bytes(hashlib.sha256(key).digest()[:8], "big", signed=True)
-        self._cursor.execute(begin + b"SELECT pg_advisory_xact_lock(%d)" % lock, binary=False)
-        self._open = True
+        self._waiting.append(Step(b"SELECT pg_advisory_xact_lock($1)", (lock,)))
 
     def record(self, events: Sequence[EventDraft]) -> None:
         self.events.extend(events)
 
     def notify(self, change: Change) -> None:
-        self._begin()
-        self._cursor.execute(b"SELECT pg_notify($1, $2)", (CHANNEL, f"{change.topic} {change.key}"))
+        self._waiting.append(Step(b"SELECT pg_notify($1, $2)", (CHANNEL, f"{change.topic} {change.key}")))
+
+    def complete(self, appender: EventAppender) -> None:
+        """Send what was to be last, and the events with it."""
+        last, judge = self._last or ([], _approve)
+        expected = appender.expected(self.events) if self.events else None
+        chained = [] if expected is None else [_chaining(*expected)]
+        if last or chained or self._waiting:
+            counts = [_count(result) for result in self._send([*last, *chained])]
+            judge(counts[: len(last)])
+            if chained and counts[-1]:
+                return
+        if self.events:
+            appender.append(self, self.events)
+
+
+def _approve(_: Sequence[int]) -> None:
+    """Nothing was to be judged."""
+
+
+def _chaining(move: Call, additions: Sequence[Call]) -> Step:
+    text = _CHAINED.get(len(additions))
+    if text is None:
+        text = _CHAINED[len(additions)] = _chained(move[0], additions[0][0], len(additions))
+    calls = (move, *additions)
+    return Step(text, [value for statement, values in calls for value in _parameters(statement.postgresql, values)])
+
+
+_CHAINED: dict[int, bytes] = {}
+"""By the number of events."""
 
 
 class PostgresqlDatabase:
@@ -163,112 +192,91 @@ class PostgresqlDatabase:
 
     def __init__(self, url: str, appender: EventAppender, *, connections: int) -> None:
         self._appender = appender
-        # Units of work leave their connection outside any transaction, so that there is nothing to reset.
-        self._engine = create_engine(
-            engine_url(url),
-            isolation_level="AUTOCOMMIT",
-            pool_size=connections,
-            max_overflow=0,
-            pool_timeout=10,
-            pool_use_lifo=True,
-            pool_reset_on_return=None,
-            connect_args=_CONNECT,
-        )
+        self._pool = Pool(lambda: connect_alone(url), connections)
 
-    @contextmanager
-    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        """Lend a connection of the pool, and translate what goes wrong with it."""
-        try:
-            lent = self._engine.raw_connection()
-        except (psycopg.Error, DBAPIError, PoolTimeoutError) as error:
-            raise _unavailable(error) from error
-        connection = cast("psycopg.Connection[Any]", lent.driver_connection)
-        try:
-            yield connection
-        except psycopg.Error as error:
-            if isinstance(error, _AGAIN) or (isinstance(error, psycopg.OperationalError) and connection.closed):
-                raise _TryAgainError(str(error)) from error
-            raise _translated(error) from error
-        finally:
-            if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                lent.invalidate()
-                # The server may have gone: the other connections of the pool would fail one after the other.
-                self._engine.dispose()
-            lent.close()
-
-    def _with_connection(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
+    def _with_link(self, work: Callable[[Link], T]) -> T:
         """Run, and again where the server chose this one to end a deadlock or the connection turns out to be gone."""
-        for attempt in range(1, _ATTEMPTS):
-            try:
-                with self._connection() as connection:
-                    return work(connection)
-            except _TryAgainError:
+        failed: psycopg.Error | None = None
+        for attempt in range(_ATTEMPTS):
+            if attempt:
                 time.sleep(random.uniform(0, 0.01) * 2**attempt)  # noqa: S311 - only spreads the tries in time
+            link = self._take()
+            try:
+                return work(link)
+            except psycopg.Error as error:
+                if not (isinstance(error, _AGAIN) or link.lost):
+                    raise _translated(error) from error
+                failed = error
+            finally:
+                self._pool.give_back(link)
+        raise _unavailable(failed or psycopg.OperationalError()) from failed
+
+    def _take(self) -> Link:
         try:
-            with self._connection() as connection:
-                return work(connection)
-        except _TryAgainError as error:
+            return self._pool.take()
+        except psycopg.Error as error:
             raise _unavailable(error) from error
 
     def write(self, unit: Callable[[Transaction], T]) -> T:
-        """Run the unit in one transaction; see `_with_connection` for when it runs again."""
-        return self._with_connection(lambda connection: self._write(connection, unit))
+        """Run the unit in one transaction; see `_with_link` for when it runs again."""
+        return self._with_link(lambda link: self._write(link, unit))
 
-    def _write(self, connection: psycopg.Connection[Any], unit: Callable[[Transaction], T]) -> T:
-        transaction = _PostgresqlTransaction(connection)
+    def _write(self, link: Link, unit: Callable[[Transaction], T]) -> T:
+        transaction = _PostgresqlTransaction(link, b"BEGIN")
         try:
-            transaction.begin_with_first()
             result = unit(transaction)
-            if transaction.events:
-                transaction.together(self._appender.append(transaction, transaction.events))
+            transaction.complete(self._appender)
         except BaseException:
-            _roll_back(connection)
+            _roll_back(link)
             raise
-        try:
-            if connection.execute(b"COMMIT").statusmessage != "COMMIT":
-                raise InvariantError("a unit of work hid an error: the server rolled it back")
-        except psycopg.Error as error:
-            # A connection lost here leaves open whether it was committed, so this is not tried again.
-            raise _translated(error) from error
+        if transaction.begun:
+            _commit(link)
         return result
 
     def read(self, unit: Callable[[Transaction], T]) -> T:
         """Read in one transaction whose first query fixes what it sees."""
 
-        def work(connection: psycopg.Connection[Any]) -> T:
-            connection.execute(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        def work(link: Link) -> T:
             try:
-                return unit(_PostgresqlTransaction(connection))
+                return unit(_PostgresqlTransaction(link, b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
             finally:
-                _roll_back(connection)
+                _roll_back(link)
 
-        return self._with_connection(work)
+        return self._with_link(work)
 
     def row(self, statement: Statement, values: Values) -> Row | None:
         """Run one query for its first row."""
-        return self._with_connection(lambda connection: _PostgresqlTransaction(connection).row(statement, values))
+        rows = self.rows(statement, values)
+        return rows[0] if rows else None
 
     def rows(self, statement: Statement, values: Values) -> list[Row]:
         """Run one query for all its rows."""
-        return self._with_connection(lambda connection: _PostgresqlTransaction(connection).rows(statement, values))
+        step = _step(statement, values)
+        return self._with_link(lambda link: cast("list[Row]", read_rows(link.execute(step))))
 
     def describe(self) -> str:
         """Ask the server for its version."""
-        found = self._with_connection(lambda connection: connection.execute(b"SHOW server_version").fetchone())
-        return f"PostgreSQL {found[0] if found else ''}"
+        (found,) = self._with_link(lambda link: read_rows(link.execute(Step(b"SHOW server_version"))))
+        return f"PostgreSQL {found['server_version']}"
 
     def erase(self) -> None:
         """Nothing: PostgreSQL's files are the administrator's."""
 
     def close(self) -> None:
         """Close the pool."""
-        self._engine.dispose()
+        self._pool.close()
 
 
-def _roll_back(connection: psycopg.Connection[Any]) -> None:
+def _commit(link: Link) -> None:
+    try:
+        result = link.execute(Step(b"COMMIT"))
+    except psycopg.Error as error:
+        # A connection lost here leaves open whether it was committed, so this is not tried again.
+        raise _translated(error) from error
+    if result.command_status != b"COMMIT":
+        raise InvariantError("a unit of work hid an error: the server rolled it back")
+
+
+def _roll_back(link: Link) -> None:
     with suppress(psycopg.Error):
-        connection.execute(b"ROLLBACK")
-
-
-class _TryAgainError(Exception):
-    """The transaction was rolled back through no fault of its own."""
+        link.roll_back()

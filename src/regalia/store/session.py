@@ -66,6 +66,8 @@ class Compiled:
     """A statement as one database's driver takes it."""
 
     text: str
+    octets: bytes
+    """The same in UTF-8."""
     order: tuple[str, ...]
     """Names of the parameters, by number; empty where the driver takes them by name."""
     literals: Mapping[str, Any]
@@ -111,7 +113,8 @@ class Statement:
         compiled = self._element.compile(dialect=dialect)
         literals = {name: value for name, value in compiled.params.items() if value is not None}
         order = compiled.positiontup if isinstance(compiled, SQLCompiler) else None
-        return Compiled(str(compiled), tuple(order or ()), literals)
+        text = str(compiled)
+        return Compiled(text, text.encode(), tuple(order or ()), literals)
 
 
 def inserting(table: Table, *, leaving_out: Sequence[str] = ()) -> Statement:
@@ -137,14 +140,14 @@ class Transaction(Protocol):
     def rows(self, statement: Statement, values: Values) -> list[Row]:
         """Return all rows."""
 
-    def together(self, calls: Sequence[Call]) -> list[int]:
-        """Execute statements of which none depends on what another one writes, in one round trip.
+    def conclude(self, calls: Sequence[Call], judge: Callable[[Sequence[int]], None]) -> None:
+        """Have statements executed last, in this order, in one round trip with the events: once in a unit of work.
 
-        Returns how many rows each of them changed or found.
+        `judge` gets how many rows each of them changed or found, and raises where that rolls the transaction back.
         """
 
     def one_at_a_time(self, key: bytes) -> None:
-        """Wait until no other transaction that named this key is open. The first call of a unit of work."""
+        """Wait until no other transaction that named this key is open."""
 
     def record(self, events: Sequence[EventDraft]) -> None:
         """Have events appended at the end of this transaction."""
@@ -154,10 +157,17 @@ class Transaction(Protocol):
 
 
 class EventAppender(Protocol):
-    """Gives events their place in this process's stream."""
+    """Gives events their place in this process's stream. Each call ends a transaction."""
 
-    def append(self, transaction: Transaction, events: Sequence[EventDraft]) -> list[Call]:
-        """Lock the head of the stream and return what is to be executed last."""
+    def expected(self, events: Sequence[EventDraft]) -> tuple[Call, list[Call]] | None:
+        """Say where they go if the head of the stream is where this process left it; None where it has none yet.
+
+        The first call moves the head from there and changes no row where it is elsewhere; the others, the same
+        statement each time, append what belongs there.
+        """
+
+    def append(self, transaction: Transaction, events: Sequence[EventDraft]) -> None:
+        """Lock the head of the stream, wherever it is, and append."""
 
 
 class Database(Protocol):

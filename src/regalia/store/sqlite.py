@@ -8,7 +8,8 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from sqlalchemy import bindparam, insert
@@ -20,7 +21,7 @@ from regalia.store.session import ConflictError, Row, Statement, Transaction, Va
 from regalia.store.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from regalia.model import Change, EventDraft
@@ -122,18 +123,27 @@ class _SqliteTransaction:
     def rows(self, statement: Statement, values: Values) -> list[Row]:
         return self._execute(statement, values).fetchall()
 
-    def together(self, calls: Sequence[Call]) -> list[int]:
+    def conclude(self, calls: Sequence[Call], judge: Callable[[Sequence[int]], None]) -> None:
         counts = []
         for statement, values in calls:
             cursor = self._execute(statement, values)
             counts.append(cursor.rowcount if cursor.description is None else len(cursor.fetchall()))
-        return counts
+        judge(counts)
 
     def one_at_a_time(self, key: bytes) -> None:
         """There is but one writing transaction at a time anyway."""
 
     def record(self, events: Sequence[EventDraft]) -> None:
         self.events.extend(events)
+
+    def append(self, appender: EventAppender) -> None:
+        """Append the events that were recorded."""
+        expected = appender.expected(self.events)
+        if expected is None or not self.run(*expected[0]):
+            appender.append(self, self.events)
+            return
+        for call in expected[1]:
+            self.run(*call)
 
     def notify(self, change: Change) -> None:
         last = self._execute(_NOTICE, {"topic": change.topic, "key": change.key}).lastrowid
@@ -156,6 +166,19 @@ class _Waiting(Generic[T]):
 
 class _TransactionGoneError(Exception):
     """SQLite rolled the whole transaction back by itself (disk full, input/output error)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """What stands around a unit of work inside the transaction, and what undoes it."""
+
+    begin: str
+    undo: str
+    end: str
+
+
+_AMONG_OTHERS = _Bounds("SAVEPOINT unit", "ROLLBACK TO unit", "RELEASE unit")
+_ALONE = _Bounds("", "ROLLBACK", "")
 
 
 class _Writer:
@@ -217,28 +240,31 @@ class _Writer:
             with self._turns.turn():
                 self._connection.execute("BEGIN IMMEDIATE")
                 for waiting in batch:
-                    self._run(self._connection, waiting)
-                self._connection.execute("COMMIT")
+                    self._run(self._connection, waiting, _ALONE if len(batch) == 1 else _AMONG_OTHERS)
+                if self._connection.in_transaction:
+                    self._connection.execute("COMMIT")
         except (sqlite3.Error, OSError, _TransactionGoneError) as error:
             self._fail(batch, error)
         finally:
             for waiting in batch:
                 waiting.done.release()
 
-    def _run(self, connection: sqlite3.Connection, waiting: _Waiting[Any]) -> None:
+    def _run(self, connection: sqlite3.Connection, waiting: _Waiting[Any], bounds: _Bounds) -> None:
         transaction = _SqliteTransaction(connection)
-        connection.execute("SAVEPOINT unit")
+        if bounds.begin:
+            connection.execute(bounds.begin)
         try:
             waiting.result = waiting.unit(transaction)
             if transaction.events:
-                transaction.together(self._appender.append(transaction, transaction.events))
+                transaction.append(self._appender)
         except BaseException as error:
             # The outermost edge of this thread: whatever it is, it is raised again in the caller's.
             waiting.error = _translated(error) if isinstance(error, sqlite3.Error) else error
             if not connection.in_transaction:
                 raise _TransactionGoneError(str(error)) from error
-            connection.execute("ROLLBACK TO unit")
-        connection.execute("RELEASE unit")
+            connection.execute(bounds.undo)
+        if bounds.end:
+            connection.execute(bounds.end)
 
     def _fail(self, batch: list[_Waiting[Any]], error: Exception) -> None:
         for waiting in batch:
@@ -272,56 +298,53 @@ class SqliteDatabase:
             raise waiting.error
         return cast("T", waiting.result)
 
-    @contextmanager
-    def _reader(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Lend a connection that only reads. A pool rather than one per thread: threads come and go."""
         if self._closed:
             raise UnavailableError(reasons.STORE_UNAVAILABLE, "the store is closed")
         connection = None
         try:
-            connection = self._open_reader()
-            yield connection
-        except sqlite3.Error as error:
-            raise _translated(error) from error
-        except OSError as error:
-            raise _unavailable(error) from error
-        else:
-            self._readers.append(connection)
-            connection = None
-        finally:
+            connection = self._readers.pop() if self._readers else self._open_reader()
+            found = work(connection)
+        except BaseException as error:
             if connection is not None:
                 connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise _translated(error) from error
+            if isinstance(error, OSError):
+                raise _unavailable(error) from error
+            raise
+        self._readers.append(connection)
+        return found
 
     def _open_reader(self) -> sqlite3.Connection:
-        with suppress(IndexError):
-            return self._readers.pop()
         connection = connect(self._path)
         connection.execute("PRAGMA query_only=ON")
         return connection
 
     def read(self, unit: Callable[[Transaction], T]) -> T:
         """Read in one deferred transaction: WAL gives it one state of the database."""
-        with self._reader() as connection:
+
+        def work(connection: sqlite3.Connection) -> T:
             connection.execute("BEGIN")
             try:
                 return unit(_SqliteTransaction(connection))
             finally:
                 connection.execute("COMMIT")
 
+        return self._reading(work)
+
     def row(self, statement: Statement, values: Values) -> Row | None:
         """Run one query for its first row."""
-        with self._reader() as connection:
-            return _SqliteTransaction(connection).row(statement, values)
+        return self._reading(lambda connection: _SqliteTransaction(connection).row(statement, values))
 
     def rows(self, statement: Statement, values: Values) -> list[Row]:
         """Run one query for all its rows."""
-        with self._reader() as connection:
-            return _SqliteTransaction(connection).rows(statement, values)
+        return self._reading(lambda connection: _SqliteTransaction(connection).rows(statement, values))
 
     def describe(self) -> str:
         """Read a page of the file: a missing or unreadable one shows."""
-        with self._reader() as connection:
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        self._reading(lambda connection: connection.execute("SELECT count(*) FROM sqlite_schema").fetchone())
         return f"SQLite {sqlite3.sqlite_version}"
 
     def erase(self) -> None:
@@ -329,10 +352,13 @@ class SqliteDatabase:
 
         Where a reader is in the way the next checkpoint does it.
         """
-        with self._reader() as connection:
+
+        def work(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA query_only=OFF")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             connection.execute("PRAGMA query_only=ON")
+
+        self._reading(work)
 
     def close(self) -> None:
         """Let the writer finish and close the readers."""
