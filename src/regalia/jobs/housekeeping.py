@@ -1,4 +1,4 @@
-"""Keeps things in order: refusals written and forgotten (R13), what waited too long refused, left-over files removed."""
+"""Keeps order: refusals written and forgotten (R13), what waited too long refused, left-over files removed."""
 
 from __future__ import annotations
 
