@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from regalia.client.scep import ScepClient
 from regalia.client.transport import HttpAnswer
 from regalia.errors import UnavailableError
-from regalia.ra.scep import CertRep
+from regalia.ra.scep import CertRep, Limited
 from regalia.wire.scep import read_message
 
 if TYPE_CHECKING:
@@ -41,20 +41,23 @@ class ServiceTransport:
         operation = query["operation"][0]
         message = base64.b64decode(query["message"][0]) if body is None and "message" in query else body or b""
         self.sent.append(("GET" if body is None else "POST", operation, message))
-        door = self.world.scep.door(parts.path.rpartition("/")[2])
+        endpoint = parts.path.rpartition("/")[2]
+        door = self.world.scep.door(endpoint)
         if door is None:
             return HttpAnswer(404, b"not found")
         if operation == "GetCACaps":
             return HttpAnswer(200, self.world.scep.ca_capabilities())
         if operation == "GetCACert":
             return HttpAnswer(200, self.world.scep.ca_certificates(door))
-        return self._operate(message)
+        return self._operate(message, endpoint)
 
-    def _operate(self, message: bytes) -> HttpAnswer:
+    def _operate(self, message: bytes, endpoint: str) -> HttpAnswer:
         try:
-            answer = self.world.send(message)
+            answer = self.world.send(message, endpoint)
         except UnavailableError:
             return HttpAnswer(503, b"unavailable", 7)
+        if isinstance(answer, Limited):
+            return HttpAnswer(429, b"too many", answer.retry_after)
         return HttpAnswer(200, answer.der) if isinstance(answer, CertRep) else HttpAnswer(400, b"bad request")
 
     @property
