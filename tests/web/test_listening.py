@@ -276,6 +276,57 @@ def test_the_listener_has_so_many_connections(metrics: Metrics) -> None:
     assert b"\r\nretry-after: " in heard
 
 
+# --- peers that do not read -------------------------------------------------------------------------------------------
+
+LONG = 4_000_000
+PATIENCE = ConnectionLimits(answer_seconds=1, header_seconds=0.2, per_source=1)
+
+
+async def long_answer(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with more than the system takes from us at once."""
+    await answer(200, bytes(LONG))(scope, receive, send)
+
+
+@pytest.fixture
+def long_wire(metrics: Metrics) -> Iterator[Wire]:
+    """A listener with long answers and little patience."""
+    with listening(Listener("device", Edge(long_answer, "device", metrics), "127.0.0.1", 0, limits=PATIENCE)) as bound:
+        yield Wire(bound[0].port)
+
+
+@pytest.mark.parametrize(
+    "request_line", [b"GET /x HTTP/1.1\r\n\r\n", b"GET /x HTTP/1.0\r\n\r\n"], ids=["kept", "closed"]
+)
+def test_who_does_not_read_is_hung_up_on(long_wire: Wire, metrics: Metrics, request_line: bytes) -> None:
+    """RES-2: an answer that nobody reads does not keep its place among the connections for ever."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.connect(("127.0.0.1", long_wire.port))
+        connection.sendall(request_line)
+        while not long_wire.raw(b"").startswith(b"HTTP/1.1 429"):
+            time.sleep(0.05)
+        began = time.monotonic()
+        while long_wire.raw(b"").startswith(b"HTTP/1.1 429"):
+            assert time.monotonic() - began < 20
+            time.sleep(0.1)
+    assert metrics.registry.get_sample_value("regalia_incidents_total") == 0
+
+
+def test_who_reads_slowly_gets_everything(long_wire: Wire) -> None:
+    """RES-2: 500 octets a second are enough, however long the answer takes."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", long_wire.port))
+        connection.sendall(b"GET /x HTTP/1.0\r\n\r\n")
+        began, read = time.monotonic(), 0
+        while octets := connection.recv(100_000):
+            read += len(octets)
+            time.sleep(0.05)
+        assert read > LONG
+        assert time.monotonic() - began > 2 * PATIENCE.answer_seconds
+
+
 def test_keep_alive_serves_one_request_after_the_other(wire: Wire) -> None:
     """A connection that is kept serves again; certmonger's helper holds one open."""
     connection = wire.connection()

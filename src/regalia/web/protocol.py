@@ -1,11 +1,15 @@
 """HTTP/1 with bounds (RES-1, RES-2): uvicorn's own protocol keeps what it is sent, as long as it is sent.
 
-URL and header sizes, deadlines for header and body, connections per source and in all. What is beyond a bound is
-answered with a constant and hung up on before any application sees it.
+URL and header sizes, deadlines for header, body and answer, connections per source and in all. What is beyond a bound
+is answered with a constant and hung up on before any application sees it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import sys
+import termios
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -38,6 +42,8 @@ class ConnectionLimits:
     header_seconds: float = 10.0
     body_seconds: float = 20.0
     """Enough for 64 KiB at 3.3 kB/s, so the floor of 500 octets a second needs no watching of its own."""
+    answer_seconds: float = 20.0
+    """How often it is looked whether a peer reads its answer: at 500 octets a second or more it may take its time."""
     per_source: int = 50
     connections: int = 1_000
 
@@ -45,6 +51,9 @@ class ConnectionLimits:
 class _BeyondBoundError(Exception):
     """Raised inside the parser's callbacks, which turn it into a parser error."""
 
+
+_LEAST_RATE = 500
+"""Octets a second that a peer must read of what we have for it (RES-2)."""
 
 _TEXTS = {
     400: b"400 Bad Request",
@@ -80,6 +89,8 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._awaited: tuple[int, bool] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._answered: RequestResponseCycle | None = None
+        self._reading: asyncio.TimerHandle | None = None
+        self._unread = 0
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
@@ -98,6 +109,8 @@ class _BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._await(None)
+        if self._reading is not None:
+            self._reading.cancel()
         self.open.closed(self._source)
         # uvicorn tells the newest request only; one that was pipelined before it would go on to write its answer into
         # a closed socket, and count as a bug of ours.
@@ -160,6 +173,43 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._head_octets = 0
         super().on_message_complete()
 
+    # --- a peer that does not read ----------------------------------------------------------------------------------
+
+    def pause_writing(self) -> None:
+        """More is waiting for the peer than it takes at once."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """The peer has read nearly all of it."""
+        super().resume_writing()
+        self._unread = sys.maxsize
+
+    def on_response_complete(self) -> None:
+        """See that the answer is read, too: a connection may be closed and wait for that without end."""
+        super().on_response_complete()
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._reading is None and self.transport.get_write_buffer_size() > 0:
+            self._unread = self._left()
+            self._reading = self.loop.call_later(self.limits.answer_seconds, self._look)
+
+    def _look(self) -> None:
+        self._reading = None
+        if self._unread - self._left() < _LEAST_RATE * self.limits.answer_seconds and self._left() > 0:
+            self.transport.abort()
+        else:
+            self._watch()
+
+    def _left(self) -> int:
+        """Count what the peer has not taken: of ours, and of the megabytes that the kernel holds for it."""
+        left = self.transport.get_write_buffer_size()
+        with contextlib.suppress(OSError, ValueError):
+            queued = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+            left += int.from_bytes(queued, sys.byteorder)
+        return left
+
     # --- ending it --------------------------------------------------------------------------------------------------
 
     def _await(self, awaited: tuple[int, bool] | None) -> None:
@@ -201,6 +251,7 @@ class _BoundedProtocol(HttpToolsProtocol):
             head = b"HTTP/1.1 " + _TEXTS[status] + b"\r\ncontent-length: 0\r\nconnection: close\r\n" + retry
             self.transport.write(head + b"\r\n")
         self.transport.close()
+        self._watch()
 
 
 def _at_once(cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
