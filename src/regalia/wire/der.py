@@ -90,6 +90,8 @@ def tlv(tag: int, *parts: bytes) -> bytes:
     length = len(content)
     if length < _LONG_LENGTH:
         return bytes((tag, length)) + content
+    if 0x100 <= length < 0x10000:
+        return bytes((tag, 0x82, length >> 8, length & 0xFF)) + content
     return bytes((tag,)) + length_octets(length) + content
 
 
@@ -238,7 +240,10 @@ def read_at(data: bytes, start: int, limit: int | None = None) -> tuple[Tlv, int
     if tag & _HIGH_TAG == _HIGH_TAG:
         msg = "high tag numbers are not used here"
         raise DerError(msg)
-    if length >= _LONG_LENGTH:
+    if length == 0x82 and body + 2 <= limit and data[body]:
+        length = data[body] << 8 | data[body + 1]
+        body += 2
+    elif length >= _LONG_LENGTH:
         count = length & 0x7F
         octets = data[body : body + count]
         length = int.from_bytes(octets, "big")
