@@ -110,6 +110,7 @@ def say(text: str = "") -> None:
 
 def note(text: str, *, title: str = "", style: Style = Style.DOUBTFUL) -> None:
     """Tell people something beside the result, on stderr; the title is stressed."""
+    sys.stdout.flush()  # what was printed before it stands before it, also where both go into one pipe
     beginning = f"{paint(title, style, sys.stderr)}: " if title else ""
     sys.stderr.write(f"{beginning}{clean(text)}\n")
     sys.stderr.flush()
