@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from regalia.ca.recover import overdue
 from regalia.errors import InvariantError
 from regalia.model import (
     AuthorityKind,
@@ -459,7 +460,7 @@ class MemoryStore:
 
     def expired_intents(self, now: datetime, limit: int) -> tuple[Certificate, ...]:
         waiting = [
-            c for c in self._certificates.values() if c.state is CertificateState.INTENT and c.intent.lease_until < now
+            c for c in self._certificates.values() if c.state is CertificateState.INTENT and overdue(c.intent, now)
         ]
         return tuple(sorted(waiting, key=lambda c: c.id)[:limit])
 
@@ -630,7 +631,7 @@ class MemoryStore:
     def lease(self, job: str, holder: str, now: datetime, until: datetime) -> bool:
         with self._lock:
             held = self._leases.get(job)
-            if held is not None and held[0] != holder and held[1] > now:
+            if held is not None and held[0] != holder and now < held[1] <= until + timedelta(minutes=1):
                 return False
             self._leases[job] = (holder, until)
             return True

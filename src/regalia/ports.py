@@ -364,7 +364,10 @@ class Issuance(Protocol):
         """INTENT → ABANDONED, revoked in the same transaction (ISS-2). False where it is no longer an INTENT."""
 
     def expired_intents(self, now: datetime, limit: int) -> tuple[Certificate, ...]:
-        """Intents whose lease ended before `now`, oldest first."""
+        """Intents whose lease ended before `now`, oldest first.
+
+        Also those begun more than a lease after `now`: the clock has been set back since.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -557,7 +560,10 @@ class Jobs(Protocol):
     """Leases, so that each job runs once in a cluster."""
 
     def lease(self, job: str, holder: str, now: datetime, until: datetime) -> bool:
-        """Take or extend the lease; False while another holder has it."""
+        """Take or extend the lease; False while another holder has it.
+
+        A lease that ends more than a minute after `until` holds nobody up: the clock has been set back since.
+        """
 
     def finished(self, job: str, holder: str, at: datetime, error: str) -> None:
         """Give the lease back and note the outcome; an empty error means success."""

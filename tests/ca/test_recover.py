@@ -110,6 +110,24 @@ def test_a_retransmission_after_the_lease_finishes_the_intent_itself(world: Inte
     assert world.pauses == 0
 
 
+def test_a_clock_that_is_set_back_leaves_nobody_waiting_for_it(world: Interrupted) -> None:
+    """An intent of an hour ahead is overdue: its lease would end when the clock has caught up (ISS-2)."""
+    device, secret = interrupted_enrolment(world)
+    world.clock.advance(timedelta(hours=-1))
+    assert device.enrol(names("laptop-1"), secret).status is PkiStatus.SUCCESS
+    assert world.pauses == 0
+
+
+@pytest.mark.parametrize(("back", "settled"), [(timedelta(minutes=2), (1, 0)), (timedelta(seconds=30), (0, 0))])
+def test_recovery_after_a_clock_that_was_set_back(
+    world: Interrupted, back: timedelta, settled: tuple[int, int]
+) -> None:
+    """By more than a lease, and recovery takes the intent; by less, and it waits for the end of the lease."""
+    interrupted_enrolment(world)
+    world.clock.advance(-back)
+    assert world.recovery.run() == settled
+
+
 def test_who_settles_second_gets_what_the_first_one_made(world: Interrupted) -> None:
     """ISS-3: two retransmissions find one overdue intent; the slower one returns the faster one's certificate."""
     interrupted_enrolment(world)

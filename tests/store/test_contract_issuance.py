@@ -288,6 +288,14 @@ def test_intents_beyond_their_lease(store: Store) -> None:
     assert expired[0].intent.tbs == an_intent(1).tbs
 
 
+def test_intents_of_a_clock_that_was_set_back(store: Store) -> None:
+    """An intent that was begun more than a lease from now is expired, too: nobody waits for the clock (ISS-2)."""
+    begin(store, 1)
+    assert store.expired_intents(NOW - MINUTE, 10) == ()
+    (found,) = store.expired_intents(NOW - MINUTE - timedelta(milliseconds=1), 10)
+    assert found.id == an_intent(1).id
+
+
 def test_a_signer_sees_intents_only(store: Store) -> None:
     """A certificate can be signed from TX1 until it is issued, and nothing else can (R8)."""
     assert store.signing_intent(an_intent().id) is None

@@ -25,6 +25,14 @@ def test_a_lease_has_one_holder(store: Store) -> None:
     assert not store.lease("crl", "a", NOW + 2 * MINUTE, NOW + 3 * MINUTE)
 
 
+def test_a_clock_that_was_set_back_holds_no_lease(store: Store) -> None:
+    """A lease that ends more than a minute later than the one that is asked for is free: its clock is gone (ISS-2)."""
+    assert store.lease("crl", "a", NOW + 60 * MINUTE, NOW + 61 * MINUTE)
+    assert not store.lease("crl", "b", NOW + 59 * MINUTE, NOW + 60 * MINUTE)
+    assert store.lease("crl", "b", NOW, NOW + MINUTE)
+    assert not store.lease("crl", "a", NOW, NOW + MINUTE)
+
+
 def test_of_many_who_ask_at_once_one_holds(store: Store) -> None:
     """A race for a free lease has one winner, for the first lease and for an ended one."""
     start = Barrier(8)

@@ -32,6 +32,7 @@ QUESTIONS: dict[str, Statement] = {
     "begun in a chain": certificates._BEGUN_IN_CHAIN,  # noqa: SLF001 - the same
     "generation": certificates._NEWEST_GENERATION,  # noqa: SLF001 - the same
     "expired intents": issuance._EXPIRED,  # noqa: SLF001 - the same
+    "intents of another clock": issuance._FROM_THE_FUTURE,  # noqa: SLF001 - the same
     "signing intent": issuance._CERTIFICATE_INTENT,  # noqa: SLF001 - the same
     "issued": issuance._TO_ISSUED,  # noqa: SLF001 - the same
     "enrolment issued": issuance._ENROLMENT_ISSUED,  # noqa: SLF001 - the same

@@ -11,13 +11,25 @@ from regalia.ports import Authorities, Certificates, Issuance
 from regalia.wire.certificate import read_certificate, signature_algorithm_for
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from regalia.model import Certificate, CertificateIntent
     from regalia.ports import Clock
 
-__all__ = ["Recovery", "RecoveryStore"]
+__all__ = ["Recovery", "RecoveryStore", "overdue"]
 
 RECOVERY = Actor(ActorKind.SYSTEM, "recovery")
 _BATCH = 100
+
+
+def overdue(intent: CertificateIntent, now: datetime) -> bool:
+    """Whether nobody is at an intent any more.
+
+    Its lease has ended, or it was begun so far in the future that the clock must have been set back since: that lease
+    would hold its device up until the clock has caught up. Nodes whose clocks differ by less than a lease are spared.
+    """
+    lease = intent.lease_until - intent.created_at
+    return intent.lease_until < now or intent.created_at > now + lease
 
 
 class RecoveryStore(Authorities, Certificates, Issuance, Protocol):

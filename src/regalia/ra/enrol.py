@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from regalia import reasons
 from regalia.ca.issue import prepare_leaf
+from regalia.ca.recover import overdue
 from regalia.errors import InvariantError, Stage
 from regalia.model import (
     Action,
@@ -300,7 +301,7 @@ class Enroller:
             found = self._store.certificate(stored.certificate_id) if stored.certificate_id is not None else None
             if found is None or found.state is not CertificateState.INTENT:
                 return found
-            if found.intent.lease_until < self._clock.now():
+            if overdue(found.intent, self._clock.now()):
                 return self._recovery.settle(found)
             self._pause(_PAUSE)
         return None

@@ -66,6 +66,17 @@ _EXPIRED = Statement(
     .order_by(certificate.c.lease_until, certificate.c.id)
     .limit(bindparam("most"))
 )
+# Begun more than a lease from now: by a clock that was set back since (see `ca.recover.overdue`).
+_FROM_THE_FUTURE = Statement(
+    certificate_rows()
+    .where(
+        certificate.c.state == literal_column("'intent'"),
+        certificate.c.lease_until > bindparam("now"),
+        certificate.c.created_at - (certificate.c.lease_until - certificate.c.created_at) > bindparam("now"),
+    )
+    .order_by(certificate.c.lease_until, certificate.c.id)
+    .limit(bindparam("most"))
+)
 _CERTIFICATE_INTENT = Statement(
     select(certificate.c.key_id, certificate_tbs.c.tbs)
     .join(certificate_tbs, certificate_tbs.c.certificate_id == certificate.c.id)
@@ -147,8 +158,10 @@ class SqlIssuance(Noun):
         return self._won(unit)
 
     def expired_intents(self, now: datetime, limit: int) -> tuple[Certificate, ...]:
-        """Return intents whose lease ended before `now`, oldest first."""
+        """Return intents whose lease ended before `now`, oldest first, and those of a clock that was set back."""
         rows = self._database.rows(_EXPIRED, {"now": millis(now), "most": limit})
+        if len(rows) < limit:
+            rows += self._database.rows(_FROM_THE_FUTURE, {"now": millis(now), "most": limit - len(rows)})
         return tuple(read_certificate_row(row) for row in rows)
 
     def signing_intent(self, row_id: UUID) -> SigningIntent | None:

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["SqlJobs"]
 
+_CLOCKS_DIFFER = 60_000
+"""Milliseconds that the clocks of two nodes may be apart before one takes the other's lease for a clock's mistake."""
+
 # One statement, so that two holders who ask at once cannot both see a free lease.
 _LEASE = Statement(
     text(
         "INSERT INTO job (name, holder, lease_until, last_error) VALUES (:name, :holder, :until, '')"
         " ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until"
-        " WHERE job.holder IS NULL OR job.holder = excluded.holder OR job.lease_until <= :now"
+        " WHERE job.holder IS NULL OR job.holder = excluded.holder OR job.lease_until <= :now OR job.lease_until > :far"
     )
 )
 _FINISHED = Statement(
@@ -40,8 +43,12 @@ class SqlJobs(Noun):
     """See `ports.Jobs`."""
 
     def lease(self, job: str, holder: str, now: datetime, until: datetime) -> bool:
-        """Take or extend the lease; False while another holder has it."""
+        """Take or extend the lease; False while another holder has it.
+
+        One that ends a minute later than this one would was given by a clock that has been set back since.
+        """
         values: Columns = {"name": job, "holder": holder, "now": millis(now), "until": millis(until)}
+        values["far"] = millis(until) + _CLOCKS_DIFFER
         return bool(self._database.write(lambda transaction: transaction.run(_LEASE, values)))
 
     def finished(self, job: str, holder: str, at: datetime, error: str) -> None:
