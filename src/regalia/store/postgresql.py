@@ -192,6 +192,7 @@ class PostgresqlDatabase:
 
     def __init__(self, url: str, appender: EventAppender, *, connections: int) -> None:
         self._appender = appender
+        self.refusing = False
         self._pool = Pool(lambda: connect_alone(url), connections)
 
     def _with_link(self, work: Callable[[Link], T]) -> T:
@@ -219,7 +220,13 @@ class PostgresqlDatabase:
 
     def write(self, unit: Callable[[Transaction], T]) -> T:
         """Run the unit in one transaction; see `_with_link` for when it runs again."""
-        return self._with_link(lambda link: self._write(link, unit))
+        try:
+            result = self._with_link(lambda link: self._write(link, unit))
+        except UnavailableError:
+            self.refusing = True
+            raise
+        self.refusing = False
+        return result
 
     def _write(self, link: Link, unit: Callable[[Transaction], T]) -> T:
         transaction = _PostgresqlTransaction(link, b"BEGIN")
