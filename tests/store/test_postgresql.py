@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -17,6 +17,7 @@ from regalia.errors import InvariantError, UnavailableError
 from regalia.model import Change
 from regalia.store import open_change_feed, open_store
 from regalia.store.events import StreamAppender
+from regalia.store.link import Pool, Step
 from regalia.store.migrations import upgrade
 from regalia.store.postgresql import PostgresqlDatabase
 from regalia.store.session import Statement
@@ -131,6 +132,39 @@ def test_a_pool_that_is_used_up(postgres_url: str, clock: FakeClock) -> None:
     assert database.write(lambda _: go_on.is_set())
     holder.join()
     database.close()
+
+
+def test_waiting_for_a_connection_ends(postgres_url: str) -> None:
+    """Who waits too long is told so, whoever waits is handed what comes back, and no more are made than may be."""
+    made: list[psycopg.Connection[Any]] = []
+
+    def connect() -> psycopg.Connection[Any]:
+        if len(made) == 1:
+            made.append(made[0])
+            raise psycopg.OperationalError("by design")
+        made.append(psycopg.connect(postgres_url, autocommit=True))
+        return made[-1]
+
+    pool = Pool(connect, 2, patience=0.1)
+    first = pool.take()
+    with pytest.raises(psycopg.OperationalError):
+        pool.take()
+    second = pool.take()
+    with pytest.raises(UnavailableError):
+        pool.take()
+    threading.Timer(0.02, pool.give_back, (first,)).start()
+    assert pool.take() is first
+    second.execute(Step(b"BEGIN"))
+    pool.give_back(second)
+    third = pool.take()
+    assert third is not second
+    assert len(made) == 4
+    pool.close()
+    for link in (first, third):
+        pool.give_back(link)
+    assert all(connection.closed for connection in made)
+    with pytest.raises(UnavailableError):
+        pool.take()
 
 
 @pytest.mark.parametrize("url", ["postgres://h/d", "postgresql://h/d", "postgresql+psycopg://h/d"])

@@ -28,7 +28,6 @@ Value: TypeAlias = "bytes | str | int | None"
 
 _TEXT, _BINARY = 0, 1
 _SUCCEEDED = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
-_TAKE_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +38,20 @@ class Step:
     values: Sequence[Value] = ()
 
 
-def _encoded(value: Value) -> tuple[bytes | None, int]:
-    """A parameter and its format; the server knows the types of the columns that they meet."""
-    if value is None or isinstance(value, bytes):
-        return value, _BINARY
-    # As text a number fits every size of integer, and a text that holds a NUL would be cut there without a word.
-    return (b"%d" % value, _TEXT) if isinstance(value, int) else (value.encode(), _BINARY)
+def _parameters(values: Sequence[Value]) -> tuple[list[bytes], list[int]]:
+    """Parameters and their formats; the server knows the types of the columns that they meet."""
+    encoded: list[bytes | None] = []
+    formats: list[int] = []
+    for value in values:
+        # As text a number fits every size of integer, and a text that holds a NUL would be cut there without a word.
+        if isinstance(value, int):
+            encoded.append(b"%d" % value)
+            formats.append(_TEXT)
+        else:
+            encoded.append(value.encode() if isinstance(value, str) else value)
+            formats.append(_BINARY)
+    # The library takes None for NULL and does not say so in its types.
+    return cast("list[bytes]", encoded), formats
 
 
 def _integer(octets: bytes) -> int:
@@ -66,6 +73,8 @@ _READERS: dict[int, Callable[[bytes], Any]] = {
 
 def read_rows(result: pq.abc.PGresult) -> list[dict[str, Any]]:
     """Make the values of a result's rows, by column name. Raises `InvariantError` for a type that we do not store."""
+    if not result.ntuples:
+        return []
     columns = range(result.nfields)
     names = [(result.fname(column) or b"").decode() for column in columns]
     readers = [_READERS.get(result.ftype(column)) for column in columns]
@@ -107,8 +116,7 @@ class Link:
 
     def execute(self, step: Step) -> pq.abc.PGresult:
         """Execute one statement."""
-        values, formats = self._parameters(step)
-        return _checked(self._libpq.exec_prepared(self._name(step.text), values, formats, _BINARY))
+        return _checked(self._libpq.exec_prepared(self._name(step.text), *_parameters(step.values), _BINARY))
 
     def together(self, steps: Sequence[Step]) -> list[pq.abc.PGresult]:
         """Execute statements one after the other, in one round trip; what follows one that fails is not executed."""
@@ -117,7 +125,7 @@ class Link:
         names = [self._name(step.text) for step in steps]
         self._libpq.enter_pipeline_mode()
         for name, step in zip(names, steps, strict=True):
-            self._libpq.send_query_prepared(name, *self._parameters(step), _BINARY)
+            self._libpq.send_query_prepared(name, *_parameters(step.values), _BINARY)
         self._libpq.pipeline_sync()
         results = self._results()
         self._libpq.exit_pipeline_mode()
@@ -126,12 +134,6 @@ class Link:
     def roll_back(self) -> None:
         """End the transaction that is open, if there is one."""
         _checked(self._libpq.exec_(b"ROLLBACK"))
-
-    @staticmethod
-    def _parameters(step: Step) -> tuple[list[bytes], list[int]]:
-        encoded = [_encoded(value) for value in step.values]
-        # The library takes None for NULL and does not say so in its types.
-        return [cast("bytes", value) for value, _ in encoded], [form for _, form in encoded]
 
     def _name(self, text: bytes) -> bytes:
         """Return the name of a statement, which is prepared when it is used first."""
@@ -172,46 +174,89 @@ def _checked(result: pq.abc.PGresult) -> pq.abc.PGresult:
     raise error_from_result(result)
 
 
+class _Waiter:
+    """Who waits for a connection, and what it is handed."""
+
+    def __init__(self) -> None:
+        self.called = threading.Event()
+        self.link: Link | None = None
+
+
 class Pool:
     """So many connections at most, made when they are needed; the one that was used last is taken first."""
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], size: int) -> None:
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], size: int, *, patience: float = 10) -> None:
+        """`patience`: seconds that one waits for a connection."""
         self._connect = connect
-        self._free = threading.BoundedSemaphore(size)
-        self._idle: deque[Link] = deque()
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._to_make = size
+        self._idle: list[Link] = []
+        self._waiters: deque[_Waiter] = deque()
         self._closed = False
 
     def take(self) -> Link:
-        """Lend a connection. Raises `psycopg.Error`, or `UnavailableError` where none becomes free in ten seconds."""
-        if self._closed:
-            raise UnavailableError(reasons.STORE_UNAVAILABLE, "the store is closed")
-        if not self._free.acquire(timeout=_TAKE_SECONDS):
-            raise UnavailableError(reasons.STORE_UNAVAILABLE, "PostgreSQL: every connection is in use")
+        """Lend a connection. Raises `psycopg.Error`, or `UnavailableError` where none becomes free in time."""
+        with self._lock:
+            if self._closed:
+                raise UnavailableError(reasons.STORE_UNAVAILABLE, "the store is closed")
+            if self._idle:
+                return self._idle.pop()
+            waiter = None if self._to_make else _Waiter()
+            if waiter is None:
+                self._to_make -= 1
+            else:
+                self._waiters.append(waiter)
+        link = self._wait(waiter) if waiter is not None else None
+        return link or self._make()
+
+    def _make(self) -> Link:
         try:
-            return self._idle.pop() if self._idle else Link(self._connect())
+            return Link(self._connect())
         except BaseException:
-            self._free.release()
+            self._hand_on(None)
             raise
+
+    def _wait(self, waiter: _Waiter) -> Link | None:
+        """Wait to be handed a connection, or the right to make one: None."""
+        if not waiter.called.wait(self._patience):
+            with self._lock:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                    raise UnavailableError(reasons.STORE_UNAVAILABLE, "PostgreSQL: every connection is in use")
+        return waiter.link
 
     def give_back(self, link: Link) -> None:
         """Take a connection back, or close it where it is gone or stands in a transaction."""
         if link.usable and not self._closed:
-            self._idle.append(link)
-        else:
-            link.close()
-            # The server may have gone: the other connections would fail one after the other.
-            self._close_idle()
-        self._free.release()
+            self._hand_on(link)
+            return
+        link.close()
+        # The server may have gone: the other connections would fail one after the other.
+        self._close_idle()
+        self._hand_on(None)
+
+    def _hand_on(self, link: Link | None) -> None:
+        """Give a connection, or the right to make one, to who waits longest, or keep it."""
+        with self._lock:
+            if self._waiters:
+                waiter = self._waiters.popleft()
+                waiter.link = link
+                waiter.called.set()
+            elif link is None:
+                self._to_make += 1
+            else:
+                self._idle.append(link)
 
     def close(self) -> None:
         """Close what is not in use; what is in use is closed when it comes back."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         self._close_idle()
 
     def _close_idle(self) -> None:
-        while True:
-            try:
-                link = self._idle.pop()
-            except IndexError:
-                return
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._to_make += len(idle)
+        for link in idle:
             link.close()
