@@ -63,7 +63,13 @@ def create(  # noqa: PLR0913 - one for each option
     name: Name,
     group: Annotated[str, typer.Option("--group", metavar="GROUP", help="The group that devices join here.")],
     profile: Annotated[str, typer.Option("--profile", metavar="PROFILE", help="What their certificates look like.")],
-    authoriser: Annotated[Authoriser, typer.Option("--authoriser", help="Who says yes.")] = Authoriser.ONE_TIME,
+    authoriser: Annotated[
+        Authoriser,
+        typer.Option(
+            "--authoriser",
+            help="Who says yes: a challenge for each device, one secret for all, or an administrator each time.",
+        ),
+    ] = Authoriser.ONE_TIME,
     protocol: Annotated[Protocol, typer.Option("--protocol", help="What devices speak.")] = Protocol.SCEP,
     no_root: Annotated[
         bool, typer.Option("--no-root", help="Leave the root out of GetCACert: for fleets of Apple devices only.")

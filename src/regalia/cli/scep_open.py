@@ -72,12 +72,11 @@ def answered(
     file = transaction_file(cert)
     try:
         return _patiently(ask, wait, patience)
-    except PeerError as fault:
+    except (PeerError, UnavailableError) as fault:
         if forget and fault.reason is reasons.CLIENT_DENIED:
             remove_state(file)
-        raise
-    except UnavailableError:
-        note(f"  {file} keeps the transaction: `regalia scep poll --cert {cert}` asks again")
+        else:
+            note(f"  {file} keeps the transaction: `regalia scep poll --cert {cert}` asks again")
         raise
 
 

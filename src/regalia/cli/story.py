@@ -236,6 +236,25 @@ def _replay(stage: Stage) -> str:
     return shown.command
 
 
+def _approve(stage: Stage) -> str:
+    _, endpoint = stage.asked(
+        *("endpoint", "create", "tablets", "--group", "default", "--profile", "eap-tls", "--authoriser", "approval")
+    )
+    (stage.directory / "secret").write_text(endpoint.pop("secret"), encoding="utf-8")
+    held = stage.regalia(
+        *("scep", "enrol", "--url", str(endpoint["url"]), "--fingerprint", stage.root, "--cn", "tablet-1"),
+        *("--key", "tablet-1.key", "--cert", "tablet-1.pem", "--challenge-file", "secret"),
+    )
+    held.must(held.code == 1 and "CLI-008" in held.printed, "PENDING was expected")
+    listed, queue = stage.asked("enrolment", "list", "--state", "pending")
+    listed.must([row["allowed"] for row in queue] == [["cn:tablet-1"]], "one request for tablet-1 was expected")
+    approved, _ = stage.asked("enrolment", "approve", str(queue[0]["id"]), "--yes")
+    collected = stage.regalia("scep", "poll", "--cert", "tablet-1.pem")
+    collected.must(collected.code == 0)
+    _good(stage, "tablet-1.pem")
+    return f"{approved.command}; {collected.command}"
+
+
 def _renew(stage: Stage) -> str:
     renewed = stage.regalia(
         *("scep", "renew", "--url", stage.url, "--fingerprint", stage.root),
@@ -274,6 +293,7 @@ SENTENCES: Final[tuple[tuple[str, Callable[[Stage], str]], ...]] = (
     ("The laptop enrols by SCEP and gets the names that the challenge is bound to", _enrol),
     ("OpenSSL verifies chain, CRL and OCSP", _openssl),
     ("A second laptop replays the challenge and is refused; `enrolment show` says why", _replay),
+    ("A tablet's request is held, approved by an administrator and collected", _approve),
     ("The laptop renews, with a new key", _renew),
     ("The administrator revokes it", _revoke),
     ("OCSP and CRL say so", _told),
