@@ -23,7 +23,7 @@ from regalia.model import (
     RevokedEntry,
     SigningIntent,
 )
-from regalia.ports import Begun, JobStatus, ReservedCrl, SerialStatus
+from regalia.ports import Begun, JobStatus, Known, ReservedCrl, SerialStatus
 from regalia.wire.event import canonical_record, record_hash
 
 if TYPE_CHECKING:
@@ -273,6 +273,16 @@ class MemoryStore:
                 and (e.state is not EnrolmentState.ISSUED or e.created_at >= since)
             ]
         return max(holders, key=lambda e: e.id, default=None)
+
+    def known(self, key: ConversationKey, since: datetime) -> Known:
+        with self._lock:
+            new = key.signer_serial is None
+            return Known(
+                conversation=self.conversation(key),
+                holder=self.transaction_holder(key.endpoint, key.transaction_id, since) if new else None,
+                challenge=self.challenge(key.challenge_mac) if new and key.challenge_mac is not None else None,
+                same_key=self.certificates_by_key(key.key_sha256),
+            )
 
     def conversation_of(self, endpoint: str, transaction_id: bytes, key_sha256: bytes) -> Enrolment | None:
         with self._lock:

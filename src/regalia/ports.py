@@ -273,8 +273,28 @@ class EnrolmentFilter:
     limit: int = 50
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is stored that a request meets."""
+
+    conversation: Enrolment | None
+    """As `Enrolments.conversation` finds it."""
+    holder: Enrolment | None
+    """As `Enrolments.transaction_holder` finds it; None for a LIVE signer."""
+    challenge: Challenge | None
+    """As `Challenges.challenge` finds it; None for a LIVE signer, whose challenge is no evidence (R4)."""
+    same_key: tuple[Certificate, ...]
+    """As `Certificates.certificates_by_key` finds them."""
+
+
 class Enrolments(Protocol):
     """Conversations."""
+
+    def known(self, key: ConversationKey, since: datetime) -> Known:
+        """What a request with this conversation key meets, in one round trip; `since` is that of `transaction_holder`.
+
+        Nothing holds it still: what must not change until TX1 is looked at there again.
+        """
 
     def enrolment(self, enrolment_id: UUID) -> Enrolment | None: ...
     def enrolments(self, wanted: EnrolmentFilter) -> tuple[Enrolment, ...]: ...

@@ -31,7 +31,9 @@ def world() -> World:
 def judged(world: World, secret: str | None, endpoint: str) -> Evidence | Denied:
     """Judge a challenge shown at an endpoint now."""
     device = Device(world, endpoint=endpoint)
-    return judge_challenge(device.request(names("laptop-1"), secret), world.store, world.store.challenges()[0].id)
+    request = device.request(names("laptop-1"), secret)
+    challenge = world.store.challenge(request.challenge_mac) if request.challenge_mac is not None else None
+    return judge_challenge(request, challenge, world.store.challenges()[0].id)
 
 
 def reason_for(world: World, secret: str | None, endpoint: str = "static") -> str | None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from regalia.errors import Stage
 from regalia.model import EnrolmentState, StageNote
-from regalia.ports import EnrolmentFilter, EventFilter
-from store.samples import MINUTE, NOW, a_key, an_enrolment, an_event, an_id, an_intent, octets
+from regalia.ports import EnrolmentFilter, EventFilter, Known
+from store.samples import MINUTE, NOW, a_challenge, a_key, an_enrolment, an_event, an_id, an_intent, octets
 
 if TYPE_CHECKING:
     from regalia.model import Enrolment
@@ -138,3 +138,31 @@ def test_old_refusals_are_forgotten(store: Store) -> None:
     assert store.forget_refusals(NOW) == 0
     ids = [enrolment.id for enrolment in store.enrolments(EnrolmentFilter())]
     assert ids == [an_id("enrolment", number) for number in (3, 1)]
+
+
+def test_what_a_request_meets(store: Store) -> None:
+    """One look tells what the single questions tell: conversation, holder, challenge, certificates of the key (R3)."""
+    store.add_challenge(a_challenge(1), ())
+    key = a_key(1)
+    assert store.known(key, NOW - DAY) == Known(None, None, a_challenge(1), ())
+    begin(store, 1, an_enrolment(1))
+    begin(store, 2, an_enrolment(2, replace(key, challenge_mac=None)))
+    known = store.known(key, NOW - DAY)
+    assert known.conversation == an_enrolment(1)
+    assert known.holder == store.transaction_holder("default", key.transaction_id, NOW - DAY)
+    assert known.holder == an_enrolment(2, replace(key, challenge_mac=None))
+    assert known.challenge == a_challenge(1)
+    assert [row.id for row in known.same_key] == [an_intent(2).id, an_intent(1).id]
+    assert known.same_key == store.certificates_by_key(key.key_sha256)
+    other = replace(key, key_sha256=octets("other"), challenge_mac=None)
+    assert store.known(other, NOW - DAY) == Known(None, known.holder, None, ())
+
+
+def test_what_a_live_signer_meets(store: Store) -> None:
+    """A LIVE signer's transactionID binds nobody, its challenge is no evidence: neither is looked for (R3, R4)."""
+    store.add_challenge(a_challenge(1), ())
+    begin(store, 1, an_enrolment())
+    live = replace(a_key(), signer_serial=7)
+    assert store.known(live, NOW - DAY) == Known(None, None, None, store.certificates_by_key(live.key_sha256))
+    begin(store, 2, an_enrolment(2, live))
+    assert store.known(live, NOW - DAY).conversation == an_enrolment(2, live)

@@ -13,7 +13,7 @@ from regalia.store.session import Statement  # noqa: TC001 - the table below hol
 
 QUESTIONS: dict[str, Statement] = {
     "conversation": enrolments._OPEN,  # noqa: SLF001 - the statements are what is tested
-    "transaction holder": enrolments._HOLDER,  # noqa: SLF001 - the same
+    "transaction holder": enrolments._BOUND,  # noqa: SLF001 - the same
     "holders of another key": conversations.HOLDERS,
     "polled": enrolments._OF_TRANSACTION,  # noqa: SLF001 - the same
     "queue": enrolments._PENDING_COUNT,  # noqa: SLF001 - the same
@@ -22,12 +22,12 @@ QUESTIONS: dict[str, Statement] = {
     "approval": conversations._APPROVE,  # noqa: SLF001 - the same
     "enrolment": enrolments._BY_ID,  # noqa: SLF001 - the same
     "forgotten refusals": enrolments._FORGET,  # noqa: SLF001 - the same
-    "challenge": challenges._BY_MAC,  # noqa: SLF001 - the same
+    "challenge": challenges.BY_MAC,
     "consumption": challenges.CONSUME,
     "certificate": certificates._BY_ID,  # noqa: SLF001 - the same
     "serial": certificates._ALL_OF_SERIAL,  # noqa: SLF001 - the same
     "status": certificates._STATUS,  # noqa: SLF001 - the same
-    "key": certificates._BY_KEY,  # noqa: SLF001 - the same
+    "key": certificates.BY_KEY,
     "begun for a device": certificates._BEGUN_FOR_DEVICE,  # noqa: SLF001 - the same
     "begun in a chain": certificates._BEGUN_IN_CHAIN,  # noqa: SLF001 - the same
     "generation": certificates._NEWEST_GENERATION,  # noqa: SLF001 - the same

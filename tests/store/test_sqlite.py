@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import sqlite3
 import threading
 from contextlib import closing
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fakes import FakeClock
 from regalia import reasons
 from regalia.errors import InvariantError, UnavailableError
 from regalia.model import Change, KeyKind
 from regalia.ports import Begun, WrappedKey
+from regalia.ra.audit import verify
 from regalia.store import open_change_feed, open_store
 from regalia.store.events import StreamAppender
 from regalia.store.migrations import upgrade
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fakes import FakeClock
     from regalia.store import SqlStore
     from regalia.store.session import Transaction
 
@@ -198,3 +200,25 @@ def test_old_notices_are_thrown_away(path: Path, opened: SqlStore) -> None:
     feed.close()
     assert changes is not None
     assert [change.key for change in changes] == ["group:other"]
+
+
+def test_the_log_is_made_at_its_full_length(path: Path, opened: SqlStore, tmp_path: Path) -> None:
+    """A process that writes a lot lengthens the log once; what was committed before and after survives a crash."""
+    log = path.with_name(f"{path.name}-wal")
+    for number in range(1, 31):
+        opened.add_challenge(a_challenge(number), (an_event(number),))
+    short = log.stat().st_size
+    for number in range(31, 61):
+        opened.add_challenge(a_challenge(number), (an_event(number),))
+    assert short < log.stat().st_size == 32 + 4096 * (24 + 4096)
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    for end in ("", "-wal"):
+        shutil.copy(path.with_name(path.name + end), crashed / f"{path.name}{end}")
+    again = open_store(f"sqlite:///{crashed}/{path.name}", node="node", clock=FakeClock())
+    assert len(again.challenges()) == 60
+    again.add_challenge(a_challenge(61), (an_event(61),))
+    assert len(again.challenges()) == 61
+    assert verify(again).findings == ()
+    again.close()
+    assert len(opened.challenges()) == 60

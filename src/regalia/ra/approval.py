@@ -140,8 +140,9 @@ class ApprovalDesk:
             check_key(request.csr.public_key, door.profile)
         except PeerError as fault:
             raise AdminError(fault.reason, fault.detail) from fault
+        same_key = self._store.certificates_by_key(request.key_sha256)
         evidence = authorise_approval(enrolment, enrolment.lineage, actor)
-        decision = judge(request, evidence, self._store, enrolment.id)
+        decision = judge(request, evidence, same_key, self._store, enrolment.id)
         if isinstance(decision, Denied):
             raise AdminError(decision.reason, decision.detail)
         if not isinstance(decision, Approved):

@@ -32,10 +32,12 @@ from regalia.wire.csr import without_challenge
 from regalia.wire.names import check_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from regalia.errors import Reason
-    from regalia.model import Authorisation, LineageLink
+    from regalia.model import Authorisation, Certificate, LineageLink
+    from regalia.ports import Known
     from regalia.ra.request import EnrolmentRequest
 
 __all__ = ["DecisionStore", "decide", "draft_enrolment", "judge"]
@@ -48,9 +50,11 @@ class DecisionStore(Authorities, Certificates, Challenges, Enrolments, Protocol)
 
 
 def decide(
-    request: EnrolmentRequest, store: DecisionStore, enrolment_id: UUID, *, certificates_per_device: int
+    request: EnrolmentRequest, known: Known, store: DecisionStore, enrolment_id: UUID, *, certificates_per_device: int
 ) -> Approved | Pending | Denied:
     """Decide a fresh request: steps 9 and 10 of security.md §3. `enrolment_id` is the conversation's future id.
+
+    `known` is what the store knows of the request's conversation key.
 
     `certificates_per_device`: how many a device that a challenge names may have begun in 24 hours (RES-5). Renewals
     are counted before their message is opened, by the protocol's limits.
@@ -58,25 +62,31 @@ def decide(
     if request.signer is not None:
         evidence = authorise_renewal(request, request.signer, lineage_of(store, request.signer))
     else:
-        evidence = judge_challenge(request, store, enrolment_id)
+        evidence = judge_challenge(request, known.challenge, enrolment_id)
         if isinstance(evidence, Evidence):
             evidence = _quota(request, evidence, store, certificates_per_device) or evidence
     if isinstance(evidence, Denied):
         return evidence
-    return judge(request, evidence, store, enrolment_id)
+    return judge(request, evidence, known.same_key, store, enrolment_id)
 
 
 def judge(
-    request: EnrolmentRequest, evidence: Evidence, store: DecisionStore, enrolment_id: UUID
+    request: EnrolmentRequest,
+    evidence: Evidence,
+    same_key: Sequence[Certificate],
+    store: Authorities,
+    enrolment_id: UUID,
 ) -> Approved | Pending | Denied:
     """Judge names, key and extensions of a request whose evidence stands (step 10).
+
+    `same_key`: every certificate that was ever begun for the request's key.
 
     Pending where the evidence holds no authorisation yet: what could not be issued is not held either.
     """
     granted = _names(request, evidence)
     if isinstance(granted, Denied):
         return granted
-    refused = _extensions(request) or _key(request, store, granted)
+    refused = _extensions(request) or _key(request, same_key, store, granted)
     if refused is not None:
         return refused
     if evidence.authorisation is None:
@@ -222,11 +232,13 @@ def _extensions(request: EnrolmentRequest) -> Denied | None:
     )
 
 
-def _key(request: EnrolmentRequest, store: DecisionStore, granted: _Granted) -> Denied | None:
+def _key(
+    request: EnrolmentRequest, same_key: Sequence[Certificate], store: Authorities, granted: _Granted
+) -> Denied | None:
     """KEY-2: a key names one identity, was never compromised and is not the CA's own."""
     if request.key_sha256 in store.own_keys():
         return Denied(reasons.KEY_BLOCKED, "it belongs to the CA itself", security=True)
-    for earlier in store.certificates_by_key(request.key_sha256):
+    for earlier in same_key:
         revoked = earlier.revocation
         if revoked is not None and revoked.reason is RevocationReason.KEY_COMPROMISE:
             return Denied(reasons.KEY_BLOCKED, f"certificate {earlier.serial:x} was revoked for it", security=True)

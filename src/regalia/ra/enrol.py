@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from regalia.ca.recover import Recovery
     from regalia.ca.urls import Urls
     from regalia.model import Enrolment, IssueOrder, LineageLink
-    from regalia.ports import Clock, Entropy
+    from regalia.ports import Clock, Entropy, Known
     from regalia.ra.refusals import Refusals
     from regalia.ra.request import EnrolmentRequest, PollRequest
 
@@ -97,6 +97,13 @@ def _other_names(stored: Enrolment, request: EnrolmentRequest) -> Denied | None:
     if stored.asked == request.csr.asked:
         return None
     return Denied(reasons.CONVERSATION_CHANGED, f"enrolment {stored.id}", asked=request.csr.asked, allowed=stored.asked)
+
+
+def _transaction_free(request: EnrolmentRequest, holder: Enrolment | None) -> _Fresh | Denied:
+    """One transactionID belongs to one key while it is fresh; a LIVE signer is known by its serial instead."""
+    if holder is None or holder.key.key_sha256 == request.key_sha256:
+        return _Fresh()
+    return Denied(reasons.TRANSACTION_TAKEN, f"enrolment {holder.id} has it", security=True)
 
 
 class Enroller:
@@ -181,15 +188,16 @@ class Enroller:
 
     def _attempt(self, request: EnrolmentRequest, repeats_only: Denied | None) -> Ended | None:
         """One round; None where another worker won the race for what this one wanted."""
-        found = self._resume(request)
+        known = self._store.known(request.conversation, request.received_at - REPLAY_WINDOW)
+        found = self._resume(request, known)
         if isinstance(found, _Resumed):
             evidence = authorise_resumption(request, found.enrolment, found.lineage)
-            decision = judge(request, evidence, self._store, found.enrolment.id)
+            decision = judge(request, evidence, known.same_key, self._store, found.enrolment.id)
         elif isinstance(found, _Fresh):
             if repeats_only is not None:
                 return repeats_only
             enrolment_id = new_id(request.received_at, self._entropy.octets(10))
-            decision = decide(request, self._store, enrolment_id, certificates_per_device=self._per_device)
+            decision = decide(request, known, self._store, enrolment_id, certificates_per_device=self._per_device)
         else:
             return found
         if isinstance(decision, Denied):
@@ -263,10 +271,10 @@ class Enroller:
 
     # --- the stored conversation (R3) -------------------------------------------------------------------------------
 
-    def _resume(self, request: EnrolmentRequest) -> _Fresh | _Resumed | Ended:
-        stored = self._store.conversation(request.conversation)
+    def _resume(self, request: EnrolmentRequest, known: Known) -> _Fresh | _Resumed | Ended:
+        stored = known.conversation
         if stored is None:
-            return self._transaction_free(request)
+            return _transaction_free(request, known.holder)
         if stored.state is EnrolmentState.PENDING:
             # certmonger collects by sending its request again, with another subject key identifier in it each time.
             return _other_names(stored, request) or Pending(stored)
@@ -283,17 +291,6 @@ class Enroller:
                 raise InvariantError(f"enrolment {stored.id} has a certificate and no lineage")
             return _Resumed(stored, stored.lineage, certificate.id)
         return certificate
-
-    def _transaction_free(self, request: EnrolmentRequest) -> _Fresh | Denied:
-        """One transactionID belongs to one key while it is fresh; a LIVE signer is known by its serial instead."""
-        if request.signer is not None:
-            return _Fresh()
-        holder = self._store.transaction_holder(
-            request.door.endpoint.name, request.transaction_id, request.received_at - REPLAY_WINDOW
-        )
-        if holder is None or holder.key.key_sha256 == request.key_sha256:
-            return _Fresh()
-        return Denied(reasons.TRANSACTION_TAKEN, f"enrolment {holder.id} has it", security=True)
 
     def _settled(self, stored: Enrolment) -> Certificate | None:
         """Wait for the worker whose lease it is, then finish in its place; None after five seconds of waiting."""

@@ -15,21 +15,19 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from regalia.model import Actor, Certificate, Challenge, Enrolment
-    from regalia.ports import Challenges
     from regalia.ra.request import EnrolmentRequest
 
 __all__ = ["authorise_approval", "authorise_renewal", "authorise_resumption", "judge_challenge"]
 
 
-def judge_challenge(request: EnrolmentRequest, challenges: Challenges, enrolment_id: UUID) -> Evidence | Denied:
+def judge_challenge(request: EnrolmentRequest, challenge: Challenge | None, enrolment_id: UUID) -> Evidence | Denied:
     """Judge the challenge of a first enrolment: only the kind that the endpoint's authoriser takes (AUTHZ-2).
 
-    The challenge is looked up by its keyed hash (CHA-1, CHA-2). That is the comparison, and its time tells nothing:
+    `challenge` was looked up by its keyed hash (CHA-1, CHA-2). That is the comparison, and its time tells nothing:
     without the key nobody can choose a hash, so how much of one agrees with a stored one says nothing of the secret.
     """
     if request.challenge_mac is None:
         return Denied(reasons.CHALLENGE_MISSING)
-    challenge = challenges.challenge(request.challenge_mac)
     if challenge is None:
         return Denied(reasons.CHALLENGE_UNKNOWN)
     endpoint = request.door.endpoint

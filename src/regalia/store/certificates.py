@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ADD_CERTIFICATE",
     "ADD_TBS",
+    "BY_KEY",
     "SqlCertificates",
     "certificate_columns",
     "certificate_rows",
@@ -86,7 +87,7 @@ _BY_SERIAL = Statement(
 _ALL_OF_SERIAL = Statement(
     certificate_rows().where(certificate.c.serial == bindparam("serial")).order_by(certificate.c.id)
 )
-_BY_KEY = Statement(
+BY_KEY = Statement(
     certificate_rows().where(certificate.c.key_sha256 == bindparam("key_sha256")).order_by(certificate.c.id.desc())
 )
 _NEWEST_GENERATION = Statement(
@@ -175,7 +176,7 @@ class SqlCertificates(Noun):
 
     def certificates_by_key(self, key_sha256: bytes) -> tuple[Certificate, ...]:
         """Return every certificate that was ever begun for this key, newest first."""
-        return tuple(read_certificate_row(row) for row in self._database.rows(_BY_KEY, {"key_sha256": key_sha256}))
+        return tuple(read_certificate_row(row) for row in self._database.rows(BY_KEY, {"key_sha256": key_sha256}))
 
     def certificates(self, wanted: CertificateFilter) -> tuple[Certificate, ...]:
         """Return those that match, newest first."""

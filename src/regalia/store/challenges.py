@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from regalia.model import EventDraft
     from regalia.store.session import Columns
 
-__all__ = ["CONSUME", "SqlChallenges"]
+__all__ = ["BY_MAC", "CONSUME", "SqlChallenges", "read_challenge_row"]
 
-_BY_MAC = Statement(select(challenge).where(challenge.c.mac == bindparam("mac")))
+BY_MAC = Statement(select(challenge).where(challenge.c.mac == bindparam("mac")))
 _BY_ID = Statement(select(challenge).where(challenge.c.id == bindparam("id")))
 _ALL = Statement(select(challenge).order_by(challenge.c.id.desc()))
 _OF_ENDPOINT = Statement(
@@ -75,13 +75,13 @@ class SqlChallenges(Noun):
 
     def challenge(self, mac: bytes) -> Challenge | None:
         """Find by keyed hash."""
-        row = self._database.row(_BY_MAC, {"mac": mac})
-        return None if row is None else _read(row)
+        row = self._database.row(BY_MAC, {"mac": mac})
+        return None if row is None else read_challenge_row(row)
 
     def challenge_by_id(self, challenge_id: UUID) -> Challenge | None:
         """Find by id."""
         row = self._database.row(_BY_ID, {"id": challenge_id.bytes})
-        return None if row is None else _read(row)
+        return None if row is None else read_challenge_row(row)
 
     def challenges(self, endpoint: str | None = None) -> tuple[Challenge, ...]:
         """Return all, or those of one endpoint, newest first."""
@@ -89,7 +89,7 @@ class SqlChallenges(Noun):
             rows = self._database.rows(_ALL, {})
         else:
             rows = self._database.rows(_OF_ENDPOINT, {"endpoint": endpoint})
-        return tuple(_read(row) for row in rows)
+        return tuple(read_challenge_row(row) for row in rows)
 
     def add_challenge(self, challenge: Challenge, events: Sequence[EventDraft]) -> None:
         """Keep a new challenge."""
@@ -133,7 +133,8 @@ class SqlChallenges(Noun):
         return self._won(unit)
 
 
-def _read(row: Row) -> Challenge:
+def read_challenge_row(row: Row) -> Challenge:
+    """Make the value of a row."""
     return Challenge(
         id=UUID(bytes=row["id"]),
         endpoint=row["endpoint"],

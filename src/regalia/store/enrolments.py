@@ -8,6 +8,9 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, func, literal_column, select, text, update
 
 from regalia.model import ConversationKey, Enrolment, EnrolmentState
+from regalia.ports import Known
+from regalia.store.certificates import BY_KEY, read_certificate_row
+from regalia.store.challenges import BY_MAC, read_challenge_row
 from regalia.store.conversations import ADD_ENROLMENT, BINDING, enrolment_columns, open_conversation, opening
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction
 from regalia.store.tables import enrolment
@@ -32,14 +35,15 @@ if TYPE_CHECKING:
 
     from regalia.model import EventDraft
     from regalia.ports import Begun, EnrolmentFilter
-    from regalia.store.session import Columns
+    from regalia.store.session import Call, Columns
 
 __all__ = ["SqlEnrolments"]
 
 _BY_ID = Statement(select(enrolment).where(enrolment.c.id == bindparam("id")))
 _OPEN = Statement(select(enrolment).where(enrolment.c.open_key == bindparam("open_key")))
 
-_HOLDER = Statement(select(enrolment).where(*BINDING).order_by(enrolment.c.id.desc()).limit(1))
+# Few, if any, and not sorted here: SQLite sets up a sorter even for none.
+_BOUND = Statement(select(enrolment).where(*BINDING))
 _OF_TRANSACTION = Statement(
     select(enrolment)
     .where(
@@ -100,8 +104,25 @@ class SqlEnrolments(Noun):
 
     def transaction_holder(self, endpoint: str, transaction_id: bytes, since: datetime) -> Enrolment | None:
         """Return the newest NEW-signer conversation with this transactionID that binds it (R3)."""
-        values: Columns = {"endpoint": endpoint, "transaction_id": transaction_id, "since": millis(since)}
-        return _maybe(self._database.row(_HOLDER, values))
+        return _newest(self._database.rows(_BOUND, _binding_values(endpoint, transaction_id, since)))
+
+    def known(self, key: ConversationKey, since: datetime) -> Known:
+        """Return what a request with this conversation key meets."""
+        calls: list[Call] = [
+            (_OPEN, {"open_key": open_key(key)}),
+            (BY_KEY, {"key_sha256": key.key_sha256}),
+        ]
+        if key.signer_serial is None:
+            calls.append((_BOUND, _binding_values(key.endpoint, key.transaction_id, since)))
+            if key.challenge_mac is not None:
+                calls.append((BY_MAC, {"mac": key.challenge_mac}))
+        conversations, certificates, holders, challenges = [*self._database.look_up(calls), [], []][:4]
+        return Known(
+            conversation=_read(conversations[0]) if conversations else None,
+            holder=_newest(holders),
+            challenge=read_challenge_row(challenges[0]) if challenges else None,
+            same_key=tuple(read_certificate_row(row) for row in certificates),
+        )
 
     def conversation_of(self, endpoint: str, transaction_id: bytes, key_sha256: bytes) -> Enrolment | None:
         """Return the newest open NEW-signer conversation of this transaction and key (MSG-3)."""
@@ -164,11 +185,19 @@ class SqlEnrolments(Noun):
         return self._database.write(lambda transaction: transaction.run(_FORGET, {"before": millis(before)}))
 
 
+def _binding_values(endpoint: str, transaction_id: bytes, since: datetime) -> Columns:
+    return {"endpoint": endpoint, "transaction_id": transaction_id, "since": millis(since)}
+
+
 def _conditions(wanted: EnrolmentFilter) -> Iterator[ColumnElement[bool]]:
     if wanted.state is not None:
         yield enrolment.c.state == wanted.state.value
     if wanted.endpoint is not None:
         yield enrolment.c.endpoint == wanted.endpoint
+
+
+def _newest(rows: Sequence[Row]) -> Enrolment | None:
+    return _read(max(rows, key=lambda row: row["id"])) if rows else None
 
 
 def _maybe(row: Row | None) -> Enrolment | None:

@@ -261,6 +261,15 @@ class PostgresqlDatabase:
         step = _step(statement, values)
         return self._with_link(lambda link: cast("list[Row]", read_rows(link.execute(step))))
 
+    def look_up(self, calls: Sequence[Call]) -> list[list[Row]]:
+        """Run several queries in one round trip."""
+        steps = [_step(*call) for call in calls]
+
+        def work(link: Link) -> list[list[Row]]:
+            return [cast("list[Row]", read_rows(result)) for result in link.together(steps)]
+
+        return self._with_link(work)
+
     def describe(self) -> str:
         """Ask the server for its version."""
         (found,) = self._with_link(lambda link: read_rows(link.execute(Step(b"SHOW server_version"))))

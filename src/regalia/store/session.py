@@ -192,6 +192,9 @@ class Database(Protocol):
     def rows(self, statement: Statement, values: Values) -> list[Row]:
         """Run one query for all its rows."""
 
+    def look_up(self, calls: Sequence[Call]) -> list[list[Row]]:
+        """Run several queries in one round trip for all their rows."""
+
     def describe(self) -> str:
         """Ask the database for its kind and version."""
 

@@ -382,6 +382,10 @@ class SqliteDatabase:
         """Run one query for all its rows."""
         return self._reading(lambda connection: _SqliteTransaction(connection).rows(statement, values))
 
+    def look_up(self, calls: Sequence[Call]) -> list[list[Row]]:
+        """Run several queries in one transaction: beginning one costs more than a query does."""
+        return self.read(lambda transaction: [transaction.rows(*call) for call in calls])
+
     def describe(self) -> str:
         """Read a page of the file: a missing or unreadable one shows."""
         self._reading(lambda connection: connection.execute("SELECT count(*) FROM sqlite_schema").fetchone())
