@@ -29,7 +29,7 @@ def test_a_captured_envelope_resigned_by_another_is_refused(world: Target, trans
     victim, thief, secret = victim_and_thief(world)
     thief.transaction = thief.transaction if transaction == "his own" else victim.transaction
     captured = envelope(victim, victim.csr(names("laptop-1"), secret))
-    refused(world, signed(thief, captured), reasons.KEY_NOT_BOUND)
+    refused(world, signed(thief, captured), reasons.KEY_NOT_BOUND, security=True)
     rightful(world, secret)
 
 
@@ -45,7 +45,7 @@ def test_a_request_for_the_victims_key_brings_the_thief_nothing(world: Target) -
     """SIG-6: a request that the thief took from elsewhere (a CSR is public) and signed the message around himself."""
     victim, thief, secret = victim_and_thief(world)
     message = signed(thief, envelope(thief, victim.csr(names("laptop-1"), secret)))
-    refused(world, message, reasons.KEY_NOT_BOUND)
+    refused(world, message, reasons.KEY_NOT_BOUND, security=True)
     rightful(world, secret)
 
 

@@ -361,7 +361,9 @@ class ScepService:
         )
 
     def _refused(self, sender: Sender, reply: _Reply, fault: PeerError, described: str) -> CertRep:
-        denied = Denied(fault.reason, fault.detail, security=fault.reason.stage is Stage.SIGNER)
+        # A captured request that somebody signed anew is an attack by nature, whatever stage finds it (SIG-6).
+        attack = fault.reason.stage is Stage.SIGNER or fault.reason is reasons.KEY_NOT_BOUND
+        denied = Denied(fault.reason, fault.detail, security=attack)
         self._record(sender, reply.transaction, denied, described)
         return self._failure(sender.door, reply, fault.reason)
 
