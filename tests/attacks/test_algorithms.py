@@ -45,7 +45,7 @@ DIGEST_ALGORITHMS = {
 
 @pytest.mark.parametrize("oid", DIGEST_ALGORITHMS.values(), ids=DIGEST_ALGORITHMS.keys())
 def test_a_digest_that_is_not_on_the_list_is_refused(world: Target, oid: str) -> None:
-    """SIG-5, R1: security.md §3 step 3: refused by name, before anything is computed with it."""
+    """SIG-5, R1: MD5, SHA-1 and others are refused by name, before anything is computed with them."""
     secret, device = world.mint("laptop-1"), Device(world)
     message = message_of(device, csr_of(device, challenge=secret), digest_algorithm=algorithm(oid))
     refused(world, message, reasons.DIGEST_REFUSED)
@@ -302,7 +302,7 @@ def small_key() -> bytes:
 
 @pytest.mark.parametrize("debug", [False, True])
 def test_whatever_is_wrong_inside_the_envelope_gets_one_answer(*, debug: bool) -> None:
-    """ENV-1, ENV-2, ENV-3, ENV-4, R6: 37 faults, octet for octet one answer, its nonce and signature aside."""
+    """ENV-1, ENV-2, ENV-3, ENV-4, R6: some forty faults, octet for octet one answer, its nonce and signature aside."""
     world = Target()
     world.open_group("lab", debug=True)
     endpoint = "lab" if debug else "default"

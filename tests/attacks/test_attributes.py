@@ -86,7 +86,7 @@ def test_a_message_without_one_of_the_attributes_is_refused(world: Target, name:
 
 @EACH
 def test_an_attribute_that_is_only_unsigned_counts_for_nothing(world: Target, name: str) -> None:
-    """SIG-1, SIG-2: security.md §3 step 4: what stands in unsignedAttrs was said by anybody."""
+    """SIG-1, SIG-2: each of the five in unsignedAttrs alone: what stands there was said by anybody."""
     secret, device = world.mint("laptop-1"), Device(world)
     content, values = attributes_of(device, csr_of(device, challenge=secret))
     kept = [attribute(oid, value) for oid, value in values.items() if oid != ATTRIBUTES[name]]
