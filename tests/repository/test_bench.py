@@ -9,18 +9,21 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp as x509_ocsp
-from tools.bench import crl, ocsp, peer, start
+from tools.bench import crl, kept, ocsp, page, peer, start
 from tools.bench.__main__ import concluded
 from tools.bench.devices import Device, Sent, Server, judge, make_devices, request
 from tools.bench.homes import make_home, opened
 from tools.bench.measure import Stopwatch, Tree, VoidRunError, interleaved, median, per_pass_ratios
+from tools.bench.plot import Bar, Chart, svg
 from tools.bench.report import Bound, Budget, Figure, Report, Row, Table, as_text
+from tools.bench.stages import STAGES
 
 from regalia.ra.scep import CertRep
 from world import World
@@ -131,6 +134,7 @@ def test_json_says_where_and_how(capsys: pytest.CaptureFixture[str]) -> None:
     assert told["command"] == "./regalia bench scep --json"
     assert datetime.fromisoformat(told["date"]).tzinfo is not None
     assert {"cores", "python", "cryptography", "sqlite", "files on"} <= told["machine"].keys()
+    assert told["commit"]
     assert os.uname().nodename not in json.dumps(told["machine"])
     assert told["figures"][0] == {
         "name": "ratio",
@@ -242,6 +246,65 @@ def test_a_damaged_crl_voids_the_run(tmp_path: Path) -> None:
         crl.judge(home, 10)
 
 
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_the_one_that_the_results_give() -> None:
+    """docs/performance.md and its charts are made of the committed results, and nobody has changed them since."""
+    assert page.outdated(kept.saved()) == []
+
+
+def test_results_of_all_subjects_are_kept() -> None:
+    """Each has its command, date, commit and machine, no figure without a value, and says nothing of whose machine."""
+    results = kept.saved()
+    assert list(results) == list(kept.SUBJECTS)
+    for subject, result in results.items():
+        assert result["command"].startswith(f"./regalia bench {subject}")
+        assert datetime.fromisoformat(result["date"]).tzinfo is not None
+        assert result["commit"]
+        assert result["answers_verified"] > 0
+        assert all(figure["value"] > 0 for figure in result["figures"])
+        text = json.dumps(result)
+        assert not [name for name in (os.uname().nodename, str(ROOT), "/tmp", "/home", "/root") if name in text]  # noqa: S108 - looked for, not used
+
+
+def test_the_page_shows_every_figure() -> None:
+    """Each figure of the results stands on the page, and each with a budget among the budgets, met or not."""
+    results = kept.saved()
+    text = page.files(results)[page.PAGE]
+    budgets = text.partition("## Budgets")[2].partition("\n## ")[0]
+    for result in results.values():
+        for figure in result["figures"]:
+            assert f"| {figure['name']} | " in text
+            assert (f"| {figure['name']} | " in budgets) is (figure["budget"] is not None)
+
+
+def test_a_changed_result_makes_the_page_old() -> None:
+    """The page follows the results: another value is another page and another chart."""
+    results = json.loads(json.dumps(kept.saved()))
+    results["ocsp"]["figures"][0]["value"] *= 2
+    results["crl"]["figures"][0]["value"] *= 2
+    assert {str(path) for path in page.outdated(results)} >= {"docs/performance.md", "docs/performance/crl-cpu.svg"}
+
+
+def test_a_chart_is_drawn_to_scale() -> None:
+    """Bars begin at one line and are as long as their values, and a budget stands where its value ends."""
+    chart = Chart("A < B", [Bar('one "half"', (10.0, 10.0), "20", 40.0), Bar("two", (30.0, 10.0), "40")], ("a", "b"))
+    root = ET.fromstring(svg(chart))  # noqa: S314 - our own octets
+    space = "{http://www.w3.org/2000/svg}"
+    bars = [each for each in root.iter(f"{space}rect") if each.get("height") == "12"]
+    left = [float(each.attrib["x"]) for each in bars]
+    wide = [float(each.attrib["width"]) for each in bars]
+    assert left[0] == left[2]
+    assert left[1] == pytest.approx(left[0] + wide[0], abs=0.11)
+    assert wide[2] == pytest.approx(3 * wide[0], abs=0.2)
+    budget = next(each for each in root.iter(f"{space}line") if each.get("y1") != "28")
+    assert float(budget.attrib["x1"]) == pytest.approx(left[3] + wide[3], abs=0.2)
+    assert max(one + other for one, other in zip(left, wide, strict=True)) < float(root.attrib["width"])
+    texts = [each.text for each in root.iter(f"{space}text")]
+    assert texts == ["A < B", "a", "b", "budget", 'one "half"', "20", "two", "40"]
+
+
 # --- whole runs -------------------------------------------------------------------------------------------------------
 
 
@@ -259,8 +322,10 @@ def test_scep_gives_complete_results() -> None:
     assert sum(figure["budget"] is not None for figure in told["figures"]) == 5
     assert all(figure["value"] > 0 and len(figure["passes"]) == 1 for figure in told["figures"])
     stages = told["tables"][0]["rows"]
-    assert {row["name"] for row in stages} >= {"parse", "signature", "envelope", "CSR", "TX1", "sign", "TX2", "build"}
+    assert [row["name"] for row in stages[: len(STAGES)]] == list(STAGES)
     assert all(all(value for value in row["values"][1:]) for row in stages)
+    pure = {row["name"] for row in stages if row["values"][0]}
+    assert pure == {"message", "RA decryption", "request", "CA signature", "reply", "RA signature", "all stages"}
     # Per database and CA: 2 whole and 2 staged ones to warm up, one of each; over HTTP 2 and 2 for each of 6 servers.
     assert told["answers_verified"] == 4 * 6 + 6 * 4
 
@@ -276,7 +341,7 @@ def test_ocsp_gives_complete_results() -> None:
     assert all(figure.value > 0 for figure in report.figures)
     cached, bare = (report.figures[number].passes[0] for number in (2, 6))
     assert report.figures[0].passes[0] == pytest.approx(cached / bare)
-    assert report.verified == 3 + 3 * 2 * 10
+    assert report.verified == 3 + 3 * 2 * 80
     assert "bare" in as_text(report)
 
 

@@ -7,14 +7,14 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from tools.bench.measure import VoidRunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["CONNECTIONS", "free_port", "get", "lockstep", "post_all", "wait_until_answering"]
+__all__ = ["CONNECTIONS", "Lockstep", "free_port", "get", "post_all", "wait_until_answering"]
 
 CONNECTIONS: Final = 4
 _SECONDS: Final = 60.0
@@ -79,21 +79,30 @@ def _body(response: http.client.HTTPResponse) -> bytes:
     return body
 
 
-def lockstep(port: int, requests: Sequence[bytes], *, connections: int = 2 * CONNECTIONS) -> list[bytes]:
-    """Send whole HTTP requests as they are, one per connection at a time, and return the bodies in their order.
+class Lockstep:
+    """Connections to one server that stay open, and whole HTTP requests sent over them as they are.
 
     All connections send before any of them reads: the server always finds several requests waiting, as under load.
     Answers must have a Content-Length.
     """
-    sockets = [socket.create_connection(("127.0.0.1", port), _SECONDS) for _ in range(connections)]
-    try:
-        for each in sockets:
+
+    def __init__(self, port: int, connections: int = 2 * CONNECTIONS) -> None:
+        self._sockets = [socket.create_connection(("127.0.0.1", port), _SECONDS) for _ in range(connections)]
+        for each in self._sockets:
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        rounds = [requests[first : first + connections] for first in range(0, len(requests), connections)]
-        return list(chain.from_iterable(_round(sockets, each) for each in rounds))
-    finally:
-        for each in sockets:
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._sockets:
             each.close()
+
+    def ask(self, requests: Sequence[bytes]) -> list[bytes]:
+        """Send each request, one per connection at a time; the bodies in the order of the requests."""
+        at_a_time = len(self._sockets)
+        rounds = [requests[first : first + at_a_time] for first in range(0, len(requests), at_a_time)]
+        return list(chain.from_iterable(_round(self._sockets, each) for each in rounds))
 
 
 def _round(sockets: Sequence[socket.socket], requests: Sequence[bytes]) -> list[bytes]:

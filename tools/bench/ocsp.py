@@ -25,7 +25,7 @@ from regalia.ra.scep import CertRep
 from regalia.wire.certificate import read_certificate
 from tools.bench.devices import make_devices
 from tools.bench.homes import door_of, make_home, opened, requests, served
-from tools.bench.load import free_port, lockstep, wait_until_answering
+from tools.bench.load import Lockstep, free_port, wait_until_answering
 from tools.bench.measure import Tree, VoidRunError, cpu_of, interleaved, median, per_pass_ratios
 from tools.bench.report import Bound, Budget, Figure, Report
 
@@ -41,7 +41,8 @@ _FRESH: Final = Budget(Bound.AT_MOST, 300.0)
 _METHOD: Final = """\
 Over HTTP: CPU time of the server's process tree per request, over 8 kept connections that all send before one reads.
 The bare server runs under the same uvicorn, reads the request and answers with the same octets, the fewest headers.
-A ratio is the median of the passes, each of two rounds of one pass; all variants take turns.
+A ratio is the median of the passes, each the ratio of two medians of one pass; all variants take turns, 80 requests
+at a time.
 Fresh: each request has a nonce of its own, so that none is remembered; in process, the answer from its row in SQLite to
 its octets, by an OCSP signer with a P-256 key."""
 
@@ -51,15 +52,17 @@ class Sizes:
     """How much is measured."""
 
     passes: int
-    requests: int
-    """Over HTTP, of each variant in each pass."""
+    rounds: int
+    """Turns over HTTP, of each variant in each pass."""
     fresh: int
     """In process, in each pass."""
 
 
-FULL: Final = Sizes(passes=5, requests=2000, fresh=200)
-QUICK: Final = Sizes(passes=3, requests=400, fresh=50)
-LEAST: Final = Sizes(passes=1, requests=10, fresh=3)
+FULL: Final = Sizes(passes=5, rounds=40, fresh=200)
+QUICK: Final = Sizes(passes=3, rounds=12, fresh=50)
+LEAST: Final = Sizes(passes=1, rounds=1, fresh=3)
+_TURN: Final = 80
+"""Requests: enough for a clock that counts in ticks, few enough that what slows the machine slows all variants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,8 @@ def measure(sizes: Sizes) -> Report:
             costs = _over_http(home, issued, Tree(regalia), (Tree(bare), bare_port), sizes, answers)
     bases = {kind: costs[f"bare {kind}"] for kind in ("GET", "POST")}
     figures = [*_cached_figures(costs, bases), fresh, _per_request("fresh answer over HTTP, POST", costs["fresh POST"])]
-    figures += [_per_request(f"bare uvicorn answer, {kind}", base) for kind, base in bases.items()]
-    settings = {"passes": sizes.passes, "requests": sizes.requests, "fresh_in_process": sizes.fresh}
+    figures += [_per_request(f"bare uvicorn answer over HTTP, {kind}", base) for kind, base in bases.items()]
+    settings = {"passes": sizes.passes, "rounds": sizes.rounds, "fresh_in_process": sizes.fresh}
     return Report("ocsp", figures, judge(answers, issued.leaf.serial_number, issued.responder), _METHOD, settings)
 
 
@@ -157,36 +160,41 @@ def _bare(directory: Path, body: bytes) -> Iterator[tuple[int, int]]:
             process.terminate()
 
 
+_Costs = dict[str, list[list[float]]]
+"""CPU seconds per request, by variant, pass and turn."""
+
+
 def _over_http(
     home: Home, issued: _Issued, regalia: Tree, bare: tuple[Tree, int], sizes: Sizes, answers: list[bytes]
-) -> dict[str, list[float]]:
-    """Return the CPU seconds per request by variant and pass; what Regalia answered goes to `answers`."""
+) -> _Costs:
+    """Measure all variants; what Regalia answered goes to `answers`."""
     path = f"/ocsp/{issued.authority}"
-    get, post = _get(path, issued.question()), _post(path, issued.question())
-    count = sizes.requests
+    bare_tree, bare_port = bare
+    with Lockstep(home.port) as ours, Lockstep(bare_port) as others:
 
-    def load(tree: Tree, port: int, prepared: Sequence[bytes], *, ours: bool) -> float:
-        replies: list[bytes] = []
-        spent = cpu_of(lambda: replies.extend(lockstep(port, prepared)), tree.cpu) / len(prepared)
-        if ours:
+        def load(prepared: Sequence[bytes]) -> float:
+            replies: list[bytes] = []
+            spent = cpu_of(lambda: replies.extend(ours.ask(prepared)), regalia.cpu) / len(prepared)
             answers.extend(replies)
-        return spent
+            return spent
 
-    variants: Mapping[str, Callable[[], float]] = {
-        "cached GET": lambda: load(regalia, home.port, [get] * count, ours=True),
-        "bare GET": lambda: load(*bare, [get] * count, ours=False),
-        "cached POST": lambda: load(regalia, home.port, [post] * count, ours=True),
-        "bare POST": lambda: load(*bare, [post] * count, ours=False),
-        "fresh POST": lambda: load(
-            regalia, home.port, [_post(path, issued.question(os.urandom(16))) for _ in range(count)], ours=True
-        ),
-    }
-    for variant in variants.values():
-        variant()  # the first round fills memory and starts threads; its figure is thrown away
-    costs: dict[str, list[float]] = {name: [] for name in variants}
-    for name, _, _ in interleaved(list(variants), sizes.passes, 1):
-        costs[name].append(variants[name]())
-    return costs
+        def load_bare(prepared: Sequence[bytes]) -> float:
+            return cpu_of(lambda: others.ask(prepared), bare_tree.cpu) / len(prepared)
+
+        get, post = [_get(path, issued.question())] * _TURN, [_post(path, issued.question())] * _TURN
+        variants: Mapping[str, Callable[[], float]] = {
+            "cached GET": lambda: load(get),
+            "bare GET": lambda: load_bare(get),
+            "cached POST": lambda: load(post),
+            "bare POST": lambda: load_bare(post),
+            "fresh POST": lambda: load([_post(path, issued.question(os.urandom(16))) for _ in range(_TURN)]),
+        }
+        for variant in variants.values():
+            variant()  # the first round fills memory and starts threads; its figure is thrown away
+        costs: _Costs = {name: [[] for _ in range(sizes.passes)] for name in variants}
+        for name, turn, _ in interleaved(list(variants), sizes.passes, sizes.rounds):
+            costs[name][turn].append(variants[name]())
+        return costs
 
 
 def _get(path: str, question: bytes) -> bytes:
@@ -199,17 +207,17 @@ def _post(path: str, question: bytes) -> bytes:
     return f"{head}Content-Length: {len(question)}\r\n\r\n".encode() + question
 
 
-def _cached_figures(costs: Mapping[str, list[float]], bases: Mapping[str, list[float]]) -> Iterator[Figure]:
+def _cached_figures(costs: _Costs, bases: Mapping[str, list[list[float]]]) -> Iterator[Figure]:
     for kind, base in bases.items():
-        cached = costs[f"cached {kind}"]
-        ratios = tuple(per_pass_ratios([[each] for each in cached], [[each] for each in base]))
+        ratios = tuple(per_pass_ratios(costs[f"cached {kind}"], base))
         yield Figure(f"cached answer ÷ bare uvicorn answer, {kind}", median(ratios), "times", _CACHED, ratios)
     for kind in bases:
         yield _per_request(f"cached answer over HTTP, {kind}", costs[f"cached {kind}"])
 
 
-def _per_request(name: str, passes: Sequence[float]) -> Figure:
-    return Figure(name, median(passes) * 1e6, "µs", None, tuple(each * 1e6 for each in passes))
+def _per_request(name: str, passes: Sequence[Sequence[float]]) -> Figure:
+    medians = tuple(median(each) * 1e6 for each in passes)
+    return Figure(name, median(medians), "µs", None, medians)
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

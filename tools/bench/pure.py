@@ -60,19 +60,20 @@ class Pure:
         tbs, attributes, secret = os.urandom(_TBS_OCTETS), os.urandom(_ATTRIBUTES_OCTETS), os.urandom(16)
         watch = Stopwatch()
         loaded.verify(self._signature, self._attributes, padding.PKCS1v15(), hashes.SHA256())
-        watch.mark("signature")
+        watch.mark("message")
         self._ra.decrypt(self._sealed, padding.PKCS1v15())
-        watch.mark("envelope")
+        watch.mark("RA decryption")
         loaded.verify(self._signature, self._attributes, padding.PKCS1v15(), hashes.SHA256())
-        watch.mark("CSR")
+        watch.mark("request")
         if isinstance(self._ca, ec.EllipticCurvePrivateKey):
             self._ca.sign(tbs, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
         else:
             self._ca.sign(tbs, padding.PKCS1v15(), hashes.SHA256())
-        watch.mark("sign")
+        watch.mark("CA signature")
         loaded.encrypt(secret, padding.PKCS1v15())
+        watch.mark("reply")
         self._ra.sign(attributes, padding.PKCS1v15(), hashes.SHA256())
-        watch.mark("build")
+        watch.mark("RA signature")
         return watch.stages
 
 

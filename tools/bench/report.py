@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Bound", "Budget", "Figure", "Report", "Row", "Table", "as_json", "as_text"]
+__all__ = ["Bound", "Budget", "Figure", "Report", "Row", "Table", "as_json", "as_text", "number"]
 
 
 class Bound(StrEnum):
@@ -121,11 +121,11 @@ def as_text(report: Report) -> str:
     rows = [("", "measured", "budget", "")]
     for figure in report.figures:
         verdict = {None: "", True: "met", False: "MISSED"}[figure.met]
-        measured = f"{_number(figure.value)} {figure.unit}".rstrip()
+        measured = f"{number(figure.value)} {figure.unit}".rstrip()
         rows.append((figure.name, measured, str(figure.budget or ""), verdict))
     parts = ["\n".join(_aligned(rows))]
     for table in report.tables:
-        body = [table.columns, *((row.name, *map(_number, row.values)) for row in table.rows)]
+        body = [table.columns, *((row.name, *map(number, row.values)) for row in table.rows)]
         parts.append("\n".join([table.title, *_aligned(body)]))
     facts = ", ".join(f"{name} {value}" for name, value in report.run.get("machine", {}).items())
     told = [report.method, f"{report.verified} answers were opened and verified.", facts]
@@ -133,8 +133,8 @@ def as_text(report: Report) -> str:
     return "\n\n".join(parts)
 
 
-def _number(value: float | None) -> str:
-    """Three digits that count; whole where there are more."""
+def number(value: float | None) -> str:
+    """Write a number with three digits that count; whole where there are more. A dash where there is none."""
     if value is None:
         return "-"
     if value == 0:

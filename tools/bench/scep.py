@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from regalia.ra.scep import CertRep
+from regalia.ra.scep import CertRep, ScepAnswer
 from tools.bench import peer, pure, stages
 from tools.bench.devices import judge, make_devices, request
 from tools.bench.homes import CA_KEYS, add_rsa_group, door_of, make_home, opened, requests, served
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tools.bench.devices import Device, Sent
     from tools.bench.homes import Home
     from tools.bench.postgres import Postgres
+    from tools.bench.stages import Probe
 
 __all__ = ["FULL", "LEAST", "QUICK", "Sizes", "measure"]
 
@@ -40,7 +41,8 @@ Pure crypto: RA decryption, CA signature, CertRep signature, verification of mes
 reply's key, with the same keys, in the same loop; ECDSA as the product signs, by RFC 6979.
 Each request has a device key, names, CSR, transaction, nonce and bound one-time challenge of its own within its
 database; the same devices enrol at each database and at the peer, each time with a new message.
-A ratio is the median of the passes, each the ratio of two medians of one pass; all variants take turns.
+A ratio is the median of the passes, each the ratio of two medians of one pass; all variants take turns, a few
+enrolments at a time, as a server does one after the other.
 Over HTTP: CPU time of the server's whole process tree per enrolment, the same client over one kept connection: with
 two requests at a time the peer refuses some, because its depot loses count of its serials.
 SQLite commits with synchronous=FULL, PostgreSQL with fsync, synchronous_commit and full_page_writes on."""
@@ -52,19 +54,21 @@ class Sizes:
 
     passes: int
     rounds: int
-    """Enrolments in process, of each variant in each pass."""
+    """Turns in process, of each variant in each pass."""
+    turn: int
+    """Enrolments in process in each turn."""
     posts: int
     """Enrolments over HTTP, of each server in each pass."""
 
 
-FULL: Final = Sizes(passes=3, rounds=25, posts=40)
-QUICK: Final = Sizes(passes=3, rounds=8, posts=16)
-LEAST: Final = Sizes(passes=1, rounds=1, posts=2)
+FULL: Final = Sizes(passes=5, rounds=6, turn=6, posts=40)
+QUICK: Final = Sizes(passes=3, rounds=2, turn=5, posts=16)
+LEAST: Final = Sizes(passes=1, rounds=1, turn=1, posts=2)
 
 
 def measure(sizes: Sizes) -> Report:
     """Measure both. Raises `VoidRunError` where an answer is wrong or something that is needed is not here."""
-    enrolled = 2 * (sizes.passes * sizes.rounds + _WARM_UP)  # once whole, once in stages
+    enrolled = 2 * (sizes.passes * sizes.rounds * sizes.turn + _WARM_UP)  # once whole, once in stages
     posted = sizes.passes * sizes.posts + _WARM_UP
     devices = make_devices(max(len(CA_KEYS) * enrolled, (len(CA_KEYS) + 1) * posted))
     with tempfile.TemporaryDirectory(prefix="regalia-bench-") as directory, running_postgres() as postgres:
@@ -78,7 +82,11 @@ def measure(sizes: Sizes) -> Report:
         tables=(*inside.tables, *outside.tables),
         verified=inside.verified + outside.verified,
         method=_METHOD,
-        settings={"passes": sizes.passes, "enrolments_in_process": sizes.rounds, "enrolments_over_http": sizes.posts},
+        settings={
+            "passes": sizes.passes,
+            "enrolments_in_process": sizes.rounds * sizes.turn,
+            "enrolments_over_http": sizes.posts,
+        },
     )
 
 
@@ -101,33 +109,39 @@ def _shares(devices: Sequence[Device], parts: int) -> Iterator[Sequence[Device]]
 class _Bench:
     """One database and one kind of CA: enrols, and keeps the answers and what they cost."""
 
-    def __init__(self, app: App, endpoint: str, devices: Sequence[Device]) -> None:
-        self.app, self.door = app, door_of(app, endpoint)
-        self.walk = stages.Walk(app, self.door)
-        self._waiting = iter(requests(app, endpoint, devices))
+    def __init__(self, plain: App, probed: tuple[App, Probe], endpoint: str, devices: Sequence[Device]) -> None:
+        self._plain, (self._probed, self._probe) = plain, probed
+        self._door = door_of(plain, endpoint)
+        self._waiting = iter(requests(plain, endpoint, devices))
         self.answers: list[tuple[Sent, bytes]] = []
 
     def whole(self) -> dict[str, float]:
-        """Enrol once by the product's own entry."""
+        """Enrol once."""
         sent = next(self._waiting)
         watch = Stopwatch()
-        answer = self.app.scep.pki_operation(self.door, sent.message, "127.0.0.1")
+        answer = self._plain.scep.pki_operation(self._door, sent.message, "127.0.0.1")
         watch.mark("whole")
-        if not isinstance(answer, CertRep):
-            raise VoidRunError(f"{sent.transaction.text}: {answer}")
-        self.answers.append((sent, answer.der))
+        self._keep(sent, answer)
         return watch.stages
 
     def staged(self) -> dict[str, float]:
-        """Enrol once stage by stage."""
+        """Enrol once with a clock at each port."""
         sent = next(self._waiting)
-        reply, spent = self.walk.enrol(sent.message)
-        self.answers.append((sent, reply))
+        answers: list[ScepAnswer] = []
+        spent = self._probe.enrol(
+            lambda: answers.append(self._probed.scep.pki_operation(self._door, sent.message, "127.0.0.1"))
+        )
+        self._keep(sent, *answers)
         return spent
+
+    def _keep(self, sent: Sent, answer: ScepAnswer) -> None:
+        if not isinstance(answer, CertRep):
+            raise VoidRunError(f"{sent.transaction.text}: {answer}")
+        self.answers.append((sent, answer.der))
 
     def pure(self) -> pure.Pure:
         """Prepare the pure crypto of an enrolment that was answered already."""
-        return pure.Pure(self.app, self.door, self.answers[0][0])
+        return pure.Pure(self._plain, self._door, self.answers[0][0])
 
 
 _Costs = dict[str, list[list[dict[str, float]]]]
@@ -141,9 +155,9 @@ def _in_process(directory: Path, postgres: Postgres, devices: Sequence[Device], 
         for database, url in databases.items():
             home = make_home(directory / f"inside-{database}", url)
             add_rsa_group(home)
-            app = stack.enter_context(opened(home))
+            plain, probed = stack.enter_context(opened(home)), stack.enter_context(stages.opened_with_probe(home))
             for kind, share in zip(CA_KEYS, _shares(devices, len(CA_KEYS)), strict=True):
-                benches[database, kind] = _Bench(app, CA_KEYS[kind], share)
+                benches[database, kind] = _Bench(plain, probed, CA_KEYS[kind], share)
         for bench in benches.values():
             for _ in range(_WARM_UP):
                 bench.whole()
@@ -170,8 +184,8 @@ def _turns(benches: Mapping[tuple[str, str], _Bench], backends: Tree, sizes: Siz
         variants[f"whole {database} {kind}"] = with_backends(bench.whole) if database == "postgresql" else bench.whole
         variants[f"staged {database} {kind}"] = bench.staged
     costs: _Costs = {name: [[] for _ in range(sizes.passes)] for name in variants}
-    for name, turn, _ in interleaved(list(variants), sizes.passes, sizes.rounds):
-        costs[name][turn].append(variants[name]())
+    for name, number, _ in interleaved(list(variants), sizes.passes, sizes.rounds):
+        costs[name][number] += [variants[name]() for _ in range(sizes.turn)]
     return costs
 
 

@@ -1,208 +1,177 @@
-"""One enrolment stage by stage: the calls of `ra.scep` and `ra.enrol` in their order, with a clock between them.
+"""One enrolment stage by stage: the product's own entry, with a clock at each port that it calls.
 
-The stages end where the product's public functions end; TX1, signature and TX2 are told apart by wrapping two ports.
-The sum is shown beside the product's own entry, so that a walk which no longer does what the product does is seen.
+A home is wired as the product wires it, but for its ports: each call of one ends the stage of our own code before it,
+and is a stage itself or a part of one. So the table shows what the product does, whatever that is.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from regalia.app.build import node_name, serial_prefix
-from regalia.ca.issue import Issuer, prepare_leaf
-from regalia.ca.keycheck import check_key
-from regalia.keys.signer import LocalSigner
-from regalia.model import Approved, Certificate, Denied, Unavailable, new_id
-from regalia.ra.decide import decide
-from regalia.ra.explain import stages
-from regalia.ra.renew import live_signer
-from regalia.ra.request import EnrolmentRequest
-from regalia.wire.cms import decrypt_content, encrypted_key_for
-from regalia.wire.csr import read_csr, verify_possession
-from regalia.wire.scep import build_success, read_message, verify_message
-from tools.bench.measure import Stopwatch, VoidRunError
+from regalia.app.build import open_home, wire
+from regalia.config import load_config
+from tools.bench.measure import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterator
     from uuid import UUID
 
     from regalia.app import App
-    from regalia.model import CertificateIntent, Door, Enrolment, EventDraft, StageNote
-    from regalia.ports import Begun, IntentSigner, Issuance, PrivateKey
-    from regalia.wire.csr import Csr
-    from regalia.wire.scep import PkiMessage
+    from regalia.keys.software import SoftwareKeys
+    from regalia.ports import Entropy, IntentSigner, PrivateKey
+    from regalia.store.store import SqlStore
+    from tools.bench.homes import Home
 
-__all__ = ["STAGES", "Walk"]
+__all__ = ["STAGES", "Probe", "opened_with_probe"]
 
-STAGES: Final = (
-    "parse",
-    "signature",
-    "signer",
-    "envelope",
-    "CSR",
-    "conversation",
-    "decide",
-    "prepare and lint",
-    "record",
-    "TX1",
-    "sign",
-    "check and assemble",
-    "TX2",
-    "build",
-)
-_REPLAY: Final = timedelta(hours=24)
+STAGES: Final = {
+    "message": "read the message, check its signature",
+    "reads": "all that is looked up in the database",
+    "envelope": "limits, recipient, and what the reply begins with",
+    "RA decryption": "the content's key",
+    "request": "content, CSR, its key, proof of possession",
+    "decision": "conversation, evidence, names, enrolment",
+    "leaf": "serial, to-be-signed octets, lint, event",
+    "TX1": "the durable intent",
+    "CA signature": "read the row back, sign",
+    "check": "verify our signature, assemble, event",
+    "TX2": "the certificate, durable",
+    "reply": "encrypt, attributes",
+    "RA signature": "sign the CertRep",
+}
+"""By the name of each stage what happens in it, in the order in which they begin."""
 
-
-class _TimedIssuance:
-    """The port `Issuance`, each call a stage."""
-
-    def __init__(self, issuance: Issuance) -> None:
-        self._issuance = issuance
-        self.watch = Stopwatch()
-
-    def begin(
-        self,
-        intent: CertificateIntent,
-        events: Sequence[EventDraft],
-        *,
-        enrolment: Enrolment | None = None,
-        consume: UUID | None = None,
-        closes: UUID | None = None,
-        resumes: UUID | None = None,
-    ) -> Begun:
-        """TX1."""
-        self.watch.mark("record")
-        begun = self._issuance.begin(
-            intent, events, enrolment=enrolment, consume=consume, closes=closes, resumes=resumes
-        )
-        self.watch.mark("TX1")
-        return begun
-
-    def finish(
-        self,
-        certificate_id: UUID,
-        der: bytes,
-        at: datetime,
-        events: Sequence[EventDraft],
-        stages: Sequence[StageNote] = (),
-    ) -> bool:
-        """TX2."""
-        self.watch.mark("check and assemble")
-        finished = self._issuance.finish(certificate_id, der, at, events, stages)
-        self.watch.mark("TX2")
-        return finished
-
-    def abandon(self, certificate_id: UUID, at: datetime, events: Sequence[EventDraft]) -> bool:
-        """Not on this way."""
-        return self._issuance.abandon(certificate_id, at, events)
-
-    def expired_intents(self, now: datetime, limit: int) -> tuple[Certificate, ...]:
-        """Not on this way."""
-        return self._issuance.expired_intents(now, limit)
+_WRITES: Final = {"begin": ("TX1", "check"), "finish": ("TX2", "reply")}
+"""Calls of the store that are no reading: their stage, and that of our own code after them."""
+_SERIAL_OCTETS: Final = 16
 
 
-class _TimedSigner:
-    """The port `IntentSigner`; the row is read back within it."""
+class Probe:
+    """Splits the CPU seconds of one enrolment at a time."""
 
-    def __init__(self, signer: IntentSigner, timed: _TimedIssuance) -> None:
+    def __init__(self) -> None:
+        self._watch = Stopwatch()
+        self._own = ""
+
+    def enrol(self, call: Callable[[], object]) -> dict[str, float]:
+        """Make one call; CPU seconds by stage."""
+        self._own = "message"
+        watch = self._watch = Stopwatch()
+        call()
+        watch.mark(self._own)
+        return watch.stages
+
+    def around(self, stage: str, call: Callable[[], Any], then: str | None = None) -> Any:  # noqa: ANN401 - whatever the port returns
+        """Make a call that is a stage itself; our own code goes on in the stage `then`, or in the one before."""
+        self._watch.mark(self._own)
+        answered = call()
+        self._watch.mark(stage)
+        self._own = then or self._own
+        return answered
+
+    def drawn(self, count: int) -> None:
+        """Random octets were asked for: between decision and intent that is the serial, with which the leaf begins."""
+        if self._own == "decision" and count == _SERIAL_OCTETS:
+            self._watch.mark(self._own)
+            self._own = "leaf"
+
+    def looked_up(self, method: str) -> str | None:
+        """Say which stage follows a reading of the store."""
+        if method == "own_keys" and self._own == "message":
+            return "envelope"  # whose certificate it is that signed: the message is read
+        return "decision" if self._own == "request" else None
+
+
+class _Store:
+    """The store: two calls are transactions, the others reading."""
+
+    def __init__(self, store: SqlStore, probe: Probe) -> None:
+        self._store = store
+        self._probe = probe
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the port has
+        method, probe = getattr(self._store, name), self._probe
+
+        def timed(*arguments: object, **named: object) -> object:
+            stage, then = _WRITES.get(name) or ("reads", probe.looked_up(name))
+            return probe.around(stage, lambda: method(*arguments, **named), then)
+
+        if callable(method):
+            setattr(self, name, timed)  # found at once the next time
+            return timed
+        return method
+
+
+class _Key:
+    """The RA's key."""
+
+    def __init__(self, key: PrivateKey, probe: Probe) -> None:
+        self._key = key
+        self._probe = probe
+        self.public_key = key.public_key
+
+    def sign(self, data: bytes, digest: str) -> bytes:
+        return cast("bytes", self._probe.around("RA signature", lambda: self._key.sign(data, digest)))
+
+    def decrypt(self, ciphertext: bytes) -> bytes:
+        return cast("bytes", self._probe.around("RA decryption", lambda: self._key.decrypt(ciphertext), "request"))
+
+
+class _Keys:
+    """The keys that faces use; opened before, since each is unwrapped once per process."""
+
+    def __init__(self, keys: SoftwareKeys, probe: Probe) -> None:
+        self._keys = keys
+        self._probe = probe
+
+    def open(self, key_id: UUID) -> PrivateKey:
+        return _Key(self._keys.open(key_id), self._probe)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the port has
+        return getattr(self._keys, name)
+
+
+class _Signer:
+    """The signer of intents."""
+
+    def __init__(self, signer: IntentSigner, probe: Probe) -> None:
         self._signer = signer
-        self._timed = timed
+        self._probe = probe
 
     def sign_intent(self, row_id: UUID) -> bytes:
-        """Sign a committed row."""
-        signature = self._signer.sign_intent(row_id)
-        self._timed.watch.mark("sign")
-        return signature
+        return cast("bytes", self._probe.around("CA signature", lambda: self._signer.sign_intent(row_id)))
 
 
-class Walk:
-    """Enrols at one endpoint of an opened home, stage by stage."""
+class _Entropy:
+    """Random octets."""
 
-    def __init__(self, app: App, door: Door) -> None:
-        self._app = app
-        self._door = door
-        self._mac = app.master.challenge_mac()
-        self._prefix = serial_prefix(node_name(app.config.home))
-        self._timed = _TimedIssuance(app.store)
-        signer = LocalSigner(app.store, app.crl_files, app.store, app.master, app.entropy)
-        self._issuer = Issuer(self._timed, _TimedSigner(signer, self._timed), app.clock)
+    def __init__(self, entropy: Entropy, probe: Probe) -> None:
+        self._entropy = entropy
+        self._probe = probe
 
-    def enrol(self, body: bytes) -> tuple[bytes, dict[str, float]]:
-        """Answer a PKIOperation; the CertRep and the CPU seconds of each stage. Raises `VoidRunError` at a refusal."""
-        watch = self._timed.watch = Stopwatch()
-        raw = read_message(body)
-        watch.mark("parse")
-        message = verify_message(raw)
-        watch.mark("signature")
-        now = self._app.clock.now()
-        live_signer(self._app.store, self._door, message.signer, message.signer_facts, now)
-        watch.mark("signer")
-        ra = self._app.keys.open(self._door.ra.key_id)
-        content = self._opened(message, ra)
-        watch.mark("envelope")
-        csr = read_csr(content)
-        check_key(csr.public_key, self._door.profile)
-        verify_possession(csr)
-        watch.mark("CSR")
-        issued = self._issued(message, csr, now, watch)
-        reply = self._reply(message, ra, issued)
-        watch.mark("build")
-        return reply, watch.stages
+    def octets(self, count: int) -> bytes:
+        self._probe.drawn(count)
+        return self._entropy.octets(count)
 
-    def _opened(self, message: PkiMessage, ra: PrivateKey) -> bytes:
-        encrypted_key = encrypted_key_for(message.enveloped, self._door.ra.certificate_der)
-        if encrypted_key is None:
-            raise VoidRunError("the request is not for this endpoint")
-        return decrypt_content(message.enveloped, encrypted_key, ra.decrypt, self._app.entropy.octets(32))
 
-    def _issued(self, message: PkiMessage, csr: Csr, now: datetime, watch: Stopwatch) -> bytes:
-        app = self._app
-        request = EnrolmentRequest(
-            door=self._door,
-            transaction_id=message.transaction.octets,
-            csr=csr,
-            signer=None,
-            challenge_mac=self._mac(csr.challenge) if csr.challenge else None,
-            source="127.0.0.1",
-            received_at=now,
-            described=f"messageType {message.message_type}, {message.digest}, {message.enveloped.cipher}",
-        )
-        held = app.store.transaction_holder(self._door.endpoint.name, request.transaction_id, now - _REPLAY)
-        if app.store.conversation(request.conversation) is not None or held is not None:
-            raise VoidRunError("the conversation is not new")
-        watch.mark("conversation")
-        decision = decide(request, app.store, new_id(now, app.entropy.octets(10)))
-        if not isinstance(decision, Approved):
-            raise VoidRunError(f"refused: {decision.reason}, {decision.detail}")
-        notes = stages(request, now, described=decision.order.authorisation.by)
-        order = replace(decision.order, enrolment=replace(decision.order.enrolment, stages=notes))
-        watch.mark("decide")
-        prepared = prepare_leaf(order, now=now, entropy=app.entropy, serial_prefix=self._prefix, urls=app.urls)
-        if isinstance(prepared, (Denied, Unavailable)):
-            raise VoidRunError(f"refused: {prepared.reason}, {prepared.detail}")
-        watch.mark("prepare and lint")
-        issued = self._issuer.issue(
-            prepared, actor=request.actor, enrolment=order.enrolment, consume=order.authorisation.challenge_id
-        )
-        if not isinstance(issued, Certificate) or issued.der is None:
-            raise VoidRunError(f"not issued: {issued}")
-        return issued.der
-
-    def _reply(self, message: PkiMessage, ra: PrivateKey, leaf: bytes) -> bytes:
-        octets, cipher = self._app.entropy.octets, message.enveloped.cipher
-        return build_success(
-            transaction=message.transaction,
-            recipient_nonce=message.sender_nonce,
-            sender_nonce=octets(16),
-            digest=message.digest,
-            cipher=cipher,
-            leaf=leaf,
-            recipient=message.signer,
-            content_key=octets(cipher.key_octets),
-            iv=octets(16),
-            ra_certificate=self._door.ra.certificate_der,
-            sign=lambda data: ra.sign(data, message.digest),
-        )
+@contextmanager
+def opened_with_probe(home: Home) -> Iterator[tuple[App, Probe]]:
+    """Open a home in this process, with a probe at its ports."""
+    config = load_config({}, home=home.path)
+    ground, probe = open_home(config), Probe()
+    app = wire(
+        config,
+        replace(
+            ground,
+            store=cast("SqlStore", _Store(ground.store, probe)),
+            keys=cast("SoftwareKeys", _Keys(ground.keys, probe)),
+            signer=_Signer(ground.signer, probe),
+            entropy=_Entropy(ground.entropy, probe),
+        ),
+    )
+    try:
+        yield app, probe
+    finally:
+        app.close()
