@@ -99,9 +99,9 @@ class Front:
 
 
 @contextmanager
-def opened(directory: Path, store: MemoryStore | None = None) -> Iterator[Front]:
+def opened(directory: Path, store: MemoryStore | None = None, allowances: Allowances = OPEN) -> Iterator[Front]:
     """Make both applications of a new world, on the store given."""
-    world, metrics = World(store=store, allowances=OPEN), Metrics(FakeClock())
+    world, metrics = World(store=store, allowances=allowances), Metrics(FakeClock())
     pools = Pools(
         Pool("enrolment", threads=1, queue=4), Pool("status", threads=1, queue=4), Pool("files", threads=1, queue=4)
     )

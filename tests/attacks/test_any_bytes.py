@@ -24,7 +24,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from attacks.forgery import csr_of, raw_extension, rdn, requested
+from attacks.forgery import certificate, csr_of, message_of, raw_extension, rdn, requested
 from attacks.front import Front, opened
 from attacks.mutation import mutate, mutated_message
 from fakes import FakeClock
@@ -34,6 +34,7 @@ from regalia.ports import CertificateFilter, EventFilter
 from regalia.store import open_store
 from regalia.store.migrations import upgrade
 from regalia.wire import der, oids
+from regalia.wire.names import encode_name
 from regalia.wire.scep import Transaction, read_message
 from world import Device, names, rsa_key
 
@@ -278,6 +279,56 @@ def test_mutated_messages_on_a_database(request: pytest.FixtureRequest, tmp_path
         sent = fuzz(front, seconds, SEED)
     sys.stdout.write(f"fuzz on {database}: seed {SEED}, {sent} messages in {seconds} s\n")
     assert sent > 100
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_odd_values_on_a_database(request: pytest.FixtureRequest, tmp_path: Path, database: str) -> None:
+    """IN-2, IN-6, IN-8: what databases stumble over: NUL, surrogates, serials of 500 octets, odd transactions."""
+    if database == "sqlite":
+        url = f"sqlite:///{tmp_path}/regalia.db"
+        upgrade(url)
+    else:
+        url = str(request.getfixturevalue("postgres_url"))
+    with world_on(url, tmp_path) as front:
+        device = Device(front.world, key=rsa_key(1))
+        messages = [message_of(device, csr_of(device, subject=der.sequence(rdn(pair)))) for pair in _odd_names()]
+        messages += [
+            message_of(device, csr_of(device), sid=der.sequence(encode_name(cn="x"), der.integer(serial)), **signer)
+            for serial, signer in _odd_signers(device)
+        ]
+        for number, octets in enumerate(_ODD_TRANSACTIONS):
+            device.transaction = Transaction(octets.encode(), 0x0C)
+            messages.append(message_of(device, csr_of(device, challenge=f"guess {number}")))
+        for number, message in enumerate(messages):
+            heard = front.send(POST, method="POST", body=message, source=f"2001:db8:{number:x}::1")
+            assert heard.status == 200, heard
+        events = front.world.store.events(EventFilter(action=Action.ENROLMENT_REFUSED, limit=1_000))
+        assert len(events) == len(messages)
+
+
+_ODD_TRANSACTIONS = ("\U0001f512", "\u00e9" * 127, "a" * 255, "'; DROP TABLE event; --", "%s%n{}\\", "=1+1")
+
+
+def _odd_names() -> list[tuple[str, bytes]]:
+    texts = ("a\x00b", "\u202e", "\U0010ffff", "\ufffe", "'; DROP TABLE enrolment; --", "{}%s\\", "x" * 4_000)
+    odd = [(oids.AT_COMMON_NAME, der.utf8_string(text)) for text in texts]
+    return odd + [(oids.AT_ORGANIZATION_NAME, der.utf8_string(text)) for text in texts]
+
+
+def _odd_signers(device: Device) -> list[tuple[int, dict[str, object]]]:
+    found: list[tuple[int, dict[str, object]]] = []
+    for serial in (0, -1, 1 << 63, 1 << 159, 1 << 160, 1 << 4_000, -(1 << 4_000)):
+        made = certificate(
+            device.key,
+            device.public_key(),
+            issuer=encode_name(cn="x"),
+            subject=encode_name(cn="y"),
+            serial=serial,
+            device=device,
+        )
+        found.append((serial, {"certificates": [made]}))
+    return found
 
 
 def test_mutated_messages_in_memory(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from cryptography import x509
 from attacks.forgery import certificate, csr_of, message_of, requested
 from attacks.harness import Target, attack, refused, rightful
 from regalia import reasons
+from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.errors import AdminError, UnavailableError
-from regalia.model import Authoriser, Certificate, CertificateKind, Revocation, RevocationReason
+from regalia.model import Authoriser, Certificate, CertificateKind, NamesFrom, Revocation, RevocationReason
 from regalia.ports import CertificateFilter
 from regalia.ra.registry import EndpointOptions
 from regalia.ra.scep import CertRep
@@ -136,6 +137,21 @@ def test_what_could_not_be_issued_is_not_approved_either(world: Target, cn: str)
         world.approve()
     assert "authority's own name" in str(told.value)
     assert leaves(world) == []
+
+
+def test_no_profile_gives_names_to_bearers_of_a_static_secret(world: Target) -> None:
+    """POL-3: a later version of the profile, with names from the request, is refused; past that, nothing is issued."""
+    secret = world.open_endpoint("printers", Authoriser.STATIC)
+    document = DEFAULT_DOCUMENT.replace('names = "binding"', 'names = "from-csr"')
+    with pytest.raises(AdminError) as told:
+        world.registry.create_profile("default", "default", document, actor=ADMIN, acknowledged=True)
+    assert told.value.reason is reasons.STATIC_NAMES_FROM_REQUEST
+    profile = world.store.profile("default")
+    assert profile is not None
+    world.store.add_profile(replace(profile, version=profile.version + 1, names_from=NamesFrom.CSR), ())
+    thief = Device(world, key=rsa_key(1), endpoint="printers", transaction=Transaction(b"thief"))
+    message = thief.message(thief.csr(names("ceo"), secret))
+    refused(world, message, reasons.STATIC_NAMES_FROM_REQUEST, endpoint="printers")
 
 
 # --- an old or captured message -------------------------------------------------------------------------------------
