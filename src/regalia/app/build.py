@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from regalia.ca.issue import Issuer
 from regalia.ca.recover import Recovery
 from regalia.ca.status import OcspResponder
 from regalia.ca.urls import Urls
-from regalia.errors import AdminError, RegaliaError
+from regalia.errors import AdminError, RegaliaError, UnavailableError
 from regalia.keys.master import load_master_key
 from regalia.keys.medium import FallbackVault, MediumVault
 from regalia.keys.signer import LocalSigner
@@ -93,7 +94,9 @@ class App:
 
     def close(self) -> None:
         """Write what is counted and let go of the database."""
-        self.refusals.flush(self.clock.now() + WINDOW)
+        # Where it is away, the job that does the same has said so every few seconds; the rest must end all the same.
+        with suppress(UnavailableError):
+            self.refusals.flush(self.clock.now() + WINDOW)
         self.store.close()
 
 
