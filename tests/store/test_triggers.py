@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever asks (REV-1, REV-2, AUD-2, ISS-1, CHA-1)."""
+"""What the database itself refuses, whoever asks (REV-1, REV-2, AUD-2, ISS-1, CHA-1, I3)."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ FINAL = {
     "lower the count": "UPDATE authority_counter SET revocations = 0",
     "forget the numbers": "DELETE FROM authority_counter",
     "renumber a CRL": "UPDATE crl SET number = number + 1",
+    "another certificate": "UPDATE certificate_der SET der = certificate_id",
+    "forget the octets": "DELETE FROM certificate_der",
+    "another intent": "UPDATE certificate_tbs SET tbs = certificate_id",
+    "forget what was signed": "DELETE FROM certificate_tbs",
     "publish below": "UPDATE crl SET published_at = 1 WHERE tbs_path = 'spool/below'",
     "change what is published": "UPDATE crl SET sha256 = tbs_sha256 WHERE published_at IS NOT NULL",
     "unpublish": "UPDATE crl SET published_at = NULL WHERE published_at IS NOT NULL",
@@ -49,6 +53,8 @@ ROWS = [
     "SELECT * FROM event_stream",
     "SELECT * FROM certificate",
     "SELECT * FROM authority_counter",
+    "SELECT * FROM certificate_der",
+    "SELECT * FROM certificate_tbs",
     "SELECT * FROM crl",
     "SELECT * FROM challenge",
 ]

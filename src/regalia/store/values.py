@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -48,6 +49,8 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_REMEMBERED = 256
+"""How many names and keys are remembered with their texts: those of the enrolments that are under way."""
 
 
 def millis(at: datetime) -> int:
@@ -82,12 +85,15 @@ def serial_octets(serial: int) -> bytes:
     return serial.to_bytes(SERIAL_OCTETS, "big")
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def names_text(names: Names) -> str:
     """Canonical JSON of a set of names."""
     return _json(_names_value(names))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _names_value(names: Names) -> dict[str, object]:
+    # The same names stand in a request, its challenge, its lineage and its certificate. Encoded, never changed.
     return {"cn": names.cn, "sans": [[san.kind.value, san.value] for san in sorted(names.sans)]}
 
 
@@ -147,6 +153,7 @@ def read_stages(text: str) -> tuple[StageNote, ...]:
     return tuple(StageNote(Stage(stage), ok=ok, note=note, at=from_millis(at)) for stage, ok, note, at in notes)
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def open_key(key: ConversationKey) -> bytes:
     """SHA-256 over the conversation key; each part behind its length, so that no two keys share their octets."""
     parts = (
@@ -171,6 +178,8 @@ def storable(text: str) -> bool:
 
 def plain(text: str) -> str:
     """Replace what PostgreSQL or UTF-8 cannot hold, NUL and lone surrogates: a peer's text may have both."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return _LONE_SURROGATE.sub("\ufffd", text.replace("\x00", "\u2400"))
 
 

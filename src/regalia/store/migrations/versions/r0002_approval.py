@@ -29,16 +29,22 @@ CREATE TABLE crl_chunk (
 );
 """
 
+_SIGNED = "what was or may have been signed is final"
+
 _FINAL = (
     (
         "challenge_used_once",
-        "challenge",
+        "UPDATE ON challenge",
         "OLD.consumed_at IS NOT NULL OR OLD.reusable = 1 AND NEW.consumed_at IS NOT NULL",
         "a challenge is used once, and a static one never used up",
     ),
-    ("crl_final", "crl", "OLD.published_at IS NOT NULL", "a published CRL is final"),
+    ("crl_final", "UPDATE ON crl", "OLD.published_at IS NOT NULL", "a published CRL is final"),
+    ("tbs_unchanged", "UPDATE ON certificate_tbs", None, _SIGNED),
+    ("tbs_kept", "DELETE ON certificate_tbs", None, _SIGNED),
+    ("der_unchanged", "UPDATE ON certificate_der", None, _SIGNED),
+    ("der_kept", "DELETE ON certificate_der", None, _SIGNED),
 )
-"""Trigger, table whose rows are updated, what is refused, and why."""
+"""Trigger, what is refused, when (always where None), and why: for each row."""
 
 _OVERTAKEN = (
     "EXISTS (SELECT 1 FROM crl WHERE authority = NEW.authority AND number > NEW.number AND published_at IS NOT NULL)"
@@ -68,8 +74,9 @@ def upgrade() -> None:
 
 
 def _sqlite() -> None:
-    for name, table, condition, why in _FINAL:
-        _sqlite_trigger(f"{name} BEFORE UPDATE ON {table} WHEN {condition}", why)
+    for name, change, condition, why in _FINAL:
+        when = f" WHEN {condition}" if condition else ""
+        _sqlite_trigger(f"{name} BEFORE {change}{when}", why)
     _sqlite_trigger(
         f"crl_overtaken BEFORE UPDATE ON crl WHEN NEW.published_at IS NOT NULL AND {_OVERTAKEN}",
         "CRL numbers only rise",
@@ -83,10 +90,12 @@ def _sqlite_trigger(head: str, why: str) -> None:
 def _postgresql() -> None:
     # A CRL's octets are as good as random: trying to compress them is lost time.
     op.execute("ALTER TABLE crl_chunk ALTER COLUMN octets SET STORAGE EXTERNAL")
-    for name, table, condition, why in _FINAL:
+    for name, change, condition, why in _FINAL:
+        when = f" WHEN ({condition})" if condition else ""
+        op.execute(f"CREATE TRIGGER {name} BEFORE {change} FOR EACH ROW{when} EXECUTE FUNCTION regalia_refuse('{why}')")
+    for table in ("certificate_tbs", "certificate_der"):
         op.execute(
-            f"CREATE TRIGGER {name} BEFORE UPDATE ON {table}"
-            f" FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION regalia_refuse('{why}')"
+            f"CREATE TRIGGER final_all BEFORE TRUNCATE ON {table} EXECUTE FUNCTION regalia_refuse('nothing is emptied')"
         )
     op.execute(_REFUSE_OVERTAKEN)
     op.execute(
