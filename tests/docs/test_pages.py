@@ -25,10 +25,16 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "./regalia docs",
         "./regalia demo",
         "./regalia bench scep --quick",
+        "./regalia faults --minutes 3",
         "UV='.tools/uv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header'",
         "$UV pyproject.toml -o requirements/base.lock",
         "$UV --extra dev pyproject.toml -o requirements/dev.lock",
         "echo 'uv==NEW' | $UV --no-annotate - -o requirements/uv.lock",
+    ),
+    "docs/faults.md": (
+        "./regalia faults",
+        "./regalia faults --minutes 60 --database postgresql --seed 4711 --json > faults.json",
+        "./regalia test --long tests/faults",
     ),
     "docs/tasks/enrol-devices.md": (
         "getcert add-scep-ca -c regalia -u http://pki.example.org:8080/scep/default",

@@ -79,6 +79,7 @@ def test_repository_verbs_run_in_the_clone(clone: Path, tmp_path: Path) -> None:
         ("base", "demo", ""),
         ("base", "lint", "set-up for dev\n"),
         ("base", "bench", "set-up for dev\n"),
+        ("base", "faults", "set-up for dev\n"),
     ],
 )
 def test_a_larger_environment_serves_the_smaller_need(clone: Path, have: str, verb: str, says: str) -> None:

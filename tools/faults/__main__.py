@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Final
 
 from tools.bench.measure import machine
 from tools.faults.nest import NestError
-from tools.faults.phases import DATABASES, Phase, clock_phase, crash_phase, disk_phase, kill_phase, postgres_phase
+from tools.faults.phases import (
+    DATABASES,
+    Phase,
+    absent_phase,
+    clock_phase,
+    crash_phase,
+    disk_phase,
+    kill_phase,
+    postgres_phase,
+)
 from tools.faults.report import Report, as_json, as_text
 from tools.faults.run import RunError, devices_for_run
 
@@ -39,10 +48,8 @@ def _phases(
     databases: Sequence[str], minutes: float, seed: int, devices: tuple[Device, ...]
 ) -> Iterator[tuple[str, Callable[[], Ended]]]:
     """Yield the phases by name, with shares of the time."""
-    shares = {
-        "sqlite": {"crash points": 3.0, "kills": 3.0, "kills of workers": 1.5, "clock": 2.0, "disk": 1.5},
-        "postgresql": {"crash points": 3.0, "kills": 3.0, "kills of workers": 1.5, "PostgreSQL": 5.0},
-    }
+    both = {"crash points": 3.0, "kills": 3.0, "kills of workers": 1.5, "key away": 1.5}
+    shares = {"sqlite": {**both, "clock": 2.0, "disk": 1.5}, "postgresql": {**both, "PostgreSQL": 5.0}}
     whole = sum(sum(shares[database].values()) for database in databases)
     kills = int(_KILLS_A_MINUTE * minutes / len(databases) * 2 / 3)
     times = max(1, int(minutes / 2))
@@ -53,6 +60,7 @@ def _phases(
                 "crash points": partial(crash_phase, database, phase, times),
                 "kills": partial(kill_phase, database, phase, at_least=kills),
                 "kills of workers": partial(kill_phase, database, phase, workers=2, at_least=kills // 2),
+                "key away": partial(absent_phase, database, phase),
                 "clock": partial(clock_phase, database, phase),
                 "disk": partial(disk_phase, phase),
                 "PostgreSQL": partial(postgres_phase, phase),

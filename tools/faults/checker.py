@@ -57,6 +57,15 @@ class Evidence:
         return {row.certificate_id: row.at for row in self.ledger.revocations}
 
     @cached_property
+    def written(self) -> dict[tuple[str, int], int]:
+        """Where in the log it stands what happened to which serial."""
+        return {
+            (event.action, int(event.object.rpartition(":")[2], 16)): event.position
+            for event in self.ledger.events
+            if event.object.startswith("certificate:")
+        }
+
+    @cached_property
     def received(self) -> list[Entry]:
         """What clients received."""
         return [entry for entry in self.clients if entry["event"] == "received"]
@@ -146,8 +155,10 @@ def _replaced(evidence: Evidence) -> Iterator[str]:
     for rows in _by_enrolment(evidence).values():
         rows.sort(key=lambda row: row.created_at)
         for earlier, later in pairwise(rows):
-            at = evidence.revoked.get(earlier.id)
-            if earlier.state != "abandoned" or at is None or at > later.created_at:
+            closed = evidence.written.get(("certificate.abandoned", earlier.serial))
+            begun = evidence.written.get(("certificate.intent", later.serial))
+            first = closed is not None and begun is not None and closed < begun
+            if earlier.state != "abandoned" or earlier.id not in evidence.revoked or not first:
                 yield f"serial {later.serial:x} took the place of {earlier.serial:x}, which was {earlier.state}"
 
 

@@ -166,9 +166,10 @@ class Fleet:
     def _certificate(self, conversation: Conversation, line: Line, dice: random.Random) -> bytes | None:
         self._note("begun", conversation, challenge=hashlib.sha256(conversation.challenge.encode()).digest())
         while not self._hurry.is_set():
+            sent = self._now()
             status, body = line.post(conversation.message)
             if status == http.client.OK:
-                return self._received(conversation, body)
+                return self._received(conversation, body, min(sent, self._now()))
             self._count(f"HTTP {status}" if status else "no answer")
             if status not in {0, http.client.SERVICE_UNAVAILABLE, http.client.TOO_MANY_REQUESTS}:
                 self._note("wrong", conversation, what=f"HTTP {status}: {body[:200]!r}")
@@ -185,11 +186,16 @@ class Fleet:
         self._count("unfinished")
         return None
 
-    def _received(self, conversation: Conversation, body: bytes) -> bytes | None:
+    def _received(self, conversation: Conversation, body: bytes, judged_at: float) -> bytes | None:
         try:
             reply = conversation.read(body)
         except PeerError as fault:
             self._note("wrong", conversation, what=f"an answer that does not verify: {fault}")
+            return None
+        if conversation.kind == "renew" and judged_at < read_certificate(conversation.signer).not_before.timestamp():
+            # The servers' clock was set back since: a signer that is not valid yet is refused (REN-1).
+            self._note("early", conversation)
+            self._count("renewed too early")
             return None
         if reply.status is not PkiStatus.SUCCESS:
             self._note("wrong", conversation, what=f"{reply.status!r} {reply.fail_info!r}")

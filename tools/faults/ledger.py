@@ -205,6 +205,8 @@ class EventRow:
 
     stream: str
     sequence: int
+    position: int
+    """Among the records of all streams, by the time of writing."""
     action: str
     object: str
     details: Mapping[str, Any]
@@ -245,7 +247,7 @@ def read_ledger(look: Look) -> Ledger:
             CrlRow(_id(row["id"]), row["authority"], row["number"], _octets(row["sha256"]), row["published_at"])
             for row in look.rows("SELECT id, authority, number, sha256, published_at FROM crl")
         ),
-        events=tuple(map(_event, look.rows("SELECT stream, sequence, record FROM event ORDER BY stream, sequence"))),
+        events=tuple(map(_event, look.rows("SELECT stream, sequence, position, record FROM event ORDER BY position"))),
     )
 
 
@@ -288,7 +290,9 @@ def _enrolment(row: Row) -> EnrolmentRow:
 
 def _event(row: Row) -> EventRow:
     record = json.loads(row["record"])
-    return EventRow(row["stream"], row["sequence"], record["action"], record["object"], record["details"])
+    return EventRow(
+        row["stream"], row["sequence"], row["position"], record["action"], record["object"], record["details"]
+    )
 
 
 def _id(octets: bytes) -> UUID:

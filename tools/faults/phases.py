@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DATABASES",
     "Phase",
+    "absent_phase",
     "clock_phase",
     "crash_phase",
     "disk_phase",
@@ -51,6 +52,7 @@ _LEASE: Final = "2"
 """Seconds: the shortest that the settings allow, so that what was interrupted need not wait a minute for its end."""
 _STRIKE_SECONDS: Final = 15.0
 """Longest wait for a life to come to its crash point."""
+_ABSENT: Final = 0.4
 _DISK_MEBIBYTES: Final = 32
 _DISK_MARGIN_SECONDS: Final = 240.0
 
@@ -100,6 +102,16 @@ def kill_phase(database: str, phase: Phase, *, workers: int = 1, at_least: int =
     ordeal = kill_ordeal if workers == 1 else worker_ordeal
     with _site(database) as (site, _, _), Run(site, phase.devices, phase.seed, workers=workers) as run:
         _suffer(run, {"kill": ordeal}, phase, at_least=at_least)
+        return run.finish()
+
+
+def absent_phase(database: str, phase: Phase) -> Ended:
+    """SIGKILL at random moments while the CA's key cannot be reached now and then: intents are abandoned, too."""
+    with (
+        _site(database, threads=12) as (site, _, _),
+        Run(replace(site, absent=_ABSENT), phase.devices, phase.seed) as run,
+    ):
+        _suffer(run, {"kill": kill_ordeal}, phase)
         return run.finish()
 
 

@@ -32,8 +32,9 @@ class Report:
 
     @property
     def outcomes(self) -> Outcomes:
-        """Of the interrupted intents of all phases."""
-        return sum((ended.outcomes for ended in self.phases.values()), Outcomes(0, 0, 0))
+        """Of the interrupted intents of the phases in which the key was there."""
+        counted = (ended.outcomes for ended in self.phases.values() if not ended.key_away)
+        return sum(counted, Outcomes(0, 0, 0))
 
     @property
     def kills(self) -> int:
@@ -46,6 +47,7 @@ class Report:
         found = [f"{name}: {violation}" for name, ended in self.phases.items() for violation in ended.violations]
         if self.outcomes.ratio < LEAST_RATIO:
             found.append(f"only {self.outcomes.ratio:.1%} of the interrupted intents finished")
+        found += [f"{name}: {ended.outcomes.lost} lost" for name, ended in self.phases.items() if ended.outcomes.lost]
         return tuple(found)
 
     def summary(self) -> str:

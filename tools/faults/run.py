@@ -43,6 +43,7 @@ _UNTOUCHED: Final = {"job", "event", "event_stream", "change", "sqlite_sequence"
 """Tables that may change while requests are refused: counters, events and what tells of them."""
 _BURST: Final = 12
 _STARTS: Final = 100
+_TRIES: Final = 20
 
 
 class RunError(Exception):
@@ -64,6 +65,8 @@ class Ended:
     rogues: Mapping[str, int]
     signatures: int
     seconds: float
+    key_away: bool
+    """Whether the CA's key could not be reached now and then: what was interrupted may then be abandoned."""
     back: Mapping[str, tuple[float, ...]]
     """Seconds until a device received its certificate after each fault had ended, by the kind of fault."""
 
@@ -234,6 +237,7 @@ class Run:
             rogues=dict(self.rogue.counts),
             signatures=len(evidence.signatures),
             seconds=time.monotonic() - self._began,
+            key_away=bool(self.site.absent),
             back={what: tuple(seconds) for what, seconds in self.back.items()},
         )
 
@@ -254,18 +258,29 @@ class Run:
         return began
 
     def _burst(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
-        """Digest the tables before and after requests that are refused, with nobody else at work."""
+        """Digest the tables before and after requests that are refused, with nobody else at work.
+
+        Once more where the server published a CRL meanwhile, which it does by itself.
+        """
         requests = self.rogue.prepared(_BURST)
-        before = self._quiet()
-        for request in requests:
-            self.rogue.send(request)
-        return before, self._quiet()
+        for _ in range(_TRIES):
+            published = self._crls()
+            before = self._quiet()
+            for request in requests:
+                self.rogue.send(request)
+            after = self._quiet()
+            if self._crls() == published:
+                return before, after
+        raise RunError("the server publishes CRLs without end")
+
+    def _crls(self) -> int:
+        return len(self.site.look.rows("SELECT id FROM crl"))
 
     def _quiet(self) -> Mapping[str, str]:
         """Digest the tables once nothing changes any more: a CRL may be on its way."""
         look = self.site.look
         wanted = dict.fromkeys(set(tables_of(look)) - _UNTOUCHED, "") | {"enrolment": "state <> 'refused'"}
-        for _ in range(20):
+        for _ in range(_TRIES):
             first = table_digests(look, wanted)
             time.sleep(1.5)
             if first == table_digests(look, wanted):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import random
 import sys
 import time
 from contextlib import ExitStack
@@ -28,7 +29,7 @@ from regalia.web.metrics import Metrics
 from regalia.web.serve import open_sockets
 from tools.faults.journal import Journal
 from tools.faults.ledger import look_at
-from tools.faults.signer import JournalSigner
+from tools.faults.signer import AbsentSigner, JournalSigner
 from tools.faults.wiring import CrashPoint, Moments, OffsetClock, watched_app, watched_ground
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from regalia.app.build import Ground
     from regalia.app.supervisor import Seat
     from regalia.config import Config
+    from regalia.ports import IntentSigner
     from regalia.web.serve import Bound
 
 __all__ = ["Plan", "opened_ground"]
@@ -58,6 +60,8 @@ class Plan:
     """File that says by how many seconds the clock is off."""
     point: CrashPoint | None = None
     workers: int = 1
+    absent: float = 0.0
+    """How often the CA's key cannot be reached."""
     settings: dict[str, str] = field(default_factory=dict)
 
     def line(self) -> str:
@@ -77,6 +81,7 @@ class Plan:
             clock=Path(clock) if clock is not None else None,
             point=CrashPoint.of(point) if point is not None else None,
             workers=record["workers"],
+            absent=record["absent"],
             settings=record["settings"],
         )
 
@@ -86,8 +91,10 @@ def opened_ground(config: Config, plan: Plan) -> Ground:
     ground = open_home(config)
     if plan.clock is not None:
         ground = replace(ground, clock=OffsetClock(plan.clock))
-    journal = Journal(plan.signatures, synced=True)
-    return replace(ground, signer=JournalSigner(ground.signer, look_at(plan.look), journal))
+    signer: IntentSigner = JournalSigner(ground.signer, look_at(plan.look), Journal(plan.signatures, synced=True))
+    if plan.absent:
+        signer = AbsentSigner(signer, plan.absent, random.Random(os.getpid()))  # noqa: S311 - no secret
+    return replace(ground, signer=signer)
 
 
 def _live(plan: Plan) -> None:

@@ -7,16 +7,35 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from tools.faults.ledger import committed_intent
+from regalia import reasons
+from regalia.errors import UnavailableError
+from tools.faults.ledger import LookError, committed_intent
 
 if TYPE_CHECKING:
+    import random
     from uuid import UUID
 
     from regalia.ports import IntentSigner
     from tools.faults.journal import Journal
     from tools.faults.ledger import Look
 
-__all__ = ["JournalSigner"]
+__all__ = ["AbsentSigner", "JournalSigner"]
+
+
+class AbsentSigner:
+    """A signer whose key cannot be reached now and then, as one in a device on the network."""
+
+    def __init__(self, real: IntentSigner, absent: float, dice: random.Random) -> None:
+        """`absent` is how often, from 0 to 1."""
+        self._real = real
+        self._absent = absent
+        self._dice = dice
+
+    def sign_intent(self, row_id: UUID) -> bytes:
+        """Sign, or be away: what was begun may then be abandoned."""
+        if self._dice.random() < self._absent:
+            raise UnavailableError(reasons.ISSUER_UNAVAILABLE, "the key is away")
+        return self._real.sign_intent(row_id)
 
 
 class JournalSigner:
@@ -29,7 +48,10 @@ class JournalSigner:
 
     def sign_intent(self, row_id: UUID) -> bytes:
         """Sign; the line is written and synced before anybody has the signature."""
-        found = committed_intent(self._look, row_id)
+        try:
+            found = committed_intent(self._look, row_id)
+        except LookError as error:
+            raise UnavailableError(reasons.STORE_UNAVAILABLE, f"the signer's look: {error}") from error
         signature = self._real.sign_intent(row_id)
         self._journal.write(
             at=time.time(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +57,8 @@ class Site:
     """URL by which we look at it: past any proxy."""
     clock: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    absent: float = 0.0
+    """How often the CA's key cannot be reached in the server."""
 
     @property
     def url(self) -> str:
@@ -84,6 +86,7 @@ class Site:
             clock=self.clock,
             point=point,
             workers=workers,
+            absent=self.absent,
             settings={**SETTINGS, **listen, **self.settings},
         )
 
@@ -153,7 +156,7 @@ class Office:
 def opened_office(site: Site) -> Iterator[Office]:
     """Open the home as a command beside the server does."""
     config = load_config({}, home=site.home)
-    app = wire(config, opened_ground(config, site.plan()))
+    app = wire(config, opened_ground(config, replace(site.plan(), absent=0.0)))
     try:
         yield Office(app)
     finally:
