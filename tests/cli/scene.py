@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -112,7 +112,7 @@ def _ended(scene: Scene, device: str, key: RSAPrivateKey, ask: Callable[[], Issu
 
 
 def _enrols(scene: Scene, words: list[str], attached: list[str]) -> str:
-    """`device enrols NAME SECRET [cn=…] [dns=…] [endpoint=…]`: NAME's key is made when it first appears."""
+    """`device enrols NAME SECRET [cn=…] [dns=…] [endpoint=…] [transaction=…]`: a key is made at its first."""
     del attached
     device, secret, *asked = words
     options = [word.partition("=")[::2] for word in asked]
@@ -120,7 +120,8 @@ def _enrols(scene: Scene, words: list[str], attached: list[str]) -> str:
     sans = frozenset(make_san(SanKind(kind), text) for kind, text in options if kind in {"dns", "email", "uri", "ip"})
     key, _ = scene.devices.setdefault(device, (generate_key(), None))
     with _client(scene, values.get("endpoint", "default")) as (client, server):
-        opened = scene.opened[device] = client.begin(key, cn=values.get("cn"), sans=sans)
+        opened = client.begin(key, cn=values.get("cn"), sans=sans)
+        scene.opened[device] = opened = replace(opened, id=values.get("transaction", opened.id))
         return _ended(scene, device, key, lambda: client.submit(server, key, opened, challenge=secret))
 
 

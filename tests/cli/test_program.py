@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.scene import Scene
+from cli.scene import DIRECTIVES, Scene
 from cli.transcript import regalia
 
 if TYPE_CHECKING:
@@ -151,6 +151,16 @@ def _on_terminal(home: Path, arguments: list[str], answer: bytes = b"", **more: 
         return process.wait(PATIENCE), seen.decode().replace("\r\n", "\n")
 
 
+@pytest.fixture
+def held(scene: Scene) -> Scene:
+    """A request that waits for approval."""
+    which = ("--group", "default", "--profile", "eap-tls", "--authoriser", "approval", "--quiet")
+    secret = _run(scene.home, "endpoint", "create", "tablets", *which).stdout.strip()
+    asked = DIRECTIVES["device enrols"](scene, ["tablet-1", secret, "cn=tablet-1", "endpoint=tablets"], [])
+    assert asked.startswith("the server has not decided yet")
+    return scene
+
+
 def test_whoever_says_no_changes_nothing(scene: Scene) -> None:
     """On a terminal the program says what will happen and asks; anything but yes ends it with 1 and nothing done."""
     arguments = ["endpoint", "disable", "default"]
@@ -165,6 +175,18 @@ def test_whoever_says_yes_is_obeyed(scene: Scene) -> None:
     status, _ = _on_terminal(scene.home, ["endpoint", "disable", "default"], b"y\n")
     assert status == 0
     assert '"enabled": false' in _run(scene.home, "endpoint", "show", "default", "--json").stdout
+
+
+def test_an_approval_says_first_what_it_certifies(held: Scene) -> None:
+    """On a terminal an approval shows names, key, source and transaction, and asks; no leaves the request waiting."""
+    (waiting,) = json.loads(_run(held.home, "enrolment", "list", "--state", "pending", "--json").stdout)
+    for answer, ends, state in ((b"n\n", 1, "pending"), (b"y\n", 0, "issued")):
+        status, seen = _on_terminal(held.home, ["enrolment", "approve", waiting["id"]], answer)
+        assert status == ends
+        assert "This will certify cn:tablet-1 for the RSA-2048 key with SHA-256 " in seen
+        assert f"This will believe 192.0.2.7, which asked at {waiting['created_at']}, transaction " in seen
+        shown = json.loads(_run(held.home, "enrolment", "show", waiting["id"], "--json").stdout)
+        assert shown["state"] == state
 
 
 def test_colour_is_for_terminals(scene: Scene) -> None:

@@ -128,8 +128,15 @@ def deny(
 
 
 def _pending(regalia: "App", text: str) -> Enrolment:
-    """Find what waits for a decision. Raises `AdminError`: ADM-004, ADM-018, ADM-023 where it is decided."""
-    found = _found(regalia, text)
+    """Find what waits for a decision. Raises `AdminError`: ADM-004, ADM-018, ADM-023 where it is decided.
+
+    Devices choose their transactionIDs, and somebody may choose that of another one: two of them are never guessed at.
+    """
+    wanted = EnrolmentFilter(EnrolmentState.PENDING, limit=_SEARCHED)
+    same = [one for one in regalia.store.enrolments(wanted) if _transaction(one) == text]
+    if len(same) > 1:
+        raise AdminError(reasons.USAGE, f"{text} is the transaction of {len(same)} pending enrolments: give the id")
+    found = same[0] if same else _found(regalia, text)
     if found.state is not EnrolmentState.PENDING:
         raise AdminError(reasons.ENROLMENT_DECIDED, f"enrolment {found.id} is {found.state}")
     return found
