@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 __all__ = ["source_of"]
 
@@ -10,6 +11,7 @@ _IPV6_HOLDER_BITS = 64
 """The least that a provider gives to one customer, who can use any address of it."""
 
 
+@lru_cache(maxsize=1024)
 def source_of(address: str) -> str:
     """Name whom a peer counts for: an IPv4 address, or the /64 of an IPv6 one; what is no address, as it is."""
     try:
