@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 SPAN = re.compile(r"`(?:\./)?regalia ([^`]+)`")
 FILE_NAMES = re.compile(r"^\$ (?:\./)?regalia (.+?)(?:\s[&|>].*)?$")
-REPOSITORY = {"bench", "docs", "lint", "test"}
+REPOSITORY = {"bench", "docs", "faults", "lint", "test"}
 """Verbs of the wrapper in the source tree, not of the program."""
 
 
