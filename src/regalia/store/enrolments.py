@@ -108,15 +108,16 @@ class SqlEnrolments(Noun):
 
     def known(self, key: ConversationKey, since: datetime) -> Known:
         """Return what a request with this conversation key meets."""
-        calls: list[Call] = [
-            (_OPEN, {"open_key": open_key(key)}),
-            (BY_KEY, {"key_sha256": key.key_sha256}),
-        ]
+        calls: list[Call] = [(BY_KEY, {"key_sha256": key.key_sha256})]
         if key.signer_serial is None:
             calls.append((_BOUND, _binding_values(key.endpoint, key.transaction_id, since)))
             if key.challenge_mac is not None:
                 calls.append((BY_MAC, {"mac": key.challenge_mac}))
-        conversations, certificates, holders, challenges = [*self._database.look_up(calls), [], []][:4]
+        # Last: each query sees what was committed when it began, and a challenge that is seen used by the same request
+        # on another node must not be seen without its conversation, or a retransmission would be called a replay.
+        calls.append((_OPEN, {"open_key": open_key(key)}))
+        *found, conversations = self._database.look_up(calls)
+        certificates, holders, challenges = [*found, [], []][:3]
         return Known(
             conversation=_read(conversations[0]) if conversations else None,
             holder=_newest(holders),
