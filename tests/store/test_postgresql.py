@@ -233,6 +233,18 @@ def test_what_was_sent_after_an_error_is_not_done(postgres_url: str, clock: Fake
     store.close()
 
 
+def test_a_text_that_is_no_text(postgres_url: str, clock: FakeClock) -> None:
+    """What cannot be sent fails alone: neither the transaction nor the connection is used up by it."""
+    database = PostgresqlDatabase(postgres_url, StreamAppender("node", clock), connections=1)
+    calls: list[Call] = [(RENAME, {"which": "a", "new": "x"}), (RENAME, {"which": "a", "new": "\ud800"})]
+    with pytest.raises(UnicodeEncodeError):
+        database.write(lambda transaction: transaction.conclude(calls, print))
+    with pytest.raises(UnicodeEncodeError):
+        database.row(RENAME, calls[1][1])
+    assert database.write(lambda transaction: transaction.run(*calls[0])) == 0
+    database.close()
+
+
 def test_a_closed_store(postgres_url: str, clock: FakeClock) -> None:
     """A closed store is unavailable; closing it again is fine."""
     store = open_store(postgres_url, node="node", clock=clock)

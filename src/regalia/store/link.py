@@ -102,8 +102,9 @@ class Link:
 
     @property
     def usable(self) -> bool:
-        """Whether it is open and outside any transaction."""
-        return self._libpq.transaction_status == pq.TransactionStatus.IDLE
+        """Whether it is open, outside any transaction and waits for nothing."""
+        idle = self._libpq.transaction_status == pq.TransactionStatus.IDLE
+        return idle and self._libpq.pipeline_status == pq.PipelineStatus.OFF
 
     @property
     def lost(self) -> bool:
@@ -122,10 +123,11 @@ class Link:
         """Execute statements one after the other, in one round trip; what follows one that fails is not executed."""
         if len(steps) == 1:
             return [self.execute(steps[0])]
-        names = [self._name(step.text) for step in steps]
+        # All that may fail here does so before the connection is turned to another mode.
+        calls = [(self._name(step.text), *_parameters(step.values)) for step in steps]
         self._libpq.enter_pipeline_mode()
-        for name, step in zip(names, steps, strict=True):
-            self._libpq.send_query_prepared(name, *_parameters(step.values), _BINARY)
+        for name, values, formats in calls:
+            self._libpq.send_query_prepared(name, values, formats, _BINARY)
         self._libpq.pipeline_sync()
         results = self._results()
         self._libpq.exit_pipeline_mode()
