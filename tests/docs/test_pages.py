@@ -60,6 +60,12 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "sudo -u postgres createdb -O regalia regalia",
         "regalia init --url http://pki.example.org:8080 --database postgresql://regalia@/regalia",
     ),
+    "docs/tasks/nodes.md": (
+        "export REGALIA_MASTER_KEY_FILE=/etc/regalia/master.key",
+        "regalia init --url http://pki.example.org:8080 --database postgresql://regalia@db.example.org/regalia",
+        "export REGALIA_MASTER_KEY_FILE=/etc/regalia/master.key",
+        "regalia init --database postgresql://regalia@db.example.org/regalia",
+    ),
     "docs/tasks/upgrade-and-backup.md": (
         "systemctl stop regalia",
         "cp -a /var/lib/regalia /backup/regalia-2026-11-22",
