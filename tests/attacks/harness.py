@@ -188,6 +188,7 @@ def refused(
     security: bool | None = None,
     unreadable: bool | None = None,
     row: bool | None = None,
+    alternative: Reason | None = None,
     endpoint: str = "default",
     source: str = "192.0.2.66",
 ) -> Attempt:
@@ -195,10 +196,13 @@ def refused(
 
     `security`: whether the event must be a security event; None where it may be either. `unreadable`: HTTP 400
     whatever the reason, for messages whose transactionID cannot be trusted. `row`: whether there is a refused
-    Enrolment. By default both go by the reason's stage.
+    Enrolment. By default both go by the reason's stage. `alternative`: what it may be as well, of the same stage.
     """
     attempt = attack(world, octets, endpoint=endpoint, source=source)
     (event,) = attempt.events
+    if alternative is not None and event.reason_id == alternative.id:
+        assert alternative.stage is reason.stage
+        reason = alternative
     assert event.reason_id == reason.id, (event.reason_id, event.details)
     assert (event.action, event.outcome) == (Action.ENROLMENT_REFUSED, Outcome.REFUSED)
     assert (event.object, event.actor.source) == (f"endpoint:{endpoint}", source)
