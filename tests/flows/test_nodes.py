@@ -263,6 +263,24 @@ def test_metrics_are_those_of_all_workers(tmp_path: Path) -> None:
                 assert len(app.store.events(EventFilter(action=action))) == 1
 
 
+def test_every_worker_hears_of_a_revocation(tmp_path: Path) -> None:
+    """R9: with SQLite, too, what one worker remembers of a certificate is dropped by all when a command revokes it."""
+    with cluster(tmp_path, None, workers=3) as (node,):
+        node.start()
+        device = tmp_path / "laptop"
+        device.mkdir()
+        leaf = read_certificate(Laptop(device, node.administered).enrolled("lap-workers").certificate)
+        issuer = x509.load_pem_x509_certificate(fetch(f"{node.device}/ca/default-ca-1.pem"))
+
+        def all_say(wanted: str) -> bool:
+            return all(status(node, leaf, issuer) == wanted for _ in range(15))
+
+        assert all_say("good")
+        node.administered.revoke(leaf.serial_number)
+        seconds_until("OCSP of all workers", lambda: all_say("revoked"), give_up=GIVE_UP_SECONDS)
+        assert node.stop() == 0
+
+
 def test_a_killed_supervisor_leaves_the_port(tmp_path: Path) -> None:
     """When the supervisor was killed its workers end by themselves, and the next `serve` has the address."""
     with cluster(tmp_path, None) as (node,):

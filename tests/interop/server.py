@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Server", "free_port", "running_server"]
+__all__ = ["WORKERS", "Server", "free_port", "running_server"]
 
 LOG = "serve.log"
+WORKERS = 2
+"""Whatever the machine has: what is remembered in one worker must not be wrong in another."""
 READY_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -130,7 +132,8 @@ def running_server(directory: Path, database: str | None = None) -> Iterator[Ser
     # The certificates carry this URL, so the port is chosen before the server opens it.
     where = ["--database", database] if database is not None else []
     run(*_regalia("init", "--url", url, *where), environment=_environment(home))
-    command = _regalia("serve", "--listen", f"127.0.0.1:{port}", "--admin-listen", "127.0.0.1:0", "--json")
+    listen = ("--listen", f"127.0.0.1:{port}", "--admin-listen", "127.0.0.1:0")
+    command = _regalia("serve", *listen, "--workers", str(WORKERS), "--json")
     ready, log = directory / "serve.json", directory / LOG
     with (
         ready.open("wb") as stdout,
