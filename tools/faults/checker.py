@@ -97,6 +97,10 @@ def i1(evidence: Evidence) -> Iterator[str]:
                 yield f"serial {line['number']} was signed, and its row is gone"
             elif found.tbs_sha256 is None or found.tbs_sha256.hex() != line["tbs_sha256"]:
                 yield f"serial {line['number']} was signed over other octets than its row has"
+    signed = {line["row"] for line in evidence.signatures}
+    for certificate in evidence.ledger.certificates:
+        if certificate.kind == "leaf" and certificate.state == "issued" and str(certificate.id) not in signed:
+            yield f"serial {certificate.serial:x} has a signature that is in no journal"
 
 
 def i2(evidence: Evidence) -> Iterator[str]:

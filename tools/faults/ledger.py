@@ -1,4 +1,4 @@
-"""The database as seen from outside the product: connections of our own that only read, and plain SQL.
+"""The database as seen from outside the product: a connection of our own for each look, and plain SQL that only reads.
 
 Nothing here uses the product's store: a mistake of the store's must not hide itself from the checker.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-import threading
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,21 +69,15 @@ class _SqliteLook:
 class _PostgresqlLook:
     def __init__(self, url: str) -> None:
         self._url = url
-        self._lock = threading.Lock()
-        self._connection: psycopg.Connection[Row] | None = None
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[Row]:
-        with self._lock:
-            try:
-                if self._connection is None or self._connection.closed:
-                    self._connection = psycopg.connect(
-                        self._url, autocommit=True, row_factory=dict_row, application_name="look", connect_timeout=5
-                    )
-                return self._connection.execute(query.replace("?", "%s").encode(), values).fetchall()
-            except psycopg.Error as error:
-                if self._connection is not None:
-                    self._connection.close()
-                raise LookError(str(error)) from error
+        try:
+            with psycopg.connect(
+                self._url, autocommit=True, row_factory=dict_row, application_name="look", connect_timeout=5
+            ) as connection:
+                return connection.execute(query.replace("?", "%s").encode(), values).fetchall()
+        except psycopg.Error as error:
+            raise LookError(str(error)) from error
 
 
 def look_at(url: str) -> Look:

@@ -6,11 +6,12 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from regalia.app.build import open_home, wire
+from regalia.app.build import wire
 from regalia.config import load_config
 from regalia.ra.scep import CertRep
 from tools.faults.devices import enrolment, renewal
 from tools.faults.run import RunError
+from tools.faults.server import opened_ground
 from tools.faults.site import ENDPOINT, Office
 from tools.faults.wiring import ANSWER, Call, CrashPoint, Moments, watched_app, watched_ground
 
@@ -32,7 +33,7 @@ def calls_of_an_issuance(site: Site, device: Device) -> tuple[Call, ...]:
     """Enrol and renew once in this process and return every call of store and signer that it took, each kind once."""
     config = load_config({}, home=site.home)
     moments = Moments(None)
-    app = watched_app(wire(config, watched_ground(open_home(config), moments)), moments)
+    app = watched_app(wire(config, watched_ground(opened_ground(config, site.plan()), moments)), moments)
     try:
         office = Office(app)
         minted = office.challenge(device.names)

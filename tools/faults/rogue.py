@@ -80,6 +80,7 @@ class Rogue:
         self._hurry.set()
         self._thread.join(30)
         self._hurry.clear()
+        self._line.hang_up()
 
     def _run(self) -> None:
         while not self._stop.wait(_EVERY):

@@ -104,7 +104,7 @@ class Run:
                 urls=[f"{self.site.url}/scep/{ENDPOINT}"],
                 office=self.office,
                 devices=self.devices[1:],
-                journal=Journal(self.site.journal("clients")),
+                journal=self._journal(stack, "clients"),
                 seed=self.seed,
                 now=lambda: time.time() + self.site.offset_now,
             )
@@ -113,7 +113,7 @@ class Run:
                 office=self.office,
                 fleet=self.fleet,
                 device=self.devices[0],
-                journal=Journal(self.site.journal("rogues")),
+                journal=self._journal(stack, "rogues"),
                 dice=random.Random(self.seed),  # noqa: S311 - no secret
             )
             self.poller = Poller(
@@ -121,7 +121,7 @@ class Run:
                 office=self.office,
                 fleet=self.fleet,
                 look=self.site.look,
-                journal=Journal(self.site.journal("polls")),
+                journal=self._journal(stack, "polls"),
                 seed=self.seed,
             )
             self.watch = Watch(
@@ -148,6 +148,11 @@ class Run:
         self.rogue.stop()
         self.poller.stop()
         self._stack.close()
+
+    def _journal(self, stack: ExitStack, name: str) -> Journal:
+        journal = Journal(self.site.journal(name))
+        stack.callback(journal.close)
+        return journal
 
     # --- lives ------------------------------------------------------------------------------------------------------
 
@@ -218,14 +223,17 @@ class Run:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def finish(self) -> Ended:
-        """Let every conversation end, recover, and judge. The server is on when this is called, and off afterwards."""
+        """Let every conversation end, recover, and judge. The server is on when this is called, and off afterwards.
+
+        What was judged stays in `evidence`.
+        """
         self.fleet.stop(60)
         self.rogue.stop()
         self.poller.stop()
         recovered = self._recover()
         burst = self._burst()
         self.nest.stop()
-        evidence = self._evidence(recovered, burst)
+        self.evidence = evidence = self._evidence(recovered, burst)
         return Ended(
             database="sqlite" if self.site.database.startswith("sqlite") else "postgresql",
             violations=(*self.complaints, *check(evidence)),
