@@ -15,6 +15,8 @@ from postgres import start_server, stop_server
 from regalia import reasons
 from regalia.errors import InvariantError, UnavailableError
 from regalia.model import Change
+from regalia.ports import EventFilter
+from regalia.ra.audit import verify
 from regalia.store import open_change_feed, open_store
 from regalia.store.events import StreamAppender
 from regalia.store.link import Pool, Step
@@ -243,6 +245,38 @@ def test_a_text_that_is_no_text(postgres_url: str, clock: FakeClock) -> None:
         database.row(RENAME, calls[1][1])
     assert database.write(lambda transaction: transaction.run(*calls[0])) == 0
     database.close()
+
+
+def test_who_waits_for_a_turn_locks_nobody_out(postgres_url: str, clock: FakeClock) -> None:
+    """A unit that waits in the server for another one of its process does not keep that one from its end."""
+    store = open_store(postgres_url, node="node", clock=clock)
+    store.add_group(a_group("a"), (an_event(1),))
+    database = store._database  # noqa: SLF001 - a test of what lies behind the store
+    has_row = threading.Event()
+
+    def first(transaction: Transaction) -> None:
+        transaction.run(RENAME, {"which": "a", "new": "first"})
+        has_row.set()
+        time.sleep(0.2)
+        transaction.record((an_event(2),))
+
+    def second(transaction: Transaction) -> None:
+        transaction.record((an_event(3),))
+        transaction.conclude([(RENAME, {"which": "a", "new": "second"})], print)
+
+    holder = threading.Thread(target=database.write, args=(first,))
+    began = time.monotonic()
+    holder.start()
+    has_row.wait(10)
+    database.write(second)
+    holder.join()
+    # A deadlock between the two would end after the ten seconds of lock_timeout.
+    assert time.monotonic() - began < 8
+    store.invalidate()
+    assert store.groups()[0].authority == "second"
+    assert [event.draft.object for event in store.events(EventFilter())] == [f"challenge:{n}" for n in (1, 2, 3)]
+    assert verify(store).findings == ()
+    store.close()
 
 
 def test_a_closed_store(postgres_url: str, clock: FakeClock) -> None:
