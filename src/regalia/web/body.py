@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import ClientDisconnect
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope
+    from starlette.types import Message, Receive, Scope
 
 __all__ = ["read_body"]
 
@@ -25,10 +25,17 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes | None:
     announced = _announced(headers.get(b"content-length", b""))
     if announced > limit and (announced > limit + _DRAINED or b"expect" in headers):
         return None
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        whole: bytes = message.get("body", b"")  # nearly every body comes in one piece
+        return whole if len(whole) <= limit else None
+    return await _joined(message, receive, limit)
+
+
+async def _joined(message: Message, receive: Receive, limit: int) -> bytes | None:
     body = bytearray()
     octets = 0
     while True:
-        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk = message.get("body", b"")
@@ -39,6 +46,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes | None:
             body.clear()
         if not message.get("more_body", False) or octets > limit + _DRAINED:
             return bytes(body) if octets <= limit else None
+        message = await receive()
 
 
 def _announced(value: bytes) -> int:

@@ -125,53 +125,59 @@ class _BoundedProtocol(HttpToolsProtocol):
             return
         if not self._in_body:
             self._head_octets += len(data)
-        super().data_received(data)
+        HttpToolsProtocol.data_received(self, data)
         # The parser tells of a header only once it is complete; one that does not end is counted here.
         if not self._in_body and self._head_octets > self.limits.url + self.limits.headers:
             self._hang_up(431)
         # Most requests come in one piece, and never need a timer.
-        self._await((self._requests, self._in_body) if self._in_body or self._head_octets else None)
+        if self._in_body or self._head_octets:
+            self._await((self._requests, self._in_body))
+        elif self._awaited is not None:
+            self._await(None)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answered = cycle
         cycle.scope[AT_ONCE] = partial(_at_once, cycle)  # type: ignore[typeddict-unknown-key]  # ours
-        super()._start_asgi_task(cycle, app)
+        HttpToolsProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - our own base class
 
     # --- the parser's callbacks -------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """A request begins: the first, or the next on a connection that was kept."""
-        super().on_message_begin()
+        HttpToolsProtocol.on_message_begin(self)  # super() would cost each callback a quarter of itself
         self._requests += 1
         self._begun = True
-        self._head_octets = max(self._head_octets, 1)
+        self._head_octets = self._head_octets or 1
         self._header_octets = 0
 
     def on_url(self, url: bytes) -> None:
         """Count the request target."""
-        super().on_url(url)
+        self.url += url
         if len(self.url) > self.limits.url:
             self._status = 414
             raise _BeyondBoundError
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count the header fields, those after a chunked body too."""
-        super().on_header(name, value)
-        self._header_octets += len(name) + len(value) + 4
-        if self._header_octets > self.limits.headers:
+        """Keep and count the header fields, those after a chunked body too: called more often than all others."""
+        octets = self._header_octets = self._header_octets + len(name) + len(value) + 4
+        if octets > self.limits.headers:
             self._status = 431
             raise _BeyondBoundError
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The body begins."""
         self._in_body = True
-        super().on_headers_complete()
+        HttpToolsProtocol.on_headers_complete(self)
 
     def on_message_complete(self) -> None:
         """From here on it is we who take time; what comes next belongs to another request."""
         self._in_body = self._begun = False
         self._head_octets = 0
-        super().on_message_complete()
+        HttpToolsProtocol.on_message_complete(self)
 
     # --- a peer that does not read ----------------------------------------------------------------------------------
 
@@ -187,8 +193,9 @@ class _BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """See that the answer is read, too: a connection may be closed and wait for that without end."""
-        super().on_response_complete()
-        self._watch()
+        HttpToolsProtocol.on_response_complete(self)
+        if self.transport.get_write_buffer_size() > 0:
+            self._watch()
 
     def _watch(self) -> None:
         if self._reading is None and self.transport.get_write_buffer_size() > 0:
