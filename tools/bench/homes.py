@@ -115,9 +115,9 @@ def environment(path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def served(home: Home) -> Iterator[int]:
+def served(home: Home, *options: str) -> Iterator[int]:
     """Run `regalia serve` with its defaults until the block ends; gives its process id once it is ready."""
-    listen = ("--listen", f"127.0.0.1:{home.port}", "--admin-listen", "127.0.0.1:0")
+    listen = ("--listen", f"127.0.0.1:{home.port}", "--admin-listen", "127.0.0.1:0", *options)
     log = home.path.with_name(f"{home.path.name}.log")
     with (
         log.open("wb") as stderr,

@@ -40,7 +40,8 @@ _CACHED: Final = Budget(Bound.AT_MOST, 1.3)
 _FRESH: Final = Budget(Bound.AT_MOST, 300.0)
 _METHOD: Final = """\
 Over HTTP: CPU time of the server's process tree per request, over 8 kept connections that all send before one reads.
-The bare server runs under the same uvicorn, reads the request and answers with the same octets, the fewest headers.
+The bare server runs under the same uvicorn, reads the request and answers with the same octets, the fewest headers; it
+is one process, so Regalia serves with one worker.
 A ratio is the median of the passes, each the ratio of two medians of one pass; all variants take turns, 80 requests
 at a time.
 Fresh: each request has a nonce of its own, so that none is remembered; in process, the answer from its row in SQLite to
@@ -89,7 +90,7 @@ def measure(sizes: Sizes) -> Report:
         issued = _issue(home)
         fresh, opened_answers = _in_process(home, issued, sizes)
         answers: list[bytes] = [*opened_answers]
-        with served(home) as regalia, _bare(Path(directory), answers[0]) as (bare, bare_port):
+        with served(home, "--workers", "1") as regalia, _bare(Path(directory), answers[0]) as (bare, bare_port):
             costs = _over_http(home, issued, Tree(regalia), (Tree(bare), bare_port), sizes, answers)
     bases = {kind: costs[f"bare {kind}"] for kind in ("GET", "POST")}
     figures = [*_cached_figures(costs, bases), fresh, _per_request("fresh answer over HTTP, POST", costs["fresh POST"])]
