@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from urllib.error import URLError
 
 import pytest
+from cluster import Node, cluster
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
+from fleet import Fleet
 
-from flows.cluster import Node, cluster
-from flows.fleet import Fleet
 from interop.checks import CRL_SECONDS
 from interop.laptop import Laptop
 from interop.openssl import fetch, read_certificate

@@ -9,11 +9,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from cluster import cluster
 from cryptography import x509
+from fleet import device_of, message_of
+from racing import Task, racers
 
-from flows.cluster import cluster
-from flows.fleet import device_of, message_of
-from flows.racing import Task, racers
 from postgres import PostgresServer, start_server, stop_server
 from regalia import reasons
 from regalia.app import build
@@ -27,9 +27,10 @@ from world import ADMIN, names
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flows.cluster import Node
-    from flows.fleet import Message
-    from flows.racing import Answer, Racers
+    from cluster import Node
+    from fleet import Message
+    from racing import Answer, Racers
+
     from regalia.app import App
 
 pytestmark = [pytest.mark.real, pytest.mark.serial, pytest.mark.timeout(300)]
