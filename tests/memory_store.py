@@ -18,12 +18,13 @@ from regalia.model import (
     Door,
     EnrolmentState,
     Event,
+    Known,
     Revocation,
     RevocationReason,
     RevokedEntry,
     SigningIntent,
 )
-from regalia.ports import Begun, JobStatus, Known, ReservedCrl, SerialStatus
+from regalia.ports import Begun, JobStatus, ReservedCrl, SerialStatus
 from regalia.wire.event import canonical_record, record_hash
 
 if TYPE_CHECKING:

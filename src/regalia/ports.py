@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         EventDraft,
         Group,
         KeyKind,
+        Known,
         Profile,
         Revocation,
         RevokedEntry,
@@ -271,20 +272,6 @@ class EnrolmentFilter:
     state: EnrolmentState | None = None
     endpoint: str | None = None
     limit: int = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What is stored that a request meets."""
-
-    conversation: Enrolment | None
-    """As `Enrolments.conversation` finds it."""
-    holder: Enrolment | None
-    """As `Enrolments.transaction_holder` finds it; None for a LIVE signer."""
-    challenge: Challenge | None
-    """As `Challenges.challenge` finds it; None for a LIVE signer, whose challenge is no evidence (R4)."""
-    same_key: tuple[Certificate, ...]
-    """As `Certificates.certificates_by_key` finds them."""
 
 
 class Enrolments(Protocol):

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from regalia.errors import Stage
-from regalia.model import EnrolmentState, StageNote
-from regalia.ports import EnrolmentFilter, EventFilter, Known
+from regalia.model import EnrolmentState, Known, StageNote
+from regalia.ports import EnrolmentFilter, EventFilter
 from store.samples import MINUTE, NOW, a_challenge, a_key, an_enrolment, an_event, an_id, an_intent, octets
 
 if TYPE_CHECKING:

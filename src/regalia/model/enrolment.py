@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from regalia.errors import Reason, Stage
     from regalia.model.authority import Door
+    from regalia.model.certificate import Certificate
     from regalia.model.event import JsonValue
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Enrolment",
     "EnrolmentState",
     "IssueOrder",
+    "Known",
     "LineageLink",
     "Pending",
     "StageNote",
@@ -58,6 +60,22 @@ class Challenge:
     consumed_source: str | None = None
     reusable: bool = False
     """A static challenge: never consumed, ended by its expiry or by being revoked (CHA-2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is stored that a request meets (R3).
+
+    Of a LIVE signer neither holder nor challenge: its serial tells it apart, its challenge is no evidence (R4).
+    """
+
+    conversation: Enrolment | None
+    """The open conversation of its key."""
+    holder: Enrolment | None
+    """The newest NEW-signer conversation that its transactionID belongs to."""
+    challenge: Challenge | None
+    same_key: tuple[Certificate, ...]
+    """Every certificate that was ever begun for its public key, newest first."""
 
 
 class EnrolmentState(StrEnum):

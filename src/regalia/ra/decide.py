@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from regalia.errors import Reason
-    from regalia.model import Authorisation, Certificate, LineageLink
-    from regalia.ports import Known
+    from regalia.model import Authorisation, Certificate, Known, LineageLink
     from regalia.ra.request import EnrolmentRequest
 
 __all__ = ["DecisionStore", "decide", "draft_enrolment", "judge"]

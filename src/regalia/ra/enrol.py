@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from regalia.ca.issue import Issuer
     from regalia.ca.recover import Recovery
     from regalia.ca.urls import Urls
-    from regalia.model import Enrolment, IssueOrder, LineageLink
-    from regalia.ports import Clock, Entropy, Known
+    from regalia.model import Enrolment, IssueOrder, Known, LineageLink
+    from regalia.ports import Clock, Entropy
     from regalia.ra.refusals import Refusals
     from regalia.ra.request import EnrolmentRequest, PollRequest
 

@@ -7,8 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, func, literal_column, select, text, update
 
-from regalia.model import ConversationKey, Enrolment, EnrolmentState
-from regalia.ports import Known
+from regalia.model import ConversationKey, Enrolment, EnrolmentState, Known
 from regalia.store.certificates import BY_KEY, read_certificate_row
 from regalia.store.challenges import BY_MAC, read_challenge_row
 from regalia.store.conversations import ADD_ENROLMENT, BINDING, enrolment_columns, open_conversation, opening
