@@ -258,11 +258,11 @@ class MemoryStore:
         ]
         return tuple(matching[: wanted.limit])
 
-    def conversation(self, key: ConversationKey) -> Enrolment | None:
+    def _conversation(self, key: ConversationKey) -> Enrolment | None:
         found = self._open.get(key)
         return self._enrolments[found] if found is not None else None
 
-    def transaction_holder(self, endpoint: str, transaction_id: bytes, since: datetime) -> Enrolment | None:
+    def _transaction_holder(self, endpoint: str, transaction_id: bytes, since: datetime) -> Enrolment | None:
         with self._lock:
             holders = [
                 e
@@ -279,8 +279,8 @@ class MemoryStore:
         with self._lock:
             new = key.signer_serial is None
             return Known(
-                conversation=self.conversation(key),
-                holder=self.transaction_holder(key.endpoint, key.transaction_id, since) if new else None,
+                conversation=self._conversation(key),
+                holder=self._transaction_holder(key.endpoint, key.transaction_id, since) if new else None,
                 challenge=self.challenge(key.challenge_mac) if new and key.challenge_mac is not None else None,
                 same_key=self.certificates_by_key(key.key_sha256),
             )
@@ -412,7 +412,7 @@ class MemoryStore:
         if open_one is not None and open_one != closes:
             return Begun.CONVERSATION_TAKEN
         if enrolment.key.signer_serial is None:
-            holder = self.transaction_holder(
+            holder = self._transaction_holder(
                 enrolment.key.endpoint, enrolment.key.transaction_id, at - timedelta(hours=24)
             )
             if holder is not None and holder.key.key_sha256 != enrolment.key.key_sha256:

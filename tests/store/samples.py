@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from regalia.ports import Store
+
 T = TypeVar("T")
 
 NOW = datetime(2026, 3, 1, 9, 0, 0, 123_000, tzinfo=UTC)
@@ -225,3 +227,13 @@ def at_once(count: int, work: Callable[[int], T]) -> list[T]:
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(run, range(1, count + 1)))
+
+
+def conversation(store: Store, key: ConversationKey) -> Enrolment | None:
+    """Return the open conversation of a key."""
+    return store.known(key, NOW).conversation
+
+
+def transaction_holder(store: Store, endpoint: str, transaction_id: bytes, since: datetime) -> Enrolment | None:
+    """Return whose NEW-signer conversation a transactionID belongs to."""
+    return store.known(replace(a_key(), endpoint=endpoint, transaction_id=transaction_id), since).holder

@@ -21,6 +21,8 @@ from store.samples import (
     an_id,
     an_intent,
     at_once,
+    conversation,
+    transaction_holder,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def test_what_is_held_is_an_open_conversation(store: Store) -> None:
     held = a_pending_enrolment()
     assert store.hold(held, (an_event(),)) is Begun.BEGUN
     assert store.enrolment(held.id) == held
-    assert store.conversation(held.key) == held
+    assert conversation(store, held.key) == held
     assert store.conversation_of("default", held.key.transaction_id, held.key.key_sha256) == held
     assert objects(store) == ["challenge:1"]
 
@@ -104,7 +106,7 @@ def _enter(store: Store, how: str, enrolment: Enrolment) -> Begun:
 def test_what_is_held_still_holds_its_transaction(store: Store) -> None:
     """A pending enrolment binds its transactionID however long it waits (R3)."""
     store.hold(a_pending_enrolment(), ())
-    holder = store.transaction_holder("default", a_key().transaction_id, NOW + 29 * DAY)
+    holder = transaction_holder(store, "default", a_key().transaction_id, NOW + 29 * DAY)
     assert holder == a_pending_enrolment()
 
 
@@ -139,9 +141,9 @@ def test_holding_closes_a_spent_conversation(store: Store) -> None:
     again = a_pending_enrolment(2, a_key(1))
     assert store.hold(again, (), closes=an_id("enrolment", 9)) is Begun.CONVERSATION_TAKEN
     assert store.hold(again, (), closes=first.id) is Begun.BEGUN
-    assert store.conversation(a_key(1)) == again
+    assert conversation(store, a_key(1)) == again
     assert store.hold(a_pending_enrolment(3, a_key(1)), (), closes=first.id) is Begun.CONVERSATION_TAKEN
-    assert store.conversation(a_key(1)) == again
+    assert conversation(store, a_key(1)) == again
 
 
 def test_a_request_is_not_held_for_a_revoked_signer(store: Store) -> None:
@@ -162,7 +164,7 @@ def test_approval_moves_on_to_a_certificate(store: Store) -> None:
     store.hold(a_pending_enrolment(), ())
     assert approve(store) is Begun.BEGUN
     assert store.enrolment(an_id("enrolment", 1)) == approved()
-    assert store.conversation(a_key()) == approved()
+    assert conversation(store, a_key()) == approved()
     assert store.pending_count("staff") == 0
     assert store.finish(an_intent(1).id, b"der", NOW + MINUTE, ())
     issued = store.conversation_of("default", a_key().transaction_id, a_key().key_sha256)
@@ -225,9 +227,9 @@ def test_denial_closes_the_conversation(store: Store) -> None:
         detail="not ours",
         updated_at=NOW + MINUTE,
     )
-    assert store.conversation(a_key()) is None
+    assert conversation(store, a_key()) is None
     assert store.conversation_of("default", a_key().transaction_id, a_key().key_sha256) is None
-    assert store.transaction_holder("default", a_key().transaction_id, NOW) is None
+    assert transaction_holder(store, "default", a_key().transaction_id, NOW) is None
     assert store.hold(a_pending_enrolment(2, a_key(1)), ()) is Begun.BEGUN
     assert objects(store) == ["challenge:91"]
 

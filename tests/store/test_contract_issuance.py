@@ -28,6 +28,7 @@ from store.samples import (
     an_id,
     an_intent,
     at_once,
+    conversation,
     octets,
 )
 
@@ -220,7 +221,7 @@ def test_an_abandoned_conversation_is_resumed_once(store: Store) -> None:
     moved = replace(an_enrolment(1), certificate_id=an_intent(2).id, updated_at=NOW + MINUTE)
     resumed = store.begin(an_intent(2, moved), (), enrolment=moved, resumes=an_intent(1).id)
     assert resumed is Begun.BEGUN
-    assert store.conversation(a_key(1)) == moved
+    assert conversation(store, a_key(1)) == moved
     again = replace(moved, certificate_id=an_intent(3).id)
     taken = store.begin(an_intent(3, again), (an_event(),), enrolment=again, resumes=an_intent(1).id)
     assert taken is Begun.CONVERSATION_TAKEN
@@ -239,12 +240,12 @@ def test_a_spent_conversation_is_closed_for_a_new_one(store: Store) -> None:
     again = an_enrolment(2, a_key(1))
     assert begin(store, 2, again) is Begun.CONVERSATION_TAKEN
     assert store.begin(an_intent(2, again), (), enrolment=again, closes=an_enrolment(1).id) is Begun.BEGUN
-    assert store.conversation(a_key(1)) == again
+    assert conversation(store, a_key(1)) == again
     assert store.enrolment(an_enrolment(1).id) is not None
     third = an_enrolment(3, a_key(1))
     taken = store.begin(an_intent(3, third), (), enrolment=third, closes=an_enrolment(1).id)
     assert taken is Begun.CONVERSATION_TAKEN
-    assert store.conversation(a_key(1)) == again
+    assert conversation(store, a_key(1)) == again
 
 
 def test_a_signer_that_was_revoked_meanwhile_begins_nothing(store: Store) -> None:
@@ -272,7 +273,7 @@ def test_a_lost_race_closes_nothing(store: Store) -> None:
     unknown = a_challenge(9).id
     taken = store.begin(an_intent(2, again), (), enrolment=again, closes=an_enrolment(1).id, consume=unknown)
     assert taken is Begun.CHALLENGE_TAKEN
-    held = store.conversation(a_key(1))
+    held = conversation(store, a_key(1))
     assert held is not None
     assert held.id == an_enrolment(1).id
 

@@ -97,14 +97,6 @@ class SqlEnrolments(Noun):
         statement = select(enrolment).where(*_conditions(wanted)).order_by(enrolment.c.id.desc()).limit(wanted.limit)
         return tuple(_read(row) for row in self._database.rows(Statement(statement), {}))
 
-    def conversation(self, key: ConversationKey) -> Enrolment | None:
-        """Return the open conversation of this key."""
-        return _maybe(self._database.row(_OPEN, {"open_key": open_key(key)}))
-
-    def transaction_holder(self, endpoint: str, transaction_id: bytes, since: datetime) -> Enrolment | None:
-        """Return the newest NEW-signer conversation with this transactionID that binds it (R3)."""
-        return _newest(self._database.rows(_BOUND, _binding_values(endpoint, transaction_id, since)))
-
     def known(self, key: ConversationKey, since: datetime) -> Known:
         """Return what a request with this conversation key meets."""
         calls: list[Call] = [(BY_KEY, {"key_sha256": key.key_sha256})]
