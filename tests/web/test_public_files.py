@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -205,3 +206,37 @@ def test_certificates_are_served_without_a_database(world: World, pools: Pools, 
     store.down = True
     assert ask(app, f"/ca/{NAME}.cer").body == chain(world)[0]
     assert ask(app, "/ca/root.cer").status == 503
+
+
+class Silent(MemoryStore):
+    """A database that says nothing while `speaks` is not set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.speaks = threading.Event()
+        self.speaks.set()
+        self.asked = threading.Semaphore(0)
+
+    def authority(self, name: str) -> Authority | None:
+        """Look, and wait for the answer."""
+        self.asked.release()
+        assert self.speaks.wait(60)
+        return super().authority(name)
+
+
+def test_nobody_waits_for_a_silent_database_to_tell_what_is_known(world: World, pools: Pools, metrics: Metrics) -> None:
+    """RES-7: what was served once is served at once, though the look beside it takes as long as the database likes."""
+    store = Silent()
+    for authority in world.store.authorities():
+        assert store.add_authority(authority, ())
+    app = Edge(CaCertificatesFace(store, pools.status, remember_seconds=0.0), "device", metrics)
+    assert ask(app, f"/ca/{NAME}.cer").status == 200
+    store.speaks.clear()
+    try:
+        while store.asked.acquire(blocking=False):
+            pass
+        for _ in range(5):
+            assert ask(app, f"/ca/{NAME}.cer").body == chain(world)[0]
+        assert store.asked.acquire(timeout=30)
+    finally:
+        store.speaks.set()

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from regalia.errors import UnavailableError
@@ -32,9 +33,10 @@ _CACHE = (b"cache-control", b"public, max-age=3600")
 
 
 class CaCertificatesFace:
-    """Serves authorities' certificates, from memory where the database is down (RES-7)."""
+    """Serves authorities' certificates. What it told once it tells from memory, whatever the database does (RES-7)."""
 
     def __init__(self, authorities: Authorities, pool: Pool, *, remember_seconds: float = _MEMORY_SECONDS) -> None:
+        """After `remember_seconds` what is remembered is looked up anew, beside the answer and not before it."""
         self._authorities = authorities
         self._pool = pool
         self._remember_seconds = remember_seconds
@@ -49,33 +51,32 @@ class CaCertificatesFace:
         elif found is None:
             given = NOT_FOUND
         else:
-            given = unless_known(scope, await self._pool.run(lambda: self._answer(found[1], found[2])))
+            given = unless_known(scope, _answer(await self._chain(found[1]), found[2]))
         await given(scope, receive, send)
 
-    def _answer(self, name: str, form: str) -> Answer:
-        chain = self._chain(name)
-        if not chain:
-            return NOT_FOUND
-        media, render = _FORMS[form]
-        body = render(chain)
-        return answer(200, body, media, _CACHE, etag_of(hashlib.sha256(body).hexdigest()))
-
-    def _chain(self, name: str) -> tuple[bytes, ...]:
+    async def _chain(self, name: str) -> tuple[bytes, ...]:
         """The authority's certificate, its parent's, and so on to the root; DER. Empty where there is none."""
         until, chain = self._remembered.get(name, (0.0, ()))
-        if time.monotonic() < until:
-            return chain
-        try:
-            chain = self._look_up(name)
-        except UnavailableError:
-            if not chain:
-                raise
-            return chain
+        if not chain:
+            return await self._pool.run(lambda: self._look_up(name))
+        if time.monotonic() >= until:
+            # One look at a time, and nobody waits for it: a database that hangs would hang the answer.
+            self._remembered[name] = (time.monotonic() + self._remember_seconds, chain)
+            with suppress(UnavailableError):
+                self._pool.submit(lambda: self._look_again(name))
+        return chain
+
+    def _look_again(self, name: str) -> None:
+        with suppress(UnavailableError):
+            self._look_up(name)
+
+    def _look_up(self, name: str) -> tuple[bytes, ...]:
+        chain = self._looked_up(name)
         if chain:
             self._remembered[name] = (time.monotonic() + self._remember_seconds, chain)
         return chain
 
-    def _look_up(self, name: str) -> tuple[bytes, ...]:
+    def _looked_up(self, name: str) -> tuple[bytes, ...]:
         chain: list[bytes] = []
         wanted: str | None = name
         while wanted is not None and len(chain) < _CHAIN_LIMIT:
@@ -85,6 +86,14 @@ class CaCertificatesFace:
             chain.append(authority.certificate_der)
             wanted = authority.parent
         return tuple(chain)
+
+
+def _answer(chain: tuple[bytes, ...], form: str) -> Answer:
+    if not chain:
+        return NOT_FOUND
+    media, render = _FORMS[form]
+    body = render(chain)
+    return answer(200, body, media, _CACHE, etag_of(hashlib.sha256(body).hexdigest()))
 
 
 def _pem(chain: tuple[bytes, ...]) -> bytes:
