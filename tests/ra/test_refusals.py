@@ -194,3 +194,17 @@ def test_kept_counts_are_bounded() -> None:
     folded = [event.draft for event in store.log]
     assert len(folded) == 10_001
     assert sum(int(str(draft.details["count"])) for draft in folded) == 20_000
+
+
+def test_what_could_not_be_written_uses_nothing_up() -> None:
+    """R13: after an outage each refusal is an event again; who was told to come again did not use up the minute."""
+    store, clock = AwayStore(), FakeClock()
+    refusals = Refusals(store, per_minute=2)
+    store.away = True
+    for _ in range(5):
+        with pytest.raises(UnavailableError):
+            refusals.record(refusal(clock))
+    store.away = False
+    for _ in range(3):
+        refusals.record(refusal(clock))
+    assert [event.draft.action for event in store.log] == [Action.ENROLMENT_REFUSED] * 2

@@ -70,13 +70,25 @@ class Refusals:
         self._lock = threading.Lock()
 
     def record(self, refused: Refused) -> None:
-        """Write one refusal, or count it where its source has used up its minute."""
+        """Write one refusal, or count it where its source has used up its minute.
+
+        What cannot be written uses nothing up: the stranger is told to come again, and is judged afresh then.
+        Raises `UnavailableError`.
+        """
         if self._observe is not None:
             self._observe(refused.denied.reason)
-        before, counted = self._entered(refused)
-        self._write_folded(before, refused.at)
-        if counted:
-            return
+        before, window = self._entered(refused)
+        try:
+            self._write_folded(before, refused.at)
+            if window is not None:
+                self._write(refused)
+        except UnavailableError:
+            if window is not None:
+                with self._lock:
+                    window.written -= 1
+            raise
+
+    def _write(self, refused: Refused) -> None:
         event = _event(refused)
         if refused.enrolment is not None:
             self._store.record_refusal(refused.enrolment, (event,))
@@ -115,8 +127,8 @@ class Refusals:
         kept.since = min(kept.since, window.since)
         kept.folded.update(window.folded)
 
-    def _entered(self, refused: Refused) -> tuple[list[tuple[str, _Window]], bool]:
-        """Enter the source's minute; return the one before if something was folded in it, and whether this one is.
+    def _entered(self, refused: Refused) -> tuple[list[tuple[str, _Window]], _Window | None]:
+        """Enter the source's minute; return the one before if something was folded in it, and this one if it has room.
 
         In one piece: between two the job could end the minute.
         """
@@ -130,9 +142,9 @@ class Refusals:
                 window = self._windows[source] = _Window(refused.at)
             if window.written < self._per_minute:
                 window.written += 1
-                return before, False
+                return before, window
             window.folded[refused.denied.reason.id] += 1
-            return before, True
+            return before, None
 
     def _watched(self, source: str) -> str:
         return source if source in self._windows or len(self._windows) < _SOURCES_WATCHED else _MANY
