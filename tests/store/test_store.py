@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
-import time
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from regalia import reasons
-from regalia.errors import AdminError, UnavailableError
+from regalia.errors import AdminError
 from regalia.store import open_store
 from regalia.store.session import Remembered
 from regalia.store.urls import sqlite_path
-from store.samples import MINUTE, NOW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from fakes import FakeClock
-    from postgres import PostgresServer
     from regalia.store import SqlStore
 
 
@@ -46,60 +39,6 @@ def test_urls_that_are_none_of_ours(url: str, clock: FakeClock) -> None:
 def test_the_store_says_what_it_is(sql: SqlStore, url: str) -> None:
     """The store tells the kind and version of its database."""
     assert sql.check().lower().startswith(url.partition(":")[0])
-
-
-@contextmanager
-def refusing_writes(url: str, server: PostgresServer) -> Iterator[None]:
-    """Let nothing be written: on SQLite because another one does not end its writing, on PostgreSQL by its switch."""
-    if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            yield
-            other.execute("ROLLBACK")
-        return
-    server.execute("ALTER SYSTEM SET default_transaction_read_only = on")
-    server.execute("SELECT pg_reload_conf()")
-    try:
-        yield
-    finally:
-        server.execute("ALTER SYSTEM RESET default_transaction_read_only")
-        server.execute("SELECT pg_reload_conf()")
-
-
-def test_a_database_that_takes_no_writes_is_not_there(sql: SqlStore, url: str, postgres_server: PostgresServer) -> None:
-    """RES-7: while what was to be written fails, the store does not answer; when writing is possible it does again."""
-
-    def refused() -> bool:
-        try:
-            sql.lease("crl", "a", NOW, NOW + MINUTE)
-        except UnavailableError:
-            return True
-        return False
-
-    assert not refused()
-    with refusing_writes(url, postgres_server):
-        wait_until(refused)
-        with pytest.raises(UnavailableError):
-            sql.check()
-        assert [status.name for status in sql.job_status()] == []
-
-    def answers() -> bool:
-        try:
-            sql.check()
-        except UnavailableError:
-            return False
-        return True
-
-    wait_until(answers)
-    assert not refused()
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """PostgreSQL reads its settings anew a moment after it was told to."""
-    until = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def test_a_command_on_sqlite_does_not_load_the_other_driver(sqlite_url: str) -> None:

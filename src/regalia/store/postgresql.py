@@ -193,7 +193,6 @@ class PostgresqlDatabase:
 
     def __init__(self, url: str, appender: EventAppender, *, connections: int) -> None:
         self._appender = appender
-        self.refusing = False
         self._turn = threading.Lock()
         self._pool = Pool(lambda: connect_alone(url), connections)
 
@@ -222,13 +221,7 @@ class PostgresqlDatabase:
 
     def write(self, unit: Callable[[Transaction], T]) -> T:
         """Run the unit in one transaction; see `_with_link` for when it runs again."""
-        try:
-            result = self._with_link(lambda link: self._write(link, unit))
-        except UnavailableError:
-            self.refusing = True
-            raise
-        self.refusing = False
-        return result
+        return self._with_link(lambda link: self._write(link, unit))
 
     def _write(self, link: Link, unit: Callable[[Transaction], T]) -> T:
         transaction = _PostgresqlTransaction(link, b"BEGIN")

@@ -173,9 +173,6 @@ class EventAppender(Protocol):
 class Database(Protocol):
     """A database: SQLite or PostgreSQL. Every method raises `UnavailableError` where it does not answer."""
 
-    refusing: bool
-    """Whether the last write of this process failed for want of the database: a full disk, a read-only server."""
-
     def write(self, unit: Callable[[Transaction], T]) -> T:
         """Run a unit of work as one durable transaction; returns after the commit.
 

@@ -325,7 +325,6 @@ class SqliteDatabase:
         self._writer = _Writer(path, appender)
         self._readers: deque[sqlite3.Connection] = deque()
         self._closed = False
-        self.refusing = False
 
     def write(self, unit: Callable[[Transaction], T]) -> T:
         """Hand the unit to the writer and wait for the commit."""
@@ -333,9 +332,7 @@ class SqliteDatabase:
         self._writer.submit(waiting)
         waiting.done.acquire()
         if waiting.error is not None:
-            self.refusing = self.refusing or isinstance(waiting.error, UnavailableError)
             raise waiting.error
-        self.refusing = False
         return cast("T", waiting.result)
 
     def _reading(self, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
 from regalia.errors import RegaliaError
 from regalia.store.authorities import SqlAuthorities
 from regalia.store.catalogue import SqlCatalogue
@@ -19,7 +17,6 @@ from regalia.store.events import SqlEvents, StreamAppender
 from regalia.store.issuance import SqlIssuance
 from regalia.store.jobs import SqlJobs
 from regalia.store.keys import SqlKeyVault
-from regalia.store.session import Statement
 from regalia.store.sqlite import SqliteDatabase
 from regalia.store.urls import sqlite_path
 
@@ -29,10 +26,6 @@ if TYPE_CHECKING:
     from regalia.store.session import Database
 
 __all__ = ["SqlStore", "open_change_feed", "open_store"]
-
-
-# The row stays as it is, and is written all the same: to the log of either database, as what it reads is not.
-_TRY = Statement(text("UPDATE job SET lease_until = lease_until WHERE name = (SELECT min(name) FROM job)"))
 
 
 class SqlStore(
@@ -54,14 +47,8 @@ class SqlStore(
         self._appender = appender
 
     def check(self) -> str:
-        """Raise `UnavailableError` where the database does not answer or takes no writes; else its kind and version.
-
-        Whether it takes them is tried where the last write failed, and only there.
-        """
-        told = self._database.describe()
-        if self._database.refusing:
-            self._database.write(lambda transaction: transaction.run(_TRY, {}))
-        return told
+        """Raise `UnavailableError` where the database does not answer; else its kind and version."""
+        return self._database.describe()
 
     def invalidate(self) -> None:
         """Forget what is remembered of the catalogue.
