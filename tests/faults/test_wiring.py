@@ -119,16 +119,18 @@ def test_a_life_without_a_point_answers_and_ends_when_told(site: Site, devices: 
 
 
 def test_the_crash_points_are_the_calls_that_an_issuance_makes(site: Site, devices: list[Device]) -> None:
-    """Both transactions, the signature and the look-ups of an enrolment and a renewal are among them, each twice."""
+    """Transactions, signature and look-ups of an enrolment, a renewal and a message sent again are among them."""
     calls = calls_of_an_issuance(site, devices[0])
-    assert {BEGIN, SIGN, FINISH} < set(calls)
-    assert "find_serial" in {call.method for call in calls}  # only a renewal asks for it
+    assert {BEGIN, SIGN, FINISH} < set(calls.usual)
+    assert "find_serial" in {call.method for call in calls.usual}  # only a renewal asks for it
+    assert "certificate" in {call.method for call in calls.after_a_crash}  # only who looks what became of an intent
     points = crash_points(calls)
-    assert len(points) == len(set(points)) == 2 * len(calls) + 1
-    order = list(lives(points, 3, seed=1))
+    assert len(points) == len(set(points)) == 2 * len({*calls.usual, *calls.after_a_crash}) + 1
+    order = list(lives(calls, 3, seed=1))
     assert sorted(str(point) for point in order) == sorted(3 * [str(point) for point in points])
     assert {point.nth for point in order} > {1, 2, 3}
-    assert list(lives(points, 3, seed=1)) == order
+    assert {point.nth for point in order if point.call in calls.after_a_crash} == {1}
+    assert list(lives(calls, 3, seed=1)) == order
 
 
 # --- signer, clock, journal -------------------------------------------------------------------------------------------

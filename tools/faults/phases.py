@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tools.faults.checker import Outcomes, Violation
 from tools.faults.disk import in_namespace, mounted
-from tools.faults.matrix import calls_of_an_issuance, crash_points, lives
+from tools.faults.matrix import calls_of_an_issuance, lives
 from tools.faults.ordeals import (
     BASE_OFFSET,
     clock_ordeals,
@@ -86,10 +86,10 @@ def crash_phase(database: str, phase: Phase, times: int) -> Ended:
     """SIGKILL before and after every call of store and signer in an issuance, and before the answer, so many times."""
     # A thread for each client and more: those that wait for a lease leave some for those that come to the point.
     with _site(database, threads=12) as (site, _, _):
-        points = crash_points(calls_of_an_issuance(site, phase.devices[1]))
+        calls = calls_of_an_issuance(site, phase.devices[1])
         with Run(site, phase.devices, phase.seed) as run:
             run.kill()
-            for point in lives(points, times, phase.seed):
+            for point in lives(calls, times, phase.seed):
                 run.begin(point)
                 if not run.until_struck(point, _STRIKE_SECONDS):
                     run.complain("CRASH", f"a life did not come to its end {point} in {_STRIKE_SECONDS:g} s")

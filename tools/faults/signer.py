@@ -28,12 +28,12 @@ class AbsentSigner:
     def __init__(self, real: IntentSigner, absent: float, dice: random.Random) -> None:
         """`absent` is how often, from 0 to 1."""
         self._real = real
-        self._absent = absent
+        self.absent = absent
         self._dice = dice
 
     def sign_intent(self, row_id: UUID) -> bytes:
         """Sign, or be away: what was begun may then be abandoned."""
-        if self._dice.random() < self._absent:
+        if self._dice.random() < self.absent:
             raise UnavailableError(reasons.ISSUER_UNAVAILABLE, "the key is away")
         return self._real.sign_intent(row_id)
 
