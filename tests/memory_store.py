@@ -231,8 +231,9 @@ class MemoryStore:
         with self._lock:
             at = challenge.created_at
             good = [c for c in self.challenges(challenge.endpoint) if c.reusable and self._is_open(c.id, at)]
-            for place, old in enumerate(sorted(good, key=lambda c: c.id, reverse=True)):
-                ended = replace(old, revoked_at=at) if place else replace(old, expires_at=min(old.expires_at, until))
+            for place, old in enumerate(sorted(good, key=lambda c: (c.expires_at, c.id), reverse=True)):
+                kept = place == 0 and until > at
+                ended = replace(old, expires_at=min(old.expires_at, until)) if kept else replace(old, revoked_at=at)
                 self._challenges[old.id] = ended
             self.add_challenge(challenge, events)
 

@@ -253,9 +253,10 @@ class Challenges(Protocol):
 
     def add_challenge(self, challenge: Challenge, events: Sequence[EventDraft]) -> None: ...
     def rotate_challenge(self, challenge: Challenge, until: datetime, events: Sequence[EventDraft]) -> None:
-        """Add a static challenge of its endpoint; the newest one so far ends at `until` at the latest.
+        """Add a static challenge of its endpoint; the one in use so far ends at `until` at the latest.
 
-        Every older one is revoked at `challenge.created_at`: never more than two are good at a time (CHA-2).
+        Every other one is revoked at `challenge.created_at`, and that one too where `until` is not later: never more
+        than two are good at a time (CHA-2).
         """
 
     def revoke_challenge(self, challenge_id: UUID, at: datetime, events: Sequence[EventDraft]) -> bool:

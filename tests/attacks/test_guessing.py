@@ -416,7 +416,7 @@ def test_a_rotated_static_challenge_is_worth_nothing(world: Target, kind: Author
     assert attempt.told == (PkiStatus.FAILURE, 2)
     assert attempt.changed == ()
     (event,) = attempt.events
-    assert event.reason_id in {reasons.CHALLENGE_EXPIRED.id, reasons.CHALLENGE_REVOKED.id}
+    assert event.reason_id == reasons.CHALLENGE_REVOKED.id
 
 
 def test_a_challenge_of_the_wrong_kind_in_the_database_opens_nothing(world: Target) -> None:

@@ -134,7 +134,7 @@ def test_without_an_overlap_the_former_secret_ends_at_once(world: World) -> None
     """CHA-2: for a secret that got into wrong hands."""
     former = world.secrets["static"]
     new = world.desk.rotate("static", overlap=timedelta(0), actor=ADMIN).secret
-    assert [reason_for(world, secret) for secret in (former, new)] == ["RA-012", None]
+    assert [reason_for(world, secret) for secret in (former, new)] == ["RA-015", None]
 
 
 def test_a_revoked_secret_is_over(world: World) -> None:

@@ -103,13 +103,21 @@ def test_a_rotation_never_prolongs(store: Store) -> None:
 
 
 def test_a_rotation_may_end_the_older_at_once(store: Store) -> None:
-    """Without an overlap the older one ends in the moment the new one begins (CHA-2)."""
+    """Without an overlap the older one is revoked, so that no clock set back brings it back (CHA-2)."""
     store.rotate_challenge(a_static_challenge(1), NOW, ())
     new = a_static_challenge(2)
     store.rotate_challenge(new, new.created_at, ())
-    older = store.challenge_by_id(a_static_challenge(1).id)
-    assert older is not None
-    assert older.expires_at == new.created_at
+    assert store.challenge_by_id(a_static_challenge(1).id) == replace(a_static_challenge(1), revoked_at=new.created_at)
+
+
+def test_the_one_in_use_is_the_one_that_lasts(store: Store) -> None:
+    """A clock that was set back makes the challenge in use no older than the one that it replaced (CHA-2)."""
+    until = NOW + timedelta(days=7)
+    before, current, new = a_static_challenge(3), a_static_challenge(1), a_static_challenge(2)
+    for challenge in (before, current, new):
+        store.rotate_challenge(challenge, until, ())
+    good = [c.id for c in store.challenges("default") if c.revoked_at is None]
+    assert set(good) == {current.id, new.id}
 
 
 def test_a_rotation_leaves_others_alone(store: Store) -> None:

@@ -63,7 +63,8 @@ _GOOD_STATIC = Statement(
         challenge.c.revoked_at.is_(None),
         challenge.c.expires_at > bindparam("at"),
     )
-    .order_by(challenge.c.id.desc())
+    # By how long they last: the one in use has no end yet, whatever a clock that was set back says of its age.
+    .order_by(challenge.c.expires_at.desc(), challenge.c.id.desc())
 )
 _SHORTEN = Statement(
     update(challenge).where(challenge.c.id == bindparam("which")).values(expires_at=bindparam("until"))
@@ -102,9 +103,9 @@ class SqlChallenges(Noun):
         self._database.write(unit)
 
     def rotate_challenge(self, challenge: Challenge, until: datetime, events: Sequence[EventDraft]) -> None:
-        """Keep a new static challenge of its endpoint; of those that are good the newest ends at `until` at the latest.
+        """Keep a new static challenge of its endpoint; of those that are good the one in use ends at `until`.
 
-        The others are revoked.
+        The others are revoked; so is that one where `until` is now: an expiry would come back with a clock set back.
         """
         columns = _columns(challenge)
         at, last = millis(challenge.created_at), millis(until)
@@ -113,9 +114,10 @@ class SqlChallenges(Noun):
             # Two that rotate at once take turns: the second one meets the first one's.
             transaction.one_at_a_time(b"rotation\0" + challenge.endpoint.encode())
             good = transaction.rows(_GOOD_STATIC, {"endpoint": challenge.endpoint, "at": at})
-            for row in good[:1]:
+            kept = 1 if last > at else 0
+            for row in good[:kept]:
                 transaction.run(_SHORTEN, {"which": row["id"], "until": min(row["expires_at"], last)})
-            for row in good[1:]:
+            for row in good[kept:]:
                 transaction.run(_REVOKE, {"which": row["id"], "at": at})
             transaction.run(_ADD, columns)
             transaction.record(events)
