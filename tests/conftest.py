@@ -79,6 +79,7 @@ class _Counts:
         self._skipped: list[str] = []
         self._databases: dict[str, list[str]] = {name: [] for name in sorted(DATABASES)}
         self._live_clients: Counter[str] = Counter()
+        self._measured: dict[str, list[str]] = {}
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Count what could not even be collected as a failure."""
@@ -101,6 +102,8 @@ class _Counts:
                 elif key == "database":
                     database, test = _pair(value)
                     self._databases[database].append(test)
+                else:
+                    self._measured.setdefault(report.nodeid.rpartition("/")[2], []).append(f"{key} {value}")
 
     def pytest_sessionfinish(self) -> None:
         """Write the file."""
@@ -110,6 +113,7 @@ class _Counts:
             "skipped": self._skipped,
             "databases": self._databases,
             "live_clients": self._live_clients,
+            "measured": {test: ", ".join(values) for test, values in self._measured.items()},
         }
         self._path.write_text(json.dumps(counts), encoding="utf-8")
 

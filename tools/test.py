@@ -41,6 +41,8 @@ class Totals:
     databases: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in DATABASES})
     """Tests passed per database, under names in which the database is left out."""
     live_clients: Counter[str] = field(default_factory=Counter)
+    measured: dict[str, str] = field(default_factory=dict)
+    """What a test measured, which decides nothing (R13), by test."""
 
     def add(self, counts: dict[str, Any]) -> None:
         """Add one part's counts."""
@@ -50,12 +52,19 @@ class Totals:
         for name, tests in counts["databases"].items():
             self.databases.setdefault(name, set()).update(tests)
         self.live_clients.update(counts["live_clients"])
+        self.measured.update(counts["measured"])
 
     def lines(self) -> list[str]:
         """Say it for people."""
         databases = ", ".join(f"{name} {len(tests)}" for name, tests in self.databases.items())
         clients = ", ".join(f"{name} {self.live_clients[name]}" for name in LIVE_CLIENTS)
-        return [f"databases: {databases}", f"live clients: {clients}", *(f"skipped: {test}" for test in self.skipped)]
+        measured = [f"measured: {test}: {values}" for test, values in sorted(self.measured.items())]
+        return [
+            f"databases: {databases}",
+            f"live clients: {clients}",
+            *measured,
+            *(f"skipped: {test}" for test in self.skipped),
+        ]
 
 
 def verdict(totals: Totals, *, ci: bool) -> list[str]:

@@ -26,8 +26,8 @@ def test_crash_points(
     times = LONG if request.config.getoption("--long") else SHORT
     ended = crash_phase(database, Phase(0, 8894, devices_for_run()), times)
     sys.stdout.write(as_text(f"crash points, {database}", ended) + "\n")
-    record_property("interrupted", ended.outcomes.interrupted)
-    record_property("finished", ended.outcomes.finished)
+    for name in ("interrupted", "finished", "abandoned", "lost"):
+        record_property(name, getattr(ended.outcomes, name))
     assert ended.violations == ()
     assert min(ended.struck.values()) >= times
     assert ended.outcomes.interrupted > len(ended.struck)

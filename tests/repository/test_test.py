@@ -18,7 +18,7 @@ STORE = """
 import pytest
 @pytest.mark.parametrize("name", ["a", "b"])
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_both(database, name): pass
+def test_both(database, name, record_property): record_property("seconds", 0.5)
 @pytest.mark.parametrize("database", ["sqlite"])
 def test_one(database): pass
 """
@@ -49,6 +49,7 @@ def _counts(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         "skipped": [],
         "databases": {"sqlite": ["t[*]"], "postgresql": ["t[*]"]},
         "live_clients": dict.fromkeys(LIVE_CLIENTS, 1),
+        "measured": {},
     }
     return {**good, **changes}
 
@@ -113,6 +114,7 @@ def test_what_ran_is_counted(tree: Path, workers: str) -> None:
     assert set(counts["databases"]["sqlite"]) == both | {f"{store}::test_one[*]"}
     assert counts["live_clients"] == {"certmonger": 1, "openssl": 1}
     assert counts["skipped"] == ["tests/interop/test_interop.py::test_skips: Skipped: not here"]
+    assert counts["measured"]["test_store.py::test_both[sqlite-a]"] == "seconds 0.5"
 
 
 def test_long_tests_run_when_asked_for(tree: Path) -> None:
