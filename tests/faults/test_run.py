@@ -16,10 +16,10 @@ from tools.faults.devices import enrolment
 from tools.faults.fleet import CLIENTS, Line
 from tools.faults.ledger import look_at, open_intents, read_ledger
 from tools.faults.nest import Nest
-from tools.faults.postgres import running_cluster
 from tools.faults.run import Run, devices_for_run
 from tools.faults.site import ENDPOINT, make_site, opened_office
 from tools.faults.wiring import ENROLMENT, Call, CrashPoint
+from tools.postgres import running_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +37,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     with ExitStack() as stack:
         url = None
         if request.param == "postgresql":
-            cluster = stack.enter_context(running_cluster())
-            cluster.create("regalia")
-            url = cluster.url("regalia")
+            url = stack.enter_context(running_cluster()).create("regalia")
         yield make_site(tmp_path, database=url)
 
 

@@ -26,7 +26,7 @@ from interop.laptop import Laptop
 from interop.openssl import fetch, read_certificate
 from interop.programs import wait_for
 from interop.server import Server
-from postgres import PostgresServer, start_server, stop_server
+from postgres import running_postgres
 from regalia.app import build
 from regalia.config import load_config
 from regalia.model import Action, CertificateKind
@@ -35,6 +35,8 @@ from regalia.ports import CertificateFilter, EventFilter
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tools.postgres import Cluster
 
     from regalia.app import App
 
@@ -49,24 +51,19 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgresServer]:
+def postgresql() -> Iterator[Cluster]:
     """A server that commits durably, as in production."""
-    server = start_server("max_connections=100")
-    try:
+    with running_postgres("max_connections=100") as server:
         yield server
-    finally:
-        stop_server(server)
 
 
-def new_database(server: PostgresServer) -> str:
+def new_database(server: Cluster) -> str:
     """Make an empty database and return its URL."""
-    name = f"nodes_{next(_numbers)}"
-    server.execute(f"CREATE DATABASE {name}")
-    return server.url(name)
+    return server.create(f"nodes_{next(_numbers)}")
 
 
 @pytest.fixture
-def nodes(tmp_path: Path, postgresql: PostgresServer) -> Iterator[list[Node]]:
+def nodes(tmp_path: Path, postgresql: Cluster) -> Iterator[list[Node]]:
     """Two nodes on one PostgreSQL, running, with two workers each."""
     with cluster(tmp_path, new_database(postgresql)) as made:
         for node in made:

@@ -14,7 +14,7 @@ from interop.laptop import Laptop, root_fingerprint
 from interop.openssl import RelyingParty, fetch
 from interop.programs import wait_for
 from interop.server import WORKERS, Server, running_server
-from postgres import start_server, stop_server
+from postgres import running_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,12 +29,8 @@ NOTICE_SECONDS = 6
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[str]:
     """Return the URL of an empty database on a server that commits durably, as in production."""
-    server = start_server()
-    try:
-        server.execute("CREATE DATABASE regalia")
-        yield server.url("regalia")
-    finally:
-        stop_server(server)
+    with running_postgres() as server:
+        yield server.create("regalia")
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

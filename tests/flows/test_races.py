@@ -14,7 +14,7 @@ from cryptography import x509
 from fleet import device_of, message_of
 from racing import Task, racers
 
-from postgres import PostgresServer, start_server, stop_server
+from postgres import running_postgres
 from regalia import reasons
 from regalia.app import build
 from regalia.config import load_config
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cluster import Node
     from fleet import Message
     from racing import Answer, Racers
+    from tools.postgres import Cluster
 
     from regalia.app import App
 
@@ -91,13 +92,10 @@ class Race:
 
 
 @pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgresServer]:
+def postgresql() -> Iterator[Cluster]:
     """A server for these races."""
-    server = start_server("max_connections=60", "fsync=off")
-    try:
+    with running_postgres("max_connections=60", "fsync=off") as server:
         yield server
-    finally:
-        stop_server(server)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -105,9 +103,8 @@ def race(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """Two nodes on PostgreSQL; with SQLite, two processes of one home."""
     database = None
     if request.param == "postgresql":
-        server: PostgresServer = request.getfixturevalue("postgresql")
-        server.execute("CREATE DATABASE races")
-        database = server.url("races")
+        server: Cluster = request.getfixturevalue("postgresql")
+        database = server.create("races")
     with cluster(tmp_path_factory.mktemp("race"), database, PLENTY) as nodes:
         homes = [(node.home, node.settings) for node in (nodes[0], nodes[-1])]
         app = build(load_config(dict(nodes[0].settings), home=nodes[0].home))

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import bindparam, text, update
 
-from postgres import start_server, stop_server
+from postgres import running_postgres
 from regalia import reasons
 from regalia.errors import InvariantError, UnavailableError
 from regalia.model import Change
@@ -36,21 +36,19 @@ RENAME = Statement(update(group).where(group.c.name == bindparam("which")).value
 
 def test_a_server_that_goes_and_comes(clock: FakeClock) -> None:
     """Without its server the store is unavailable and the feed is down; both are back when it is (RES-7, R8)."""
-    server = start_server("fsync=off")
-    try:
-        server.execute("CREATE DATABASE regalia")
-        url = server.url("regalia")
+    with running_postgres("fsync=off") as server:
+        url = server.create("regalia")
         upgrade(url)
         store, feed = open_store(url, node="node", clock=clock), open_change_feed(url)
         store.add_group(a_group(), (an_event(),))
         assert feed.wait(3) == (Change("catalogue", "group:staff"),)
-        server.control("stop", "-m", "immediate")
+        server.stop("immediate")
         for call in (store.check, store.groups, lambda: store.add_challenge(a_challenge(), ())):
             with pytest.raises(UnavailableError) as caught:
                 call()
             assert caught.value.reason is reasons.STORE_UNAVAILABLE
         assert feed.wait(0.1) is None
-        server.control("start", "-o", f"-p {server.port} -c listen_addresses=127.0.0.1 -k {server.directory}")
+        server.start()
         assert store.groups() == (a_group(),)
         store.add_challenge(a_challenge(), (an_event(),))
         assert feed.wait(1) is None
@@ -58,8 +56,6 @@ def test_a_server_that_goes_and_comes(clock: FakeClock) -> None:
         assert feed.wait(3) == (Change("catalogue", "group:other"),)
         feed.close()
         store.close()
-    finally:
-        stop_server(server)
 
 
 def test_connections_that_were_cut(postgres_url: str, clock: FakeClock) -> None:

@@ -14,8 +14,8 @@ from tools.bench.devices import judge, make_devices, request
 from tools.bench.homes import CA_KEYS, add_rsa_group, door_of, make_home, opened, requests, served
 from tools.bench.load import CONNECTIONS, post_all
 from tools.bench.measure import Stopwatch, Tree, VoidRunError, interleaved, median, per_pass_ratios
-from tools.bench.postgres import running_postgres
 from tools.bench.report import Bound, Budget, Figure, Report, Row, Table
+from tools.postgres import running_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from regalia.app import App
     from tools.bench.devices import Device, Sent
     from tools.bench.homes import Home
-    from tools.bench.postgres import Postgres
     from tools.bench.stages import Probe
+    from tools.postgres import Cluster
 
 __all__ = ["FULL", "LEAST", "QUICK", "Sizes", "measure"]
 
@@ -67,11 +67,11 @@ LEAST: Final = Sizes(passes=1, rounds=1, turn=1, posts=2)
 
 
 def measure(sizes: Sizes) -> Report:
-    """Measure both. Raises `VoidRunError` where an answer is wrong or something that is needed is not here."""
+    """Measure both. Raises `VoidRunError` where an answer is wrong, this or `OSError` where a program is missing."""
     enrolled = 2 * (sizes.passes * sizes.rounds * sizes.turn + _WARM_UP)  # once whole, once in stages
     posted = sizes.passes * sizes.posts + _WARM_UP
     devices = make_devices(max(len(CA_KEYS) * enrolled, (len(CA_KEYS) + 1) * posted))
-    with tempfile.TemporaryDirectory(prefix="regalia-bench-") as directory, running_postgres() as postgres:
+    with tempfile.TemporaryDirectory(prefix="regalia-bench-") as directory, running_cluster() as postgres:
         if not postgres.durable():
             raise VoidRunError("PostgreSQL does not sync its commits")
         inside = _in_process(Path(directory), postgres, devices, sizes)
@@ -148,8 +148,8 @@ _Costs = dict[str, list[list[dict[str, float]]]]
 """By variant: the passes, in each the enrolments, of each the stages."""
 
 
-def _in_process(directory: Path, postgres: Postgres, devices: Sequence[Device], sizes: Sizes) -> _Part:
-    databases = {"sqlite": None, "postgresql": postgres.new_database("inside")}
+def _in_process(directory: Path, postgres: Cluster, devices: Sequence[Device], sizes: Sizes) -> _Part:
+    databases = {"sqlite": None, "postgresql": postgres.create("inside")}
     with ExitStack() as stack:
         benches: dict[tuple[str, str], _Bench] = {}
         for database, url in databases.items():
@@ -250,10 +250,10 @@ class _Target:
         return spent
 
 
-def _over_http(directory: Path, postgres: Postgres, devices: Sequence[Device], sizes: Sizes) -> _Part:
+def _over_http(directory: Path, postgres: Cluster, devices: Sequence[Device], sizes: Sizes) -> _Part:
     with ExitStack() as stack:
         targets: dict[str, _Target] = {}
-        for database, url in {"sqlite": None, "postgresql": postgres.new_database("outside")}.items():
+        for database, url in {"sqlite": None, "postgresql": postgres.create("outside")}.items():
             home = make_home(directory / f"outside-{database}", url)
             add_rsa_group(home)
             targets |= _regalia_targets(stack, home, database, postgres, devices)
@@ -271,7 +271,7 @@ def _over_http(directory: Path, postgres: Postgres, devices: Sequence[Device], s
 
 
 def _regalia_targets(
-    stack: ExitStack, home: Home, database: str, postgres: Postgres, devices: Sequence[Device]
+    stack: ExitStack, home: Home, database: str, postgres: Cluster, devices: Sequence[Device]
 ) -> dict[str, _Target]:
     variants = [(f"{database} {kind}", endpoint, 1) for kind, endpoint in CA_KEYS.items()]
     if database == "sqlite":

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tools.faults.disk import SmallDisk
-    from tools.faults.postgres import Cluster
     from tools.faults.proxy import Proxy
     from tools.faults.run import Run
+    from tools.postgres import Cluster
 
 __all__ = ["BASE_OFFSET", "Ordeal", "clock_ordeals", "disk_ordeal", "kill_ordeal", "postgres_ordeals", "worker_ordeal"]
 

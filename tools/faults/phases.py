@@ -23,18 +23,18 @@ from tools.faults.ordeals import (
     postgres_ordeals,
     worker_ordeal,
 )
-from tools.faults.postgres import running_cluster
 from tools.faults.proxy import Proxy
 from tools.faults.run import Ended, Run, RunError
 from tools.faults.site import make_site
+from tools.postgres import running_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tools.bench.devices import Device
     from tools.faults.ordeals import Ordeal
-    from tools.faults.postgres import Cluster
     from tools.faults.site import Site
+    from tools.postgres import Cluster
 
 __all__ = [
     "DATABASES",
@@ -77,8 +77,8 @@ def _site(database: str, threads: int = 4) -> Iterator[tuple[Site, Cluster | Non
             return
         cluster = stack.enter_context(running_cluster())
         proxy = stack.enter_context(Proxy(cluster.port))
-        cluster.create("regalia")
-        url, look_url = cluster.url("regalia", proxy.port), cluster.url("regalia")
+        look_url = cluster.create("regalia")
+        url = cluster.url("regalia", proxy.port)
         yield make_site(directory, database=url, look_url=look_url, settings=settings), cluster, proxy
 
 
