@@ -32,7 +32,7 @@ from tools.bench.measure import VoidRunError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Device", "Sent", "Server", "distinct", "judge", "judge_leaf", "make_devices", "request"]
+__all__ = ["Device", "Sent", "Server", "distinct", "judge", "judge_leaf", "make_devices", "request", "self_signed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _device(number: int) -> Device:
 def request(device: Device, server: Server, challenge: str) -> Sent:
     """Make the PKCSReq of a device, with a fresh transaction, nonce, content key and signer certificate."""
     transaction, nonce = Transaction(os.urandom(16).hex().encode()), os.urandom(16)
-    signer = _self_signed(device)
+    signer = self_signed(device)
     csr = build_csr(
         cn=device.names.cn,
         sans=device.names.sans,
@@ -112,7 +112,8 @@ def request(device: Device, server: Server, challenge: str) -> Sent:
     return Sent(device, server, transaction, nonce, csr, signer, message)
 
 
-def _self_signed(device: Device) -> bytes:
+def self_signed(device: Device) -> bytes:
+    """Make the signer certificate of a device that has none of a CA, DER."""
     name = encode_name(cn=device.names.cn)
     now = datetime.now(UTC).replace(microsecond=0)
     tbs = encode_tbs(

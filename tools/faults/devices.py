@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from regalia.wire.algorithms import Cipher, Digest
-from regalia.wire.certificate import SignatureAlgorithm, TbsCertificate, assemble, encode_tbs, key_usage
+from regalia.wire.certificate import SignatureAlgorithm
 from regalia.wire.csr import build_csr
-from regalia.wire.names import encode_name
 from regalia.wire.scep import MessageType, Transaction
 from regalia.wire.scep_client import build_request, read_reply
+from tools.bench.devices import self_signed
 
 if TYPE_CHECKING:
     from regalia.model import Names
@@ -76,7 +75,7 @@ def enrolment(
     device: Device, server: Server, challenge: str, *, names: Names | None = None, transaction: bytes | None = None
 ) -> Conversation:
     """Begin to enrol. `names` are those asked for where they are not the device's own."""
-    made = _conversation("enrol", device, server, _self_signed(device), challenge, names or device.names)
+    made = _conversation("enrol", device, server, self_signed(device), challenge, names or device.names)
     if transaction is not None:
         made.transaction = Transaction(transaction)
     made.compose()
@@ -102,21 +101,3 @@ def _conversation(
         signature=SignatureAlgorithm.RSA_SHA256,
     )
     return Conversation(kind, device, server, csr, signer, Transaction(os.urandom(16).hex().encode()), challenge)
-
-
-def _self_signed(device: Device) -> bytes:
-    name = encode_name(cn=device.names.cn)
-    now = datetime.now(UTC).replace(microsecond=0)
-    tbs = encode_tbs(
-        TbsCertificate(
-            serial=int.from_bytes(b"\x40" + os.urandom(15), "big"),
-            signature=SignatureAlgorithm.RSA_SHA256,
-            issuer=name,
-            not_before=now - timedelta(days=1),
-            not_after=now + timedelta(days=1),
-            subject=name,
-            public_key=device.public_key,
-            extensions=(key_usage(("digitalSignature", "keyEncipherment")),),
-        )
-    )
-    return assemble(tbs, SignatureAlgorithm.RSA_SHA256, device.sign(tbs))
