@@ -16,13 +16,16 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from interop.checks import check_certificate
-from interop.laptop import Laptop
-from interop.openssl import RelyingParty
-from interop.server import Server, running_server
+from interop.fixtures import laptop, relying_party, server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from interop.laptop import Laptop
+    from interop.openssl import RelyingParty
+
+__all__ = ["laptop", "relying_party", "server"]
 
 pytestmark = pytest.mark.real
 SECONDS = 60
@@ -83,29 +86,6 @@ def running(wire: Wire) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server in a fresh home."""
-    with running_server(tmp_path_factory.mktemp("server")) as started:
-        yield started
-
-
-@pytest.fixture
-def laptop(server: Server, tmp_path: Path) -> Laptop:
-    """A new device."""
-    directory = tmp_path / "laptop"
-    directory.mkdir()
-    return Laptop(directory, server)
-
-
-@pytest.fixture
-def relying_party(server: Server, tmp_path: Path) -> RelyingParty:
-    """OpenSSL with the server's root as its trust anchor."""
-    directory = tmp_path / "relying-party"
-    directory.mkdir()
-    return RelyingParty(directory, server.device)
 
 
 def _killed(laptop: Laptop, endpoint: str, challenge: str, *, delivers: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -13,43 +13,19 @@ from cryptography.hazmat.primitives import serialization
 
 from client.service import fingerprint_of
 from interop.checks import check_certificate, check_revocation, names
+from interop.fixtures import laptop, relying_party, server
 from interop.laptop import Laptop, Ran, root_fingerprint
 from interop.openssl import RelyingParty, certificates_in, fetch, read_certificate
-from interop.server import Server, free_port, running_server
+from interop.server import Server, free_port
 from regalia.app import SystemClock, SystemEntropy
 from regalia.client.scep import Capabilities, ScepClient
 from regalia.client.scep import Server as ScepServer
 from regalia.client.transport import HttpTransport
 from world import rsa_key
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+__all__ = ["laptop", "relying_party", "server"]
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server in a fresh home."""
-    with running_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture
-def laptop(server: Server, tmp_path: Path) -> Laptop:
-    """A new device."""
-    directory = tmp_path / "laptop"
-    directory.mkdir()
-    return Laptop(directory, server)
-
-
-@pytest.fixture
-def relying_party(server: Server, tmp_path: Path) -> RelyingParty:
-    """OpenSSL with the server's root as its trust anchor."""
-    directory = tmp_path / "relying-party"
-    directory.mkdir()
-    return RelyingParty(directory, server.device)
 
 
 def failed(ran: Ran, reason: str, code: int = 1) -> None:

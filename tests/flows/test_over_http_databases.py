@@ -10,6 +10,7 @@ from urllib.error import HTTPError
 import pytest
 
 from interop.checks import CRL_SECONDS, OCSP_SECONDS, check_certificate
+from interop.fixtures import laptop, relying_party
 from interop.laptop import Laptop, root_fingerprint
 from interop.openssl import RelyingParty, fetch
 from interop.programs import wait_for
@@ -18,7 +19,8 @@ from postgres import running_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+__all__ = ["laptop", "relying_party"]
 
 pytestmark = pytest.mark.real
 
@@ -39,22 +41,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     database = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
     with running_server(tmp_path_factory.mktemp("server"), database) as running:
         yield running
-
-
-@pytest.fixture
-def laptop(server: Server, tmp_path: Path) -> Laptop:
-    """A new device."""
-    directory = tmp_path / "laptop"
-    directory.mkdir()
-    return Laptop(directory, server)
-
-
-@pytest.fixture
-def relying_party(server: Server, tmp_path: Path) -> RelyingParty:
-    """OpenSSL with the server's root as its trust anchor."""
-    directory = tmp_path / "relying-party"
-    directory.mkdir()
-    return RelyingParty(directory, server.device)
 
 
 def heard(server: Server) -> list[str]:
