@@ -95,7 +95,10 @@ def _install_with_uv(uv: str, lock: Path) -> bool:
         uv, "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, str(VENV)
     ):
         return False
-    return _run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(VENV / "bin" / "python"), str(lock))
+    # Compiled now, as pip does: whoever runs the server later may have no right to write here, and would compile anew
+    # at each start.
+    sync = (uv, "pip", "sync", "--quiet", "--compile-bytecode", "--require-hashes")
+    return _run(*sync, "--python", str(VENV / "bin" / "python"), str(lock))
 
 
 def _install_with_pip(lock: Path) -> bool:
