@@ -338,10 +338,6 @@ class MemoryStore:
             self._enrolments[enrolment.id] = enrolment
             self.record(events)
 
-    def add_stages(self, enrolment: Enrolment) -> None:
-        with self._lock:
-            self._enrolments[enrolment.id] = replace(self._enrolments[enrolment.id], stages=enrolment.stages)
-
     def forget_refusals(self, before: datetime) -> int:
         with self._lock:
             old = [

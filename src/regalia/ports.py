@@ -306,9 +306,6 @@ class Enrolments(Protocol):
         """Pending enrolments that were created earlier, oldest first."""
 
     def record_refusal(self, enrolment: Enrolment, events: Sequence[EventDraft]) -> None: ...
-    def add_stages(self, enrolment: Enrolment) -> None:
-        """Replace the stages of an enrolment by those of this value; its state stays."""
-
     def forget_refusals(self, before: datetime) -> int:
         """Delete refused enrolments older than this (R13: 30 days). Returns how many."""
 

@@ -130,15 +130,15 @@ def test_a_renewal_holds_no_transaction(store: Store) -> None:
     assert transaction_holder(store, "default", key.transaction_id, NOW - DAY) is None
 
 
-def test_stages_are_replaced(store: Store) -> None:
-    """Stages become those of the value that is given; nothing else changes."""
-    begin(store, 1, an_enrolment())
-    notes = (
-        StageNote(Stage.POLICY, ok=True, note="names \x00 \ud800 \x85 \n as bound", at=NOW),
-        StageNote(Stage.ISSUANCE, ok=False, note="not signed", at=NOW + MINUTE),
-    )
-    store.add_stages(replace(an_enrolment(), stages=notes, detail="ignored", state=EnrolmentState.ISSUED))
-    assert store.enrolment(an_enrolment().id) == replace(an_enrolment(), stages=notes)
+def test_stages_grow_by_what_finishing_adds(store: Store) -> None:
+    """The notes of TX2 follow those of TX1, whatever characters a device's names brought into them."""
+    first = StageNote(Stage.POLICY, ok=True, note="names \x00 \ud800 \x85 \n as bound", at=NOW)
+    last = StageNote(Stage.ISSUANCE, ok=True, note="signed \x00 \ud800", at=NOW + MINUTE)
+    begin(store, 1, replace(an_enrolment(), stages=(first,)))
+    assert store.finish(an_intent().id, b"der", NOW + MINUTE, (), (last,))
+    found = store.enrolment(an_enrolment().id)
+    assert found is not None
+    assert found.stages == (first, last)
 
 
 def test_old_refusals_are_forgotten(store: Store) -> None:

@@ -165,15 +165,14 @@ class AuthorisationKind(StrEnum):
     APPROVAL = "approval"
     """An administrator approved exactly the names that were asked for (POL-3)."""
     RENEWAL = "renewal"
-    ADMINISTRATOR = "administrator"
 
 
 @dataclass(frozen=True, slots=True)
 class Authorisation:
     """Proof that somebody entitled said yes (MSG-1).
 
-    Constructed in `ra/evidence.py` (devices) and `ca/authority.py` (our own certificates) and nowhere else: a test
-    reads the source for it. Whoever has no Authorisation has no IssueOrder, and without one nothing is issued.
+    Constructed in `ra/evidence.py` and nowhere else: a test reads the source for it. Whoever has no Authorisation has
+    no IssueOrder, and without one no device's certificate is issued.
     """
 
     kind: AuthorisationKind

@@ -22,7 +22,6 @@ from regalia.store.values import (
     read_lineage,
     read_names,
     read_stages,
-    stages_text,
     storable,
 )
 
@@ -76,9 +75,6 @@ _PENDING_SINCE = Statement(
     .where(enrolment.c.state == literal_column("'pending'"), enrolment.c.created_at < bindparam("before"))
     .order_by(enrolment.c.created_at, enrolment.c.id)
     .limit(bindparam("most"))
-)
-_SET_STAGES = Statement(
-    update(enrolment).where(enrolment.c.id == bindparam("which")).values(stages=bindparam("new_stages"))
 )
 _FORGET = Statement(
     delete(enrolment).where(enrolment.c.state == text("'refused'"), enrolment.c.updated_at < bindparam("before"))
@@ -166,11 +162,6 @@ class SqlEnrolments(Noun):
             transaction.record(events)
 
         self._database.write(unit)
-
-    def add_stages(self, enrolment: Enrolment) -> None:
-        """Replace the stages by those of this value."""
-        values: Columns = {"which": enrolment.id.bytes, "new_stages": stages_text(enrolment.stages)}
-        self._database.write(lambda transaction: transaction.run(_SET_STAGES, values))
 
     def forget_refusals(self, before: datetime) -> int:
         """Delete enrolments that were refused earlier."""
