@@ -33,7 +33,8 @@ def saved() -> Mapping[str, Mapping[str, Any]]:
 
 def commit() -> str:
     """Name the commit that was measured, with `+` where the code differs from it; `unknown` outside of a clone."""
-    code = ("src", "tools", "requirements")
+    # What was measured before in the same run is kept already, and is no code.
+    code = ("src", "tools", "requirements", ":!tools/*/results")
     try:
         name = _git("rev-parse", "--short=12", "HEAD")
         changed = _git("status", "--porcelain", "--untracked-files=no", "--", *code)
