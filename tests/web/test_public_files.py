@@ -208,6 +208,20 @@ def test_certificates_are_served_without_a_database(world: World, pools: Pools, 
     assert ask(app, "/ca/root.cer").status == 503
 
 
+def test_a_face_that_learned_serves_what_nobody_asked_for_yet(world: World, pools: Pools, metrics: Metrics) -> None:
+    """RES-7: a worker that was begun just before the database went away tells what the others tell."""
+    store = Unplugged()
+    for authority in world.store.authorities():
+        assert store.add_authority(authority, ())
+    face = CaCertificatesFace(store, pools.status)
+    face.learn()
+    store.down = True
+    face.learn()
+    app = Edge(face, "device", metrics)
+    assert ask(app, f"/ca/{NAME}.cer").body == chain(world)[0]
+    assert ask(app, "/ca/root.cer").body == chain(world)[1]
+
+
 class Silent(MemoryStore):
     """A database that says nothing while `speaks` is not set."""
 

@@ -33,7 +33,7 @@ _CACHE = (b"cache-control", b"public, max-age=3600")
 
 
 class CaCertificatesFace:
-    """Serves authorities' certificates. What it told once it tells from memory, whatever the database does (RES-7)."""
+    """Serves authorities' certificates. What it knew once it tells from memory, whatever the database does (RES-7)."""
 
     def __init__(self, authorities: Authorities, pool: Pool, *, remember_seconds: float = _MEMORY_SECONDS) -> None:
         """After `remember_seconds` what is remembered is looked up anew, beside the answer and not before it."""
@@ -41,6 +41,12 @@ class CaCertificatesFace:
         self._pool = pool
         self._remember_seconds = remember_seconds
         self._remembered: dict[str, tuple[float, tuple[bytes, ...]]] = {}
+
+    def learn(self) -> None:
+        """Look up every authority that there is, so that a worker begun just before an outage serves through it."""
+        with suppress(UnavailableError):
+            for authority in self._authorities.authorities():
+                self._look_up(authority.name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

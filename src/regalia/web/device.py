@@ -48,10 +48,12 @@ def device_app(
         service=scep, doors=doors, pool=pools.enrolment, limits=limits or ScepLimits(), metrics=metrics
     )
     ocsp_face = OcspFace(ocsp, pools.status, metrics, clock)
+    ca_certificates = CaCertificatesFace(authorities, pools.status)
+    ca_certificates.learn()
     rest = Router(
         [
             Route("/crl/{file}", CrlFace(crl_files, pools.files)),
-            Route("/ca/{file}", CaCertificatesFace(authorities, pools.status)),
+            Route("/ca/{file}", ca_certificates),
             Route("/healthz", _Reading(ALIVE)),
             Route("/readyz", _Reading(ReadyFace(readiness, pools.status))),
         ],
