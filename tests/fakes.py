@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 from memory_store import MemoryStore
 from regalia import reasons
-from regalia.errors import InvariantError, UnavailableError
+from regalia.errors import AdminError, InvariantError, UnavailableError
 from regalia.model import (
     Change,
     KeyKind,
@@ -32,8 +32,18 @@ if TYPE_CHECKING:
 
     from regalia.model import EventDraft
     from regalia.ports import Events, Intents
+    from regalia.wire.algorithms import Oaep
 
-__all__ = ["FakeClock", "MemoryCrlFiles", "MemoryFeed", "MemoryKeys", "MemorySigner", "MemoryStore", "SeededEntropy"]
+__all__ = [
+    "FakeClock",
+    "MemoryCrlFiles",
+    "MemoryFeed",
+    "MemoryKeys",
+    "MemorySealer",
+    "MemorySigner",
+    "MemoryStore",
+    "SeededEntropy",
+]
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha256": hashes.SHA256(),
@@ -149,11 +159,37 @@ class MemoryPrivateKey:
         """Sign, deterministically."""
         return _sign(self._key, data, _HASHES[digest])
 
-    def decrypt(self, ciphertext: bytes) -> bytes:
-        """RSA PKCS#1 v1.5, rejecting implicitly."""
+    def decrypt(self, ciphertext: bytes, oaep: Oaep | None = None) -> bytes:
+        """RSA PKCS#1 v1.5, rejecting implicitly, or OAEP."""
         if not isinstance(self._key, rsa.RSAPrivateKey):
             raise InvariantError("only RSA keys decrypt")
-        return self._key.decrypt(ciphertext, padding.PKCS1v15())
+        if oaep is None:
+            return self._key.decrypt(ciphertext, padding.PKCS1v15())
+        mask = padding.MGF1(oaep.mask_digest.hash())
+        try:
+            return self._key.decrypt(ciphertext, padding.OAEP(mask, oaep.digest.hash(), None))
+        except ValueError:
+            return b""
+
+
+class MemorySealer:
+    """Keeps secrets in memory; what it hands out only says where."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, bytes], bytes] = {}
+
+    def seal(self, scope: str, secret: bytes) -> bytes:
+        """Keep a secret."""
+        sealed = len(self._kept).to_bytes(8, "big")
+        self._kept[scope, sealed] = secret
+        return sealed
+
+    def unseal(self, scope: str, sealed: bytes) -> bytes:
+        """Return it to whoever names the same scope."""
+        secret = self._kept.get((scope, sealed))
+        if secret is None:
+            raise AdminError(reasons.MASTER_KEY_REFUSED, f"nothing is sealed for {scope}")
+        return secret
 
 
 def _sign(

@@ -67,6 +67,7 @@ class MemoryStore:
         self._challenges: dict[UUID, Challenge] = {}
         self._enrolments: dict[UUID, Enrolment] = {}
         self._open: dict[ConversationKey, UUID] = {}
+        self._sealed: dict[UUID, bytes] = {}
         self._certificates: dict[UUID, Certificate] = {}
         self._revoked_at_count: dict[UUID, int] = {}
         self._revocations: dict[str, int] = {}
@@ -296,7 +297,14 @@ class MemoryStore:
             ]
         return max(found, key=lambda e: e.id, default=None)
 
-    def hold(self, enrolment: Enrolment, events: Sequence[EventDraft], *, closes: UUID | None = None) -> Begun:
+    def hold(
+        self,
+        enrolment: Enrolment,
+        events: Sequence[EventDraft],
+        *,
+        closes: UUID | None = None,
+        sealed_challenge: bytes | None = None,
+    ) -> Begun:
         with self._lock:
             refused = self._signer_revoked(enrolment) or self._conversation_taken(
                 enrolment, enrolment.created_at, closes
@@ -307,8 +315,26 @@ class MemoryStore:
                 self._open.pop(self._enrolments[closes].key, None)
             self._enrolments[enrolment.id] = enrolment
             self._open[enrolment.key] = enrolment.id
+            if sealed_challenge is not None:
+                self._sealed[enrolment.id] = sealed_challenge
             self.record(events)
             return Begun.BEGUN
+
+    def sealed_challenge(self, enrolment_id: UUID) -> bytes | None:
+        with self._lock:
+            return self._sealed.get(enrolment_id)
+
+    def forget_sealed_challenges(self, before: datetime) -> int:
+        with self._lock:
+            ended = [
+                held
+                for held in self._sealed
+                if self._enrolments[held].state is not EnrolmentState.PENDING
+                and self._enrolments[held].updated_at < before
+            ]
+            for held in ended:
+                del self._sealed[held]
+            return len(ended)
 
     def dismiss(
         self, enrolment_id: UUID, at: datetime, reason_id: str, detail: str, events: Sequence[EventDraft]

@@ -40,6 +40,7 @@ class Stage(StrEnum):
     TIME = "time"
     ENVELOPE = "envelope"
     CONVERSATION = "conversation"
+    RETRIEVAL = "retrieval"
     EVIDENCE = "evidence"
     POLICY = "policy"
     ISSUANCE = "issuance"

@@ -140,12 +140,19 @@ class Overtaken(MemoryStore):
 
     meanwhile: Callable[[], object] | None = None
 
-    def hold(self, enrolment: Enrolment, events: Sequence[EventDraft], *, closes: UUID | None = None) -> Begun:
+    def hold(
+        self,
+        enrolment: Enrolment,
+        events: Sequence[EventDraft],
+        *,
+        closes: UUID | None = None,
+        sealed_challenge: bytes | None = None,
+    ) -> Begun:
         """See `ports.Enrolments`."""
         others, self.meanwhile = self.meanwhile, None
         if others is not None:
             others()
-        return super().hold(enrolment, events, closes=closes)
+        return super().hold(enrolment, events, closes=closes, sealed_challenge=sealed_challenge)
 
 
 def test_of_two_workers_with_one_request_one_holds_it() -> None:

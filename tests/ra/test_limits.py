@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from regalia.model import EventDraft
     from regalia.ports import KeyStore, PrivateKey
     from regalia.ra.scep import ScepAnswer
+    from regalia.wire.algorithms import Oaep
 
 HOME = "192.0.2.1"
 
@@ -60,10 +61,10 @@ class WatchedKey:
         self._used.times += 1
         return self._key.sign(data, digest)
 
-    def decrypt(self, ciphertext: bytes) -> bytes:
+    def decrypt(self, ciphertext: bytes, oaep: Oaep | None = None) -> bytes:
         """Count, and decrypt."""
         self._used.times += 1
-        return self._key.decrypt(ciphertext)
+        return self._key.decrypt(ciphertext, oaep)
 
 
 class WatchedKeys:

@@ -269,3 +269,16 @@ def test_the_queue_of_a_group(store: Store) -> None:
     assert oldest == [an_id("enrolment", 2), an_id("enrolment", 3)]
     everywhere = [enrolment.id for enrolment in store.pending_since(NOW + 2 * DAY, 3)]
     assert everywhere == [an_id("enrolment", number) for number in (2, 3, 1)]
+
+
+def test_a_sealed_challenge_lives_until_its_enrolment_has_ended(store: Store) -> None:
+    """CHA-4: it is read back while the enrolment waits and for the time that it hands out its answer, then deleted."""
+    assert store.hold(a_pending_enrolment(), (), sealed_challenge=b"sealed") is Begun.BEGUN
+    assert store.hold(a_pending_enrolment(2), ()) is Begun.BEGUN
+    assert store.sealed_challenge(an_id("enrolment", 1)) == b"sealed"
+    assert store.sealed_challenge(an_id("enrolment", 2)) is None
+    assert store.forget_sealed_challenges(NOW + DAY) == 0
+    assert deny(store)
+    assert store.forget_sealed_challenges(NOW + MINUTE) == 0
+    assert store.forget_sealed_challenges(NOW + 2 * MINUTE) == 1
+    assert store.sealed_challenge(an_id("enrolment", 1)) is None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from regalia.keys.software import SoftwareKeys
     from regalia.ports import Entropy, IntentSigner, PrivateKey
     from regalia.store.store import SqlStore
+    from regalia.wire.algorithms import Oaep
     from tools.bench.homes import Home
 
 __all__ = ["STAGES", "Probe", "opened_with_probe"]
@@ -115,8 +116,10 @@ class _Key:
     def sign(self, data: bytes, digest: str) -> bytes:
         return cast("bytes", self._probe.around("RA signature", lambda: self._key.sign(data, digest)))
 
-    def decrypt(self, ciphertext: bytes) -> bytes:
-        return cast("bytes", self._probe.around("RA decryption", lambda: self._key.decrypt(ciphertext), "request"))
+    def decrypt(self, ciphertext: bytes, oaep: Oaep | None = None) -> bytes:
+        return cast(
+            "bytes", self._probe.around("RA decryption", lambda: self._key.decrypt(ciphertext, oaep), "request")
+        )
 
 
 class _Keys:

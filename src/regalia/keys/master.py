@@ -45,6 +45,7 @@ _OCTETS = 32
 _TEXT_OCTETS = 2 * _OCTETS + 1
 _WRAPPING = b"regalia key wrapping v1"
 _CHALLENGES = b"regalia challenge mac v1"
+_SEALING = b"regalia sealing v1"
 
 
 class MasterKeyOrigin(StrEnum):
@@ -79,6 +80,10 @@ class MasterKey:
     def wrapping_key(self) -> bytes:
         """Derive the AES-256 key that wraps private keys."""
         return self._derive(_WRAPPING)
+
+    def sealing_key(self) -> bytes:
+        """Derive the AES-256 key under which secrets are kept that must be read again."""
+        return self._derive(_SEALING)
 
     def challenge_mac(self) -> ChallengeMac:
         """Derive the keyed hash of challenges."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from regalia.keys.master import MasterKey
     from regalia.model import EventDraft
     from regalia.ports import Clock, Entropy, KeyVault, PrivateKey, WrappedKey
+    from regalia.wire.algorithms import Oaep
 
 __all__ = [
     "SoftwareKey",
@@ -65,7 +66,7 @@ class SoftwareKey:
             raise InvariantError(f"no key signs with digest {digest}")
         return sign_with(self._key, data, algorithm)
 
-    def decrypt(self, ciphertext: bytes) -> bytes:
+    def decrypt(self, ciphertext: bytes, oaep: Oaep | None = None) -> bytes:
         """Decrypt RSA PKCS#1 v1.5 with implicit rejection; empty where the octets cannot be a ciphertext at all.
 
         OpenSSL refuses two things aloud: octets not as long as the modulus, and a number not below it. Both can be
@@ -78,7 +79,13 @@ class SoftwareKey:
             return b""
         if int.from_bytes(ciphertext, "big") >= self._modulus:
             return b""
-        return self._key.decrypt(ciphertext, padding.PKCS1v15())
+        if oaep is None:
+            return self._key.decrypt(ciphertext, padding.PKCS1v15())
+        mask = padding.MGF1(oaep.mask_digest.hash())
+        try:
+            return self._key.decrypt(ciphertext, padding.OAEP(mask, oaep.digest.hash(), None))
+        except ValueError:
+            return b""
 
 
 class SoftwareKeys:

@@ -170,6 +170,10 @@ class Endpoint:
     """Whether GetCACert ends with the root (R2)."""
     check_signing_time: bool
     created_at: datetime
+    legacy: bool = False
+    """Takes SHA-1, triple DES and RSA exponents of 3 from devices that can do no better (R1, SIG-5, KEY-1)."""
+    non_rsa: bool = False
+    """Takes keys that cannot decrypt; their replies are encrypted under the challenge (RFC 8894 §3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +189,5 @@ class Door:
     """The current RA credential: encrypt to it, replies are signed by it."""
     former_ras: tuple[Credential, ...]
     """Earlier RA credentials still good for decryption (ENV-8)."""
+    successor: Authority | None = None
+    """The authority that takes over from this one: what GetNextCACert tells. None while nobody is chosen."""

@@ -53,6 +53,8 @@ class EndpointOptions:
 
     include_root: bool = True
     check_signing_time: bool = False
+    legacy: bool = False
+    non_rsa: bool = False
 
 
 class Registry:
@@ -216,6 +218,8 @@ class Registry:
             include_root=switches.include_root,
             check_signing_time=switches.check_signing_time,
             created_at=self._clock.now(),
+            legacy=switches.legacy,
+            non_rsa=switches.non_rsa,
         )
         if not self._store.add_endpoint(endpoint, (_endpoint_created(endpoint, actor),)):
             raise AdminError(reasons.NAME_TAKEN, f"endpoint {name}")
@@ -249,6 +253,8 @@ def _endpoint_created(endpoint: Endpoint, actor: Actor) -> EventDraft:
         "names_by": _NAMES_BY[endpoint.authoriser],
         "include_root": endpoint.include_root,
         "check_signing_time": endpoint.check_signing_time,
+        "legacy": endpoint.legacy,
+        "non_rsa": endpoint.non_rsa,
     }
     return EventDraft(
         endpoint.created_at,

@@ -56,6 +56,7 @@ FAIL_INFO = {
     Stage.TIME: FailInfo.BAD_TIME,
     Stage.SIGNER: FailInfo.BAD_REQUEST,
     Stage.CONVERSATION: FailInfo.BAD_REQUEST,
+    Stage.RETRIEVAL: FailInfo.BAD_CERT_ID,
     Stage.EVIDENCE: FailInfo.BAD_REQUEST,
     Stage.POLICY: FailInfo.BAD_REQUEST,
     Stage.ISSUANCE: FailInfo.BAD_REQUEST,

@@ -125,6 +125,8 @@ class SqlCatalogue(Noun):
             "include_root": int(endpoint.include_root),
             "check_signing_time": int(endpoint.check_signing_time),
             "created_at": millis(endpoint.created_at),
+            "legacy": int(endpoint.legacy),
+            "non_rsa": int(endpoint.non_rsa),
         }
         return self._add_to_catalogue(events, f"endpoint:{endpoint.name}", _ADD_ENDPOINT, columns)
 
@@ -205,4 +207,6 @@ def _read_endpoint(row: Row) -> Endpoint:
         include_root=bool(row["include_root"]),
         check_signing_time=bool(row["check_signing_time"]),
         created_at=from_millis(row["created_at"]),
+        legacy=bool(row["legacy"]),
+        non_rsa=bool(row["non_rsa"]),
     )

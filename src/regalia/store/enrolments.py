@@ -11,8 +11,8 @@ from regalia.model import ConversationKey, Enrolment, EnrolmentState, Known
 from regalia.store.certificates import BY_KEY, read_certificate_row
 from regalia.store.challenges import BY_MAC, read_challenge_row
 from regalia.store.conversations import ADD_ENROLMENT, BINDING, enrolment_columns, open_conversation, opening
-from regalia.store.session import LostError, Noun, Row, Statement, Transaction
-from regalia.store.tables import enrolment
+from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
+from regalia.store.tables import enrolment, sealed_challenge
 from regalia.store.values import (
     from_millis,
     id_or_none,
@@ -79,6 +79,17 @@ _PENDING_SINCE = Statement(
 _FORGET = Statement(
     delete(enrolment).where(enrolment.c.state == text("'refused'"), enrolment.c.updated_at < bindparam("before"))
 )
+_SEAL = inserting(sealed_challenge)
+_SEALED = Statement(select(sealed_challenge.c.sealed).where(sealed_challenge.c.enrolment_id == bindparam("id")))
+_FORGET_SEALED = Statement(
+    delete(sealed_challenge).where(
+        sealed_challenge.c.enrolment_id.in_(
+            select(enrolment.c.id).where(
+                enrolment.c.state != literal_column("'pending'"), enrolment.c.updated_at < bindparam("before")
+            )
+        )
+    )
+)
 
 
 class SqlEnrolments(Noun):
@@ -119,10 +130,28 @@ class SqlEnrolments(Noun):
         values: Columns = {"endpoint": endpoint, "transaction_id": transaction_id, "key_sha256": key_sha256}
         return _maybe(self._database.row(_OF_TRANSACTION, values))
 
-    def hold(self, enrolment: Enrolment, events: Sequence[EventDraft], *, closes: UUID | None = None) -> Begun:
+    def hold(
+        self,
+        enrolment: Enrolment,
+        events: Sequence[EventDraft],
+        *,
+        closes: UUID | None = None,
+        sealed_challenge: bytes | None = None,
+    ) -> Begun:
         """Keep an enrolment that waits for a decision; it opens its conversation as TX1 would."""
         calls = opening(enrolment, enrolment.created_at)
+        if sealed_challenge is not None:
+            calls.append((_SEAL, {"enrolment_id": enrolment.id.bytes, "sealed": sealed_challenge}))
         return open_conversation(self._database, enrolment, calls, events, closes=closes)
+
+    def sealed_challenge(self, enrolment_id: UUID) -> bytes | None:
+        """Return what was kept with a held enrolment."""
+        row = self._database.row(_SEALED, {"id": enrolment_id.bytes})
+        return None if row is None else bytes(row["sealed"])
+
+    def forget_sealed_challenges(self, before: datetime) -> int:
+        """Delete those whose enrolments ended before then."""
+        return self._database.write(lambda transaction: transaction.run(_FORGET_SEALED, {"before": millis(before)}))
 
     def dismiss(
         self, enrolment_id: UUID, at: datetime, reason_id: str, detail: str, events: Sequence[EventDraft]

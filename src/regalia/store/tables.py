@@ -43,6 +43,7 @@ __all__ = [
     "metadata",
     "profile",
     "revocation",
+    "sealed_challenge",
     "wrapped_key",
 ]
 
@@ -134,6 +135,8 @@ endpoint = Table(
     _required("include_root", SmallInteger),
     _required("check_signing_time", SmallInteger),
     _required("created_at", BigInteger),
+    Column("legacy", SmallInteger, nullable=False, server_default="0"),
+    Column("non_rsa", SmallInteger, nullable=False, server_default="0"),
 )
 
 # --- evidence and conversations -------------------------------------------------------------------------------------
@@ -341,6 +344,13 @@ crl = Table(
     UniqueConstraint("authority", "number", name="crl_number"),
 )
 """Reserved, then an intent (`tbs_sha256`), then published (`published_at`)."""
+
+sealed_challenge = Table(
+    "sealed_challenge",
+    metadata,
+    Column("enrolment_id", LargeBinary, ForeignKey("enrolment.id", ondelete="CASCADE"), primary_key=True),
+    _required("sealed", LargeBinary),
+)
 
 crl_chunk = Table(
     "crl_chunk",

@@ -16,9 +16,12 @@ __all__ = [
     "CIPHERS",
     "DIGESTS",
     "RSA_SIGNATURES",
+    "STANDARD",
+    "Accepted",
     "AlgorithmIdentifier",
     "Cipher",
     "Digest",
+    "Oaep",
     "read_algorithm",
 ]
 
@@ -56,6 +59,29 @@ def _read(element: der.Tlv) -> AlgorithmIdentifier:
 
 
 _read_short = lru_cache(maxsize=128)(_read)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What an endpoint takes beside R1's list: the two switches of its administrator."""
+
+    legacy: bool = False
+    """SHA-1, triple DES, and RSA exponents of 3."""
+    non_rsa: bool = False
+    """ECDSA on P-256 and P-384, Ed25519 and ML-DSA."""
+
+
+STANDARD: Final = Accepted()
+"""R1's list and nothing beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oaep:
+    """Parameters of RSAES-OAEP (RFC 8017 appendix A.2.1); the label is always empty."""
+
+    digest: Digest
+    mask_digest: Digest
+    """Of MGF1."""
 
 
 class Digest(StrEnum):

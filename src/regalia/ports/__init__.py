@@ -1,0 +1,59 @@
+"""What the core needs from the outside, as few and small protocols. Adapters live in `store`, `keys` and `app`.
+
+Every method is plain `def`, safe to call from several threads, and each method that writes is exactly one durable
+transaction that includes the events it is given (AUD-1): it returns after the commit or raises. A method raises
+`UnavailableError` where the database or the key cannot be reached; a lost race is a return value, never an exception.
+Every port has its fake in `tests/fakes.py`; adapter and fake pass the same contract tests in `tests/store`.
+"""
+
+from __future__ import annotations
+
+from regalia.ports.catalogue import Authorities, Catalogue, Challenges
+from regalia.ports.crls import CrlFiles, Crls, PublishedCrl, ReservedCrl, StreamedFile
+from regalia.ports.issuance import (
+    Begun,
+    CertificateFilter,
+    Certificates,
+    EnrolmentFilter,
+    Enrolments,
+    Issuance,
+    SerialStatus,
+)
+from regalia.ports.keys import Intents, IntentSigner, KeyStore, KeyVault, NewKey, PrivateKey, Sealer, WrappedKey
+from regalia.ports.outside import Clock, Entropy
+from regalia.ports.records import ChangeFeed, EventFilter, Events, Jobs, JobStatus
+from regalia.ports.store import Store
+
+__all__ = [
+    "Authorities",
+    "Begun",
+    "Catalogue",
+    "CertificateFilter",
+    "Certificates",
+    "Challenges",
+    "ChangeFeed",
+    "Clock",
+    "CrlFiles",
+    "Crls",
+    "EnrolmentFilter",
+    "Enrolments",
+    "Entropy",
+    "EventFilter",
+    "Events",
+    "IntentSigner",
+    "Intents",
+    "Issuance",
+    "JobStatus",
+    "Jobs",
+    "KeyStore",
+    "KeyVault",
+    "NewKey",
+    "PrivateKey",
+    "PublishedCrl",
+    "ReservedCrl",
+    "Sealer",
+    "SerialStatus",
+    "Store",
+    "StreamedFile",
+    "WrappedKey",
+]

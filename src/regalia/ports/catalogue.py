@@ -1,0 +1,95 @@
+"""What administrators set up: authorities, groups, profiles, endpoints, challenges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from regalia.model import (
+        Authority,
+        AuthorityState,
+        Challenge,
+        Credential,
+        CredentialPurpose,
+        Door,
+        Endpoint,
+        EventDraft,
+        Group,
+        Profile,
+    )
+
+__all__ = [
+    "Authorities",
+    "Catalogue",
+    "Challenges",
+]
+
+
+class Authorities(Protocol):
+    """Authorities and credentials."""
+
+    def authority(self, name: str) -> Authority | None: ...
+    def authorities(self) -> tuple[Authority, ...]: ...
+    def add_authority(self, authority: Authority, events: Sequence[EventDraft]) -> bool:
+        """False where the name is taken."""
+
+    def set_authority_state(self, name: str, state: AuthorityState, events: Sequence[EventDraft]) -> None: ...
+    def credentials(self, purpose: CredentialPurpose, authority: str) -> tuple[Credential, ...]:
+        """Of one issuing authority, newest first."""
+
+    def add_credential(self, credential: Credential, events: Sequence[EventDraft]) -> None: ...
+    def own_keys(self) -> frozenset[bytes]:
+        """SHA-256 of the SubjectPublicKeyInfo of every authority and credential there ever was (SIG-4, KEY-2)."""
+
+
+class Catalogue(Protocol):
+    """Groups, profiles, endpoints."""
+
+    def group(self, name: str) -> Group | None: ...
+    def groups(self) -> tuple[Group, ...]: ...
+    def add_group(self, group: Group, events: Sequence[EventDraft]) -> bool:
+        """False where the name is taken."""
+
+    def profile(self, name: str, version: int | None = None) -> Profile | None:
+        """One version, or the newest."""
+
+    def profiles(self) -> tuple[Profile, ...]:
+        """The newest version of each."""
+
+    def add_profile(self, profile: Profile, events: Sequence[EventDraft]) -> bool:
+        """False where this version exists already (two administrators raced)."""
+
+    def endpoint(self, name: str) -> Endpoint | None: ...
+    def endpoints(self) -> tuple[Endpoint, ...]: ...
+    def add_endpoint(self, endpoint: Endpoint, events: Sequence[EventDraft]) -> bool:
+        """False where the name is taken."""
+
+    def disable_endpoint(self, name: str, events: Sequence[EventDraft]) -> bool:
+        """False where it is unknown or disabled already."""
+
+    def door(self, endpoint: str) -> Door | None:
+        """One consistent view of an enabled or disabled endpoint; served from memory until a change notice."""
+
+
+class Challenges(Protocol):
+    """One-time and static challenges."""
+
+    def challenge(self, mac: bytes) -> Challenge | None: ...
+    def challenge_by_id(self, challenge_id: UUID) -> Challenge | None: ...
+    def challenges(self, endpoint: str | None = None) -> tuple[Challenge, ...]:
+        """Newest first."""
+
+    def add_challenge(self, challenge: Challenge, events: Sequence[EventDraft]) -> None: ...
+    def rotate_challenge(self, challenge: Challenge, until: datetime, events: Sequence[EventDraft]) -> None:
+        """Add a static challenge of its endpoint; the one in use so far ends at `until` at the latest.
+
+        Every other one is revoked at `challenge.created_at`, and that one too where `until` is not later: never more
+        than two are good at a time (CHA-2).
+        """
+
+    def revoke_challenge(self, challenge_id: UUID, at: datetime, events: Sequence[EventDraft]) -> bool:
+        """False where it is unknown, used or revoked already."""

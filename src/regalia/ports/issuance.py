@@ -1,0 +1,205 @@
+"""Enrolments, issuance and what was issued."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from regalia.model import (
+        Certificate,
+        CertificateIntent,
+        CertificateKind,
+        ConversationKey,
+        Enrolment,
+        EnrolmentState,
+        EventDraft,
+        Known,
+        Revocation,
+        StageNote,
+    )
+
+__all__ = [
+    "Begun",
+    "CertificateFilter",
+    "Certificates",
+    "EnrolmentFilter",
+    "Enrolments",
+    "Issuance",
+    "SerialStatus",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentFilter:
+    """Which enrolments to list, newest first."""
+
+    state: EnrolmentState | None = None
+    endpoint: str | None = None
+    limit: int = 50
+
+
+class Enrolments(Protocol):
+    """Conversations."""
+
+    def known(self, key: ConversationKey, since: datetime) -> Known:
+        """What a request with this conversation key meets, in one round trip.
+
+        The open conversation is neither refused nor closed. A transactionID belongs to a NEW-signer conversation while
+        that has no certificate yet, or was created at or after `since` (R3). Nothing holds it still: what must not
+        change until TX1 is looked at there again.
+        """
+
+    def enrolment(self, enrolment_id: UUID) -> Enrolment | None: ...
+    def enrolments(self, wanted: EnrolmentFilter) -> tuple[Enrolment, ...]: ...
+    def conversation_of(self, endpoint: str, transaction_id: bytes, key_sha256: bytes) -> Enrolment | None:
+        """The newest open NEW-signer conversation of this transaction and key: what a CertPoll asks for (MSG-3)."""
+
+    def hold(
+        self,
+        enrolment: Enrolment,
+        events: Sequence[EventDraft],
+        *,
+        closes: UUID | None = None,
+        sealed_challenge: bytes | None = None,
+    ) -> Begun:
+        """Insert a pending enrolment. `closes` and the outcomes are those of `Issuance.begin`.
+
+        `sealed_challenge` (`Sealer`) is kept for a device that cannot decrypt: it keys the answer to its polls.
+        """
+
+    def sealed_challenge(self, enrolment_id: UUID) -> bytes | None:
+        """What `hold` was given, until it is forgotten."""
+
+    def forget_sealed_challenges(self, before: datetime) -> int:
+        """Delete those of enrolments that are no longer pending since this time. Returns how many."""
+
+    def dismiss(
+        self, enrolment_id: UUID, at: datetime, reason_id: str, detail: str, events: Sequence[EventDraft]
+    ) -> bool:
+        """PENDING → REFUSED, which closes the conversation. False where it is not pending (any more)."""
+
+    def pending_count(self, group: str) -> int:
+        """How many enrolments of a group wait for a decision (RES-5)."""
+
+    def pending_since(self, before: datetime, limit: int) -> tuple[Enrolment, ...]:
+        """Pending enrolments that were created earlier, oldest first."""
+
+    def record_refusal(self, enrolment: Enrolment, events: Sequence[EventDraft]) -> None: ...
+    def forget_refusals(self, before: datetime) -> int:
+        """Delete refused enrolments older than this (R13: 30 days). Returns how many."""
+
+
+class Begun(StrEnum):
+    """How TX1 ended."""
+
+    BEGUN = "begun"
+    CHALLENGE_TAKEN = "challenge-taken"
+    CONVERSATION_TAKEN = "conversation-taken"
+    TRANSACTION_TAKEN = "transaction-taken"
+    SIGNER_REVOKED = "signer-revoked"
+
+
+class Issuance(Protocol):
+    """The two-phase record of each certificate (security.md §6)."""
+
+    def begin(
+        self,
+        intent: CertificateIntent,
+        events: Sequence[EventDraft],
+        *,
+        enrolment: Enrolment | None = None,
+        consume: UUID | None = None,
+        closes: UUID | None = None,
+        resumes: UUID | None = None,
+        approves: bool = False,
+    ) -> Begun:
+        """TX1. Insert the intent and, with an enrolment, that too; all or nothing.
+
+        `consume`: id of the one-time challenge to consume; it must be open and unexpired at `intent.created_at`,
+        else CHALLENGE_TAKEN. `closes`: an older enrolment of the same conversation key that is closed first.
+        `resumes`: the abandoned certificate that `enrolment`, already stored, still points to; the row is moved to
+        the new certificate, else CONVERSATION_TAKEN. `approves`: `enrolment` is stored and still pending; the row is
+        moved to INTENT with this certificate, else CONVERSATION_TAKEN. A second open enrolment of one conversation
+        key gives CONVERSATION_TAKEN; R3's rule on transactionIDs, checked again here for a NEW signer,
+        TRANSACTION_TAKEN; a predecessor that was revoked since it was looked at, SIGNER_REVOKED.
+        """
+
+    def finish(
+        self,
+        certificate_id: UUID,
+        der: bytes,
+        at: datetime,
+        events: Sequence[EventDraft],
+        stages: Sequence[StageNote] = (),
+    ) -> bool:
+        """TX2. INTENT → ISSUED, and its enrolment with it, whose stages grow by `stages`.
+
+        False where it is no longer an INTENT.
+        """
+
+    def abandon(self, certificate_id: UUID, at: datetime, events: Sequence[EventDraft]) -> bool:
+        """INTENT → ABANDONED, revoked in the same transaction (ISS-2). False where it is no longer an INTENT."""
+
+    def expired_intents(self, now: datetime, limit: int) -> tuple[Certificate, ...]:
+        """Intents whose lease ended before `now`, oldest first.
+
+        Also those begun more than a lease after `now`: the clock has been set back since.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFilter:
+    """Which certificates to list, newest first."""
+
+    kind: CertificateKind | None = None
+    group: str | None = None
+    authority: str | None = None
+    revoked: bool | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SerialStatus:
+    """All that OCSP needs to know of a serial."""
+
+    issued: bool
+    abandoned: bool
+    revocation: Revocation | None
+
+
+class Certificates(Protocol):
+    """Issued certificates and their end."""
+
+    def certificate(self, certificate_id: UUID) -> Certificate | None: ...
+    def certificate_by_serial(self, authority: str, serial: int) -> Certificate | None: ...
+    def certificates_by_key(self, key_sha256: bytes) -> tuple[Certificate, ...]:
+        """Every certificate that was ever begun for this key, newest first."""
+
+    def certificates(self, wanted: CertificateFilter) -> tuple[Certificate, ...]: ...
+    def find_serial(self, serial: int) -> tuple[Certificate, ...]:
+        """Certificates of all authorities with this serial: none or one, unless somebody imports."""
+
+    def newest_generation(self, first: UUID) -> int:
+        """Highest generation issued in the chain of renewals that this enrolment began."""
+
+    def withdrawn_since(self, first: UUID, generation: int) -> bool:
+        """Whether a certificate of this or a later generation in the chain was revoked because trust ended.
+
+        Not counted: superseded ones, and intents that were abandoned.
+        """
+
+    def begun_since(self, since: datetime, *, device: str | None = None, chain: UUID | None = None) -> int:
+        """How many leaves were begun since then for a device, or in a chain of renewals; exactly one is given (RES-5).
+
+        An abandoned one counts no more.
+        """
+
+    def serial_status(self, authority: str, serial: int) -> SerialStatus | None: ...
+    def revoke(self, revocation: Revocation, events: Sequence[EventDraft]) -> bool:
+        """False where it is revoked already, or unknown."""

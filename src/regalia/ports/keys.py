@@ -1,0 +1,138 @@
+"""Private keys, and the one way to a CA signature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+    from uuid import UUID
+
+    from regalia.model import (
+        EventDraft,
+        KeyKind,
+        SigningIntent,
+    )
+    from regalia.wire.algorithms import Oaep
+
+__all__ = [
+    "IntentSigner",
+    "Intents",
+    "KeyStore",
+    "KeyVault",
+    "NewKey",
+    "PrivateKey",
+    "Sealer",
+    "WrappedKey",
+]
+
+
+class PrivateKey(Protocol):
+    """A private key that stays where it is. Raises `UnavailableError` when it cannot be reached."""
+
+    @property
+    def public_key(self) -> bytes:
+        """DER SubjectPublicKeyInfo."""
+
+    def sign(self, data: bytes, digest: str) -> bytes:
+        """Sign with RSA PKCS#1 v1.5 or deterministic ECDSA (RFC 6979, ISS-2); `digest` is `sha256|sha384|sha512`.
+
+        ECDSA signatures are DER (RFC 3279 §2.2.3).
+        """
+
+    def decrypt(self, ciphertext: bytes, oaep: Oaep | None = None) -> bytes:
+        """RSA PKCS#1 v1.5 with implicit rejection, or OAEP: never raises for what the ciphertext holds (ENV-1).
+
+        Empty octets where OAEP finds no message; the caller goes on with a random key (ENV-2).
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just generated."""
+
+    id: UUID
+    public_key: bytes
+    """DER SubjectPublicKeyInfo."""
+
+
+class KeyStore(Protocol):
+    """Private keys by id: RA and OCSP keys to use, all keys to generate. CA signatures go through `IntentSigner`."""
+
+    def generate(
+        self, kind: KeyKind, scope: str, told: Callable[[NewKey], Sequence[EventDraft]] = lambda _: ()
+    ) -> NewKey:
+        """Make and keep a key. `scope` is bound into its encryption (SEC-1) and says what it is for.
+
+        `told` writes the events of the change, which are committed with the key (AUD-1).
+        """
+
+    def open(self, key_id: UUID) -> PrivateKey:
+        """Use a key. Raises `UnavailableError` (CA-010) where it is not on this machine."""
+
+    def holds(self, key_id: UUID) -> bool:
+        """Whether the key is on this machine."""
+
+    def move_out(self, key_id: UUID, directory: Path, events: Sequence[EventDraft] = ()) -> Path:
+        """Write the key, still wrapped, into `directory`, read it back, then destroy our copy. Returns the file.
+
+        The events are committed with the destruction.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """A private key under the master key."""
+
+    id: UUID
+    kind: KeyKind
+    scope: str
+    public_key: bytes
+    blob: bytes
+    """nonce ‖ AES-256-GCM ciphertext; associated data binds id, kind and scope."""
+    created_at: datetime
+
+
+class KeyVault(Protocol):
+    """Where wrapped keys lie."""
+
+    def put_key(self, key: WrappedKey, events: Sequence[EventDraft] = ()) -> None:
+        """Keep a new wrapped key."""
+
+    def get_key(self, key_id: UUID) -> WrappedKey | None:
+        """The wrapped key, if it lies here."""
+
+    def destroy_key(self, key_id: UUID, events: Sequence[EventDraft] = ()) -> bool:
+        """Forget a wrapped key; False, and no events, where there was none."""
+
+
+class Sealer(Protocol):
+    """Keeps a secret that must be read again, under the master key; what cannot be opened was altered or moved."""
+
+    def seal(self, scope: str, secret: bytes) -> bytes:
+        """Encrypt; `scope` says whose secret it is, and only with the same scope it opens."""
+
+    def unseal(self, scope: str, sealed: bytes) -> bytes:
+        """Decrypt. Raises `AdminError` ADM-010 where scope, octets or master key are not those of `seal`."""
+
+
+class IntentSigner(Protocol):
+    """The only way to a CA signature (R8)."""
+
+    def sign_intent(self, row_id: UUID) -> bytes:
+        """Sign what the committed row with this id holds: a certificate's bytes, or a CRL's file after hashing it.
+
+        Returns the signature octets. Signing the same row twice gives the same octets with software keys.
+        Raises `UnavailableError`: CA-010 where the key is elsewhere, CA-013 where there is no such intent (any more:
+        who settles an intent races with others); `InvariantError` where the file is not the one that the row describes.
+        """
+
+
+class Intents(Protocol):
+    """What a signer may read: committed intents, nothing else."""
+
+    def signing_intent(self, row_id: UUID) -> SigningIntent | None:
+        """The committed intent of a certificate or CRL; None where it is not (or no longer) one."""

@@ -1,0 +1,35 @@
+"""All ports of one database together."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from regalia.ports.catalogue import Authorities, Catalogue, Challenges
+from regalia.ports.crls import Crls
+from regalia.ports.issuance import Certificates, Enrolments, Issuance
+from regalia.ports.keys import Intents, KeyVault
+from regalia.ports.records import Events, Jobs
+
+__all__ = [
+    "Store",
+]
+
+
+class Store(
+    Authorities,
+    Catalogue,
+    Challenges,
+    Enrolments,
+    Issuance,
+    Certificates,
+    Crls,
+    Events,
+    Jobs,
+    KeyVault,
+    Intents,
+    Protocol,
+):
+    """All of the above over one database. Take the smallest port that you need; only `app` names this one."""
+
+    def check(self) -> str:
+        """Raise `UnavailableError` where the database does not answer; else its kind and version, for people."""

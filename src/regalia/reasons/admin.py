@@ -1,0 +1,143 @@
+"""What an administrator asked for and cannot have."""
+
+from __future__ import annotations
+
+from regalia.errors import Reason, Stage
+
+__all__ = [
+    "ACKNOWLEDGEMENT_NEEDED",
+    "ALREADY_REVOKED",
+    "AUTHORITY_STATE",
+    "BINDING_REFUSED",
+    "CHAIN_BROKEN",
+    "CHALLENGE_NOT_OPEN",
+    "CONFIG_REFUSED",
+    "DATABASE_UNFIT",
+    "ENROLMENT_DECIDED",
+    "FILE_REFUSED",
+    "HOME_MISSING",
+    "HOME_USED",
+    "INIT_UNFINISHED",
+    "LISTENER_REFUSED",
+    "MASTER_KEY_REFUSED",
+    "NAME_REFUSED",
+    "NAME_TAKEN",
+    "NOT_FOUND",
+    "PERMISSIONS_REFUSED",
+    "PROFILE_REFUSED",
+    "ROOT_KEY_ELSEWHERE",
+    "SCHEMA_OLD",
+    "SECRET_REFUSED",
+    "USAGE",
+]
+
+# --- Administration ------------------------------------------------------------------------------------------------
+HOME_USED = Reason(
+    "ADM-001",
+    Stage.ADMIN,
+    "this home is already in use",
+    "Nothing was touched. Choose another --home, or go on with the one that is there.",
+)
+HOME_MISSING = Reason(
+    "ADM-002", Stage.ADMIN, "no Regalia lives in this home", "Run `regalia init` first, or name the right --home."
+)
+NAME_TAKEN = Reason("ADM-003", Stage.ADMIN, "the name is taken", "Choose another name.")
+NOT_FOUND = Reason(
+    "ADM-004", Stage.ADMIN, "there is no such object", "List what is there with the noun's `list` command."
+)
+NAME_REFUSED = Reason(
+    "ADM-005",
+    Stage.ADMIN,
+    "the name is not usable",
+    "Names have 1 to 40 characters: lower-case letters, digits and hyphens, beginning with a letter.",
+)
+CONFIG_REFUSED = Reason(
+    "ADM-006", Stage.ADMIN, "the configuration is not valid", "Correct what is listed, then run `regalia config check`."
+)
+PROFILE_REFUSED = Reason(
+    "ADM-007", Stage.ADMIN, "the profile is not valid", "Correct what is listed, then run `regalia profile check`."
+)
+ALREADY_REVOKED = Reason("ADM-008", Stage.ADMIN, "it is already revoked", "Nothing to do; revocation is final.")
+ROOT_KEY_ELSEWHERE = Reason(
+    "ADM-009",
+    Stage.ADMIN,
+    "the root key is not on this machine",
+    "Bring the medium with the file KEY.key, and name its directory with --root-key DIR.",
+)
+MASTER_KEY_REFUSED = Reason(
+    "ADM-010",
+    Stage.ADMIN,
+    "the master key is missing, unreadable or not the right one",
+    "Set REGALIA_MASTER_KEY_FILE or the systemd credential regalia-master to the key that this home was made with.",
+)
+PERMISSIONS_REFUSED = Reason(
+    "ADM-011",
+    Stage.ADMIN,
+    "a key or configuration file is readable by others",
+    "chmod 600 the file and chmod 700 its directory.",
+)
+SCHEMA_OLD = Reason(
+    "ADM-012", Stage.ADMIN, "the database schema is not the one this version needs", "Run `regalia db upgrade`."
+)
+ACKNOWLEDGEMENT_NEEDED = Reason(
+    "ADM-013",
+    Stage.ADMIN,
+    "this needs an explicit acknowledgement",
+    "Read what the message says and repeat with the flag that it names.",
+)
+CHALLENGE_NOT_OPEN = Reason(
+    "ADM-014",
+    Stage.ADMIN,
+    "the challenge is not open",
+    "Only a challenge that was neither used nor revoked can be revoked.",
+)
+BINDING_REFUSED = Reason(
+    "ADM-015",
+    Stage.ADMIN,
+    "the binding's names are not usable",
+    "Correct the named value; DNS names are fully qualified and without wildcards.",
+)
+CHAIN_BROKEN = Reason(
+    "ADM-016",
+    Stage.ADMIN,
+    "the event log was altered",
+    "Treat the database as tampered with: compare with a backup and with what the SIEM holds from before the named record.",
+)
+AUTHORITY_STATE = Reason("ADM-017", Stage.ADMIN, "the authority is not in a state for this", "See `regalia ca show`.")
+USAGE = Reason(
+    "ADM-018",
+    Stage.ADMIN,
+    "the command was used in a way it does not understand",
+    "Add -h for its options and two examples.",
+)
+LISTENER_REFUSED = Reason(
+    "ADM-019",
+    Stage.ADMIN,
+    "a listener cannot be opened",
+    "Another program holds the address, or it is not one of this machine's: choose another with --listen or --admin-listen.",
+)
+FILE_REFUSED = Reason("ADM-020", Stage.ADMIN, "a file cannot be read or written", "Check the path and its permissions.")
+INIT_UNFINISHED = Reason(
+    "ADM-021",
+    Stage.ADMIN,
+    "an earlier init was ended before it was done",
+    "Nothing of it is in use. Remove what is named, or make a new empty database, and run `regalia init` again.",
+)
+DATABASE_UNFIT = Reason(
+    "ADM-022",
+    Stage.ADMIN,
+    "the database is not fit to hold a Regalia",
+    "Name an empty database that its user owns: CREATE DATABASE regalia OWNER regalia.",
+)
+ENROLMENT_DECIDED = Reason(
+    "ADM-023",
+    Stage.ADMIN,
+    "the enrolment does not wait for a decision",
+    "Somebody decided it already, or it expired: see `regalia enrolment show`.",
+)
+SECRET_REFUSED = Reason(
+    "ADM-024",
+    Stage.ADMIN,
+    "the static challenge is too short or too simple",
+    "Leave it out, and a random one is made; or give at least 20 printable characters of which 8 differ.",
+)
