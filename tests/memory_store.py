@@ -527,6 +527,8 @@ class MemoryStore:
             and wanted.group in (None, c.intent.group)
             and wanted.authority in (None, c.intent.authority)
             and wanted.revoked in (None, c.revocation is not None)
+            and wanted.subject in (None, c.intent.subject)
+            and wanted.device in (None, c.intent.device)
         ]
         return tuple(matching[: wanted.limit])
 

@@ -75,7 +75,7 @@ def test_certificates_are_listed_newest_first(store: Store) -> None:
     issue(store, 1)
     issue(store, 2, replace(an_intent(2), kind=CertificateKind.RA))
     issue(store, 3, replace(an_intent(3), group="other", authority="other-ca"))
-    issue(store, 4)
+    issue(store, 4, replace(an_intent(4), subject="CN=printer", device="INV-4"))
     store.revoke(a_revocation(1), ())
     store.revoke(a_revocation(3), ())
 
@@ -91,6 +91,9 @@ def test_certificates_are_listed_newest_first(store: Store) -> None:
     assert listed(CertificateFilter(revoked=True)) == ids(3, 1)
     assert listed(CertificateFilter(revoked=False)) == ids(4, 2)
     assert listed(CertificateFilter(revoked=True, group="staff", limit=1)) == ids(1)
+    assert listed(CertificateFilter(subject="CN=printer")) == ids(4)
+    assert listed(CertificateFilter(device="INV-4")) == ids(4)
+    assert listed(CertificateFilter(subject="CN=nobody\0", device="INV-4")) == []
 
 
 def test_the_newest_generation_of_a_chain(store: Store) -> None:

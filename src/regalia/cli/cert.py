@@ -72,6 +72,13 @@ def list_(
     revoked: Annotated[
         bool | None, typer.Option("--revoked/--not-revoked", help="Only these.", show_default=False)
     ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option("--subject", metavar="NAME", help="Only with this subject, as `CN=lap1`.", show_default=False),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="DEVICE", help="Only of this device.", show_default=False)
+    ] = None,
     limit: Limit = 50,
     home: Home = None,
     as_json: Json = False,
@@ -84,7 +91,15 @@ def list_(
             found_authority(regalia, authority)
         now = regalia.clock.now()
         chosen = None if kind is Kind.ALL else CertificateKind(kind)
-        wanted = CertificateFilter(kind=chosen, group=group, authority=authority, revoked=revoked, limit=limit)
+        wanted = CertificateFilter(
+            kind=chosen,
+            group=group,
+            authority=authority,
+            revoked=revoked,
+            subject=subject,
+            device=device,
+            limit=limit,
+        )
         rows = [_record(certificate, now) for certificate in regalia.store.certificates(wanted)]
         columns = ("serial", "kind", "status", "subject", "unverified", "group", "not_after")
         print_table(rows, columns, as_json=as_json, empty=_EMPTY)

@@ -161,6 +161,9 @@ class CertificateFilter:
     group: str | None = None
     authority: str | None = None
     revoked: bool | None = None
+    subject: str | None = None
+    """The whole subject, as RFC 4514 text."""
+    device: str | None = None
     limit: int = 50
 
 

@@ -278,6 +278,10 @@ def _conditions(wanted: CertificateFilter) -> Iterator[ColumnElement[bool]]:
         yield certificate.c.group == wanted.group
     if wanted.authority is not None:
         yield certificate.c.authority == wanted.authority
+    if wanted.subject is not None:
+        yield certificate.c.subject == plain(wanted.subject)
+    if wanted.device is not None:
+        yield certificate.c.device == plain(wanted.device)
     if wanted.revoked is not None:
         missing = revocation.c.certificate_id.is_(None)
         yield ~missing if wanted.revoked else missing

@@ -265,6 +265,7 @@ certificate = Table(
     # The serial comes first so that it is found without its authority as well (ISS-1).
     UniqueConstraint("serial", "authority", name="certificate_serial"),
     Index("certificate_key", "key_sha256"),
+    Index("certificate_subject", "subject"),
     Index(
         "certificate_intent",
         "lease_until",

@@ -1,4 +1,4 @@
-"""Old algorithms, keys that cannot decrypt, and the challenges that key the answers to their polls.
+"""Old algorithms, keys that cannot decrypt, the challenges that key the answers to their polls, look-up by subject.
 
 The code before this step goes on working with it: the new columns have defaults, and nothing refers to the new table.
 """
@@ -15,6 +15,7 @@ _OCTETS = {"sqlite": "BLOB", "postgresql": "BYTEA"}
 _STEPS = """
 ALTER TABLE endpoint ADD COLUMN legacy SMALLINT DEFAULT 0 NOT NULL;
 ALTER TABLE endpoint ADD COLUMN non_rsa SMALLINT DEFAULT 0 NOT NULL;
+CREATE INDEX certificate_subject ON certificate (subject);
 CREATE TABLE sealed_challenge (
     enrolment_id {octets} NOT NULL,
     sealed {octets} NOT NULL,
