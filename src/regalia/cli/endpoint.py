@@ -77,6 +77,13 @@ def create(  # noqa: PLR0913 - one for each option
     check_signing_time: Annotated[
         bool, typer.Option("--check-signing-time", help="Refuse messages signed more than 24 hours off.")
     ] = False,
+    legacy: Annotated[
+        bool,
+        typer.Option("--legacy/--no-legacy", help="Also take SHA-1 and triple DES, from devices that know no better."),
+    ] = False,
+    non_rsa: Annotated[
+        bool, typer.Option("--non-rsa/--no-non-rsa", help="Also take keys that cannot decrypt: ECDSA, Ed25519, ML-DSA.")
+    ] = False,
     secret_file: SecretFile = None,
     quiet: Quiet = False,
     home: Home = None,
@@ -86,12 +93,16 @@ def create(  # noqa: PLR0913 - one for each option
     del protocol  # one so far
     if authoriser is Authoriser.ONE_TIME and (secret_file is not None or quiet):
         raise AdminError(reasons.USAGE, "--secret-file and --quiet are for a static challenge: static or approval")
-    options = EndpointOptions(include_root=not no_root, check_signing_time=check_signing_time)
+    options = EndpointOptions(
+        include_root=not no_root, check_signing_time=check_signing_time, legacy=legacy, non_rsa=non_rsa
+    )
     with opened(home) as regalia:
         chosen = _chosen(regalia, secret_file)
         endpoint = regalia.registry.create_endpoint(
             name, group=group, profile=profile, actor=administrator(), authoriser=authoriser, options=options
         )
+        for meaning in _switches(options):
+            note(meaning)
         if authoriser is Authoriser.ONE_TIME:
             print_record(_record(regalia, endpoint), as_json=as_json)
             return
@@ -245,6 +256,22 @@ def _meaning(regalia: "App", authoriser: Authoriser) -> str:
     )
 
 
+def _switches(options: EndpointOptions) -> list[str]:
+    """Say what the switches do that are on, a paragraph each."""
+    meanings = []
+    if options.legacy:
+        meanings.append(
+            "Legacy: messages signed with SHA-1 or encrypted with triple DES are taken here, and answered alike. "
+            "GetCACaps says so to every device, so keep this endpoint for those that know nothing better."
+        )
+    if options.non_rsa:
+        meanings.append(
+            "Non-RSA: keys that cannot decrypt are taken here, and the reply is encrypted under the challenge of the "
+            "same request (RFC 8894 §3.1). Each renewal of theirs needs a fresh challenge, too."
+        )
+    return meanings
+
+
 def _record(regalia: "App", endpoint: Endpoint) -> dict[str, object]:
     return {
         "name": endpoint.name,
@@ -257,5 +284,7 @@ def _record(regalia: "App", endpoint: Endpoint) -> dict[str, object]:
         "pending": _pending(regalia, endpoint),
         "include_root": endpoint.include_root,
         "check_signing_time": endpoint.check_signing_time,
+        "legacy": endpoint.legacy,
+        "non_rsa": endpoint.non_rsa,
         "created_at": endpoint.created_at,
     }

@@ -140,6 +140,7 @@ _WRITTEN: Final = {
     "id": "ID",
     "ocsp": "OCSP",
     "ra": "RA",
+    "rsa": "RSA",
     "sha1": "SHA-1",
     "sha256": "SHA-256",
     "url": "URL",
