@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from regalia.wire import der, oids
@@ -24,6 +24,8 @@ from regalia.wire.csr import build_csr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from regalia.wire.algorithms import Oaep
 
 __all__ = [
     "DEVICE",
@@ -68,8 +70,10 @@ class Identity:
         """RSA PKCS #1 v1.5 with `digest`."""
         return lambda octets: self.rsa.sign(octets, PKCS1v15(), digest.hash())
 
-    def decrypt(self, ciphertext: bytes) -> bytes:
-        """RSA PKCS #1 v1.5 with implicit rejection."""
+    def decrypt(self, ciphertext: bytes, oaep: Oaep | None = None) -> bytes:
+        """RSA PKCS #1 v1.5 with implicit rejection, or OAEP."""
+        if oaep is not None:
+            return self.rsa.decrypt(ciphertext, OAEP(MGF1(oaep.mask_digest.hash()), oaep.digest.hash(), None))
         return self.rsa.decrypt(ciphertext, PKCS1v15())
 
 

@@ -15,6 +15,7 @@ from regalia.errors import AdminError, PeerError, UnavailableError
 from regalia.model import EnrolmentState, San, SanKind
 from regalia.ports import EnrolmentFilter
 from regalia.wire.algorithms import Cipher, Digest
+from regalia.wire.cms import certs_only
 from regalia.wire.scep import (
     FailInfo,
     MessageType,
@@ -324,7 +325,7 @@ def _success(world: World, message: bytes, leaf: bytes) -> bytes:
         sender_nonce=bytes(16),
         digest=Digest.SHA256,
         cipher=Cipher.AES128_CBC,
-        leaf=leaf,
+        content=certs_only([leaf]),
         recipient=request.signer,
         content_key=bytes(16),
         iv=bytes(16),

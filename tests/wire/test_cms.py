@@ -22,7 +22,7 @@ from regalia.errors import PeerError, UnavailableError
 from regalia.wire import cms, der, oids
 from regalia.wire.algorithms import Cipher
 from regalia.wire.certificate import read_certificate
-from regalia.wire.cms import CertificateId, EnvelopedData
+from regalia.wire.cms import CertificateId, EncryptedKey, EnvelopedData
 from regalia.wire.cms_build import build_enveloped
 from regalia.wire.der import DerError
 from regalia.wire.scep import judge_envelope
@@ -30,6 +30,8 @@ from scep_parts import CONTENT_KEY, DEVICE, IV, RA, algorithm, attribute, identi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from regalia.wire.algorithms import Oaep
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SPARE = bytes(32)
@@ -101,15 +103,17 @@ def test_exactly_one_recipient_must_name_the_certificate() -> None:
 
 
 def _fails(
-    enveloped: EnvelopedData, encrypted_key: bytes, decrypt: Callable[[bytes], bytes] = lambda c: RA().decrypt(c)
+    enveloped: EnvelopedData,
+    encrypted_key: bytes,
+    decrypt: Callable[[bytes, Oaep | None], bytes] = lambda c, oaep: RA().decrypt(c, oaep),
 ) -> str:
     with pytest.raises(PeerError) as refused:
-        cms.decrypt_content(enveloped, encrypted_key, decrypt, SPARE)
+        cms.decrypt_content(enveloped, EncryptedKey(encrypted_key), decrypt, SPARE)
     assert refused.value.reason is reasons.DECRYPTION_FAILED
     return str(refused.value)
 
 
-def _raise(_: bytes) -> bytes:
+def _raise(_: bytes, __: Oaep | None) -> bytes:
     raise RuntimeError("token says no")
 
 
@@ -123,8 +127,8 @@ def test_every_way_to_fail_looks_the_same() -> None:
         _fails(good, b""),
         _fails(good, key * 2),
         _fails(good, key, decrypt=_raise),
-        _fails(good, key, decrypt=lambda _: b""),
-        _fails(good, key, decrypt=lambda _: bytes(31)),
+        _fails(good, key, decrypt=lambda _, __: b""),
+        _fails(good, key, decrypt=lambda _, __: bytes(31)),
         _fails(replace(good, ciphertext=b""), key),
         _fails(replace(good, ciphertext=good.ciphertext[:-1]), key),
         _fails(replace(good, ciphertext=good.ciphertext + bytes(16)), key),
@@ -135,22 +139,25 @@ def test_every_way_to_fail_looks_the_same() -> None:
 def test_the_spare_key_takes_the_place_of_a_wrong_one() -> None:
     """Where RSA gives no key of the right length, decryption really goes on with the spare one (ENV-2)."""
     enveloped = _enveloped(b"content under the spare key")
-    assert cms.decrypt_content(enveloped, b"", _raise, CONTENT_KEY) == b"content under the spare key"
-    assert cms.decrypt_content(enveloped, b"", lambda _: bytes(5), CONTENT_KEY) == b"content under the spare key"
+    assert cms.decrypt_content(enveloped, EncryptedKey(b""), _raise, CONTENT_KEY) == b"content under the spare key"
+    assert (
+        cms.decrypt_content(enveloped, EncryptedKey(b""), lambda _, __: bytes(5), CONTENT_KEY)
+        == b"content under the spare key"
+    )
 
 
 def test_a_key_out_of_reach_is_our_fault() -> None:
     """A key store that is down is reported as such and not blamed on the content."""
 
-    def down(_: bytes) -> bytes:
+    def down(_: bytes, __: Oaep | None) -> bytes:
         raise UnavailableError(reasons.STORE_UNAVAILABLE)
 
     with pytest.raises(UnavailableError):
-        cms.decrypt_content(_enveloped(), b"", down, SPARE)
+        cms.decrypt_content(_enveloped(), EncryptedKey(b""), down, SPARE)
 
 
-def _returning(key: bytes) -> Callable[[bytes], bytes]:
-    return lambda _: key
+def _returning(key: bytes) -> Callable[[bytes, Oaep | None], bytes]:
+    return lambda _, __: key
 
 
 def _cases(name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -166,11 +173,15 @@ def test_wycheproof_padding_cases() -> None:
         key = bytes.fromhex(case["key"])
         enveloped = EnvelopedData((), ciphers[len(key)], bytes.fromhex(case["iv"]), bytes.fromhex(case["ct"]))
         if case["result"] == "valid":
-            assert cms.decrypt_content(enveloped, b"", _returning(key), SPARE).hex() == case["msg"]
+            assert cms.decrypt_content(enveloped, EncryptedKey(b""), _returning(key), SPARE).hex() == case["msg"]
         else:
             _fails(enveloped, b"", decrypt=_returning(key))
         seen += 1
     assert seen > 200
+
+
+def _decrypt_with(key: RSAPrivateKey, ciphertext: bytes, _: Oaep | None) -> bytes:
+    return key.decrypt(ciphertext, PKCS1v15())
 
 
 def test_wycheproof_rsa_decryption_cases() -> None:
@@ -184,7 +195,7 @@ def test_wycheproof_rsa_decryption_cases() -> None:
             assert isinstance(key, RSAPrivateKey)
             keys[encoded] = key
         enveloped = EnvelopedData((), Cipher.AES128_CBC, IV, bytes(32))
-        _fails(enveloped, bytes.fromhex(case["ct"]), decrypt=partial(keys[encoded].decrypt, padding=PKCS1v15()))
+        _fails(enveloped, bytes.fromhex(case["ct"]), decrypt=partial(_decrypt_with, keys[encoded]))
         seen += 1
     assert seen > 50
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 from time import process_time
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -20,6 +21,9 @@ from regalia.wire.certificate import read_certificate
 from regalia.wire.csr import Csr, read_csr, verify_possession, without_challenge
 from regalia.wire.scep import PkiMessage, Transaction, judge_envelope, read_message, verify_message
 from regalia.wire.scep_client import read_certs_only, read_reply
+
+if TYPE_CHECKING:
+    from regalia.wire.algorithms import Oaep
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 
@@ -116,7 +120,8 @@ def _client(name: str) -> bytes:
     return (VECTORS / "clients" / name).read_bytes()
 
 
-def _decrypt(ciphertext: bytes) -> bytes:
+def _decrypt(ciphertext: bytes, oaep: Oaep | None) -> bytes:
+    assert oaep is None  # none of these clients uses it
     key = load_pem_private_key(_client("ra-key.pem"), None)
     assert isinstance(key, RSAPrivateKey)
     return key.decrypt(ciphertext, PKCS1v15())

@@ -66,7 +66,7 @@ class Replying:
             sender_nonce=FRESH,
             digest=self.digest,
             cipher=self.cipher,
-            leaf=leaf or identity("leaf").certificate,
+            content=cms.certs_only([leaf or identity("leaf").certificate]),
             recipient=self.recipient.certificate,
             content_key=CONTENT_KEY,
             iv=IV,
@@ -142,7 +142,7 @@ def test_what_our_client_sends_our_server_opens(message_type: MessageType, diges
     )
     message = verify_message(read_message(body))
     assert (message.message_type, message.digest, message.enveloped.cipher) == (message_type, digest, cipher)
-    key = cms.encrypted_key_for(message.enveloped, RA().certificate) or b""
+    key = cms.encrypted_key_for(message.enveloped, RA().certificate) or cms.EncryptedKey(b"")
     assert read_csr(cms.decrypt_content(message.enveloped, key, RA().decrypt, bytes(32))).challenge == "hunter2"
 
 
@@ -164,7 +164,7 @@ def test_a_poll_carries_issuer_and_subject() -> None:
     )
     message = verify_message(read_message(body))
     assert message.message_type == MessageType.CERT_POLL
-    key = cms.encrypted_key_for(message.enveloped, RA().certificate) or b""
+    key = cms.encrypted_key_for(message.enveloped, RA().certificate) or cms.EncryptedKey(b"")
     content = der.read_one(cms.decrypt_content(message.enveloped, key, RA().decrypt, bytes(32)))
     assert [part.raw for part in content.children()] == [issuer, subject]
 

@@ -61,7 +61,7 @@ class Pure:
         watch = Stopwatch()
         loaded.verify(self._signature, self._attributes, padding.PKCS1v15(), hashes.SHA256())
         watch.mark("message")
-        self._ra.decrypt(self._sealed, padding.PKCS1v15())
+        self._ra.decrypt(self._sealed.octets, padding.PKCS1v15())
         watch.mark("RA decryption")
         loaded.verify(self._signature, self._attributes, padding.PKCS1v15(), hashes.SHA256())
         watch.mark("request")

@@ -21,16 +21,12 @@ from regalia.ra.limits import Limited, Sender
 from regalia.ra.refusals import Refused
 from regalia.ra.renew import live_signer
 from regalia.ra.request import EnrolmentRequest, PollRequest
-from regalia.wire.algorithms import Digest
+from regalia.ra.scep_reply import FAIL_INFO, CertRep, Reply, begin_reply
 from regalia.wire.cms import certs_only, decrypt_content, encrypted_key_for
 from regalia.wire.csr import read_csr, verify_possession
 from regalia.wire.poll import check_poll
 from regalia.wire.scep import (
-    FailInfo,
     MessageType,
-    build_failure,
-    build_pending,
-    build_success,
     capabilities,
     read_message,
     verify_message,
@@ -45,26 +41,12 @@ if TYPE_CHECKING:
     from regalia.ports import Catalogue, Clock, Entropy, KeyStore
     from regalia.ra.limits import Limits
     from regalia.ra.refusals import Refusals
+    from regalia.wire.cms import EncryptedKey
     from regalia.wire.scep import PkiMessage, RawMessage, Transaction
 
 __all__ = ["FAIL_INFO", "CertRep", "Limited", "ScepAnswer", "ScepService", "ScepStore", "Unreadable"]
 
-FAIL_INFO = {
-    Stage.ALGORITHM: FailInfo.BAD_ALG,
-    Stage.SIGNATURE: FailInfo.BAD_MESSAGE_CHECK,
-    Stage.ENVELOPE: FailInfo.BAD_MESSAGE_CHECK,
-    Stage.TIME: FailInfo.BAD_TIME,
-    Stage.SIGNER: FailInfo.BAD_REQUEST,
-    Stage.CONVERSATION: FailInfo.BAD_REQUEST,
-    Stage.RETRIEVAL: FailInfo.BAD_CERT_ID,
-    Stage.EVIDENCE: FailInfo.BAD_REQUEST,
-    Stage.POLICY: FailInfo.BAD_REQUEST,
-    Stage.ISSUANCE: FailInfo.BAD_REQUEST,
-}
-"""R6: what a stranger learns of a refusal, by the stage that refused."""
-
 _CLOCK_TOLERANCE = timedelta(hours=24)
-_NONCE_OCTETS = 16
 _SPARE_KEY_OCTETS = 32
 _DROPPED_SHOWN = 500
 """Characters of what was dropped from a request that its stages keep: a request has room for hundreds of items, and
@@ -73,15 +55,6 @@ refused ones are kept for a month."""
 
 class ScepStore(EnrolStore, Protocol):
     """What the SCEP conversation needs to know."""
-
-
-@dataclass(frozen=True, slots=True)
-class CertRep:
-    """A signed answer."""
-
-    der: bytes
-    issued: bool = False
-    """Whether it carries a certificate; for who counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +73,6 @@ class _Verified:
 
     message: PkiMessage
     signer: Certificate | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """What every CertRep that answers one message has in common."""
-
-    transaction: Transaction
-    recipient_nonce: bytes | None
-    """None where the message had no usable senderNonce."""
-    digest: Digest
-    sender_nonce: bytes
-    ra_certificate: bytes
-    sign: Callable[[bytes], bytes]
 
 
 class ScepService:
@@ -228,12 +188,12 @@ class ScepService:
         else:
             ended = self._enroller.enrol(request, repeats_only=judged)
         if isinstance(ended, Certificate) and ended.der is not None:
-            return self._success(reply, verified.message, ended.der)
+            return reply.success(verified.message, ended.der)
         if isinstance(ended, Pending):
-            return self._pending(reply, verified.message)
+            return reply.pending(verified.message)
         if isinstance(ended, Denied):
             self._limits.denied(sender, ended)
-            return self._failure(sender.door, reply, ended.reason)
+            return reply.failure(ended.reason)
         raise UnavailableError(reasons.IN_PROGRESS if isinstance(ended, Certificate) else ended.reason)
 
     def _judged(self, sender: Sender, message: PkiMessage) -> Limited | Denied | None:
@@ -267,7 +227,7 @@ class ScepService:
         if abs(message.signing_time - now) > _CLOCK_TOLERANCE:
             raise PeerError(reasons.SIGNING_TIME_REFUSED, f"it says {message.signing_time:%Y-%m-%d %H:%M} UTC")
 
-    def _recipient(self, door: Door, message: PkiMessage) -> tuple[Credential, bytes]:
+    def _recipient(self, door: Door, message: PkiMessage) -> tuple[Credential, EncryptedKey]:
         """Find our RA credential among the recipients; a device may still hold the previous one (ENV-8)."""
         for credential in (door.ra, *door.former_ras):
             encrypted_key = encrypted_key_for(message.enveloped, credential.certificate_der)
@@ -317,72 +277,15 @@ class ScepService:
 
     # --- answers ----------------------------------------------------------------------------------------------------
 
-    def _reply(self, door: Door, raw: RawMessage, transaction: Transaction) -> _Reply:
-        """Open the RA key: from here on it is used."""
-        ra, digest = self._keys.open(door.ra.key_id), raw.digest or Digest.SHA256
-        return _Reply(
-            transaction=transaction,
-            recipient_nonce=raw.sender_nonce,
-            digest=digest,
-            sender_nonce=self._entropy.octets(_NONCE_OCTETS),
-            ra_certificate=door.ra.certificate_der,
-            sign=lambda data: ra.sign(data, digest),
-        )
+    def _reply(self, door: Door, raw: RawMessage, transaction: Transaction) -> Reply:
+        return begin_reply(self._keys, self._entropy, door, raw, transaction)
 
-    def _success(self, reply: _Reply, message: PkiMessage, leaf: bytes) -> CertRep:
-        """Reply with the leaf alone: Apple pairs the first certificate that it finds with its key (scep.md §4.3)."""
-        cipher = message.enveloped.cipher
-        return CertRep(
-            build_success(
-                transaction=reply.transaction,
-                recipient_nonce=message.sender_nonce,
-                sender_nonce=reply.sender_nonce,
-                digest=reply.digest,
-                cipher=cipher,
-                leaf=leaf,
-                recipient=message.signer,
-                content_key=self._entropy.octets(cipher.key_octets),
-                iv=self._entropy.octets(16),
-                ra_certificate=reply.ra_certificate,
-                sign=reply.sign,
-            ),
-            issued=True,
-        )
-
-    def _pending(self, reply: _Reply, message: PkiMessage) -> CertRep:
-        return CertRep(
-            build_pending(
-                transaction=reply.transaction,
-                recipient_nonce=message.sender_nonce,
-                sender_nonce=reply.sender_nonce,
-                digest=reply.digest,
-                ra_certificate=reply.ra_certificate,
-                sign=reply.sign,
-            )
-        )
-
-    def _refused(self, sender: Sender, reply: _Reply, fault: PeerError, described: str) -> CertRep:
+    def _refused(self, sender: Sender, reply: Reply, fault: PeerError, described: str) -> CertRep:
         # A captured request that somebody signed anew is an attack by nature, whatever stage finds it (SIG-6).
         attack = fault.reason.stage is Stage.SIGNER or fault.reason is reasons.KEY_NOT_BOUND
         denied = Denied(fault.reason, fault.detail, security=attack)
         self._record(sender, reply.transaction, denied, described)
-        return self._failure(sender.door, reply, fault.reason)
-
-    def _failure(self, door: Door, reply: _Reply, reason: Reason) -> CertRep:
-        # The uniform reply of step 7 says the same for every cause, debugging or not (R6).
-        tell = door.group.debug and reason.stage is not Stage.ENVELOPE
-        return CertRep(
-            build_failure(
-                transaction=reply.transaction,
-                recipient_nonce=reply.recipient_nonce,
-                sender_nonce=reply.sender_nonce,
-                digest=reply.digest,
-                fail_info=FAIL_INFO[reason.stage],
-                fail_info_text=str(reason) if tell else None,
-                ra_certificate=reply.ra_certificate,
-                sign=reply.sign,
-            )
-        )
+        return reply.failure(fault.reason)
 
     def _too_much(self, sender: Sender, limited: Limited, transaction: Transaction | None, described: str) -> Limited:
         self._record(sender, transaction, Denied(limited.reason, limited.detail), described)

@@ -25,12 +25,13 @@ from regalia.wire.names import same_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from regalia.wire.algorithms import AlgorithmIdentifier, Cipher
+    from regalia.wire.algorithms import AlgorithmIdentifier, Cipher, Oaep
 
 __all__ = [
     "MAX_CERTIFICATES",
     "MAX_RECIPIENTS",
     "CertificateId",
+    "EncryptedKey",
     "EnvelopedData",
     "Recipient",
     "SealedContent",
@@ -102,6 +103,17 @@ class Recipient:
     rid: CertificateId
     algorithm: AlgorithmIdentifier | None
     encrypted_key: bytes
+    oaep: Oaep | None = None
+    """Parameters of RSAES-OAEP, once `scep` has judged them; None for PKCS #1 v1.5."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedKey:
+    """What a recipient's private key opens."""
+
+    octets: bytes
+    oaep: Oaep | None = None
+    """None for PKCS #1 v1.5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,14 +303,14 @@ def names_certificate(named: CertificateId, *, issuer: bytes, serial: int, ski: 
     return named.serial == serial and (named.issuer == issuer or same_name(named.issuer, issuer))
 
 
-def encrypted_key_for(enveloped: EnvelopedData, certificate: bytes) -> bytes | None:
+def encrypted_key_for(enveloped: EnvelopedData, certificate: bytes) -> EncryptedKey | None:
     """The encrypted key of the one recipient that names this certificate; None where none does or several do (ENV-7).
 
     `certificate` is DER and one of ours: a `DerError` for it is not the peer's fault.
     """
     facts = read_certificate(certificate)
     keys = [
-        recipient.encrypted_key
+        EncryptedKey(recipient.encrypted_key, recipient.oaep)
         for recipient in enveloped.recipients
         if names_certificate(recipient.rid, issuer=facts.issuer, serial=facts.serial, ski=facts.ski)
     ]
@@ -306,7 +318,10 @@ def encrypted_key_for(enveloped: EnvelopedData, certificate: bytes) -> bytes | N
 
 
 def decrypt_content(
-    enveloped: EnvelopedData, encrypted_key: bytes, decrypt: Callable[[bytes], bytes], spare_key: bytes
+    enveloped: EnvelopedData,
+    encrypted_key: EncryptedKey,
+    decrypt: Callable[[bytes, Oaep | None], bytes],
+    spare_key: bytes,
 ) -> bytes:
     """Open the content: RSA, AES-CBC, full check of the padding, with one way to fail (ENV-1 to ENV-3).
 
@@ -316,7 +331,7 @@ def decrypt_content(
     """
     size = enveloped.cipher.key_octets
     try:
-        key = decrypt(encrypted_key)
+        key = decrypt(encrypted_key.octets, encrypted_key.oaep)
     except UnavailableError:
         raise  # our side: no content causes it, and a FAILURE would be final for the client
     except Exception:  # noqa: BLE001 - ENV-2: whatever a token or library raises looks like a wrong key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from regalia.wire.algorithms import Cipher, Digest
     from regalia.wire.certificate import CertificateFacts
 
-__all__ = ["attribute", "build_enveloped", "build_signed"]
+__all__ = ["PasswordRecipient", "attribute", "build_enveloped", "build_signed"]
 
 _BLOCK = 16
 _RSA_ENCRYPTION = der.sequence(der.oid(oids.RSA_ENCRYPTION), der.null())
@@ -44,12 +45,29 @@ def _own(certificate: bytes) -> bytes:
     return _issuer_and_serial(read_certificate(certificate))
 
 
-def build_enveloped(plaintext: bytes, *, recipient: bytes, cipher: Cipher, content_key: bytes, iv: bytes) -> bytes:
+@dataclass(frozen=True, slots=True)
+class PasswordRecipient:
+    """A recipient without a key that decrypts: the content key is wrapped under a secret (RFC 5652 §6.2.4)."""
+
+    secret: str
+    """The challengePassword; its octets are UTF-8."""
+    salt: bytes
+    """16 random octets."""
+    iv: bytes
+    """16 random octets, for the key wrap."""
+    iterations: int = 100_000
+
+
+def build_enveloped(
+    plaintext: bytes, *, recipient: bytes | PasswordRecipient, cipher: Cipher, content_key: bytes, iv: bytes
+) -> bytes:
     """Encrypt to the RSA key of one certificate (DER): a ContentInfo with EnvelopedData over id-data (RFC 5652 §6).
 
     Of `content_key`, which is random, the first `cipher.key_octets` octets are used; `iv` is 16 random octets.
     The padding of PKCS #1 v1.5 takes its randomness from OpenSSL. Raises `DerError` where the key is not RSA.
     """
+    if isinstance(recipient, PasswordRecipient):
+        raise InvariantError("no password recipient yet")
     facts = read_certificate(recipient)
     public_key = load_public_key(facts.public_key)
     if not isinstance(public_key, RSAPublicKey):

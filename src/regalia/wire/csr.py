@@ -20,7 +20,7 @@ from regalia import reasons
 from regalia.errors import PeerError
 from regalia.model import Names
 from regalia.wire import der, oids, tlv
-from regalia.wire.algorithms import RSA_SIGNATURES, AlgorithmIdentifier, Digest, read_algorithm
+from regalia.wire.algorithms import RSA_SIGNATURES, STANDARD, AlgorithmIdentifier, Digest, read_algorithm
 from regalia.wire.boundary import reading
 from regalia.wire.certificate import Extension, encode_extensions, subject_alt_name
 from regalia.wire.der import DerError, Tlv
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from regalia.model import San
+    from regalia.wire.algorithms import Accepted
     from regalia.wire.certificate import SignatureAlgorithm
 
 __all__ = [
@@ -265,14 +266,14 @@ _STRING_TAGS: Final = frozenset({der.UTF8_STRING, der.PRINTABLE_STRING, der.IA5_
 # --- proof of possession --------------------------------------------------------------------------------------------
 
 
-def verify_possession(csr: Csr) -> None:
+def verify_possession(csr: Csr, accepted: Accepted = STANDARD) -> None:
     """Verify the request's own signature over the octets as sent (ENV-6).
 
     RSA PKCS #1 v1.5 and ECDSA with SHA-256, SHA-384 or SHA-512. Raises `PeerError`: KEY_REFUSED where the key is
     outside the bounds in which a signature is looked at at all (KEY-1), POSSESSION_UNPROVEN otherwise.
     """
     with reading(reasons.KEY_REFUSED):
-        fault = key_fault(csr.public_key)
+        fault = key_fault(csr.public_key, accepted)
         if fault is not None:
             raise PeerError(reasons.KEY_REFUSED, fault)
         key = load_public_key(csr.public_key)

@@ -15,12 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from regalia.wire import der, oids
-from regalia.wire.algorithms import AlgorithmIdentifier, read_algorithm
+from regalia.wire.algorithms import STANDARD, Accepted, AlgorithmIdentifier, read_algorithm
 from regalia.wire.der import DerError
 
 __all__ = [
     "MAX_RSA_BITS",
     "MIN_RSA_BITS",
+    "can_decrypt",
     "key_algorithm",
     "key_bits",
     "key_fault",
@@ -56,7 +57,7 @@ def key_bits(spki: bytes) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def key_fault(spki: bytes) -> str | None:
+def key_fault(spki: bytes, accepted: Accepted = STANDARD) -> str | None:
     """Why we do not verify with this key, in words; None where we do (KEY-1).
 
     RSA: n odd, 2048 to 8192 bits, e odd, from 65537 to 2^256. EC: named P-256 or P-384. Nothing else.
@@ -86,6 +87,11 @@ def _rsa_fault(algorithm: AlgorithmIdentifier, key: bytes) -> str | None:
     if not modulus & exponent & 1:
         return "its RSA modulus or exponent is even"
     return None
+
+
+def can_decrypt(spki: bytes) -> bool:
+    """Whether a reply can be encrypted to this key: an RSA one (RFC 8894 §3.1). Raises `DerError`."""
+    return key_algorithm(spki).oid == oids.RSA_ENCRYPTION
 
 
 @lru_cache(maxsize=256)

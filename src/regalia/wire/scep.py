@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from regalia import reasons
 from regalia.errors import PeerError, Stage
 from regalia.wire import cms, der, oids
-from regalia.wire.algorithms import CIPHERS, DIGESTS, RSA_SIGNATURES
+from regalia.wire.algorithms import CIPHERS, DIGESTS, RSA_SIGNATURES, STANDARD
 from regalia.wire.boundary import reading
 from regalia.wire.certificate import read_certificate, read_time
 from regalia.wire.cms import EnvelopedData, SignedData, SignerInfo
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from regalia.errors import Reason
-    from regalia.wire.algorithms import Cipher, Digest
+    from regalia.wire.algorithms import Accepted, Cipher, Digest
     from regalia.wire.certificate import CertificateFacts
+    from regalia.wire.cms_build import PasswordRecipient
 
 __all__ = [
     "FailInfo",
@@ -167,7 +168,7 @@ class PkiMessage:
 # --- steps 1 and 2 --------------------------------------------------------------------------------------------------
 
 
-def read_message(body: bytes) -> RawMessage:
+def read_message(body: bytes, accepted: Accepted = STANDARD) -> RawMessage:
     """Read the outer structure within the bounds of IN-3. Raises `PeerError` of stage MESSAGE."""
     with reading(reasons.STRUCTURE_REFUSED):
         content_type, element = cms.read_content_info(body)
@@ -222,7 +223,7 @@ def _read_nonce(attributes: SignedAttributes | None) -> bytes | None:
 # --- steps 3 to 5 ---------------------------------------------------------------------------------------------------
 
 
-def verify_message(raw: RawMessage) -> PkiMessage:
+def verify_message(raw: RawMessage, accepted: Accepted = STANDARD) -> PkiMessage:
     """Check algorithms, attributes, digest and signature, in this order.
 
     Raises `PeerError` of stage ALGORITHM or SIGNATURE; TRANSACTION_UNTRUSTED (MESSAGE) where everything before it
@@ -287,7 +288,7 @@ def _check_algorithms(
     return digest, enveloped
 
 
-def judge_envelope(content: bytes) -> EnvelopedData:
+def judge_envelope(content: bytes, accepted: Accepted = STANDARD) -> EnvelopedData:
     """Read the content as EnvelopedData and judge its algorithms, all in clear (ENV-5).
 
     Raises `PeerError` KEY_TRANSPORT_REFUSED, CIPHER_REFUSED or ENVELOPE_STRUCTURE_REFUSED.
@@ -400,21 +401,18 @@ def build_success(  # noqa: PLR0913 - each is a part of the message, and all are
     sender_nonce: bytes,
     digest: Digest,
     cipher: Cipher,
-    leaf: bytes,
-    recipient: bytes,
+    content: bytes,
+    recipient: bytes | PasswordRecipient,
     content_key: bytes,
     iv: bytes,
     ra_certificate: bytes,
     sign: Callable[[bytes], bytes],
 ) -> bytes:
-    """Build a CertRep SUCCESS whose envelope holds the leaf alone: Apple pairs the first certificate with its key.
+    """Build a CertRep SUCCESS around `content`, which `cms.certs_only` or `cms_build.crl_only` made.
 
-    `recipient` is the request's signing certificate, `content_key` at least `cipher.key_octets` random octets, `iv`
-    16. `sign` gets the DER SET OF signedAttrs and returns an RSA PKCS #1 v1.5 signature with `digest`.
+    `recipient` is the request's signing certificate, or a secret where its key cannot decrypt; `content_key` at least `cipher.key_octets` random octets, `iv` 16. `sign` gets the DER SET OF signedAttrs and returns an RSA PKCS #1 v1.5 signature with `digest`.
     """
-    content = build_enveloped(
-        cms.certs_only([leaf]), recipient=recipient, cipher=cipher, content_key=content_key, iv=iv
-    )
+    content = build_enveloped(content, recipient=recipient, cipher=cipher, content_key=content_key, iv=iv)
     attributes = _reply_attributes(PkiStatus.SUCCESS, transaction, recipient_nonce, sender_nonce)
     return build_signed(content, attributes=attributes, digest=digest, certificate=ra_certificate, sign=sign)
 
@@ -468,6 +466,6 @@ def _reply_attributes(
     return attributes
 
 
-def capabilities() -> bytes:
+def capabilities(accepted: Accepted = STANDARD, *, next_ca: bool = False) -> bytes:
     """Write the body of GetCACaps (R1): one keyword a line, LF; SHA-384 because strongSwan 5.9 insists on it."""
     return "".join(f"{keyword}\n" for keyword in _CAPABILITIES).encode()

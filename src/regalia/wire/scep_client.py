@@ -198,13 +198,18 @@ def _read_fail_info_text(attributes: SignedAttributes) -> str | None:
 
 def _open(raw: RawMessage, decrypt: Callable[[bytes], bytes], recipient: bytes | None) -> tuple[bytes, ...]:
     enveloped = judge_envelope(raw.signed_data.content or b"")
+    encrypted_key: cms.EncryptedKey | None = None
     if recipient is not None:
         encrypted_key = cms.encrypted_key_for(enveloped, recipient)
-    else:
-        encrypted_key = enveloped.recipients[0].encrypted_key if len(enveloped.recipients) == 1 else None
+    elif len(enveloped.recipients) == 1:
+        only = enveloped.recipients[0]
+        encrypted_key = cms.EncryptedKey(only.encrypted_key, only.oaep)
     if encrypted_key is None:
         raise _refused("it is not encrypted to the key that signed the request")
-    return cms.read_certs_only(cms.decrypt_content(enveloped, encrypted_key, decrypt, _NO_SPARE_KEY))
+    if encrypted_key.oaep is not None:
+        raise _refused("it is encrypted with RSAES-OAEP, which no request of ours asks for")
+    content = cms.decrypt_content(enveloped, encrypted_key, lambda octets, _: decrypt(octets), _NO_SPARE_KEY)
+    return cms.read_certs_only(content)
 
 
 def read_certs_only(body: bytes) -> tuple[bytes, ...]:
