@@ -26,6 +26,9 @@ _NEEDED = {
     "postgresql": "postgresql",
     "openssl": "openssl",
     "curl": "curl",
+    "nginx-light": "nginx-light",  # the proxies that devices reach us through
+    "haproxy": "haproxy",
+    "caddy": "caddy",
     "iproute2": "iproute2",  # ip, for the network namespaces that documented commands run in
 }
 """What must be there, and the package that brings it."""
