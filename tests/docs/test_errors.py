@@ -19,11 +19,13 @@ FAIL_INFO_NAMES = {
     FailInfo.BAD_MESSAGE_CHECK: "`badMessageCheck` (1)",
     FailInfo.BAD_REQUEST: "`badRequest` (2)",
     FailInfo.BAD_TIME: "`badTime` (3)",
+    FailInfo.BAD_CERT_ID: "`badCertId` (4)",
 }
 STATUS = {
     reasons.ENDPOINT_UNKNOWN: "404",
     reasons.ENDPOINT_DISABLED: "404",
     reasons.METHOD_REFUSED: "405",
+    reasons.NEXT_CA_UNKNOWN: "404",
     reasons.MESSAGE_TOO_LARGE: "413",
     # Without exactly one signer there is no transactionID, and so nothing to put into a signed answer (R6).
     reasons.SIGNER_COUNT: "400",

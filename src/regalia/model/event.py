@@ -64,6 +64,9 @@ class Action(StrEnum):
     ENDPOINT_SECRET_ROTATED = "endpoint.secret-rotated"  # noqa: S105 - what happened, no secret
     CHALLENGE_CREATED = "challenge.created"
     CHALLENGE_REVOKED = "challenge.revoked"
+    NDES_PAGE_SET = "ndes.page-set"
+    NDES_PAGE_REMOVED = "ndes.page-removed"
+    NDES_REFUSED = "ndes.refused"
     ENROLMENT_PENDING = "enrolment.pending"
     ENROLMENT_APPROVED = "enrolment.approved"
     ENROLMENT_DENIED = "enrolment.denied"
@@ -73,7 +76,10 @@ class Action(StrEnum):
     CERTIFICATE_ISSUED = "certificate.issued"
     CERTIFICATE_ABANDONED = "certificate.abandoned"
     CERTIFICATE_REVOKED = "certificate.revoked"
+    CERTIFICATE_RETRIEVED = "certificate.retrieved"
     CRL_PUBLISHED = "crl.published"
+    CRL_RETRIEVED = "crl.retrieved"
+    LEGACY_USED = "legacy.used"
     LIMIT_REACHED = "limit.reached"
 
 

@@ -24,7 +24,7 @@ from regalia.ra.request import EnrolmentRequest, PollRequest
 from regalia.ra.scep_reply import FAIL_INFO, CertRep, Reply, begin_reply
 from regalia.wire.cms import certs_only, decrypt_content, encrypted_key_for
 from regalia.wire.csr import read_csr, verify_possession
-from regalia.wire.poll import check_poll
+from regalia.wire.scep_data import check_poll
 from regalia.wire.scep import (
     MessageType,
     capabilities,

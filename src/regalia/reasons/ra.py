@@ -7,6 +7,7 @@ from regalia.errors import Reason, Stage
 __all__ = [
     "APPROVAL_DENIED",
     "APPROVAL_EXPIRED",
+    "CERTIFICATE_UNKNOWN",
     "CHALLENGE_EXPIRED",
     "CHALLENGE_MISSING",
     "CHALLENGE_REPLAYED",
@@ -14,6 +15,7 @@ __all__ = [
     "CHALLENGE_UNKNOWN",
     "CHALLENGE_USED",
     "CONVERSATION_CHANGED",
+    "CRL_TOO_LARGE",
     "DEVICE_QUOTA",
     "EXTENSION_FORBIDDEN",
     "GROUP_BUSY",
@@ -28,6 +30,7 @@ __all__ = [
     "POLL_UNKNOWN",
     "QUEUE_FULL",
     "RENEWAL_CHALLENGE_WRONG",
+    "RENEWAL_NEEDS_CHALLENGE",
     "RENEWAL_QUOTA",
     "SOURCE_GUESSING",
     "SOURCE_UNREADABLE",
@@ -54,6 +57,20 @@ POLL_UNKNOWN = Reason(
     Stage.CONVERSATION,
     "a poll for an enrolment that is not waiting, or not this device's",
     "It was denied, expired or never begun, or another key began it: let the device enrol anew.",
+)
+
+# --- GetCert and GetCRL (MSG-3) ------------------------------------------------------------------------------------
+CERTIFICATE_UNKNOWN = Reason(
+    "RA-004",
+    Stage.RETRIEVAL,
+    "GetCert or GetCRL for a certificate that is unknown, or not this device's",
+    "A device may ask for certificates with its own key, and for those of its chain of renewals, and for nobody else's.",
+)
+CRL_TOO_LARGE = Reason(
+    "RA-005",
+    Stage.RETRIEVAL,
+    "the CRL is too large for a GetCRL answer",
+    "Let the device fetch it from the URL in its certificate.",
 )
 
 # --- Evidence (step 9) ---------------------------------------------------------------------------------------------
@@ -102,6 +119,13 @@ APPROVAL_EXPIRED = Reason(
     Stage.EVIDENCE,
     "nobody approved the enrolment in time",
     "Let the device ask again, and decide with `regalia enrolment approve` or `deny`.",
+)
+
+RENEWAL_NEEDS_CHALLENGE = Reason(
+    "RA-019",
+    Stage.EVIDENCE,
+    "a renewal with a key that cannot decrypt lacks a fresh one-time challenge",
+    "Hand the device a new challenge of this endpoint with the same names; one with an RSA key needs none to renew.",
 )
 
 # --- Names and policy (step 10) ------------------------------------------------------------------------------------

@@ -23,12 +23,15 @@ __all__ = [
     "MESSAGE_TOO_LARGE",
     "MESSAGE_TYPE_REFUSED",
     "METHOD_REFUSED",
+    "NEXT_CA_UNKNOWN",
     "NOT_SIGNED_DATA",
     "OPERATION_REFUSED",
     "POLL_REFUSED",
     "POSSESSION_UNPROVEN",
     "RECIPIENT_UNKNOWN",
     "RENEWAL_NEEDS_CERTIFICATE",
+    "RETRIEVAL_NEEDS_DECRYPTION",
+    "RETRIEVAL_REFUSED",
     "SIGNATURE_ALGORITHM_REFUSED",
     "SIGNATURE_INVALID",
     "SIGNER_CERTIFICATE_MISSING",
@@ -64,7 +67,7 @@ OPERATION_REFUSED = Reason(
     "SCEP-004",
     Stage.HTTP,
     "the operation parameter is missing, doubled or unknown",
-    "The client must ask ?operation=GetCACaps, GetCACert or PKIOperation exactly once; check the URL for a leftover query.",
+    "The client must ask ?operation=GetCACaps, GetCACert, GetNextCACert or PKIOperation exactly once; check the URL for a leftover query.",
 )
 MESSAGE_TOO_LARGE = Reason(
     "SCEP-005",
@@ -73,6 +76,12 @@ MESSAGE_TOO_LARGE = Reason(
     "A SCEP request is 2 to 6 KiB; look for a proxy or a client that attaches a chain.",
 )
 BASE64_REFUSED = Reason("SCEP-006", Stage.HTTP, "the GET message is not base64", _CLIENT_FAULT)
+NEXT_CA_UNKNOWN = Reason(
+    "SCEP-007",
+    Stage.HTTP,
+    "GetNextCACert was asked while no next CA is chosen",
+    "Nothing is wrong: GetCACaps does not offer it, and the device asked all the same. It asks again later.",
+)
 
 # --- The message as a structure (security.md §3 steps 1 and 2) -----------------------------------------------------
 STRUCTURE_REFUSED = Reason(
@@ -156,7 +165,7 @@ MESSAGE_TYPE_REFUSED = Reason(
     "SCEP-040",
     Stage.SIGNER,
     "the message type is not served here",
-    "This endpoint serves PKCSReq (19), RenewalReq (17) and CertPoll (20).",
+    "Served are PKCSReq (19), RenewalReq (17), CertPoll (20), GetCert (21) and GetCRL (22).",
 )
 RENEWAL_NEEDS_CERTIFICATE = Reason(
     "SCEP-041",
@@ -200,6 +209,12 @@ SIGNER_WITHDRAWN = Reason(
     "another certificate of the same device was revoked",
     "Revoking the newest certificate ends the device's trust: an older one cannot renew around it. "
     "If the device is trusted again, hand it a new challenge.",
+)
+RETRIEVAL_NEEDS_DECRYPTION = Reason(
+    "SCEP-049",
+    Stage.SIGNER,
+    "GetCert or GetCRL was signed with a key that cannot decrypt the answer",
+    "Let the device fetch the CRL from the URL in its certificate; `regalia cert export` has the certificate.",
 )
 SIGNING_TIME_REFUSED = Reason(
     "SCEP-047",
@@ -250,4 +265,10 @@ KEY_NOT_BOUND = Reason(
 )
 POLL_REFUSED = Reason(
     "SCEP-057", Stage.ENVELOPE, "the decrypted content of a poll is not exactly one issuer and subject", _CLIENT_FAULT
+)
+RETRIEVAL_REFUSED = Reason(
+    "SCEP-058",
+    Stage.ENVELOPE,
+    "the decrypted content of GetCert or GetCRL is not exactly one issuer and serial number",
+    _CLIENT_FAULT,
 )

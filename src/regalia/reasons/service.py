@@ -6,6 +6,7 @@ from regalia.errors import Reason, Stage
 
 __all__ = [
     "BUSY",
+    "CRL_UNPUBLISHED",
     "IN_PROGRESS",
     "ISSUER_UNAVAILABLE",
     "LINT_REFUSED",
@@ -44,4 +45,10 @@ IN_PROGRESS = Reason(
     Stage.SERVICE,
     "the same request is being worked on elsewhere",
     "The device retries by itself and gets the same certificate.",
+)
+CRL_UNPUBLISHED = Reason(
+    "CA-014",
+    Stage.SERVICE,
+    "no CRL of the authority is published yet",
+    "The server publishes one within a minute of its start; see `regalia ca crl list`.",
 )

@@ -8,7 +8,7 @@ from regalia import reasons
 from regalia.errors import PeerError, Stage
 from regalia.wire import der, oids
 from regalia.wire.names import encode_name
-from regalia.wire.poll import check_poll
+from regalia.wire.scep_data import check_poll
 
 ISSUER = encode_name(cn="default", organisation="Example")
 SUBJECT = encode_name(cn="laptop-1")
