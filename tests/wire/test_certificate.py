@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given, settings
@@ -61,7 +61,11 @@ _THEIR_KEY_USAGE = {
 }
 
 
-def _spki(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
+_Pure = ed25519.Ed25519PrivateKey | mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+_Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | _Pure
+
+
+def _spki(key: _Key) -> bytes:
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -215,8 +219,18 @@ def test_the_algorithm_follows_the_key() -> None:
     }
 
 
+_PURE: dict[SignatureAlgorithm, _Pure] = {
+    SignatureAlgorithm.ED25519: ed25519.Ed25519PrivateKey.generate(),
+    SignatureAlgorithm.ML_DSA_44: mldsa.MLDSA44PrivateKey.generate(),
+    SignatureAlgorithm.ML_DSA_65: mldsa.MLDSA65PrivateKey.generate(),
+    SignatureAlgorithm.ML_DSA_87: mldsa.MLDSA87PrivateKey.generate(),
+}
+
+
 def _sign(algorithm: SignatureAlgorithm, data: bytes) -> tuple[bytes, bytes]:
     """Signature and SubjectPublicKeyInfo."""
+    if algorithm in _PURE:
+        return _PURE[algorithm].sign(data), _spki(_PURE[algorithm])
     if algorithm.is_rsa:
         return _RSA.sign(data, padding.PKCS1v15(), algorithm.hash), _spki(_RSA)
     key = _P384 if algorithm is SignatureAlgorithm.ECDSA_SHA384 else _P256
@@ -233,8 +247,9 @@ def test_a_signed_certificate_verifies_here_and_elsewhere(algorithm: SignatureAl
     assert split(octets) == (tbs, algorithm, signature)
     assert verify_signature(tbs, algorithm, signature, spki)
     assert theirs.signature_algorithm_oid.dotted_string == algorithm.value
-    assert theirs.signature_hash_algorithm is not None
-    assert theirs.signature_hash_algorithm.name == algorithm.digest
+    assert algorithm.takes_digest is (theirs.signature_hash_algorithm is not None)
+    if theirs.signature_hash_algorithm is not None:
+        assert theirs.signature_hash_algorithm.name == algorithm.digest
     assert theirs.tbs_certificate_bytes == tbs
 
 
@@ -250,6 +265,20 @@ def test_a_signature_does_not_verify_for_other_bytes_keys_or_algorithms() -> Non
     assert not verify_signature(b"tbs", SignatureAlgorithm.RSA_SHA256, signature, spki)
     assert not verify_signature(b"tbs", algorithm, b"", spki)
     assert not verify_signature(b"tbs", algorithm, signature, spki[:-1])
+
+
+@pytest.mark.parametrize("algorithm", _PURE)
+def test_what_takes_no_digest_verifies_with_its_own_kind_of_key(algorithm: SignatureAlgorithm) -> None:
+    """Ed25519 and ML-DSA verify only with a key of exactly that kind, and name no digest."""
+    signature, spki = _sign(algorithm, b"tbs")
+    assert verify_signature(b"tbs", algorithm, signature, spki)
+    assert not verify_signature(b"tbx", algorithm, signature, spki)
+    for other in SignatureAlgorithm:
+        if other is not algorithm:
+            assert not verify_signature(b"tbs", other, signature, spki)
+            assert not verify_signature(b"tbs", algorithm, signature, _sign(other, b"tbs")[1])
+    with pytest.raises(InvariantError):
+        _ = algorithm.digest
 
 
 def test_a_foreign_algorithm_is_not_split() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from regalia.errors import InvariantError
@@ -61,21 +61,32 @@ __all__ = [
 
 
 class SignatureAlgorithm(StrEnum):
-    """What our authorities sign with."""
+    """What certificates and requests are signed with: by our authorities the first four, by devices' own keys all."""
 
     ECDSA_SHA256 = oids.ECDSA_WITH_SHA256
     ECDSA_SHA384 = oids.ECDSA_WITH_SHA384
     RSA_SHA256 = oids.SHA256_WITH_RSA
     RSA_SHA384 = oids.SHA384_WITH_RSA
+    ED25519 = oids.ED25519
+    ML_DSA_44 = oids.ML_DSA_44
+    ML_DSA_65 = oids.ML_DSA_65
+    ML_DSA_87 = oids.ML_DSA_87
 
     @property
     def is_rsa(self) -> bool:
-        """Whether it is RSA PKCS#1 v1.5; otherwise it is ECDSA."""
+        """Whether it is RSA PKCS#1 v1.5."""
         return self in (SignatureAlgorithm.RSA_SHA256, SignatureAlgorithm.RSA_SHA384)
 
     @property
+    def takes_digest(self) -> bool:
+        """Whether a digest is signed, as RSA and ECDSA do; Ed25519 and ML-DSA sign the octets themselves."""
+        return self.is_rsa or self in (SignatureAlgorithm.ECDSA_SHA256, SignatureAlgorithm.ECDSA_SHA384)
+
+    @property
     def digest(self) -> str:
-        """`sha256` or `sha384`."""
+        """`sha256` or `sha384`; only where it takes one."""
+        if not self.takes_digest:
+            raise InvariantError(f"{self.name} takes no digest")
         return "sha384" if self in (SignatureAlgorithm.ECDSA_SHA384, SignatureAlgorithm.RSA_SHA384) else "sha256"
 
     @property
@@ -85,7 +96,7 @@ class SignatureAlgorithm(StrEnum):
 
     @property
     def identifier(self) -> bytes:
-        """DER AlgorithmIdentifier: NULL parameters for RSA (RFC 4055 §5), none for ECDSA (RFC 5758 §3.2)."""
+        """DER AlgorithmIdentifier: NULL parameters for RSA (RFC 4055 §5), else none (RFC 5758 §3.2, RFC 8410 §3)."""
         return _IDENTIFIERS[self]
 
     @classmethod
@@ -190,14 +201,30 @@ def _three_parts(certificate_der: bytes) -> tuple[der.Tlv, der.Tlv, der.Tlv]:
     return parts[0].expect(der.SEQUENCE), parts[1].expect(der.SEQUENCE), parts[2].expect(der.BIT_STRING)
 
 
+_PURE: Final[
+    dict[
+        SignatureAlgorithm,
+        type[ed25519.Ed25519PublicKey | mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey],
+    ]
+] = {
+    SignatureAlgorithm.ED25519: ed25519.Ed25519PublicKey,
+    SignatureAlgorithm.ML_DSA_44: mldsa.MLDSA44PublicKey,
+    SignatureAlgorithm.ML_DSA_65: mldsa.MLDSA65PublicKey,
+    SignatureAlgorithm.ML_DSA_87: mldsa.MLDSA87PublicKey,
+}
+"""Kinds of keys that sign without a digest."""
+
+
 def verify_signature(tbs: bytes, algorithm: SignatureAlgorithm, signature: bytes, public_key: bytes) -> bool:
     """Tell whether `signature` over `tbs` verifies with a DER SubjectPublicKeyInfo of the algorithm's own key type."""
     try:
         key = _loaded(public_key)
         if algorithm.is_rsa and isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, tbs, padding.PKCS1v15(), algorithm.hash)
-        elif not algorithm.is_rsa and isinstance(key, ec.EllipticCurvePublicKey):
+        elif not algorithm.is_rsa and algorithm.takes_digest and isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(signature, tbs, ec.ECDSA(algorithm.hash))
+        elif (pure := _PURE.get(algorithm)) is not None and isinstance(key, pure):
+            key.verify(signature, tbs)
         else:
             return False
     except (InvalidSignature, UnsupportedAlgorithm, ValueError):

@@ -47,6 +47,8 @@ RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 MD5_WITH_RSA = "1.2.840.113549.1.1.4"
 SHA1_WITH_RSA = "1.2.840.113549.1.1.5"
 RSAES_OAEP = "1.2.840.113549.1.1.7"
+MGF1 = "1.2.840.113549.1.1.8"
+P_SPECIFIED = "1.2.840.113549.1.1.9"
 RSASSA_PSS = "1.2.840.113549.1.1.10"
 SHA256_WITH_RSA = "1.2.840.113549.1.1.11"
 SHA384_WITH_RSA = "1.2.840.113549.1.1.12"
@@ -62,6 +64,24 @@ ECDSA_WITH_SHA256 = "1.2.840.10045.4.3.2"
 ECDSA_WITH_SHA384 = "1.2.840.10045.4.3.3"
 ECDSA_WITH_SHA512 = "1.2.840.10045.4.3.4"
 ED25519 = "1.3.101.112"
+
+# --- lattices (RFC 9881 §2) -------------------------------------------------------------------------------------------
+ML_DSA_44 = "2.16.840.1.101.3.4.3.17"
+ML_DSA_65 = "2.16.840.1.101.3.4.3.18"
+ML_DSA_87 = "2.16.840.1.101.3.4.3.19"
+
+# --- passwords (RFC 8018 appendix C, RFC 5652 §6.2.4, RFC 3211 §2.4) --------------------------------------------------
+PBKDF2 = "1.2.840.113549.1.5.12"
+HMAC_WITH_SHA1 = "1.2.840.113549.2.7"
+HMAC_WITH_SHA256 = "1.2.840.113549.2.9"
+HMAC_WITH_SHA384 = "1.2.840.113549.2.10"
+HMAC_WITH_SHA512 = "1.2.840.113549.2.11"
+PWRI_KEK = "1.2.840.113549.1.9.16.3.9"
+
+# --- ML-DSA: the same identifier for a key and for its signatures (RFC 9881 §2) --------------------------------------
+ML_DSA_44 = "2.16.840.1.101.3.4.3.17"
+ML_DSA_65 = "2.16.840.1.101.3.4.3.18"
+ML_DSA_87 = "2.16.840.1.101.3.4.3.19"
 
 # --- content ciphers (RFC 3565 §4.1, RFC 3370 §5, RFC 5084 §3) -------------------------------------------------------
 AES128_CBC = "2.16.840.1.101.3.4.1.2"
@@ -164,6 +184,8 @@ _KNOWN_AS = {
     MD5_WITH_RSA: "md5WithRSAEncryption",
     SHA1_WITH_RSA: "sha1WithRSAEncryption",
     RSAES_OAEP: "RSAES-OAEP",
+    MGF1: "MGF1",
+    P_SPECIFIED: "pSpecified",
     RSASSA_PSS: "RSASSA-PSS",
     SHA256_WITH_RSA: "sha256WithRSAEncryption",
     SHA384_WITH_RSA: "sha384WithRSAEncryption",
@@ -177,6 +199,18 @@ _KNOWN_AS = {
     ECDSA_WITH_SHA384: "ecdsa-with-SHA384",
     ECDSA_WITH_SHA512: "ecdsa-with-SHA512",
     ED25519: "Ed25519",
+    ML_DSA_44: "ML-DSA-44",
+    ML_DSA_65: "ML-DSA-65",
+    ML_DSA_87: "ML-DSA-87",
+    PBKDF2: "PBKDF2",
+    HMAC_WITH_SHA1: "hmacWithSHA1",
+    HMAC_WITH_SHA256: "hmacWithSHA256",
+    HMAC_WITH_SHA384: "hmacWithSHA384",
+    HMAC_WITH_SHA512: "hmacWithSHA512",
+    PWRI_KEK: "PWRI-KEK",
+    ML_DSA_44: "ML-DSA-44",
+    ML_DSA_65: "ML-DSA-65",
+    ML_DSA_87: "ML-DSA-87",
     AES128_CBC: "AES-128-CBC",
     AES192_CBC: "AES-192-CBC",
     AES256_CBC: "AES-256-CBC",
