@@ -78,11 +78,6 @@ HMAC_WITH_SHA384 = "1.2.840.113549.2.10"
 HMAC_WITH_SHA512 = "1.2.840.113549.2.11"
 PWRI_KEK = "1.2.840.113549.1.9.16.3.9"
 
-# --- ML-DSA: the same identifier for a key and for its signatures (RFC 9881 §2) --------------------------------------
-ML_DSA_44 = "2.16.840.1.101.3.4.3.17"
-ML_DSA_65 = "2.16.840.1.101.3.4.3.18"
-ML_DSA_87 = "2.16.840.1.101.3.4.3.19"
-
 # --- content ciphers (RFC 3565 §4.1, RFC 3370 §5, RFC 5084 §3) -------------------------------------------------------
 AES128_CBC = "2.16.840.1.101.3.4.1.2"
 AES192_CBC = "2.16.840.1.101.3.4.1.22"
@@ -208,9 +203,6 @@ _KNOWN_AS = {
     HMAC_WITH_SHA384: "hmacWithSHA384",
     HMAC_WITH_SHA512: "hmacWithSHA512",
     PWRI_KEK: "PWRI-KEK",
-    ML_DSA_44: "ML-DSA-44",
-    ML_DSA_65: "ML-DSA-65",
-    ML_DSA_87: "ML-DSA-87",
     AES128_CBC: "AES-128-CBC",
     AES192_CBC: "AES-192-CBC",
     AES256_CBC: "AES-256-CBC",
