@@ -24,7 +24,7 @@ from regalia.model import (
     RevokedEntry,
     SigningIntent,
 )
-from regalia.ports import Begun, JobStatus, ReservedCrl, SerialStatus
+from regalia.ports import Begun, HandOut, JobStatus, ReservedCrl, SerialStatus
 from regalia.wire.event import canonical_record, record_hash
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         Enrolment,
         EventDraft,
         Group,
+        NdesPage,
         Profile,
         StageNote,
     )
@@ -65,6 +66,7 @@ class MemoryStore:
         self._profiles: dict[tuple[str, int], Profile] = {}
         self._endpoints: dict[str, Endpoint] = {}
         self._challenges: dict[UUID, Challenge] = {}
+        self._ndes_pages: dict[str, NdesPage] = {}
         self._enrolments: dict[UUID, Enrolment] = {}
         self._open: dict[ConversationKey, UUID] = {}
         self._sealed: dict[UUID, bytes] = {}
@@ -246,6 +248,40 @@ class MemoryStore:
             self._challenges[challenge_id] = replace(challenge, revoked_at=at)
             self.record(events)
             return True
+
+    # NDES pages
+
+    def ndes_page(self, endpoint: str) -> NdesPage | None:
+        return self._ndes_pages.get(endpoint)
+
+    def certsrv_endpoint(self) -> str | None:
+        return next((page.endpoint for page in self._ndes_pages.values() if page.certsrv), None)
+
+    def set_ndes_page(self, page: NdesPage, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            if page.certsrv and self.certsrv_endpoint() not in (None, page.endpoint):
+                return False
+            self._ndes_pages[page.endpoint] = page
+            self.record(events)
+            return True
+
+    def remove_ndes_page(self, endpoint: str, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            if self._ndes_pages.pop(endpoint, None) is None:
+                return False
+            self.record(events)
+            return True
+
+    def hand_out(self, challenge: Challenge, page: NdesPage, events: Sequence[EventDraft]) -> HandOut:
+        with self._lock:
+            at = challenge.created_at
+            made = [c for c in self.challenges(page.endpoint) if c.created_by == challenge.created_by]
+            if sum(c.created_at >= at - timedelta(minutes=1) for c in made) >= page.per_minute:
+                return HandOut.TOO_FAST
+            if page.cache and sum(self._is_open(c.id, at) for c in made) >= page.cache:
+                return HandOut.CACHE_FULL
+            self.add_challenge(challenge, events)
+            return HandOut.KEPT
 
     # enrolments
 

@@ -145,7 +145,7 @@ def rows_of_before(number: int) -> dict[str, Mapping[str, object]]:
     )
     intent = an_intent(number)
     return {
-        "challenge": challenges._columns(a_challenge(number)),  # noqa: SLF001 - rows as they are written
+        "challenge": challenges.challenge_columns(a_challenge(number)),
         "enrolment": enrolment_columns(refused) | {"open_key": None},
         "certificate": certificate_columns(intent),
         "certificate_tbs": {"certificate_id": intent.id.bytes, "tbs": intent.tbs},

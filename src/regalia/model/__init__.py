@@ -6,6 +6,7 @@ May import: errors, wire.
 """
 
 from regalia.model.authority import (
+    STANDING_PURPOSES,
     Authoriser,
     Authority,
     AuthorityKind,
@@ -68,9 +69,12 @@ from regalia.model.names import (
     San,
     SanKind,
 )
+from regalia.model.ndes import NDES_TTL, NdesEncoding, NdesPage
 
 __all__ = [
+    "NDES_TTL",
     "NO_NAMES",
+    "STANDING_PURPOSES",
     "Action",
     "Actor",
     "ActorKind",
@@ -108,6 +112,8 @@ __all__ = [
     "LineageLink",
     "Names",
     "NamesFrom",
+    "NdesEncoding",
+    "NdesPage",
     "Outcome",
     "Pending",
     "Profile",

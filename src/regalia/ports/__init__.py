@@ -20,6 +20,7 @@ from regalia.ports.issuance import (
     SerialStatus,
 )
 from regalia.ports.keys import Intents, IntentSigner, KeyStore, KeyVault, NewKey, PrivateKey, Sealer, WrappedKey
+from regalia.ports.ndes import HandOut, NdesPages
 from regalia.ports.outside import Clock, Entropy
 from regalia.ports.records import ChangeFeed, EventFilter, Events, Jobs, JobStatus
 from regalia.ports.store import Store
@@ -40,6 +41,7 @@ __all__ = [
     "Entropy",
     "EventFilter",
     "Events",
+    "HandOut",
     "IntentSigner",
     "Intents",
     "Issuance",
@@ -47,6 +49,7 @@ __all__ = [
     "Jobs",
     "KeyStore",
     "KeyVault",
+    "NdesPages",
     "NewKey",
     "PrivateKey",
     "PublishedCrl",

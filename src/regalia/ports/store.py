@@ -8,6 +8,7 @@ from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import Crls
 from regalia.ports.issuance import Certificates, Enrolments, Issuance
 from regalia.ports.keys import Intents, KeyVault
+from regalia.ports.ndes import NdesPages
 from regalia.ports.records import Events, Jobs
 
 __all__ = [
@@ -19,6 +20,7 @@ class Store(
     Authorities,
     Catalogue,
     Challenges,
+    NdesPages,
     Enrolments,
     Issuance,
     Certificates,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from regalia.model import EventDraft
     from regalia.store.session import Columns
 
-__all__ = ["BY_MAC", "CONSUME", "SqlChallenges", "read_challenge_row"]
+__all__ = ["ADD_CHALLENGE", "BY_MAC", "CONSUME", "SqlChallenges", "challenge_columns", "read_challenge_row"]
 
 BY_MAC = Statement(select(challenge).where(challenge.c.mac == bindparam("mac")))
 _BY_ID = Statement(select(challenge).where(challenge.c.id == bindparam("id")))
@@ -27,7 +27,7 @@ _ALL = Statement(select(challenge).order_by(challenge.c.id.desc()))
 _OF_ENDPOINT = Statement(
     select(challenge).where(challenge.c.endpoint == bindparam("endpoint")).order_by(challenge.c.id.desc())
 )
-_ADD = inserting(challenge)
+ADD_CHALLENGE = inserting(challenge)
 _REVOKE = Statement(
     update(challenge)
     .where(
@@ -94,10 +94,10 @@ class SqlChallenges(Noun):
 
     def add_challenge(self, challenge: Challenge, events: Sequence[EventDraft]) -> None:
         """Keep a new challenge."""
-        columns = _columns(challenge)
+        columns = challenge_columns(challenge)
 
         def unit(transaction: Transaction) -> None:
-            transaction.run(_ADD, columns)
+            transaction.run(ADD_CHALLENGE, columns)
             transaction.record(events)
 
         self._database.write(unit)
@@ -107,7 +107,7 @@ class SqlChallenges(Noun):
 
         The others are revoked; so is that one where `until` is now: an expiry would come back with a clock set back.
         """
-        columns = _columns(challenge)
+        columns = challenge_columns(challenge)
         at, last = millis(challenge.created_at), millis(until)
 
         def unit(transaction: Transaction) -> None:
@@ -119,7 +119,7 @@ class SqlChallenges(Noun):
                 transaction.run(_SHORTEN, {"which": row["id"], "until": min(row["expires_at"], last)})
             for row in good[kept:]:
                 transaction.run(_REVOKE, {"which": row["id"], "at": at})
-            transaction.run(_ADD, columns)
+            transaction.run(ADD_CHALLENGE, columns)
             transaction.record(events)
 
         self._database.write(unit)
@@ -155,7 +155,8 @@ def read_challenge_row(row: Row) -> Challenge:
     )
 
 
-def _columns(value: Challenge) -> Columns:
+def challenge_columns(value: Challenge) -> Columns:
+    """Make the row of a value."""
     return {
         "id": value.id.bytes,
         "endpoint": value.endpoint,

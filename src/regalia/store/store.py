@@ -17,6 +17,7 @@ from regalia.store.events import SqlEvents, StreamAppender
 from regalia.store.issuance import SqlIssuance
 from regalia.store.jobs import SqlJobs
 from regalia.store.keys import SqlKeyVault
+from regalia.store.ndes import SqlNdesPages
 from regalia.store.sqlite import SqliteDatabase
 from regalia.store.urls import sqlite_path
 
@@ -32,6 +33,7 @@ class SqlStore(
     SqlAuthorities,
     SqlCatalogue,
     SqlChallenges,
+    SqlNdesPages,
     SqlEnrolments,
     SqlIssuance,
     SqlCertificates,

@@ -41,6 +41,7 @@ __all__ = [
     "group",
     "job",
     "metadata",
+    "ndes_page",
     "profile",
     "revocation",
     "sealed_challenge",
@@ -351,6 +352,30 @@ sealed_challenge = Table(
     metadata,
     Column("enrolment_id", LargeBinary, ForeignKey("enrolment.id", ondelete="CASCADE"), primary_key=True),
     _required("sealed", LargeBinary),
+)
+
+ndes_page = Table(
+    "ndes_page",
+    metadata,
+    Column("endpoint", Text, primary_key=True),
+    _required("user", Text),
+    _required("password_hash", Text),
+    _required("digits", SmallInteger),
+    _required("encoding", Text),
+    _required("cache", BigInteger),
+    _required("per_minute", BigInteger),
+    _required("networks", Text),
+    _required("certsrv", SmallInteger),
+    _required("allow_binding", SmallInteger),
+    _required("changed_at", BigInteger),
+    # Microsoft's own paths lead to one endpoint at most.
+    Index(
+        "ndes_page_certsrv",
+        "certsrv",
+        unique=True,
+        sqlite_where=text("certsrv = 1"),
+        postgresql_where=text("certsrv = 1"),
+    ),
 )
 
 crl_chunk = Table(
