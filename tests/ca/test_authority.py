@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,17 @@ from fakes import FakeClock, MemoryKeys, MemorySigner, MemoryStore, SeededEntrop
 from regalia import reasons
 from regalia.ca.authority import Ceremony, Signatory, prepare_own, renewal_due, revoke_authority
 from regalia.ca.issue import Issuer
-from regalia.ca.templates import BACKDATE, ISSUING_LIFETIME, OCSP_LIFETIME, RA_LIFETIME, Subject, issuing_tbs, root_tbs
+from regalia.ca.server_certificate import names_of, server_names
+from regalia.ca.templates import (
+    BACKDATE,
+    ISSUING_LIFETIME,
+    OCSP_LIFETIME,
+    RA_LIFETIME,
+    TLS_LIFETIME,
+    Subject,
+    issuing_tbs,
+    root_tbs,
+)
 from regalia.ca.urls import Urls
 from regalia.errors import AdminError, UnavailableError
 from regalia.model import (
@@ -27,6 +38,7 @@ from regalia.model import (
     Credential,
     CredentialPurpose,
     KeyKind,
+    Names,
     RevocationReason,
 )
 from regalia.ports import CertificateFilter, EventFilter
@@ -228,6 +240,43 @@ def test_ocsp_credential_says_what_it_is(family: Family) -> None:
         "OCSP No Check": "",
     }
     assert family[3].not_after - family[3].not_before == OCSP_LIFETIME
+
+
+def test_tls_credential_says_what_it_is(tmp_path: Path, bench: Bench) -> None:
+    """The device listener's certificate is P-256, for 90 days at most, for its names, as a server and nothing else."""
+    root = bench.root()
+    issuing = bench.issuing(root)
+    names = server_names(["pki.example.org", "PKI", "192.0.2.7", "::1"])
+    made = bench.ceremony.create_tls(issuing, names, actor=ADMIN)
+    extensions = _extensions(made.certificate_der)
+    assert extensions.pop("X509v3 Subject Key Identifier")
+    assert extensions.pop("X509v3 Authority Key Identifier")
+    assert extensions == {
+        "X509v3 Basic Constraints critical": "CA:FALSE",
+        "X509v3 Key Usage critical": "Digital Signature",
+        "X509v3 Extended Key Usage": "TLS Web Server Authentication",
+        "X509v3 Subject Alternative Name": (
+            "DNS:pki, DNS:pki.example.org, IP Address:192.0.2.7, IP Address:0:0:0:0:0:0:0:1"
+        ),
+        "X509v3 CRL Distribution Points": "Full Name: URI:http://ca.example.org:8080/crl/staff.crl",
+        "Authority Information Access": (
+            "OCSP - URI:http://ca.example.org:8080/ocsp/staff CA Issuers - URI:http://ca.example.org:8080/ca/staff.cer"
+        ),
+    }
+    assert names_of(made.certificate_der) == names
+    assert made.not_after - made.not_before == TLS_LIFETIME <= timedelta(days=90)
+    chain = (made.certificate_der, issuing.certificate_der, root.certificate_der)
+    assert _verify(tmp_path, "sslserver", *chain) == "OK"
+    assert _verify(tmp_path, "sslclient", *chain) != "OK"
+    (row,) = bench.store.certificates(CertificateFilter(kind=CertificateKind.TLS))
+    assert row.intent.names == Names("pki", names)
+
+
+def test_own_keys_count_the_listeners(bench: Bench) -> None:
+    """SIG-4 and KEY-2: the key of the device listener is one of our own."""
+    made = bench.ceremony.create_tls(bench.issuing(bench.root()), server_names(["pki.example.org"]), actor=ADMIN)
+    spki = read_certificate(made.certificate_der).public_key
+    assert hashlib.sha256(spki).digest() in bench.store.own_keys()
 
 
 def test_rows_agree_with_certificates(bench: Bench) -> None:

@@ -14,7 +14,15 @@ from regalia.errors import UnavailableError
 from regalia.jobs.housekeeping import ExpirePending, FlushRefusals, ForgetRefusals, SweepSpool
 from regalia.jobs.recover import Recover
 from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials
-from regalia.model import Action, Authoriser, CertificateKind, CertificateState, CredentialPurpose, Denied
+from regalia.model import (
+    STANDING_PURPOSES,
+    Action,
+    Authoriser,
+    CertificateKind,
+    CertificateState,
+    CredentialPurpose,
+    Denied,
+)
 from regalia.ports import CertificateFilter, EnrolmentFilter
 from regalia.ra.refusals import Refused
 from world import Device, World, names
@@ -37,7 +45,7 @@ def newest(world: World, purpose: CredentialPurpose) -> UUID:
     return world.store.credentials(purpose, AUTHORITY)[0].id
 
 
-@pytest.mark.parametrize("purpose", list(CredentialPurpose))
+@pytest.mark.parametrize("purpose", STANDING_PURPOSES)
 def test_a_credential_is_renewed_when_it_is_due_and_once(world: World, purpose: CredentialPurpose) -> None:
     """RA and OCSP credentials get a successor before they expire; one that is fresh is left alone."""
     job = RenewCredentials(world.store, world.ceremony)

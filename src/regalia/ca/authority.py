@@ -1,4 +1,4 @@
-"""Our own certificates: roots, issuing authorities, and the RA and OCSP credentials that serve them.
+"""Our own certificates: roots, issuing authorities, and the RA, OCSP and TLS credentials that serve them.
 
 Each goes the way of every other certificate (R8): key, to-be-signed octets, full lint on a specimen, committed intent,
 signature by row id, committed result. Only then does it become an `Authority` or a `Credential`. A crash in between
@@ -18,9 +18,9 @@ from regalia import reasons
 from regalia.ca.issue import Prepared
 from regalia.ca.lint import lint_full
 from regalia.ca.revoke import revoke
-from regalia.ca.scopes import ROOT_SCOPE, ca_scope, ocsp_scope, ra_scope
+from regalia.ca.scopes import ROOT_SCOPE, ca_scope, ocsp_scope, ra_scope, tls_scope
 from regalia.ca.serial import NODE_PREFIX, new_serial
-from regalia.ca.templates import Subject, issuing_tbs, ocsp_tbs, ra_tbs, root_tbs
+from regalia.ca.templates import Subject, issuing_tbs, ocsp_tbs, ra_tbs, root_tbs, tls_tbs
 from regalia.errors import AdminError, InvariantError, UnavailableError
 from regalia.model import (
     Action,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from regalia.ca.issue import Issuer
     from regalia.ca.urls import Urls
-    from regalia.model import Actor, JsonValue, RevocationReason
+    from regalia.model import Actor, JsonValue, RevocationReason, San
     from regalia.ports import Authorities, Certificates, Clock, Entropy, KeyStore, NewKey
     from regalia.wire.certificate import TbsCertificate
 
@@ -63,6 +63,14 @@ __all__ = [
 
 AUTHORITY_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 """What an authority may be called: a part of URLs and of its certificate's name."""
+
+_COMMON_NAME_LIMIT: Final = 64
+"""ub-common-name (RFC 5280 appendix A.1)."""
+_KINDS: Final = {
+    CredentialPurpose.RA: CertificateKind.RA,
+    CredentialPurpose.OCSP: CertificateKind.OCSP,
+    CredentialPurpose.TLS: CertificateKind.TLS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,7 @@ def prepare_own(
     subject: Subject,
     group: str | None,
     entropy: Entropy,
+    sans: frozenset[San] = frozenset(),
 ) -> Prepared:
     """Lint a certificate of our own in full and make it ready for `Issuer.issue`.
 
@@ -111,7 +120,7 @@ def prepare_own(
         profile=None,
         profile_version=None,
         subject=name_text(tbs.subject),
-        names=Names(cn=subject.cn),
+        names=Names(subject.cn, sans),
         device=None,
         unverified=False,
         key_sha256=hashlib.sha256(tbs.public_key).digest(),
@@ -240,29 +249,69 @@ class Ceremony:
         authority is not active or not valid, CA-001 where the lint finds something; `UnavailableError` CA-010 where
         its key is elsewhere.
         """
+        group = self._check_signer(authority)
+        if purpose is CredentialPurpose.RA:
+            key = self._new_key(KeyKind.RSA_2048, ra_scope(group), actor)
+            subject = self._subject(f"{group} RA", key)
+            tbs = ra_tbs(authority, subject, self._urls)
+        elif purpose is CredentialPurpose.OCSP:
+            key = self._new_key(KeyKind.P256, ocsp_scope(authority.name), actor)
+            subject = self._subject(f"{authority.name} OCSP", key)
+            tbs = ocsp_tbs(authority, subject)
+        else:
+            raise InvariantError("a TLS credential has names: create_tls makes it")
+        return self._credential(purpose, tbs, authority, key, subject=subject, actor=actor)
+
+    def create_tls(self, authority: Authority, sans: frozenset[San], *, actor: Actor) -> Credential:
+        """Make a certificate for the device listener, under these names, with a new key.
+
+        Raises what `create_credential` raises.
+        """
+        group = self._check_signer(authority)
+        key = self._new_key(KeyKind.P256, tls_scope(group), actor)
+        # Few look at it where there are SANs, but those that list certificates show it. A DNS name may be too long.
+        first = next((name.value for name in sorted(sans) if len(name.value) <= _COMMON_NAME_LIMIT), f"{group} TLS")
+        subject = self._subject(first, key)
+        tbs = tls_tbs(authority, subject, sans, self._urls)
+        return self._credential(CredentialPurpose.TLS, tbs, authority, key, subject=subject, actor=actor, sans=sans)
+
+    # --- the steps that they share ---
+
+    def _check_signer(self, authority: Authority) -> str:
+        """See that an authority can issue a credential, before a key is made; return its group."""
         self._check_issuer(authority, AuthorityKind.ISSUING)
         if authority.group is None:
             raise InvariantError(f"issuing authority {authority.name} belongs to no group")
         if not self._keys.holds(authority.key_id):
-            # Asked before a key is made: the renewal job would leave one behind each time it tries.
+            # The renewal job would leave a key behind each time it tries.
             raise UnavailableError(reasons.ISSUER_UNAVAILABLE, f"authority {authority.name} signs elsewhere")
-        if purpose is CredentialPurpose.RA:
-            kind = CertificateKind.RA
-            key = self._new_key(KeyKind.RSA_2048, ra_scope(authority.group), actor)
-            subject = self._subject(f"{authority.group} RA", key)
-            tbs = ra_tbs(authority, subject, self._urls)
-        else:
-            kind = CertificateKind.OCSP
-            key = self._new_key(KeyKind.P256, ocsp_scope(authority.name), actor)
-            subject = self._subject(f"{authority.name} OCSP", key)
-            tbs = ocsp_tbs(authority, subject)
+        return authority.group
+
+    def _credential(
+        self,
+        purpose: CredentialPurpose,
+        tbs: TbsCertificate,
+        authority: Authority,
+        key: NewKey,
+        *,
+        subject: Subject,
+        actor: Actor,
+        sans: frozenset[San] = frozenset(),
+    ) -> Credential:
+        group = authority.group or ""
         prepared = prepare_own(
-            kind, tbs, Signatory.of(authority), subject=subject, group=authority.group, entropy=self._entropy
+            _KINDS[purpose],
+            tbs,
+            Signatory.of(authority),
+            subject=subject,
+            group=group,
+            entropy=self._entropy,
+            sans=sans,
         )
         credential = Credential(
             id=new_id(subject.now, self._entropy.octets(10)),
             purpose=purpose,
-            group=authority.group,
+            group=group,
             authority=authority.name,
             key_id=key.id,
             certificate_id=prepared.intent.id,
@@ -273,8 +322,6 @@ class Ceremony:
         )
         self._authorities.add_credential(credential, (self._credential_event(credential, prepared.intent, actor),))
         return credential
-
-    # --- the steps that they share ---
 
     def _new_key(self, kind: KeyKind, scope: str, actor: Actor) -> NewKey:
         def told(key: NewKey) -> tuple[EventDraft]:
@@ -352,9 +399,9 @@ class Ceremony:
 
 
 def renewal_due(credential: Credential, now: datetime) -> bool:
-    """Whether to make a successor: an RA credential in its last third of life, an OCSP one in its last half."""
+    """Whether to make a successor: an RA or TLS credential in its last third of life, an OCSP one in its last half."""
     life, left = credential.not_after - credential.not_before, credential.not_after - now
-    return left * (3 if credential.purpose is CredentialPurpose.RA else 2) < life
+    return left * (2 if credential.purpose is CredentialPurpose.OCSP else 3) < life
 
 
 def revoke_authority(

@@ -11,6 +11,7 @@ __all__ = [
     "is_ca_scope",
     "ocsp_scope",
     "ra_scope",
+    "tls_scope",
 ]
 
 _CA_PREFIX = "ca:"
@@ -32,6 +33,11 @@ def ra_scope(group: str) -> str:
 def ocsp_scope(authority: str) -> str:
     """Name the scope of an authority's OCSP keys."""
     return f"ocsp:{authority}"
+
+
+def tls_scope(group: str) -> str:
+    """Name the scope of the device listener's keys that a group's authority certifies."""
+    return f"tls:{group}"
 
 
 def is_ca_scope(scope: str) -> bool:

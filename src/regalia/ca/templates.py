@@ -1,7 +1,8 @@
-"""To-be-signed certificates of our own: what stands in a root, an issuing authority, an RA and an OCSP certificate.
+"""To-be-signed certificates of our own: what stands in a root, an issuing authority, an RA, OCSP or TLS certificate.
 
-Devices' certificates come from profiles that administrators write; these four shapes are fixed. None has an EKU
-but the OCSP signer's: one on an issuing authority would limit the EKUs of all that it issues (pki.md §8.2).
+Devices' certificates come from profiles that administrators write; these five shapes are fixed. None has an EKU
+but the OCSP signer's and the listener's: one on an issuing authority would limit the EKUs of all that it issues
+(pki.md §8.2).
 """
 
 from __future__ import annotations
@@ -24,15 +25,16 @@ from regalia.wire.certificate import (
     ocsp_nocheck,
     read_certificate,
     signature_algorithm_for,
+    subject_alt_name,
     subject_key_identifier,
 )
-from regalia.wire.names import encode_name
+from regalia.wire.names import encode_name, encode_sans
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from regalia.ca.urls import Urls
-    from regalia.model import Authority, KeyKind
+    from regalia.model import Authority, KeyKind, San
 
 __all__ = [
     "BACKDATE",
@@ -40,11 +42,13 @@ __all__ = [
     "OCSP_LIFETIME",
     "RA_LIFETIME",
     "ROOT_LIFETIME",
+    "TLS_LIFETIME",
     "Subject",
     "issuing_tbs",
     "ocsp_tbs",
     "ra_tbs",
     "root_tbs",
+    "tls_tbs",
 ]
 
 ROOT_LIFETIME = timedelta(days=7305)
@@ -54,6 +58,7 @@ ISSUING_LIFETIME = timedelta(days=2922)
 RA_LIFETIME = timedelta(days=365)
 OCSP_LIFETIME = timedelta(days=30)
 """Short, because nobody can ask whether an OCSP signer's certificate is revoked (RFC 6960 §4.2.2.2.1)."""
+TLS_LIFETIME = timedelta(days=90)
 BACKDATE = timedelta(minutes=5)
 """For peers whose clocks run behind."""
 
@@ -140,6 +145,21 @@ def ocsp_tbs(authority: Authority, subject: Subject) -> TbsCertificate:
         key_usage(("digitalSignature",)),
         extended_key_usage((oids.KP_OCSP_SIGNING,)),
         ocsp_nocheck(),
+    )
+
+
+def tls_tbs(authority: Authority, subject: Subject, sans: frozenset[San], urls: Urls) -> TbsCertificate:
+    """Describe the device listener's certificate (RFC 9325 §7): who connects compares the SANs, never the subject."""
+    return _issued(
+        authority,
+        subject,
+        TLS_LIFETIME,
+        basic_constraints(ca=False),
+        key_usage(("digitalSignature",)),
+        extended_key_usage((oids.KP_SERVER_AUTH,)),
+        subject_alt_name(encode_sans(sans)),
+        crl_distribution_points(urls.crl(authority.name)),
+        authority_information_access(ocsp=urls.ocsp(authority.name), ca_issuers=urls.issuer(authority.name)),
     )
 
 

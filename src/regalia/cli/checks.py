@@ -12,7 +12,7 @@ from regalia.ca.authority import renewal_due
 from regalia.cli.output import utc
 from regalia.errors import AdminError, PeerError, UnavailableError
 from regalia.keys.admin_tls import CERTIFICATE_FILE, read_admin_tls
-from regalia.model import AuthorityKind, AuthorityState, CredentialPurpose
+from regalia.model import STANDING_PURPOSES, AuthorityKind, AuthorityState
 from regalia.ports import EventFilter
 from regalia.store.migrations import NEEDED
 from regalia.wire.certificate import read_certificate
@@ -179,7 +179,7 @@ def _authority_life(regalia: App, authority: Authority) -> Check:
 def _credentials(regalia: App, authority: Authority) -> Iterator[Check]:
     if authority.kind is not AuthorityKind.ISSUING:
         return
-    for purpose in CredentialPurpose:
+    for purpose in STANDING_PURPOSES:
         found = regalia.store.credentials(purpose, authority.name)
         if found:
             yield _credential(regalia, found[0])

@@ -10,7 +10,7 @@ from regalia.cli.options import Home, Json, RootKey, examples, noun_app
 from regalia.cli.output import print_record, print_table
 from regalia.cli.publish import publish
 from regalia.errors import AdminError
-from regalia.model import CredentialPurpose, Group, KeyKind
+from regalia.model import STANDING_PURPOSES, Group, KeyKind
 
 if TYPE_CHECKING:
     from regalia.app import App
@@ -62,7 +62,7 @@ def show(*, name: Name, home: Home = None, as_json: Json = False) -> None:
     with opened(home) as regalia:
         group = found_group(regalia, name)
         record = _record(regalia, group)
-        for purpose in CredentialPurpose:
+        for purpose in STANDING_PURPOSES:
             credentials = regalia.store.credentials(purpose, group.authority)
             record[f"{purpose}_not_after"] = credentials[0].not_after if credentials else None
         print_record(record, as_json=as_json)

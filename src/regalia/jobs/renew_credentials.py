@@ -10,7 +10,7 @@ import structlog
 from regalia.ca.authority import renewal_due
 from regalia.errors import InvariantError, RegaliaError
 from regalia.jobs.loop import Scope
-from regalia.model import Actor, ActorKind, AuthorityKind, AuthorityState, CredentialPurpose
+from regalia.model import STANDING_PURPOSES, Actor, ActorKind, AuthorityKind, AuthorityState
 from regalia.wire.event import time_text
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from regalia.ca.authority import Ceremony
-    from regalia.model import Authority
+    from regalia.model import Authority, CredentialPurpose
     from regalia.ports import Authorities
 
 __all__ = ["RENEWAL", "RenewAdminTls", "RenewCredentials"]
@@ -45,7 +45,7 @@ class RenewCredentials:
         for authority in self._authorities.authorities():
             if authority.kind is not AuthorityKind.ISSUING or authority.state is not AuthorityState.ACTIVE:
                 continue
-            for purpose in CredentialPurpose:
+            for purpose in STANDING_PURPOSES:
                 try:
                     self._renew(authority, purpose, now)
                 except (RegaliaError, InvariantError) as failure:

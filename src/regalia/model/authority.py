@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
 __all__ = [
+    "STANDING_PURPOSES",
     "Authoriser",
     "Authority",
     "AuthorityKind",
@@ -75,11 +76,17 @@ class CredentialPurpose(StrEnum):
 
     RA = "ra"
     OCSP = "ocsp"
+    TLS = "tls"
+    """The device listener's own certificate, where none was given in files."""
+
+
+STANDING_PURPOSES: Final = (CredentialPurpose.RA, CredentialPurpose.OCSP)
+"""What every issuing authority has from the beginning, because devices cannot be served without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A key of our own with its certificate: the RSA RA credential of a group, or an authority's OCSP signer."""
+    """A key of our own with its certificate: the RSA RA credential of a group, an authority's OCSP signer, TLS."""
 
     id: UUID
     purpose: CredentialPurpose

@@ -33,6 +33,7 @@ class CertificateKind(StrEnum):
     ISSUING = "issuing"
     RA = "ra"
     OCSP = "ocsp"
+    TLS = "tls"
     LEAF = "leaf"
 
 

@@ -11,12 +11,12 @@ from regalia.ca.lint import lint_full
 from regalia.ca.profile import read_profile, specimen
 from regalia.errors import AdminError
 from regalia.model import (
+    STANDING_PURPOSES,
     Action,
     Authoriser,
     Authority,
     AuthorityKind,
     AuthorityState,
-    CredentialPurpose,
     Endpoint,
     EventDraft,
     Group,
@@ -89,7 +89,7 @@ class Registry:
         issuing = (
             self._adopted(name, authority) if authority is not None else self._new_authority(name, key_kind, actor)
         )
-        for purpose in CredentialPurpose:
+        for purpose in STANDING_PURPOSES:
             if not self._store.credentials(purpose, issuing.name):
                 self._ceremony.create_credential(purpose, issuing, actor=actor)
         now = self._clock.now()

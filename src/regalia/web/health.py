@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from regalia.errors import UnavailableError
-from regalia.model import AuthorityKind, AuthorityState, CredentialPurpose
+from regalia.model import STANDING_PURPOSES, AuthorityKind, AuthorityState
 from regalia.ports import Authorities, Crls, Jobs
 from regalia.web.answers import NO_STORE, answer
 from regalia.wire.certificate import read_certificate
@@ -103,7 +103,7 @@ class Readiness:
             _log.info("ready")
 
     def _key_ids(self, authority: Authority) -> list[UUID]:
-        newest = [self._store.credentials(purpose, authority.name)[:1] for purpose in CredentialPurpose]
+        newest = [self._store.credentials(purpose, authority.name)[:1] for purpose in STANDING_PURPOSES]
         return [authority.key_id, *(credential.key_id for found in newest for credential in found)]
 
     def _fresh(self, authority: Authority, now: datetime) -> bool:
