@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from fakes import FakeClock, MemoryCrlFiles, MemoryKeys, MemorySigner, SeededEntropy
+from fakes import FakeClock, MemoryCrlFiles, MemoryKeys, MemorySealer, MemorySigner, SeededEntropy
 from memory_store import MemoryStore
 from regalia.ca.authority import Ceremony
 from regalia.ca.issue import Issuer
@@ -31,6 +31,7 @@ from regalia.ra.limits import Allowances, Limits
 from regalia.ra.refusals import Refusals
 from regalia.ra.registry import Registry
 from regalia.ra.request import EnrolmentRequest, PollRequest
+from regalia.ra.retrieve import Retriever
 from regalia.ra.scep import CertRep, ScepService
 from regalia.wire.algorithms import Cipher, Digest
 from regalia.wire.certificate import (
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from regalia.model import Certificate, Enrolment, Event
+    from regalia.ports import Catalogue, KeyStore
     from regalia.ra.scep import ScepAnswer
 
 __all__ = ["ADMIN", "Device", "World", "names"]
@@ -125,20 +127,26 @@ class World:
             urls=self.urls,
             serial_prefix=1,
             pause=self._pause,
+            sealer=MemorySealer(),
         )
-        self.scep = ScepService(
-            doors=self.store,
+        self.scep = self.service(self.keys)
+        self.ceremony.create_root("root", actor=ADMIN)
+        self.open_group("default")
+
+    def service(self, keys: KeyStore, doors: Catalogue | None = None) -> ScepService:
+        """Make a SCEP service of this world that uses private keys through `keys`, and perhaps other doors."""
+        return ScepService(
+            doors=doors or self.store,
             store=self.store,
-            keys=self.keys,
+            keys=keys,
             enroller=self.enroller,
+            retriever=Retriever(store=self.store, refusals=self.refusals, clock=self.clock, urls=self.urls),
             limits=self.limits,
             refusals=self.refusals,
             clock=self.clock,
             entropy=self.entropy,
             challenge_mac=self.challenge_mac,
         )
-        self.ceremony.create_root("root", actor=ADMIN)
-        self.open_group("default")
 
     def open_group(self, name: str, *, debug: bool = False) -> None:
         """Create a group with a profile and an endpoint of the same name."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from regalia.app import App, SystemClock, SystemEntropy, build
-from regalia.client.files import generate_key
+from regalia.client.keys import generate_key
 from regalia.client.scep import Issued, ScepClient, Server
 from regalia.client.transport import HttpAnswer
 from regalia.config import load_config
@@ -80,7 +80,7 @@ class _Doorstep:
         """Answer as `web.scep` does."""
         (operation,) = parse_qs(urlsplit(url).query)["operation"]
         if operation == "GetCACaps":
-            return HttpAnswer(200, self._app.scep.ca_capabilities())
+            return HttpAnswer(200, self._app.scep.ca_capabilities(self._door))
         if operation == "GetCACert":
             return HttpAnswer(200, self._app.scep.ca_certificates(self._door))
         answer = self._app.scep.pki_operation(self._door, body or b"", self._source)

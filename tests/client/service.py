@@ -46,7 +46,7 @@ class ServiceTransport:
         if door is None:
             return HttpAnswer(404, b"not found")
         if operation == "GetCACaps":
-            return HttpAnswer(200, self.world.scep.ca_capabilities())
+            return HttpAnswer(200, self.world.scep.ca_capabilities(door))
         if operation == "GetCACert":
             return HttpAnswer(200, self.world.scep.ca_certificates(door))
         return self._operate(message, endpoint)

@@ -17,7 +17,7 @@ from regalia.errors import UnavailableError
 from regalia.model import Action, Authoriser, ConversationKey, Denied, new_id
 from regalia.ports import EnrolmentFilter
 from regalia.ra.limits import ALARM_PER_HOUR, Allowances, Limited, Limits, Sender
-from regalia.ra.scep import CertRep, ScepService, Unreadable
+from regalia.ra.scep import CertRep, Unreadable
 from regalia.wire.scep import MessageType, PkiStatus
 from world import Device, World, names, rsa_key
 
@@ -89,17 +89,7 @@ class Watched(World):
         super().__init__(allowances=allowances, store=store)
         watched = WatchedKeys(self.keys)
         self.used = watched.used
-        self.scep = ScepService(
-            doors=self.store,
-            store=self.store,
-            keys=watched,
-            enroller=self.enroller,
-            limits=self.limits,
-            refusals=self.refusals,
-            clock=self.clock,
-            entropy=self.entropy,
-            challenge_mac=self.challenge_mac,
-        )
+        self.scep = self.service(watched)
 
     def alarms(self) -> list[tuple[str | None, str]]:
         """Reason and object of each alarm in the log."""

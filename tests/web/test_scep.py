@@ -17,9 +17,8 @@ from regalia import reasons
 from regalia.errors import UnavailableError
 from regalia.model import Action, Denied
 from regalia.ports import EventFilter
-from regalia.ra.enrol import Enroller
 from regalia.ra.refusals import Refusals, Refused
-from regalia.ra.scep import CertRep, ScepService
+from regalia.ra.scep import CertRep
 from regalia.web.edge import Edge
 from regalia.web.metrics import Metrics
 from regalia.web.pool import Pool, Pools
@@ -394,28 +393,7 @@ class Down(MemoryStore):
 def test_a_store_that_is_down_is_503(pools: Pools, metrics: Metrics) -> None:
     """R6: a database that does not answer gives 503 for every endpoint alike."""
     world = World()
-    enroller = Enroller(
-        store=world.store,
-        issuer=world.issuer,
-        recovery=world.recovery,
-        refusals=world.refusals,
-        clock=world.clock,
-        entropy=world.entropy,
-        urls=world.urls,
-        serial_prefix=1,
-        pause=lambda _: None,
-    )
-    service = ScepService(
-        doors=Down(),
-        store=world.store,
-        keys=world.keys,
-        enroller=enroller,
-        limits=world.limits,
-        refusals=world.refusals,
-        clock=world.clock,
-        entropy=world.entropy,
-        challenge_mac=world.challenge_mac,
-    )
+    service = world.service(world.keys, Down())
     face = ScepFace(service=service, doors=Down(), pool=pools.enrolment, limits=ScepLimits(), metrics=metrics)
     for name in ("default", "nowhere"):
         assert ask(Edge(face, "device", metrics), f"/scep/{name}?operation=GetCACaps").status == 503

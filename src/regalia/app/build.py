@@ -24,14 +24,18 @@ from regalia.ca.urls import Urls
 from regalia.errors import AdminError, RegaliaError, UnavailableError
 from regalia.keys.master import load_master_key
 from regalia.keys.medium import FallbackVault, MediumVault
+from regalia.keys.sealing import MasterSealer
 from regalia.keys.signer import LocalSigner
 from regalia.keys.software import SoftwareKeys
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.enrol import Enroller
 from regalia.ra.limits import Allowances, Limits
+from regalia.ra.ndes import NdesService
+from regalia.ra.ndes_pages import NdesDesk
 from regalia.ra.refusals import WINDOW, Refusals
 from regalia.ra.registry import Registry
+from regalia.ra.retrieve import Retriever
 from regalia.ra.scep import ScepService
 from regalia.store import migrations
 from regalia.store.crl_files import DirectoryCrlFiles
@@ -86,6 +90,8 @@ class App:
     registry: Registry
     challenges: ChallengeDesk
     approvals: ApprovalDesk
+    ndes: NdesService
+    ndes_pages: NdesDesk
     recovery: Recovery
     refusals: Refusals
     scep: ScepService
@@ -184,15 +190,26 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         urls=urls,
         serial_prefix=prefix,
         pause=time.sleep,
+        sealer=MasterSealer(ground.master, entropy),
         certificates_per_device=config.limits.certificates_per_device,
     )
+    allowances = _allowances(config.limits).shared_by(workers)
     scep = ScepService(
         doors=store,
         store=store,
         keys=keys,
         enroller=enroller,
-        limits=Limits(store, _allowances(config.limits).shared_by(workers)),
+        retriever=Retriever(store=store, refusals=refusals, clock=clock, urls=urls),
+        limits=Limits(store, allowances),
         refusals=refusals,
+        clock=clock,
+        entropy=entropy,
+        challenge_mac=challenge_mac,
+    )
+    ndes = NdesService(
+        store=store,
+        refusals=refusals,
+        allowances=allowances,
         clock=clock,
         entropy=entropy,
         challenge_mac=challenge_mac,
@@ -219,6 +236,8 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
             serial_prefix=prefix,
             pending_life=timedelta(days=config.limits.pending_days),
         ),
+        ndes=ndes,
+        ndes_pages=NdesDesk(store, clock, entropy),
         recovery=recovery,
         refusals=refusals,
         scep=scep,

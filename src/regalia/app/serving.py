@@ -19,7 +19,13 @@ from regalia.app.supervisor import Supervisor
 from regalia.ca.crl_copy import CrlCopier
 from regalia.errors import UnavailableError
 from regalia.jobs.copy_crls import CopyCrls
-from regalia.jobs.housekeeping import ExpirePending, FlushRefusals, ForgetRefusals, SweepSpool
+from regalia.jobs.housekeeping import (
+    ExpirePending,
+    FlushRefusals,
+    ForgetChallenges,
+    ForgetRefusals,
+    SweepSpool,
+)
 from regalia.jobs.lint_sample import LintSample
 from regalia.jobs.loop import JobLoop
 from regalia.jobs.publish_crl import PublishCrls
@@ -27,6 +33,7 @@ from regalia.jobs.recover import Recover
 from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials
 from regalia.jobs.watch_changes import WatchChanges
 from regalia.keys.admin_tls import make_admin_tls, needs_renewal, read_admin_tls
+from regalia.keys.tls_files import TlsFiles
 from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
 from regalia.store.store import open_change_feed, open_store
 from regalia.web.admin import admin_app
@@ -38,7 +45,6 @@ from regalia.web.pool import Pool, Pools
 from regalia.web.protocol import ConnectionLimits
 from regalia.web.scep import ScepLimits
 from regalia.web.serve import Bound, Listener, Serving, open_sockets, run
-from regalia.web.tls import TlsFiles
 
 if TYPE_CHECKING:
     import socket
@@ -226,6 +232,7 @@ def _device(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
     limits = app.config.limits
     return device_app(
         scep=app.scep,
+        ndes=app.ndes,
         doors=app.store,
         ocsp=app.ocsp,
         authorities=app.store,
@@ -258,6 +265,7 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         RenewAdminTls(lambda now: _renew_admin_tls(app, now)),
         FlushRefusals(app.refusals),
         ForgetRefusals(app.store),
+        ForgetChallenges(app.store),
         ExpirePending(app.approvals.expire),
         SweepSpool(app.crl_files.sweep),
         LintSample(app.store),

@@ -28,16 +28,18 @@ _MIN_RSA_BITS: Final = 2048
 _MAX_RSA_BITS: Final = 8192
 _MIN_EXPONENT: Final = 65537
 _MAX_EXPONENT_BITS: Final = 256
+_SMALL_EXPONENT: Final = 3
 _FERMAT_ROUNDS: Final = 110
 _LARGEST_SMALL_FACTOR: Final = 751
 
 _CURVES: Final = {"p-256": "secp256r1", "p-384": "secp384r1"}
 
 
-def check_key(spki: bytes, profile: Profile) -> None:
+def check_key(spki: bytes, profile: Profile, *, small_exponents: bool = False) -> None:
     """Refuse a DER SubjectPublicKeyInfo that the profile does not allow or that is known to be weak.
 
-    Raises `PeerError` KEY_REFUSED for type, size and form, KEY_WEAK for a modulus that can be factored.
+    `small_exponents` lets RSA keys with the exponent 3 in, for devices that make no others (KEY-1). Raises `PeerError`
+    KEY_REFUSED for type, size and form, KEY_WEAK for a modulus that can be factored.
     """
     if len(spki) > _MAX_SPKI:
         raise _refused(f"a public key of {len(spki)} octets")
@@ -46,7 +48,7 @@ def check_key(spki: bytes, profile: Profile) -> None:
     except (ValueError, UnsupportedAlgorithm):
         raise _refused("a key that is no RSA key and on no named curve, or whose point is not on it") from None
     if isinstance(key, rsa.RSAPublicKey):
-        _check_rsa(key.public_numbers(), profile)
+        _check_rsa(key.public_numbers(), profile, small_exponents=small_exponents)
     elif isinstance(key, ec.EllipticCurvePublicKey):
         _check_curve(key.curve.name, profile)
     else:
@@ -69,14 +71,15 @@ def _check_curve(curve: str, profile: Profile) -> None:
         raise _refused(f"an elliptic curve key on {curve}; the profile allows {', '.join(profile.curves) or 'none'}")
 
 
-def _check_rsa(numbers: rsa.RSAPublicNumbers, profile: Profile) -> None:
+def _check_rsa(numbers: rsa.RSAPublicNumbers, profile: Profile, *, small_exponents: bool) -> None:
     n, e = numbers.n, numbers.e
     if not profile.rsa_min_bits:
         raise _refused("an RSA key; the profile allows none")
     least = max(profile.rsa_min_bits, _MIN_RSA_BITS)
     if not least <= n.bit_length() <= _MAX_RSA_BITS:
         raise _refused(f"an RSA key of {n.bit_length()} bits; the profile allows {least} to {_MAX_RSA_BITS}")
-    if e < _MIN_EXPONENT or e % 2 == 0 or e.bit_length() > _MAX_EXPONENT_BITS:
+    small = e == _SMALL_EXPONENT and small_exponents
+    if not small and (e < _MIN_EXPONENT or e % 2 == 0 or e.bit_length() > _MAX_EXPONENT_BITS):
         raise _refused("an RSA key whose exponent is below 65537, even or huge")
     if math.gcd(n % _SMALL_PRIMES_PRODUCT, _SMALL_PRIMES_PRODUCT) != 1:
         raise _weak(f"the modulus has a prime factor of at most {_LARGEST_SMALL_FACTOR}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from regalia.jobs.loop import Scope
+from regalia.ra.enrol import REPLAY_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from regalia.ports import Enrolments
     from regalia.ra.refusals import Refusals
 
-__all__ = ["ExpirePending", "FlushRefusals", "ForgetRefusals", "SweepSpool"]
+__all__ = ["ExpirePending", "FlushRefusals", "ForgetChallenges", "ForgetRefusals", "SweepSpool"]
 
 REFUSALS_KEPT = timedelta(days=30)
 SPOOL_KEPT = timedelta(days=1)
@@ -72,6 +73,23 @@ class ExpirePending:
         expired = self._expire(now)
         if expired:
             _log.info("pending-expired", count=expired)
+
+
+class ForgetChallenges:
+    """Deletes the sealed challenges of enrolments that hand nothing out any more (CHA-4)."""
+
+    name = "forget-challenges"
+    every = timedelta(hours=1)
+    scope = Scope.CLUSTER
+
+    def __init__(self, enrolments: Enrolments) -> None:
+        self._enrolments = enrolments
+
+    def run(self, now: datetime) -> None:
+        """Delete them."""
+        forgotten = self._enrolments.forget_sealed_challenges(now - REPLAY_WINDOW)
+        if forgotten:
+            _log.info("challenges-forgotten", count=forgotten)
 
 
 class SweepSpool:

@@ -137,7 +137,7 @@ class ApprovalDesk:
         now = self._clock.now()
         request = stored_request(enrolment, door, source=enrolment.source, at=now, described="")
         try:
-            check_key(request.csr.public_key, door.profile)
+            check_key(request.csr.public_key, door.profile, small_exponents=door.endpoint.legacy)
         except PeerError as fault:
             raise AdminError(fault.reason, fault.detail) from fault
         same_key = self._store.certificates_by_key(request.key_sha256)

@@ -25,7 +25,7 @@ from regalia.model import (
     RevocationReason,
 )
 from regalia.ports import Authorities, Certificates, Challenges, Enrolments
-from regalia.ra.evidence import authorise_renewal, judge_challenge
+from regalia.ra.evidence import authorise_keyed_renewal, authorise_renewal, judge_challenge
 from regalia.ra.renew import lineage_of
 from regalia.ra.request import Evidence
 from regalia.wire.csr import without_challenge
@@ -59,7 +59,7 @@ def decide(
     are counted before their message is opened, by the protocol's limits.
     """
     if request.signer is not None:
-        evidence = authorise_renewal(request, request.signer, lineage_of(store, request.signer))
+        evidence = _renewal(request, request.signer, store)
     else:
         evidence = judge_challenge(request, known.challenge, enrolment_id)
         if isinstance(evidence, Evidence):
@@ -67,6 +67,14 @@ def decide(
     if isinstance(evidence, Denied):
         return evidence
     return judge(request, evidence, known.same_key, store, enrolment_id)
+
+
+def _renewal(request: EnrolmentRequest, signer: Certificate, store: DecisionStore) -> Evidence | Denied:
+    before = lineage_of(store, signer)
+    if not request.keyed_by_challenge:
+        return authorise_renewal(request, signer, before)
+    challenge = store.challenge(request.challenge_mac) if request.challenge_mac is not None else None
+    return authorise_keyed_renewal(request, signer, before, challenge)
 
 
 def judge(

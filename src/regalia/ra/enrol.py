@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from regalia import reasons
 from regalia.ca.issue import prepare_leaf
 from regalia.ca.recover import overdue
-from regalia.errors import InvariantError, Stage
+from regalia.errors import AdminError, InvariantError, Stage, UnavailableError
 from regalia.model import (
     Action,
     Approved,
@@ -29,10 +29,11 @@ from regalia.model import (
     Unavailable,
     new_id,
 )
-from regalia.ports import Begun
+from regalia.ports import Begun, Events
 from regalia.ra.decide import DecisionStore, decide, draft_enrolment, judge
 from regalia.ra.evidence import authorise_resumption
 from regalia.ra.explain import stages
+from regalia.ra.legacy import legacy_events
 from regalia.ra.refusals import Refused
 from regalia.ra.request import stored_request
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from regalia.ca.recover import Recovery
     from regalia.ca.urls import Urls
     from regalia.model import Enrolment, IssueOrder, Known, LineageLink
-    from regalia.ports import Clock, Entropy
+    from regalia.ports import Clock, Entropy, Sealer
     from regalia.ra.refusals import Refusals
     from regalia.ra.request import EnrolmentRequest, PollRequest
 
@@ -66,7 +67,7 @@ _RACES = 3
 Ended = Certificate | Pending | Denied | Unavailable
 
 
-class EnrolStore(DecisionStore, Protocol):
+class EnrolStore(DecisionStore, Events, Protocol):
     """What the whole way needs to know."""
 
 
@@ -106,10 +107,14 @@ def _transaction_free(request: EnrolmentRequest, holder: Enrolment | None) -> _F
     return Denied(reasons.TRANSACTION_TAKEN, f"enrolment {holder.id} has it", security=True)
 
 
+def _sealing_scope(enrolment_id: UUID) -> str:
+    return f"enrolment:{enrolment_id}"
+
+
 class Enroller:
     """Leads requests to their end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an enrolment needs on its way, each named at the one call
         self,
         *,
         store: EnrolStore,
@@ -121,8 +126,10 @@ class Enroller:
         urls: Urls,
         serial_prefix: int,
         pause: Callable[[float], None],
+        sealer: Sealer,
         certificates_per_device: int = 5,
     ) -> None:
+        """`sealer` keeps the challenges of held requests whose senders cannot decrypt (CHA-4)."""
         self._store = store
         self._issuer = issuer
         self._recovery = recovery
@@ -132,6 +139,7 @@ class Enroller:
         self._urls = urls
         self._serial_prefix = serial_prefix
         self._pause = pause
+        self._sealer = sealer
         self._per_device = certificates_per_device
 
     def enrol(self, request: EnrolmentRequest, *, repeats_only: Denied | None = None) -> Ended:
@@ -157,6 +165,7 @@ class Enroller:
         stored = self._store.conversation_of(poll.door.endpoint.name, poll.transaction_id, poll.key_sha256)
         ended = self._became(stored, poll) if stored is not None else None
         if ended is not None:
+            self._note_legacy(poll, ended)
             return ended
         denied = Denied(reasons.POLL_UNKNOWN, f"enrolment {stored.id} is over" if stored is not None else "")
         self._refusals.record(
@@ -176,6 +185,9 @@ class Enroller:
         """Say what a conversation came to; None where it hands nothing out any more."""
         if stored.state is EnrolmentState.PENDING:
             return Pending(stored)
+        if poll.keyed_by_challenge and self._challenge_kept_for(stored.id) is None:
+            # Its answer was, and is, one to the request itself, which carries the challenge that keys it.
+            return None
         certificate = self._settled(stored)
         if certificate is None:
             return Unavailable(reasons.IN_PROGRESS, f"enrolment {stored.id}")
@@ -185,6 +197,29 @@ class Enroller:
                 stored_request(stored, poll.door, source=poll.source, at=poll.received_at, described=poll.described)
             )
         return None if _is_spent(certificate, poll.received_at) else certificate
+
+    def kept_challenge(self, certificate: Certificate) -> str | None:
+        """Return the challenge of the held request that a certificate was issued for, where it is kept.
+
+        Raises `UnavailableError` where it does not open.
+        """
+        enrolment_id = certificate.intent.enrolment_id
+        return self._challenge_kept_for(enrolment_id) if enrolment_id is not None else None
+
+    def _challenge_kept_for(self, enrolment_id: UUID) -> str | None:
+        sealed = self._store.sealed_challenge(enrolment_id)
+        if sealed is None:
+            return None
+        try:
+            return self._sealer.unseal(_sealing_scope(enrolment_id), sealed).decode()
+        except AdminError as error:
+            # Another master key, or a row that was altered: our side's fault, and final for nobody.
+            raise UnavailableError(error.reason, error.detail) from error
+
+    def _note_legacy(self, request: EnrolmentRequest | PollRequest, ended: Ended) -> None:
+        """Record what an answer from the stored conversation was given for; a new one has it beside its own events."""
+        if request.legacy and isinstance(ended, (Certificate, Pending)):
+            self._store.record(legacy_events(request))
 
     def _attempt(self, request: EnrolmentRequest, repeats_only: Denied | None) -> Ended | None:
         """One round; None where another worker won the race for what this one wanted."""
@@ -199,6 +234,7 @@ class Enroller:
             enrolment_id = new_id(request.received_at, self._entropy.octets(10))
             decision = decide(request, known, self._store, enrolment_id, certificates_per_device=self._per_device)
         else:
+            self._note_legacy(request, found)
             return found
         if isinstance(decision, Denied):
             return decision
@@ -231,7 +267,10 @@ class Enroller:
                 "source": held.source,
             },
         )
-        begun = self._store.hold(held, (event,), closes=found.closes)
+        sealed = None
+        if request.keyed_by_challenge and request.csr.challenge is not None:
+            sealed = self._sealer.seal(_sealing_scope(held.id), request.csr.challenge.encode())
+        begun = self._store.hold(held, (event, *legacy_events(request)), closes=found.closes, sealed_challenge=sealed)
         return Pending(held) if begun is Begun.BEGUN else None
 
     def _issue(self, request: EnrolmentRequest, decision: Approved, found: _Fresh | _Resumed) -> Ended | None:
@@ -248,6 +287,7 @@ class Enroller:
             consume=order.authorisation.challenge_id,
             closes=found.closes if isinstance(found, _Fresh) else None,
             resumes=found.abandoned if isinstance(found, _Resumed) else None,
+            also=legacy_events(request),
         )
         return issued if isinstance(issued, Certificate) else None
 

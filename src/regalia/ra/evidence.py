@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from regalia.model import Actor, Certificate, Challenge, Enrolment
     from regalia.ra.request import EnrolmentRequest
 
-__all__ = ["authorise_approval", "authorise_renewal", "authorise_resumption", "judge_challenge"]
+__all__ = [
+    "authorise_approval",
+    "authorise_keyed_renewal",
+    "authorise_renewal",
+    "authorise_resumption",
+    "judge_challenge",
+]
 
 
 def judge_challenge(request: EnrolmentRequest, challenge: Challenge | None, enrolment_id: UUID) -> Evidence | Denied:
@@ -110,6 +116,39 @@ def authorise_renewal(request: EnrolmentRequest, signer: Certificate, before: Li
     """
     if request.challenge_mac is not None and request.challenge_mac != before.challenge_mac:
         return Denied(reasons.RENEWAL_CHALLENGE_WRONG, security=True)
+    return _renewal(signer, before, None)
+
+
+def authorise_keyed_renewal(
+    request: EnrolmentRequest, signer: Certificate, before: LineageLink, challenge: Challenge | None
+) -> Evidence | Denied:
+    """Let a live certificate vouch whose key cannot decrypt: a fresh challenge keys its answer, and is consumed (R4).
+
+    `challenge` was looked up by its keyed hash. It must be what would enrol this device anew: a one-time challenge of
+    this endpoint with the binding and the device of the chain.
+    """
+    if challenge is None or request.challenge_mac == before.challenge_mac:
+        which = "none" if request.challenge_mac is None else "an unknown one" if challenge is None else "its first one"
+        return Denied(reasons.RENEWAL_NEEDS_CHALLENGE, f"it has {which}")
+    endpoint = request.door.endpoint
+    if challenge.endpoint != endpoint.name or challenge.reusable or endpoint.authoriser is not Authoriser.ONE_TIME:
+        return Denied(
+            reasons.RENEWAL_NEEDS_CHALLENGE,
+            f"it has one of another kind, of endpoint {challenge.endpoint}",
+            security=True,
+        )
+    if (challenge.binding, challenge.device) != (before.binding, before.device):
+        return Denied(
+            reasons.RENEWAL_NEEDS_CHALLENGE,
+            "it has one for other names or another device",
+            asked=challenge.binding,
+            allowed=before.binding,
+            security=True,
+        )
+    return _ended(request, challenge) or _renewal(signer, before, challenge)
+
+
+def _renewal(signer: Certificate, before: LineageLink, challenge: Challenge | None) -> Evidence:
     lineage = LineageLink(
         first=before.first,
         generation=signer.intent.generation + 1,
@@ -121,11 +160,16 @@ def authorise_renewal(request: EnrolmentRequest, signer: Certificate, before: Li
         unverified=before.unverified,
     )
     return Evidence(
-        Authorisation(AuthorisationKind.RENEWAL, f"certificate {signer.serial:x}"),
+        Authorisation(
+            AuthorisationKind.RENEWAL,
+            f"certificate {signer.serial:x}",
+            challenge.id if challenge is not None else None,
+        ),
         lineage,
         # Recomputed from the binding (REN-3); a bearer's chain has none, so it keeps the name that we gave it.
         before.binding or signer.intent.names,
-        f"signed with certificate {signer.serial:x}, generation {signer.intent.generation}",
+        f"signed with certificate {signer.serial:x}, generation {signer.intent.generation}"
+        + (f"; its answer is keyed by challenge {challenge.id}" if challenge is not None else ""),
     )
 
 

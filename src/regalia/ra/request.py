@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from regalia.model import Authorisation, Certificate, Door, Enrolment, LineageLink, Names
     from regalia.wire.csr import Csr
+    from regalia.wire.scep_data import IssuerAndSerial
 
-__all__ = ["EnrolmentRequest", "Evidence", "PollRequest", "stored_request"]
+__all__ = ["EnrolmentRequest", "Evidence", "PollRequest", "RetrievalRequest", "stored_request"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ class EnrolmentRequest:
     received_at: datetime
     described: str
     """The message in a few words, for the stages: type, size, algorithms."""
+    keyed_by_challenge: bool = False
+    """Whether its sender cannot decrypt, so that the answer is encrypted under its challenge (RFC 8894 §3.1)."""
+    legacy: tuple[str, ...] = ()
+    """What of the message only the endpoint's `legacy` switch let in (SIG-5)."""
 
     @property
     def key_sha256(self) -> bytes:
@@ -71,6 +76,31 @@ class PollRequest:
     received_at: datetime
     described: str
     """The message in a few words, as for a request."""
+    keyed_by_challenge: bool = False
+    """As for a request; here it is the challenge of the request that is polled for."""
+    legacy: tuple[str, ...] = ()
+    """As for a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalRequest:
+    """A verified GetCert or GetCRL (RFC 8894 §3.3.4)."""
+
+    door: Door
+    transaction_id: bytes
+    wanted: IssuerAndSerial
+    """The certificate that is asked for, or whose issuer's CRL is."""
+    signer: Certificate | None
+    """The live certificate that signed it, or None for a NEW signer."""
+    key_sha256: bytes
+    """SHA-256 of the SubjectPublicKeyInfo of whoever signed it."""
+    source: str
+    """The socket peer's address."""
+    received_at: datetime
+    described: str
+    """The message in a few words, as for a request."""
+    legacy: tuple[str, ...] = ()
+    """As for a request."""
 
 
 def stored_request(enrolment: Enrolment, door: Door, *, source: str, at: datetime, described: str) -> EnrolmentRequest:

@@ -8,6 +8,7 @@ The order of checks is security.md §3; what a stranger learns of a refusal is R
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -17,30 +18,29 @@ from regalia.ca.keycheck import check_key
 from regalia.errors import InvariantError, PeerError, Stage, UnavailableError
 from regalia.model import Certificate, Denied, Pending
 from regalia.ra.enrol import Enroller, EnrolStore
+from regalia.ra.legacy import legacy_uses
 from regalia.ra.limits import Limited, Sender
 from regalia.ra.refusals import Refused
 from regalia.ra.renew import live_signer
-from regalia.ra.request import EnrolmentRequest, PollRequest
+from regalia.ra.request import EnrolmentRequest, PollRequest, RetrievalRequest
 from regalia.ra.scep_reply import FAIL_INFO, CertRep, Reply, begin_reply
+from regalia.wire.algorithms import Accepted, Digest
 from regalia.wire.cms import certs_only, decrypt_content, encrypted_key_for
 from regalia.wire.csr import read_csr, verify_possession
-from regalia.wire.scep_data import check_poll
-from regalia.wire.scep import (
-    MessageType,
-    capabilities,
-    read_message,
-    verify_message,
-)
+from regalia.wire.public_key import can_decrypt
+from regalia.wire.scep import MessageType, capabilities, read_message, verify_message
+from regalia.wire.scep_data import check_poll, read_issuer_and_serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from regalia.errors import Reason
-    from regalia.model import Credential, Door
+    from regalia.model import Credential, Door, Endpoint
     from regalia.ports import Catalogue, Clock, Entropy, KeyStore
     from regalia.ra.limits import Limits
     from regalia.ra.refusals import Refusals
+    from regalia.ra.retrieve import Retriever
     from regalia.wire.cms import EncryptedKey
     from regalia.wire.scep import PkiMessage, RawMessage, Transaction
 
@@ -48,6 +48,7 @@ __all__ = ["FAIL_INFO", "CertRep", "Limited", "ScepAnswer", "ScepService", "Scep
 
 _CLOCK_TOLERANCE = timedelta(hours=24)
 _SPARE_KEY_OCTETS = 32
+_NEXT_CAS_KEPT = 256
 _DROPPED_SHOWN = 500
 """Characters of what was dropped from a request that its stages keep: a request has room for hundreds of items, and
 refused ones are kept for a month."""
@@ -66,6 +67,11 @@ class Unreadable:
 
 ScepAnswer = CertRep | Unreadable | Limited
 
+_Request = EnrolmentRequest | PollRequest | RetrievalRequest
+
+_ENROLS = frozenset({MessageType.PKCS_REQ, MessageType.RENEWAL_REQ})
+_RETRIEVES = frozenset({MessageType.GET_CERT, MessageType.GET_CRL})
+
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
@@ -78,34 +84,42 @@ class _Verified:
 class ScepService:
     """Serves every SCEP endpoint of a deployment."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the rooms that a conversation passes through, each named at the one call
         self,
         *,
         doors: Catalogue,
         store: ScepStore,
         keys: KeyStore,
         enroller: Enroller,
+        retriever: Retriever,
         limits: Limits,
         refusals: Refusals,
         clock: Clock,
         entropy: Entropy,
         challenge_mac: Callable[[str], bytes],
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`stopwatch` tells seconds that only ever rise; who waits for `CertRep.opening_began` reads the same."""
         self._doors = doors
         self._store = store
         self._keys = keys
         self._enroller = enroller
+        self._retriever = retriever
         self._limits = limits
         self._refusals = refusals
         self._clock = clock
         self._entropy = entropy
         self._challenge_mac = challenge_mac
+        self._stopwatch = stopwatch
         self._seen: dict[str, Door] = {}
-        # What is not in this table is refused (MSG-1). GetCert and GetCRL are not: URLs in the certificate serve both.
-        self._served: dict[str, Callable[[Sender, _Verified, str], EnrolmentRequest | PollRequest]] = {
+        self._next_ca: dict[tuple[bytes, bytes], bytes] = {}
+        # What is not in this table is refused (MSG-1).
+        self._served: dict[str, Callable[[Sender, _Verified, str], _Request]] = {
             MessageType.PKCS_REQ: self._enrolment,
             MessageType.RENEWAL_REQ: self._enrolment,
             MessageType.CERT_POLL: self._poll,
+            MessageType.GET_CERT: self._retrieval,
+            MessageType.GET_CRL: self._retrieval,
         }
 
     def door(self, endpoint: str) -> Door | None:
@@ -118,16 +132,16 @@ class ScepService:
         return door
 
     def seen_door(self, endpoint: str) -> Door | None:
-        """Return an endpoint as it last was, without asking anybody: for GetCACaps and GetCACert alone.
+        """Return an endpoint as it last was, without asking anybody: for GetCACaps, GetCACert and GetNextCACert alone.
 
-        While the database is away the catalogue is forgotten, since nobody would tell of a change. What these two say
-        is public and rarely changes, so devices go on to learn it (RES-7); whoever enrols is told to come again.
+        While the database is away the catalogue is forgotten, since nobody would tell of a change. What these say is
+        public and rarely changes, so devices go on to learn it (RES-7); whoever enrols is told to come again.
         """
         return self._seen.get(endpoint)
 
-    def ca_capabilities(self) -> bytes:
+    def ca_capabilities(self, door: Door) -> bytes:
         """GetCACaps (R1)."""
-        return capabilities()
+        return capabilities(_accepted(door.endpoint), next_ca=door.successor is not None)
 
     def ca_certificates(self, door: Door) -> bytes:
         """GetCACert: RA, issuing CA and, unless the endpoint leaves it out, the root, in this order (R2)."""
@@ -135,6 +149,30 @@ class ScepService:
         if door.endpoint.include_root:
             chain.append(door.root.certificate_der)
         return certs_only(chain, ordered=True)
+
+    def next_ca_certificates(self, door: Door) -> bytes | None:
+        """GetNextCACert (RFC 8894 §4.7): the successor's certificate, signed by the RA; None where none is chosen.
+
+        It is the same for everybody, so it is signed once: nobody can make us use the key by asking.
+        """
+        if door.successor is None:
+            return None
+        which = (door.successor.certificate_der, door.ra.certificate_der)
+        message = self._next_ca.get(which)
+        if message is None:
+            from regalia.wire.scep import build_next_ca  # noqa: PLC0415 - until both are there
+
+            key, digest = self._keys.open(door.ra.key_id), Digest.SHA256
+            message = build_next_ca(
+                [door.successor.certificate_der],
+                digest=digest,
+                ra_certificate=door.ra.certificate_der,
+                sign=lambda data: key.sign(data, digest),
+            )
+            if len(self._next_ca) >= _NEXT_CAS_KEPT:
+                self._next_ca.clear()
+            self._next_ca[which] = message
+        return message
 
     def refuse_http(self, reason: Reason, endpoint: str, source: str, detail: str = "") -> None:
         """Record what the face refused before a message was read."""
@@ -153,10 +191,10 @@ class ScepService:
         if limited is not None:
             return self._too_much(sender, limited, None, described)
         try:
-            raw = read_message(body)
+            raw = read_message(body, _accepted(door.endpoint))
             if raw.transaction is None:
                 # Nothing can be signed in reply; the administrator gets the precise reason, which this raises.
-                verify_message(raw)
+                verify_message(raw, _accepted(door.endpoint))
                 raise InvariantError("a message without transactionID was verified")
         except PeerError as fault:
             self._record(sender, None, Denied(fault.reason, fault.detail), described)
@@ -172,34 +210,73 @@ class ScepService:
             if limited is not None:
                 return self._too_much(sender, limited, transaction, described)
             return self._refused(sender, self._reply(sender.door, raw, transaction), fault, described)
+        message = verified.message
         sender = replace(sender, signer=verified.signer)
-        judged = self._judged(sender, verified.message)
+        described = _described(message, described, sender.at)
+        judged = self._judged(sender, message)
         if isinstance(judged, Limited):
             return self._too_much(sender, judged, transaction, described)
-        reply = self._reply(sender.door, raw, transaction)
+        reply, began = self._reply(sender.door, raw, transaction), self._stopwatch()
         try:
-            request = self._served[verified.message.message_type](sender, verified, described)
+            request = self._served[message.message_type](sender, verified, described)
         except PeerError as fault:
-            if fault.reason.stage is Stage.ENVELOPE:
-                self._limits.unreadable(sender)
-            return self._refused(sender, reply, fault, described)
+            refused = self._refused(sender, reply, fault, described)
+            if fault.reason.stage is not Stage.ENVELOPE:
+                return refused
+            self._limits.unreadable(sender)
+            return replace(refused, opening_began=began)
+        if isinstance(request, RetrievalRequest):
+            return self._retrieved(reply, message, request)
+        return self._ended(sender, reply, message, request, judged)
+
+    def _ended(
+        self,
+        sender: Sender,
+        reply: Reply,
+        message: PkiMessage,
+        request: EnrolmentRequest | PollRequest,
+        repeats_only: Denied | None,
+    ) -> CertRep:
+        """Steps 8 to 10, and what comes of them."""
         if isinstance(request, PollRequest):
             ended = self._enroller.poll(request)
         else:
-            ended = self._enroller.enrol(request, repeats_only=judged)
+            ended = self._enroller.enrol(request, repeats_only=repeats_only)
         if isinstance(ended, Certificate) and ended.der is not None:
-            return reply.success(verified.message, ended.der)
+            return reply.success(message, certs_only([ended.der]), self._secret(request, ended), issued=True)
         if isinstance(ended, Pending):
-            return reply.pending(verified.message)
+            return reply.pending(message)
         if isinstance(ended, Denied):
             self._limits.denied(sender, ended)
             return reply.failure(ended.reason)
         raise UnavailableError(reasons.IN_PROGRESS if isinstance(ended, Certificate) else ended.reason)
 
+    def _secret(self, request: EnrolmentRequest | PollRequest, certificate: Certificate) -> str | None:
+        """Find the challenge that keys the answer; None where the sender can decrypt."""
+        if not request.keyed_by_challenge:
+            return None
+        if isinstance(request, PollRequest):
+            secret = self._enroller.kept_challenge(certificate)
+        else:
+            secret = request.csr.challenge
+        if secret is None:
+            raise InvariantError(f"certificate {certificate.id} was granted to a key that cannot decrypt, for nothing")
+        return secret
+
+    def _retrieved(self, reply: Reply, message: PkiMessage, request: RetrievalRequest) -> CertRep:
+        """GetCert or GetCRL: who signed it can decrypt, or it had not come so far."""
+        from regalia.wire.cms_build import crl_only  # noqa: PLC0415 - until both are there
+
+        is_certificate = message.message_type == MessageType.GET_CERT
+        found = self._retriever.certificate(request) if is_certificate else self._retriever.crl(request)
+        if isinstance(found, Denied):
+            return reply.failure(found.reason)
+        return reply.success(message, certs_only([found]) if is_certificate else crl_only(found), None)
+
     def _judged(self, sender: Sender, message: PkiMessage) -> Limited | Denied | None:
         """Ask the limits; `Denied` is what a renewal is told unless it repeats one that was answered."""
         judged: Limited | Denied | None = self._limits.opening(sender)
-        if judged is None and sender.signer is not None:
+        if judged is None and sender.signer is not None and message.message_type in _ENROLS:
             judged = self._limits.renewal(sender, sender.signer)
         elif judged is None and message.message_type == MessageType.PKCS_REQ:
             judged = self._limits.first_enrolment(sender, message.transaction.octets, _signer_key_sha256(message))
@@ -209,7 +286,7 @@ class ScepService:
     # --- steps 3 to 7 -----------------------------------------------------------------------------------------------
 
     def _verified(self, door: Door, raw: RawMessage, now: datetime) -> _Verified:
-        message = verify_message(raw)
+        message = verify_message(raw, _accepted(door.endpoint))
         if message.message_type not in self._served:
             raise PeerError(reasons.MESSAGE_TYPE_REFUSED, f"messageType {message.message_type}")
         self._check_time(door, message, now)
@@ -219,6 +296,8 @@ class ScepService:
         if signer is not None and message.message_type == MessageType.CERT_POLL:
             # Only first enrolments are ever held: there is nothing that a certificate could ask for.
             raise PeerError(reasons.POLL_UNKNOWN, f"signed with serial {signer.serial:x}")
+        if message.message_type in _RETRIEVES and not can_decrypt(message.signer_facts.public_key):
+            raise PeerError(reasons.RETRIEVAL_NEEDS_DECRYPTION)
         return _Verified(message, signer)
 
     def _check_time(self, door: Door, message: PkiMessage, now: datetime) -> None:
@@ -245,9 +324,10 @@ class ScepService:
     def _enrolment(self, sender: Sender, verified: _Verified, described: str) -> EnrolmentRequest:
         """Step 7, one combined step: whatever fails here fails alike to a stranger (ENV-3)."""
         door, message = sender.door, verified.message
+        accepted = _accepted(door.endpoint)
         csr = read_csr(self._content(door, message))
-        check_key(csr.public_key, door.profile)
-        verify_possession(csr)
+        check_key(csr.public_key, door.profile, small_exponents=accepted.legacy)
+        verify_possession(csr, accepted)
         if verified.signer is None and csr.public_key != message.signer_facts.public_key:
             # Without this, whoever captures a message can re-sign it and receive the certificate (SIG-6).
             raise PeerError(reasons.KEY_NOT_BOUND)
@@ -259,7 +339,9 @@ class ScepService:
             challenge_mac=self._challenge_mac(csr.challenge) if csr.challenge else None,
             source=sender.source,
             received_at=sender.at,
-            described=_described(message, described, sender.at, csr.dropped),
+            described=described + _dropped(csr.dropped),
+            keyed_by_challenge=not can_decrypt(message.signer_facts.public_key),
+            legacy=legacy_uses(message, accepted, csr),
         )
 
     def _poll(self, sender: Sender, verified: _Verified, described: str) -> PollRequest:
@@ -272,7 +354,24 @@ class ScepService:
             key_sha256=_signer_key_sha256(message),
             source=sender.source,
             received_at=sender.at,
-            described=_described(message, described, sender.at),
+            described=described,
+            keyed_by_challenge=not can_decrypt(message.signer_facts.public_key),
+            legacy=legacy_uses(message, _accepted(sender.door.endpoint)),
+        )
+
+    def _retrieval(self, sender: Sender, verified: _Verified, described: str) -> RetrievalRequest:
+        """Step 7 of GetCert and GetCRL, which fail like all others, too (R6)."""
+        message = verified.message
+        return RetrievalRequest(
+            door=sender.door,
+            transaction_id=message.transaction.octets,
+            wanted=read_issuer_and_serial(self._content(sender.door, message)),
+            signer=verified.signer,
+            key_sha256=_signer_key_sha256(message),
+            source=sender.source,
+            received_at=sender.at,
+            described=described,
+            legacy=legacy_uses(message, _accepted(sender.door.endpoint)),
         )
 
     # --- answers ----------------------------------------------------------------------------------------------------
@@ -282,7 +381,9 @@ class ScepService:
 
     def _refused(self, sender: Sender, reply: Reply, fault: PeerError, described: str) -> CertRep:
         # A captured request that somebody signed anew is an attack by nature, whatever stage finds it (SIG-6).
-        attack = fault.reason.stage is Stage.SIGNER or fault.reason is reasons.KEY_NOT_BOUND
+        attack = fault.reason is reasons.KEY_NOT_BOUND or (
+            fault.reason.stage is Stage.SIGNER and fault.reason is not reasons.RETRIEVAL_NEEDS_DECRYPTION
+        )
         denied = Denied(fault.reason, fault.detail, security=attack)
         self._record(sender, reply.transaction, denied, described)
         return reply.failure(fault.reason)
@@ -305,18 +406,22 @@ class ScepService:
         )
 
 
+def _accepted(endpoint: Endpoint) -> Accepted:
+    return Accepted(legacy=endpoint.legacy, non_rsa=endpoint.non_rsa)
+
+
 def _signer_key_sha256(message: PkiMessage) -> bytes:
     return hashlib.sha256(message.signer_facts.public_key).digest()
 
 
-def _described(message: PkiMessage, described: str, now: datetime, dropped: tuple[str, ...] = ()) -> str:
+def _described(message: PkiMessage, described: str, now: datetime) -> str:
     off = message.signing_time is not None and abs(message.signing_time - now) > _CLOCK_TOLERANCE
-    return (
-        f"messageType {message.message_type}, {described}, {message.digest}, {message.enveloped.cipher}"
-        + (f", dropped from the request: {_shortened(', '.join(dropped))}" if dropped else "")
-        + (", its clock is more than 24 hours off" if off else "")
+    return f"messageType {message.message_type}, {described}, {message.digest}, {message.enveloped.cipher}" + (
+        ", its clock is more than 24 hours off" if off else ""
     )
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _DROPPED_SHOWN else text[:_DROPPED_SHOWN] + "…"
+def _dropped(items: tuple[str, ...]) -> str:
+    text = ", ".join(items)
+    shown = text if len(text) <= _DROPPED_SHOWN else text[:_DROPPED_SHOWN] + "…"
+    return f", dropped from the request: {shown}" if items else ""

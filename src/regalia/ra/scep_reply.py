@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from regalia.errors import Stage
 from regalia.wire.algorithms import Digest
-from regalia.wire.cms import certs_only
+from regalia.wire.cms_build import PasswordRecipient
 from regalia.wire.scep import FailInfo, build_failure, build_pending, build_success
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ FAIL_INFO = {
 """R6: what a stranger learns of a refusal, by the stage that refused."""
 
 _NONCE_OCTETS = 16
+_SALT_OCTETS = 16
+_BLOCK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,9 @@ class CertRep:
 
     der: bytes
     issued: bool = False
-    """Whether it carries a certificate; for who counts."""
+    """Whether it carries a certificate that an enrolment came to; for who counts."""
+    opening_began: float | None = None
+    """Set on the uniform answer of step 7: when that step began, in seconds of the service's stopwatch (ENV-3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,12 @@ class Reply:
     tells: bool
     """Whether a refusal says its reason: the group's debug switch (R6)."""
 
-    def success(self, message: PkiMessage, leaf: bytes) -> CertRep:
-        """Reply with the leaf alone: Apple pairs the first certificate that it finds with its key (scep.md §4.3)."""
+    def success(self, message: PkiMessage, content: bytes, secret: str | None, *, issued: bool = False) -> CertRep:
+        """Reply with what `certs_only` or `crl_only` made, for the key that signed the message.
+
+        `secret` is the challenge that keys the answer where that key cannot decrypt (RFC 8894 §3.1). The reply to an
+        enrolment holds the leaf alone: Apple pairs the first certificate that it finds with its key.
+        """
         cipher = message.enveloped.cipher
         return CertRep(
             build_success(
@@ -71,15 +79,18 @@ class Reply:
                 sender_nonce=self.sender_nonce,
                 digest=self.digest,
                 cipher=cipher,
-                content=certs_only([leaf]),
-                recipient=message.signer,
+                content=content,
+                recipient=message.signer if secret is None else self._under(secret),
                 content_key=self.entropy.octets(cipher.key_octets),
-                iv=self.entropy.octets(16),
+                iv=self.entropy.octets(_BLOCK),
                 ra_certificate=self.ra_certificate,
                 sign=self.sign,
             ),
-            issued=True,
+            issued=issued,
         )
+
+    def _under(self, secret: str) -> PasswordRecipient:
+        return PasswordRecipient(secret, salt=self.entropy.octets(_SALT_OCTETS), iv=self.entropy.octets(_BLOCK))
 
     def pending(self, message: PkiMessage) -> CertRep:
         """Reply that somebody has yet to decide."""

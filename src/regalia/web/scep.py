@@ -8,7 +8,9 @@ time (R6). This listener never looks at Host: certmonger and Cisco IOS speak HTT
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +34,7 @@ from regalia.web.scep_query import PKI_OPERATION, decode_message, operation
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from regalia.model import Door
     from regalia.ports import Catalogue
     from regalia.ra.scep import ScepService
     from regalia.web.answers import Answer
@@ -48,8 +51,16 @@ _ENDPOINT = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _NOT_FOUND_SECONDS = 0.05
 """A look into the database and a record of the refusal fit into it on any machine that serves at all."""
 
+_FLOOR_SECONDS: Final = 0.025
+"""The uniform answer of step 7 leaves at a multiple of this after the step began (ENV-3): what the content was, and so
+where it failed, is lost in it."""
+
+_TOO_MANY_SECONDS: Final = 0.5
+"""What is over a limit waits so long, so that a source that asks again at once is kept busy by waiting."""
+
 _CAPABILITIES = b"text/plain"
 _CERTIFICATES = b"application/x-x509-ca-ra-cert"
+_NEXT_CERTIFICATES = b"application/x-x509-next-ca-cert"
 _MESSAGE = b"application/x-pki-message"
 
 
@@ -79,6 +90,26 @@ class _Refused:
     answer: Answer
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """An answer, and what it waits for."""
+
+    answer: Answer
+    opening_began: float | None = None
+    """As in `CertRep`."""
+
+    def leaves_at(self, asked_at: float, now: float) -> float:
+        """Say when it may leave, `now` being the earliest; all in seconds of `time.monotonic`."""
+        if self.answer is NOT_FOUND:
+            # A disabled endpoint is found in memory, an unknown one looked for in the database: the wait hides which.
+            return asked_at + _NOT_FOUND_SECONDS
+        if self.answer.status == TOO_MANY.status:
+            return now + _TOO_MANY_SECONDS
+        if self.opening_began is not None:
+            return self.opening_began + math.ceil((now - self.opening_began) / _FLOOR_SECONDS) * _FLOOR_SECONDS
+        return now
+
+
 class ScepFace:
     """Serves every path below `/scep/`."""
 
@@ -103,15 +134,17 @@ class ScepFace:
         known_path = _ENDPOINT.fullmatch(endpoint) is not None and slash + rest in _ALIASES
         asked = await self._read(scope, receive)
         source = peer_address(scope)
-        began = asyncio.get_running_loop().time()
+        began = time.monotonic()
         if known_path:
-            given = await self._pool.run(lambda: self._answer(endpoint, asked, source))
+            given = await self._pool.run(lambda: self._given(endpoint, asked, source))
         else:
-            given = await self._pool.run(lambda: self._no_such_path(endpoint, scope["path"], source))
-        if given is NOT_FOUND:
-            # A disabled endpoint is found in memory, an unknown one looked for in the database: the wait hides which.
-            await asyncio.sleep(began + _NOT_FOUND_SECONDS - asyncio.get_running_loop().time())
-        await given(scope, receive, send)
+            given = await self._pool.run(lambda: _Given(self._no_such_path(endpoint, scope["path"], source)))
+        now = time.monotonic()
+        wait = given.leaves_at(began, now) - now
+        if wait > 0:
+            # Here and not in the pool: whoever waits keeps no thread from the others.
+            await asyncio.sleep(wait)
+        await given.answer(scope, receive, send)
 
     # --- in the event loop: reading ---------------------------------------------------------------------------------
 
@@ -140,13 +173,13 @@ class ScepFace:
             # A POST carries a message and nothing else (RFC 8894 §4.1); a HEAD would throw a certificate away.
             raise PeerError(reasons.OPERATION_REFUSED, f"{method} {wanted}")
         if wanted != PKI_OPERATION:
-            # Clients append message=<CA identifier> to these two; there is one answer whatever it says.
+            # Clients append message=<CA identifier> to these; there is one answer whatever it says.
             return _Asked(wanted)
         return _Asked(wanted, body if method == "POST" else decode_message(query, self._limits.message))
 
     # --- in the pool: answering -------------------------------------------------------------------------------------
 
-    def _answer(self, endpoint: str, asked: _Asked | _Refused, source: str) -> Answer:
+    def _given(self, endpoint: str, asked: _Asked | _Refused, source: str) -> _Given:
         try:
             door = self._service.door(endpoint)
         except UnavailableError:
@@ -157,22 +190,36 @@ class ScepFace:
             closed = self._doors.door(endpoint) is not None
             reason = reasons.ENDPOINT_DISABLED if closed else reasons.ENDPOINT_UNKNOWN
             self._service.refuse_http(reason, endpoint, source)
-            return NOT_FOUND
+            return _Given(NOT_FOUND)
         if isinstance(asked, _Refused):
             self._service.refuse_http(asked.fault.reason, endpoint, source, asked.fault.detail)
-            return asked.answer
+            return _Given(asked.answer)
         if asked.operation == PKI_OPERATION:
-            replied = self._service.pki_operation(door, asked.message, source)
-            if isinstance(replied, Limited):
-                return with_headers(TOO_MANY, (b"retry-after", b"%d" % replied.retry_after))
-            if not isinstance(replied, CertRep):
-                return BAD_REQUEST
-            if replied.issued:
-                self._metrics.issued()
-            return answer(200, replied.der, _MESSAGE, NO_STORE)
-        if asked.operation == "GetCACert":
+            return self._replied(door, asked.message, source)
+        return _Given(self._told(door, asked.operation, source))
+
+    def _replied(self, door: Door, message: bytes, source: str) -> _Given:
+        replied = self._service.pki_operation(door, message, source)
+        if isinstance(replied, Limited):
+            return _Given(with_headers(TOO_MANY, (b"retry-after", b"%d" % replied.retry_after)))
+        if not isinstance(replied, CertRep):
+            return _Given(BAD_REQUEST)
+        if replied.issued:
+            self._metrics.issued()
+        return _Given(answer(200, replied.der, _MESSAGE, NO_STORE), replied.opening_began)
+
+    def _told(self, door: Door, operation: str, source: str) -> Answer:
+        """Say what every device may know of an endpoint."""
+        if operation == "GetCACert":
             return answer(200, self._service.ca_certificates(door), _CERTIFICATES, NO_STORE)
-        return answer(200, self._service.ca_capabilities(), _CAPABILITIES, NO_STORE)
+        if operation == "GetCACaps":
+            return answer(200, self._service.ca_capabilities(door), _CAPABILITIES, NO_STORE)
+        following = self._service.next_ca_certificates(door)
+        if following is None:
+            # RFC 8894 §4.7 has no answer for it; not there is what it is, and GetCACaps has not offered it.
+            self._service.refuse_http(reasons.NEXT_CA_UNKNOWN, door.endpoint.name, source)
+            return NOT_FOUND
+        return answer(200, following, _NEXT_CERTIFICATES, NO_STORE)
 
     def _no_such_path(self, endpoint: str, path: str, source: str) -> Answer:
         # Names that no endpoint can have go into the record with their odd characters escaped (IN-6).

@@ -16,7 +16,7 @@ from regalia.errors import PeerError
 __all__ = ["OPERATIONS", "PKI_OPERATION", "decode_message", "operation", "parameters"]
 
 PKI_OPERATION = "PKIOperation"
-OPERATIONS = ("GetCACaps", "GetCACert", PKI_OPERATION)
+OPERATIONS = ("GetCACaps", "GetCACert", "GetNextCACert", PKI_OPERATION)
 
 _FOLDS = re.compile(rb"[\r\n\t]")
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
