@@ -224,6 +224,12 @@ class LimitSettings(Section):
     pending_per_group: int = Field(
         default=1_000, ge=1, le=1_000_000, description="Enrolments that may wait for approval in one group."
     )
+    wrong_passwords_per_source: int = Field(
+        default=10, ge=1, le=1_000_000, description="Wrong passwords a minute at NDES pages from one address, then 429."
+    )
+    wrong_passwords_per_page: int = Field(
+        default=100, ge=1, le=1_000_000, description="Wrong passwords a minute at one NDES page, then 429."
+    )
     pending_days: int = Field(
         default=30, ge=1, le=365, description="How long an enrolment waits for approval before it is refused."
     )

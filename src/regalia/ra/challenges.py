@@ -19,13 +19,22 @@ from regalia.wire.event import time_text
 from regalia.wire.names import check_names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from uuid import UUID
 
     from regalia.model import Actor, Endpoint, JsonValue
     from regalia.ports import Clock, Entropy
 
-__all__ = ["MAX_OVERLAP", "MAX_TTL", "NO_EXPIRY", "OVERLAP", "ChallengeDesk", "ChallengeStore", "Minted"]
+__all__ = [
+    "MAX_OVERLAP",
+    "MAX_TTL",
+    "NO_EXPIRY",
+    "OVERLAP",
+    "ChallengeDesk",
+    "ChallengeStore",
+    "Minted",
+    "challenge_created",
+]
 
 _SECRET_OCTETS = 20
 """160 bits, more than CHA-1's 128, and exactly 32 base32 letters: no ambiguity, no shell or XML escaping."""
@@ -90,17 +99,7 @@ class ChallengeDesk:
             created_by=actor.id,
             expires_at=now + ttl,
         )
-        details: dict[str, JsonValue] = {
-            "endpoint": endpoint,
-            "binding": list(binding.listed()),
-            "expires_at": time_text(challenge.expires_at),
-        }
-        if device is not None:
-            details["device"] = device
-        event = EventDraft(
-            now, actor, Action.CHALLENGE_CREATED, f"challenge:{challenge.id}", Outcome.OK, found.group, details=details
-        )
-        self._store.add_challenge(challenge, (event,))
+        self._store.add_challenge(challenge, (challenge_created(challenge, found.group, actor),))
         return Minted(challenge, secret)
 
     def rotate(self, endpoint: str, *, secret: str | None = None, overlap: timedelta = OVERLAP, actor: Actor) -> Minted:
@@ -171,6 +170,28 @@ class ChallengeDesk:
         if not self._store.revoke_challenge(challenge_id, now, (event,)):
             raise AdminError(reasons.CHALLENGE_NOT_OPEN, f"challenge {challenge_id}")
         return challenge
+
+
+def challenge_created(
+    challenge: Challenge, group: str, actor: Actor, facts: Mapping[str, JsonValue] = {}
+) -> EventDraft:
+    """Say that a one-time challenge was handed out, to whom it is bound, and what else is to be known."""
+    details: dict[str, JsonValue] = {
+        "endpoint": challenge.endpoint,
+        "binding": list(challenge.binding.listed()),
+        "expires_at": time_text(challenge.expires_at),
+    }
+    if challenge.device is not None:
+        details["device"] = challenge.device
+    return EventDraft(
+        challenge.created_at,
+        actor,
+        Action.CHALLENGE_CREATED,
+        f"challenge:{challenge.id}",
+        Outcome.OK,
+        group,
+        details={**details, **(facts or {})},
+    )
 
 
 def _rotated(endpoint: Endpoint, challenge: Challenge, actor: Actor, until: datetime, *, chosen: bool) -> EventDraft:

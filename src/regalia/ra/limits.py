@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -19,6 +19,7 @@ from regalia import reasons
 from regalia.errors import UnavailableError
 from regalia.model import Action, Actor, ActorKind, Authoriser, Denied, EventDraft, Outcome
 from regalia.ports import Events
+from regalia.ra.counting import Counts
 from regalia.ra.renew import RenewalStore, lineage_of, renewals_since
 from regalia.ra.sources import source_of
 
@@ -44,12 +45,9 @@ GUESSES: Final = frozenset(
 ALARM_PER_HOUR: Final = 1_000
 """So many messages that could not be opened make an alarm of their own (ENV-9)."""
 
-_MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _RENEWALS = " renewals"
-_SUBJECTS_WATCHED = 10_000
-"""Beyond so many subjects at a time the rest share one count, so that memory stays bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,8 @@ class Allowances:
     requests_per_group: int = 6_000
     certificates_per_device: int = 5
     pending_per_group: int = 1_000
+    wrong_passwords_per_source: int = 10
+    wrong_passwords_per_page: int = 100
 
     def shared_by(self, workers: int) -> Allowances:
         """Return the part of one worker, rounded up. What the store counts is not divided: all workers see it."""
@@ -99,59 +99,6 @@ class LimitStore(RenewalStore, Events, Protocol):
     """Where days are counted, and where it is written that a limit was reached."""
 
 
-@dataclass(slots=True)
-class _Window:
-    since: datetime
-    count: int = 0
-    told: bool = False
-    """Whether it is on record that the limit was reached."""
-
-
-@dataclass(slots=True, eq=False)
-class _Counts:
-    """How often each subject did one thing in its current window, which begins with the first time."""
-
-    reason: Reason
-    """Why a subject is refused that reached the limit."""
-    per: str
-    """What is counted: `source`, `group` or `certificate`."""
-    limit: int
-    span: timedelta = _MINUTE
-    windows: dict[str, _Window] = field(default_factory=dict)
-
-    def add(self, subject: str, at: datetime) -> None:
-        """Count once more."""
-        window = self._current(subject, at)
-        if window is None:
-            if len(self.windows) >= _SUBJECTS_WATCHED:
-                self.windows = {name: each for name, each in self.windows.items() if not self._is_over(each, at)}
-            window = self.windows.setdefault(self._watched(subject), _Window(at))
-        window.count += 1
-
-    def used_up(self, subject: str, at: datetime) -> _Window | None:
-        """Return the subject's window where nothing is left in it."""
-        window = self._current(subject, at)
-        return window if window is not None and window.count >= self.limit else None
-
-    def _current(self, subject: str, at: datetime) -> _Window | None:
-        watched = self._watched(subject)
-        window = self.windows.get(watched)
-        if window is None:
-            return None
-        if self._is_over(window, at):
-            del self.windows[watched]
-            return None
-        # A clock that was set back must not make a window longer than it is.
-        window.since = min(window.since, at)
-        return window
-
-    def _watched(self, subject: str) -> str:
-        return subject if subject in self.windows or len(self.windows) < _SUBJECTS_WATCHED else "many"
-
-    def _is_over(self, window: _Window, at: datetime) -> bool:
-        return at - window.since >= self.span
-
-
 class Limits:
     """Counts for one process; every method may be called from any thread.
 
@@ -163,15 +110,15 @@ class Limits:
         self._allowances = allowances
         self._lock = threading.Lock()
         self._guesses = (
-            _Counts(reasons.SOURCE_GUESSING, "source", allowances.wrong_challenges_per_source),
-            _Counts(reasons.GROUP_GUESSING, "group", allowances.wrong_challenges_per_group),
+            Counts(reasons.SOURCE_GUESSING, "source", allowances.wrong_challenges_per_source),
+            Counts(reasons.GROUP_GUESSING, "group", allowances.wrong_challenges_per_group),
         )
-        self._unreadable_by_source = _Counts(reasons.SOURCE_UNREADABLE, "source", allowances.unreadable_per_source)
-        self._unreadable_by_group = _Counts(reasons.GROUP_UNREADABLE, "group", allowances.unreadable_per_group)
-        self._unreadable_alarm = _Counts(reasons.GROUP_UNREADABLE, "group", ALARM_PER_HOUR, _HOUR)
-        self._requests = _Counts(reasons.GROUP_BUSY, "group", allowances.requests_per_group)
-        self._renewals = _Counts(reasons.RENEWAL_QUOTA, "certificate", 1, _HOUR)
-        self._queues = _Counts(reasons.QUEUE_FULL, "group", 1, _HOUR)
+        self._unreadable_by_source = Counts(reasons.SOURCE_UNREADABLE, "source", allowances.unreadable_per_source)
+        self._unreadable_by_group = Counts(reasons.GROUP_UNREADABLE, "group", allowances.unreadable_per_group)
+        self._unreadable_alarm = Counts(reasons.GROUP_UNREADABLE, "group", ALARM_PER_HOUR, _HOUR)
+        self._requests = Counts(reasons.GROUP_BUSY, "group", allowances.requests_per_group)
+        self._renewals = Counts(reasons.RENEWAL_QUOTA, "certificate", 1, _HOUR)
+        self._queues = Counts(reasons.QUEUE_FULL, "group", 1, _HOUR)
 
     # --- before any private-key operation ---------------------------------------------------------------------------
 
@@ -241,18 +188,18 @@ class Limits:
             return None
         return self._quota(self._queues, sender, f"{waiting} wait, {self._allowances.pending_per_group} allowed")
 
-    def _quota(self, counts: _Counts, sender: Sender, detail: str) -> Limited | None:
+    def _quota(self, counts: Counts, sender: Sender, detail: str) -> Limited | None:
         """Refuse what the store has counted. It does not say when there is room again: within the hour, try again."""
         self._count(counts, sender)
         return self._reached(counts, sender, detail)
 
     # --- counted in memory ------------------------------------------------------------------------------------------
 
-    def _count(self, counts: _Counts, sender: Sender) -> None:
+    def _count(self, counts: Counts, sender: Sender) -> None:
         with self._lock:
             counts.add(_subject(counts, sender), sender.at)
 
-    def _reached(self, counts: _Counts, sender: Sender, detail: str = "") -> Limited | None:
+    def _reached(self, counts: Counts, sender: Sender, detail: str = "") -> Limited | None:
         detail = detail or f"{counts.limit} in {int(counts.span.total_seconds())} seconds"
         with self._lock:
             window = counts.used_up(_subject(counts, sender), sender.at)
@@ -269,7 +216,7 @@ class Limits:
         return Limited(counts.reason, max(math.ceil(left.total_seconds()), 1), detail)
 
 
-def _subject(counts: _Counts, sender: Sender) -> str:
+def _subject(counts: Counts, sender: Sender) -> str:
     """Name what is counted, as events name it; holders of a certificate of the group apart from strangers."""
     if counts.per == "source":
         return f"source:{source_of(sender.source)}"
@@ -279,7 +226,7 @@ def _subject(counts: _Counts, sender: Sender) -> str:
     return group + _RENEWALS if counts.per == "group" else f"certificate:{sender.signer.serial:x}"
 
 
-def _alarm(counts: _Counts, sender: Sender, detail: str) -> EventDraft:
+def _alarm(counts: Counts, sender: Sender, detail: str) -> EventDraft:
     """Say, once in each window, that a limit was reached: the alarm that CHA-3 and ENV-9 ask for."""
     return EventDraft(
         at=sender.at,

@@ -46,6 +46,7 @@ class Refused:
     """What the message was, in a few words."""
     enrolment: Enrolment | None = None
     """From step 8 on: the refused enrolment to keep for 30 days."""
+    action: Action = Action.ENROLMENT_REFUSED
 
 
 @dataclass(slots=True)
@@ -169,7 +170,7 @@ def _event(refused: Refused) -> EventDraft:
     return EventDraft(
         at=refused.at,
         actor=Actor(ActorKind.DEVICE, refused.source, refused.source),
-        action=Action.ENROLMENT_REFUSED,
+        action=refused.action,
         object=f"endpoint:{refused.endpoint}",
         outcome=Outcome.REFUSED,
         group=refused.group,
