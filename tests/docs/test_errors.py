@@ -27,6 +27,14 @@ STATUS = {
     reasons.METHOD_REFUSED: "405",
     reasons.NEXT_CA_UNKNOWN: "404",
     reasons.MESSAGE_TOO_LARGE: "413",
+    reasons.PAGE_OVER_PLAIN_HTTP: "403",
+    reasons.PAGE_MISSING: "404",
+    reasons.PAGE_ONLY_READ: "405",
+    # MDMs look for the phrases of these two pages where the status is 200, and nowhere else.
+    reasons.PAGE_NETWORK_REFUSED: "200",
+    reasons.PAGE_CACHE_FULL: "200",
+    reasons.PAGE_SCHEME_REFUSED: "401",
+    reasons.PAGE_LOGIN_REFUSED: "401",
     # Without exactly one signer there is no transactionID, and so nothing to put into a signed answer (R6).
     reasons.SIGNER_COUNT: "400",
 }

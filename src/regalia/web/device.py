@@ -1,4 +1,4 @@
-"""The device listener's application: SCEP, CRL, OCSP, CA certificates, health; and no administration (WEB-8)."""
+"""The device listener's application: SCEP, NDES, CRL, OCSP, CA certificates, health; and no administration (WEB-8)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from regalia.web.ca_certificates import CaCertificatesFace
 from regalia.web.crl import CrlFace
 from regalia.web.edge import Edge
 from regalia.web.health import ALIVE, ReadyFace
+from regalia.web.ndes import NdesFace, is_ndes_path
 from regalia.web.ocsp import OcspFace
 from regalia.web.scep import ScepFace, ScepLimits
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from regalia.ca.status import OcspResponder
     from regalia.ports import Authorities, Catalogue, Clock, CrlFiles
+    from regalia.ra.ndes import NdesService
     from regalia.ra.scep import ScepService
     from regalia.web.health import Readiness
     from regalia.web.metrics import Metrics
@@ -30,7 +32,7 @@ _URL_OCTETS = 8_192
 """Of everything but SCEP, whose GET carries a message (RES-1)."""
 
 
-def device_app(
+def device_app(  # noqa: PLR0913 - one for each service
     *,
     scep: ScepService,
     doors: Catalogue,
@@ -42,8 +44,12 @@ def device_app(
     metrics: Metrics,
     clock: Clock,
     limits: ScepLimits | None = None,
+    ndes: NdesService | None = None,
 ) -> ASGIApp:
-    """Put the faces together. The services are those of `app.App`; the limits are R7's where none are given."""
+    """Put the faces together. The services are those of `app.App`; the limits are R7's where none are given.
+
+    Without `ndes` there is nothing at its paths.
+    """
     scep_face = ScepFace(
         service=scep, doors=doors, pool=pools.enrolment, limits=limits or ScepLimits(), metrics=metrics
     )
@@ -60,21 +66,25 @@ def device_app(
         redirect_slashes=False,
         default=NOT_FOUND,
     )
-    return Edge(_Device(scep_face, ocsp_face, rest), "device", metrics)
+    ndes_face = NdesFace(ndes, scep_face, pools.enrolment) if ndes is not None else NOT_FOUND
+    return Edge(_Device(scep_face, ocsp_face, ndes_face, rest), "device", metrics)
 
 
 class _Device:
     """Chooses by the first part of the path. OCSP comes before the router: most of its answers cost less than that."""
 
-    def __init__(self, scep: ASGIApp, ocsp: ASGIApp, rest: ASGIApp) -> None:
+    def __init__(self, scep: ASGIApp, ocsp: ASGIApp, ndes: ASGIApp, rest: ASGIApp) -> None:
         self._scep = scep
         self._ocsp = ocsp
+        self._ndes = ndes
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path.startswith("/scep/"):
             await self._scep(scope, receive, send)
+        elif is_ndes_path(path):
+            await self._ndes(scope, receive, send)
         elif len(scope["raw_path"]) + len(scope["query_string"]) > _URL_OCTETS:
             await URL_TOO_LONG(scope, receive, send)
         elif path.startswith("/ocsp/"):
