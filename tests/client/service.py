@@ -49,6 +49,9 @@ class ServiceTransport:
             return HttpAnswer(200, self.world.scep.ca_capabilities(door))
         if operation == "GetCACert":
             return HttpAnswer(200, self.world.scep.ca_certificates(door))
+        if operation == "GetNextCACert":
+            following = self.world.scep.next_ca_certificates(door)
+            return HttpAnswer(404, b"not found") if following is None else HttpAnswer(200, following)
         return self._operate(message, endpoint)
 
     def _operate(self, message: bytes, endpoint: str) -> HttpAnswer:

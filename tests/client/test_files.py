@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 
 from client.test_authorities import make
 from regalia import reasons
 from regalia.client.files import (
     check_writable,
-    generate_key,
     is_there,
     load_certificate,
     load_key,
@@ -22,6 +21,7 @@ from regalia.client.files import (
     save_certificates,
     save_key,
 )
+from regalia.client.keys import KeyType, generate_key, key_text, public_octets
 from regalia.errors import AdminError
 from world import rsa_key
 
@@ -43,17 +43,22 @@ def names_in(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def as_pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, password: bytes | None = None) -> bytes:
+def as_pem(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed448.Ed448PrivateKey, password: bytes | None = None
+) -> bytes:
     """Write a private key."""
     encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
 
-def test_keys_come_back(tmp_path: Path) -> None:
-    """A key that was saved is the key that is loaded, and nobody else may read it (SEC-3)."""
+@pytest.mark.parametrize("kind", [kind for kind in KeyType if kind is not KeyType.RSA_4096])
+def test_keys_come_back(tmp_path: Path, kind: KeyType) -> None:
+    """A key of any kind that was saved is the key that is loaded, and nobody else may read it (SEC-3)."""
     path = tmp_path / "device.key"
-    save_key(path, rsa_key(0))
-    assert load_key(path).private_numbers() == rsa_key(0).private_numbers()
+    key = generate_key(kind)
+    save_key(path, key)
+    assert public_octets(load_key(path)) == public_octets(key)
+    assert key_text(load_key(path)).lower() == kind
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert names_in(tmp_path) == ["device.key"]
 
@@ -76,7 +81,7 @@ def test_keys_are_written_once(tmp_path: Path) -> None:
     path = tmp_path / "device.key"
     save_key(path, rsa_key(0))
     assert "not overwritten" in refuse(lambda: save_key(path, rsa_key(1)))
-    assert load_key(path).private_numbers() == rsa_key(0).private_numbers()
+    assert public_octets(load_key(path)) == public_octets(rsa_key(0))
     link = tmp_path / "link.key"
     link.symlink_to(tmp_path / "elsewhere")
     refuse(lambda: save_key(link, rsa_key(1)))
@@ -109,11 +114,12 @@ def test_several_certificates_stand_one_after_the_other(tmp_path: Path) -> None:
     [
         (b"", "not a private key"),
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not a private key"),
-        (as_pem(ec.generate_private_key(ec.SECP256R1())), "not an RSA key"),
+        (as_pem(ec.generate_private_key(ec.SECP521R1())), "not a key of a kind that can be used"),
+        (as_pem(ed448.Ed448PrivateKey.generate()), "not a key of a kind that can be used"),
         (as_pem(rsa.generate_private_key(65537, 1024)), "at least 2048 bits"),  # noqa: S505 - weak on purpose
         (as_pem(ec.generate_private_key(ec.SECP256R1()), b"secret"), "is encrypted"),
     ],
-    ids=["empty", "broken", "EC", "RSA-1024", "encrypted"],
+    ids=["empty", "broken", "P-521", "Ed448", "RSA-1024", "encrypted"],
 )
 def test_unusable_keys(tmp_path: Path, content: bytes, told: str) -> None:
     """A file that holds no key for SCEP is told as what it is (CLI-009)."""
@@ -150,9 +156,3 @@ def test_a_name_that_cannot_be_looked_up(tmp_path: Path) -> None:
             ask(impossible)
         assert caught.value.reason is reasons.CLIENT_FILE
     assert not is_there(tmp_path / "nothing" / "here")
-
-
-def test_key_sizes() -> None:
-    """Keys are made with 2048, 3072 or 4096 bits and nothing else."""
-    assert generate_key().key_size == 2048
-    assert "1024" in refuse(lambda: generate_key(1024))

@@ -84,12 +84,12 @@ def test_a_key_is_made_and_kept_private(laptop: Laptop) -> None:
     assert laptop.files() == ["device.key", "device.pem"]
 
 
-def test_key_sizes(laptop: Laptop) -> None:
-    """A larger key is made where it is asked for, and a smaller one refused before anything is sent (CLI-009)."""
-    failed(laptop.enrol("--challenge-file", "-", "--key-size", "1024", stdin="x"), "CLI-009")
+def test_key_types(laptop: Laptop) -> None:
+    """A larger key is made where it is asked for, and an unknown kind refused before anything is sent (ADM-018)."""
+    failed(laptop.enrol("--challenge-file", "-", "--key-type", "rsa-1024", stdin="x"), "ADM-018", 2)
     assert laptop.files() == []
     challenge = laptop.server.challenge(cn="lap-3072")
-    assert laptop.enrol("--challenge-file", "-", "--key-size", "3072", cn="lap-3072", stdin=challenge).code == 0
+    assert laptop.enrol("--challenge-file", "-", "--key-type", "rsa-3072", cn="lap-3072", stdin=challenge).code == 0
     assert read_certificate(laptop.certificate).public_key().key_size == 3072  # type: ignore[union-attr] # it is RSA
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from regalia.cli.key_text import key_text
 from regalia.cli.output import utc
 from regalia.wire import oids
+from regalia.wire.certificate import read_certificate
 from regalia.wire.names import name_text
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def certificate_text(der: bytes) -> list[str]:
         f"Serial:      {certificate.serial_number:x}",
         f"Not before:  {utc(certificate.not_valid_before_utc)}",
         f"Not after:   {utc(certificate.not_valid_after_utc)}",
-        f"Key:         {_key(certificate)}",
+        f"Key:         {key_text(read_certificate(der).public_key)}",
         f"Signature:   {oids.describe(certificate.signature_algorithm_oid.dotted_string)}",
         "Extensions:",
     ]
@@ -45,13 +46,6 @@ def certificate_text(der: bytes) -> list[str]:
         lines.append(f"  {oids.describe(extension.oid.dotted_string)}{critical}")
         lines += [f"    {line}" for line in _values(extension.value)]
     return lines
-
-
-def _key(certificate: x509.Certificate) -> str:
-    key = certificate.public_key()
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA, {key.key_size} bits"
-    return f"EC, {key.curve.name}" if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__
 
 
 def _values(value: x509.ExtensionType) -> Iterator[str]:

@@ -5,11 +5,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from regalia import reasons
 from regalia.cli.context import administrator, agreed, opened
 from regalia.cli.endpoint import found_endpoint
+from regalia.cli.key_text import key_text
 from regalia.cli.lookup import by_prefix
 from regalia.cli.options import DryRun, Home, Json, Limit, Yes, examples, noun_app
 from regalia.cli.output import note, print_json, print_record, print_table, say, utc
@@ -18,7 +18,6 @@ from regalia.model import Action, Enrolment, EnrolmentState, Event
 from regalia.ports import EnrolmentFilter, EventFilter
 from regalia.ra.explain import Explanation, explain
 from regalia.wire.csr import read_csr
-from regalia.wire.public_key import load_public_key
 
 if TYPE_CHECKING:
     from regalia.app import App
@@ -165,9 +164,7 @@ def _plan(enrolment: Enrolment) -> list[str]:
 
 
 def _key(enrolment: Enrolment) -> str:
-    public = load_public_key(read_csr(enrolment.csr).public_key)
-    kind = f"RSA-{public.key_size}" if isinstance(public, RSAPublicKey) else public.curve.name
-    return f"{kind} key with SHA-256 {enrolment.key.key_sha256.hex()}"
+    return f"{key_text(read_csr(enrolment.csr).public_key)} key with SHA-256 {enrolment.key.key_sha256.hex()}"
 
 
 def _print_queue(found: Sequence[Enrolment]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from regalia import reasons
 from regalia.cli.output import note
-from regalia.client.files import is_there, load_key, remove_state, save_certificates
+from regalia.client.files import check_writable, is_there, load_key, remove_state, save_certificates
 from regalia.client.transaction import (
     KeptTransaction,
     load_transaction,
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
+    from regalia.client.keys import DeviceKey
     from regalia.client.scep import Issued, ScepClient, Server
     from regalia.model import Names
 
@@ -31,8 +30,10 @@ __all__ = ["answered", "begun", "keep", "unfinished"]
 def unfinished(cert: Path, url: str, key: Path, names: Names) -> KeptTransaction | None:
     """Find the transaction that an earlier run left behind for this certificate; None where there is none.
 
-    Raises `AdminError` CLI-009 where it is about something else: under the same transactionID that would be refused.
+    Raises `AdminError` CLI-009 where it is about something else: under the same transactionID that would be refused;
+    also where no certificate can be written.
     """
+    check_writable(cert)
     file = transaction_file(cert)
     if not is_there(file):
         return None
@@ -52,7 +53,7 @@ def unfinished(cert: Path, url: str, key: Path, names: Names) -> KeptTransaction
 
 
 def begun(
-    client: ScepClient, server: Server, url: str, key: tuple[Path, RSAPrivateKey], names: Names, cert: Path
+    client: ScepClient, server: Server, url: str, key: tuple[Path, DeviceKey], names: Names, cert: Path
 ) -> KeptTransaction:
     """Begin a transaction, and have it on disk before anything of it is sent."""
     path, private = key

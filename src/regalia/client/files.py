@@ -15,65 +15,50 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from regalia import reasons
+from regalia.client.keys import MIN_RSA_BITS, device_key
 from regalia.errors import AdminError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from regalia.client.keys import DeviceKey
+
 __all__ = [
-    "DEFAULT_KEY_BITS",
-    "KEY_BITS",
     "check_writable",
-    "generate_key",
+    "crl_pem",
     "is_there",
     "load_certificate",
     "load_key",
     "pem",
-    "public_octets",
     "read_file",
     "remove_state",
     "save_certificates",
     "save_key",
+    "save_public",
     "save_state",
 ]
 
-DEFAULT_KEY_BITS: Final = 2048
-KEY_BITS: Final = (2048, 3072, 4096)
 _MAX_FILE: Final = 1 << 20
 _PRIVATE: Final = 0o600
 _PUBLIC: Final = 0o644
 
 
-def generate_key(bits: int = DEFAULT_KEY_BITS) -> rsa.RSAPrivateKey:
-    """Make an RSA key of one of `KEY_BITS`: the reply of a SCEP server is encrypted to it, which EC keys cannot take.
-
-    Raises `AdminError` CLI-009 for another size.
-    """
-    if bits not in KEY_BITS:
-        raise _unusable(f"a key of {bits} bits is not one of {', '.join(map(str, KEY_BITS))}")
-    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
-
-
-def load_key(path: Path) -> rsa.RSAPrivateKey:
-    """Read an unencrypted RSA private key of at least 2048 bits. Raises `AdminError` CLI-009."""
+def load_key(path: Path) -> DeviceKey:
+    """Read an unencrypted private key of a kind that a device may have. Raises `AdminError` CLI-009."""
     octets = read_file(path)
     try:
-        key = serialization.load_pem_private_key(octets, password=None)
+        loaded = serialization.load_pem_private_key(octets, password=None)
     except TypeError as fault:
         raise _unusable(f"{path} is encrypted; decrypt it with `openssl pkey`") from fault
     except (ValueError, UnsupportedAlgorithm) as fault:
         raise _unusable(f"{path} is not a private key in PEM") from fault
-    if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < DEFAULT_KEY_BITS:
-        raise _unusable(f"{path} is not an RSA key of at least {DEFAULT_KEY_BITS} bits, which SCEP needs")
+    key = device_key(loaded)
+    if key is None:
+        kinds = f"RSA of at least {MIN_RSA_BITS} bits, P-256, P-384, Ed25519 and ML-DSA"
+        raise _unusable(f"{path} is not a key of a kind that can be used: {kinds}")
     return key
-
-
-def public_octets(key: rsa.RSAPrivateKey) -> bytes:
-    """Return the public half of a key as DER SubjectPublicKeyInfo."""
-    return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def load_certificate(path: Path) -> bytes:
@@ -93,7 +78,12 @@ def pem(certificates: Sequence[bytes]) -> bytes:
     )
 
 
-def save_key(path: Path, key: rsa.RSAPrivateKey) -> None:
+def crl_pem(crl: bytes) -> bytes:
+    """Write a DER CRL as PEM."""
+    return x509.load_der_x509_crl(crl).public_bytes(serialization.Encoding.PEM)
+
+
+def save_key(path: Path, key: DeviceKey) -> None:
     """Write a new private key (PKCS #8, mode 0600). Raises `AdminError` CLI-009, also where something is there."""
     octets = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -105,7 +95,12 @@ def save_key(path: Path, key: rsa.RSAPrivateKey) -> None:
 
 def save_certificates(path: Path, certificates: Sequence[bytes], *, replace: bool = False) -> None:
     """Write DER certificates as PEM (mode 0644), over an older file only with `replace`. Raises CLI-009."""
-    with _complete(path, pem(certificates), _PUBLIC) as fresh:
+    save_public(path, pem(certificates), replace=replace)
+
+
+def save_public(path: Path, octets: bytes, *, replace: bool = False) -> None:
+    """Write a file for all to read (mode 0644), over an older one only with `replace`. Raises `AdminError` CLI-009."""
+    with _complete(path, octets, _PUBLIC) as fresh:
         if replace:
             fresh.rename(path)
         else:

@@ -1,9 +1,10 @@
-"""The SCEP client (RFC 8894): capabilities, CA certificates, enrolment, polling, renewal.
+"""The SCEP client (RFC 8894): capabilities, CA certificates, enrolment, polling, renewal, and what a CA keeps for us.
 
     client = ScepClient(url, transport, clock, entropy)
     server = client.server(fingerprint)
     issued = client.enrol(server, key, cn="lap1", sans=frozenset(), challenge=secret)
     issued = client.renew(server, issued.certificate, key, new_key)
+    crl = client.get_crl(server, issued.certificate, key)
 
 Where the server may keep a request pending, begin, keep what was begun, then submit it and ask again:
 
@@ -12,9 +13,12 @@ Where the server may keep a request pending, begin, keep what was begun, then su
     issued = client.submit(server, key, opened, challenge=secret)      # UnavailableError CLI-008: pending
     issued = client.poll(server, key, opened)                          # later, perhaps by another process
 
-AES-128-CBC and SHA-256, or nothing: a server without them is refused, so that nobody in between can talk us down
+AES-128-CBC and SHA-2, or nothing: a server without them is refused, so that nobody in between can talk us down
 (RFC 8894 §7.5). A certificate is returned only after the reply's signature, nonce and transaction held, the
 certificate is for our key and one of the server's CA certificates signed it. Errors never hold the challenge (CHA-4).
+
+A key that cannot decrypt (ECDSA, Ed25519, ML-DSA) needs a challenge for each request and for each poll: the reply is
+encrypted under it (RFC 8894 §3.1).
 """
 
 from __future__ import annotations
@@ -23,52 +27,45 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
-
 from regalia import reasons
 from regalia.client.authorities import CaCertificates, issued_by, judge, read_pin
+from regalia.client.capabilities import Capabilities
+from regalia.client.crl import judge_crl
 from regalia.client.exchange import Exchange
-from regalia.client.files import public_octets
+from regalia.client.keys import can_decrypt, public_octets, scheme_of, sign_with, unwrap_with
+from regalia.client.requests import check_reply_key, csr, names_of, own_certificate, self_signed
 from regalia.client.transaction import OpenTransaction
-from regalia.errors import AdminError, PeerError, UnavailableError
-from regalia.model import Names, SanKind
-from regalia.wire import der, oids
-from regalia.wire.algorithms import Cipher, Digest
-from regalia.wire.certificate import (
-    SignatureAlgorithm,
-    TbsCertificate,
-    assemble,
-    encode_tbs,
-    key_usage,
-    read_certificate,
-)
-from regalia.wire.csr import build_csr
-from regalia.wire.names import encode_name, read_name, read_sans, text_of
+from regalia.errors import PeerError, UnavailableError
+from regalia.model import Names
+from regalia.wire import der
+from regalia.wire.algorithms import Cipher
+from regalia.wire.certificate import read_certificate
+from regalia.wire.names import encode_name
 from regalia.wire.scep import MessageType, PkiStatus, Transaction
 from regalia.wire.scep_client import (
     build_request,
+    issuer_and_serial,
     issuer_and_subject,
     parse_capabilities,
     read_certs_only,
+    read_crl_reply,
+    read_next_ca,
     read_reply,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
+    from regalia.client.crl import BelievedCrl
+    from regalia.client.keys import DeviceKey
     from regalia.client.transport import Transport
     from regalia.model import San
     from regalia.ports import Clock, Entropy
-    from regalia.wire.certificate import CertificateFacts, Extension
     from regalia.wire.scep_client import Reply
 
 __all__ = ["Capabilities", "Issued", "ScepClient", "Server"]
 
 _CIPHER: Final = Cipher.AES128_CBC
-_DIGEST: Final = Digest.SHA256
 _TRANSACTION_OCTETS: Final = 16
 _NONCE_OCTETS: Final = 16
 _SIGNER_LIFE: Final = timedelta(days=365)
@@ -81,30 +78,9 @@ _KINDS: Final = {
     MessageType.PKCS_REQ: "request",
     MessageType.RENEWAL_REQ: "renewal",
     MessageType.CERT_POLL: "poll",
+    MessageType.GET_CERT: "question for a certificate",
+    MessageType.GET_CRL: "question for the CRL",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What GetCACaps said."""
-
-    keywords: frozenset[str]
-    """Upper-cased."""
-
-    @property
-    def strong(self) -> bool:
-        """Whether it offers AES and SHA-256; SCEPStandard implies both (RFC 8894 §3.5.2)."""
-        return "SCEPSTANDARD" in self.keywords or {"AES", "SHA-256"} <= self.keywords
-
-    @property
-    def post(self) -> bool:
-        """Whether messages are to be POSTed."""
-        return bool({"SCEPSTANDARD", "POSTPKIOPERATION"} & self.keywords)
-
-    @property
-    def renewal(self) -> bool:
-        """Whether it takes RenewalReq; without it a renewal is a PKCSReq signed by the old certificate."""
-        return "RENEWAL" in self.keywords
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +102,16 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class _Message:
     """What the message types differ in."""
 
-    message_type: MessageType
-    message_data: bytes
+    kind: MessageType
+    data: bytes
     signer: bytes
-    signer_key: RSAPrivateKey
-    public_key: bytes
+    key: DeviceKey
+    """Of the signer; the reply is for it."""
+    challenge: str | None = None
+    """What keys the reply, where the key cannot decrypt."""
 
 
 class ScepClient:
@@ -185,44 +163,61 @@ class ScepClient:
             )
         return Server(capabilities, self.ca_certificates(fingerprint))
 
+    def next_ca(self, server: Server) -> tuple[bytes, ...]:
+        """Fetch the CA certificates that follow the current ones (GetNextCACert, RFC 8894 §4.7): DER, in their order.
+
+        Believed is what the current RA or one of the CAs above it signed. Raises `PeerError`: CLI-011 where there are
+        none yet, CLI-006 where the answer cannot be trusted, and what `caps` raises.
+        """
+        if not server.capabilities.next_ca:
+            raise PeerError(reasons.CLIENT_NO_NEXT_CA, "GetCACaps does not list GetNextCACert")
+        signers = tuple(dict.fromkeys((*server.ca.signers, *server.ca.chain)))
+        certificates = read_next_ca(self._exchange.ask("GetNextCACert"), ra_certificates=signers)
+        self._progress(f"fetched {len(certificates)} certificates of the next CA; the current one's RA signed them")
+        return certificates
+
     # --- certificates -----------------------------------------------------------------------------------------------
 
-    def begin(self, key: RSAPrivateKey, *, cn: str | None, sans: frozenset[San]) -> OpenTransaction:
+    def begin(self, key: DeviceKey, *, cn: str | None, sans: frozenset[San]) -> OpenTransaction:
         """Begin a first enrolment for `key` that asks for these names; nothing is sent yet.
 
         Whoever must not lose it keeps it on disk before `submit` (`transaction.save_transaction`).
         """
-        names = Names(cn, sans)
-        return OpenTransaction(self._new_transaction(), self._self_signed(key, cn), names)
+        now = self._clock.now()
+        serial = int.from_bytes(b"\x40" + self._entropy.octets(15), "big")
+        signer = self_signed(key, cn, serial=serial, not_before=now - _CLOCK_SKEW, not_after=now + _SIGNER_LIFE)
+        return OpenTransaction(self._new_transaction(), signer, Names(cn, sans))
 
-    def submit(self, server: Server, key: RSAPrivateKey, opened: OpenTransaction, *, challenge: str | None) -> Issued:
+    def submit(self, server: Server, key: DeviceKey, opened: OpenTransaction, *, challenge: str | None) -> Issued:
         """Send the request of a transaction (PKCSReq, RFC 8894 §4.3), also once more where its outcome is not known.
 
-        Asks for the names; the server decides. Raises `PeerError`: CLI-006 the reply cannot be trusted, CLI-007
-        refused; `UnavailableError`: CLI-001 unreachable, CLI-002 still 429 or 503, CLI-008 pending: then `poll`.
+        Asks for the names; the server decides. Raises `AdminError` CLI-010 where the key cannot decrypt and there is
+        no challenge; `PeerError`: CLI-006 the reply cannot be trusted, CLI-007 refused; `UnavailableError`: CLI-001
+        unreachable, CLI-002 still 429 or 503, CLI-008 pending: then `poll`.
         """
-        csr = _csr(opened.names, key, challenge)
-        return self._operate(
-            server, _Request(MessageType.PKCS_REQ, csr, opened.signer, key, public_octets(key)), opened.id
-        )
+        request = csr(opened.names, key, challenge)
+        message = _Message(MessageType.PKCS_REQ, request, opened.signer, key, challenge)
+        return self._certified(server, message, opened.id, key)
 
     def enrol(
-        self, server: Server, key: RSAPrivateKey, *, cn: str | None, sans: frozenset[San], challenge: str | None
+        self, server: Server, key: DeviceKey, *, cn: str | None, sans: frozenset[San], challenge: str | None
     ) -> Issued:
         """Begin and submit, for callers that begin anew if they are interrupted. Raises what `submit` raises."""
         return self.submit(server, key, self.begin(key, cn=cn, sans=sans), challenge=challenge)
 
-    def poll(self, server: Server, key: RSAPrivateKey, opened: OpenTransaction) -> Issued:
+    def poll(self, server: Server, key: DeviceKey, opened: OpenTransaction, *, challenge: str | None = None) -> Issued:
         """Ask what became of a pending request (CertPoll, RFC 8894 §4.4).
 
-        Raises what `submit` raises; CLI-007 also where the server does not know the transaction (any more).
+        `challenge` is the one of the request; only a key that cannot decrypt needs it. Raises what `submit` raises;
+        CLI-007 also where the server does not know the transaction (any more).
         """
         names = issuer_and_subject(read_certificate(server.ca.chain[0]).subject, encode_name(cn=opened.names.cn))
-        return self._operate(
-            server, _Request(MessageType.CERT_POLL, names, opened.signer, key, public_octets(key)), opened.id
-        )
+        message = _Message(MessageType.CERT_POLL, names, opened.signer, key, challenge)
+        return self._certified(server, message, opened.id, key)
 
-    def wait(self, server: Server, key: RSAPrivateKey, opened: OpenTransaction, *, seconds: float) -> Issued:
+    def wait(
+        self, server: Server, key: DeviceKey, opened: OpenTransaction, *, seconds: float, challenge: str | None = None
+    ) -> Issued:
         """Poll with growing pauses, of `seconds` altogether, until the server has decided.
 
         A server that cannot be reached meanwhile may come back, and is asked again. Raises what `poll` raised at last.
@@ -234,7 +229,7 @@ class ScepClient:
             self._pause(pause)
             waited += pause
             try:
-                return self.poll(server, key, opened)
+                return self.poll(server, key, opened, challenge=challenge)
             except UnavailableError as later:
                 if waited >= seconds:
                     raise
@@ -243,73 +238,115 @@ class ScepClient:
             pause = min(_LONGEST_POLL, pause * _POLL_GROWTH)
 
     def renew(
-        self, server: Server, certificate: bytes, key: RSAPrivateKey, new_key: RSAPrivateKey | None = None
+        self,
+        server: Server,
+        certificate: bytes,
+        key: DeviceKey,
+        new_key: DeviceKey | None = None,
+        *,
+        challenge: str | None = None,
     ) -> Issued:
         """Get a successor for `certificate`, signed for with its `key`, for the same key or a new one (RenewalReq).
 
-        Asks for the names that the certificate has. Raises `AdminError` CLI-009 where certificate and key do not
-        belong together, and what `enrol` raises.
+        Asks for the names that the certificate has. A `key` that cannot decrypt needs a fresh `challenge`, whatever
+        the new key is. Raises `AdminError` CLI-009 where certificate and key do not belong together, and what `enrol`
+        raises.
         """
-        facts = _own_certificate(certificate, key)
+        names = names_of(own_certificate(certificate, key))
         wanted = new_key or key
-        request = _Request(
-            MessageType.RENEWAL_REQ if server.capabilities.renewal else MessageType.PKCS_REQ,
-            _csr(_names_of(facts.subject, facts.extension(oids.CE_SUBJECT_ALT_NAME)), wanted, None),
-            certificate,
-            key,
-            public_octets(wanted),
-        )
-        return self._operate(server, request, self._new_transaction())
+        kind = MessageType.RENEWAL_REQ if server.capabilities.renewal else MessageType.PKCS_REQ
+        message = _Message(kind, csr(names, wanted, challenge), certificate, key, challenge)
+        return self._certified(server, message, self._new_transaction(), wanted)
+
+    # --- what a CA keeps --------------------------------------------------------------------------------------------
+
+    def get_certificate(self, server: Server, certificate: bytes, key: DeviceKey, serial: int | None = None) -> bytes:
+        """Fetch a certificate of the same issuer by its serial (GetCert, RFC 8894 §4.5): DER.
+
+        `certificate` and `key` sign; without a serial it is that certificate which is fetched. Raises `AdminError`
+        CLI-010 where the key cannot decrypt, and what `renew` raises; CLI-007 where the server has none or tells none.
+        """
+        facts = own_certificate(certificate, key)
+        wanted = facts.serial if serial is None else serial
+        question = issuer_and_serial(facts.issuer, wanted)
+        reply = self._ask(server, _Message(MessageType.GET_CERT, question, certificate, key))
+        for one in reply.certificates:
+            if _serial_of(one) == wanted and any(issued_by(one, issuer) for issuer in server.ca.chain):
+                self._progress("the certificate that was asked for, signed by one of the server's CA certificates")
+                return one
+        raise PeerError(reasons.CLIENT_REPLY_REFUSED, f"it holds no certificate {wanted:x} of the server's CA")
+
+    def get_crl(self, server: Server, certificate: bytes, key: DeviceKey) -> BelievedCrl:
+        """Fetch the CRL on which `certificate` would stand (GetCRL, RFC 8894 §4.6), verified and current.
+
+        Raises what `get_certificate` raises.
+        """
+        facts = own_certificate(certificate, key)
+        question = issuer_and_serial(facts.issuer, facts.serial)
+        reply = self._ask(server, _Message(MessageType.GET_CRL, question, certificate, key))
+        if reply.crl is None:
+            raise PeerError(reasons.CLIENT_REPLY_REFUSED, "it holds no CRL")
+        crl = judge_crl(reply.crl, facts.issuer, server.ca.chain, self._clock.now())
+        self._progress("the CRL is signed by the CA of the certificate and holds now")
+        return crl
+
+    # --- messages ---------------------------------------------------------------------------------------------------
 
     def _new_transaction(self) -> str:
         return self._entropy.octets(_TRANSACTION_OCTETS).hex()
 
-    def _self_signed(self, key: RSAPrivateKey, cn: str | None) -> bytes:
-        """Make the certificate that signs a first request (RFC 8894 §2.3): proof of the key, of nothing else."""
-        subject = encode_name(cn=cn or "SCEP client")
-        now = self._clock.now()
-        tbs = encode_tbs(
-            TbsCertificate(
-                serial=int.from_bytes(b"\x40" + self._entropy.octets(15), "big"),
-                signature=SignatureAlgorithm.RSA_SHA256,
-                issuer=subject,
-                not_before=now - _CLOCK_SKEW,
-                not_after=now + _SIGNER_LIFE,
-                subject=subject,
-                public_key=public_octets(key),
-                extensions=(key_usage(("digitalSignature", "keyEncipherment")),),
-            )
-        )
-        return assemble(tbs, SignatureAlgorithm.RSA_SHA256, _sign(key, tbs))
-
-    def _operate(self, server: Server, request: _Request, transaction_id: str) -> Issued:
+    def _certified(self, server: Server, message: _Message, transaction_id: str, key: DeviceKey) -> Issued:
         transaction = Transaction(transaction_id.encode())
+        issued = _issued(self._operate(server, message, transaction), server, public_octets(key), transaction)
+        self._progress("the reply is signed by the server and its certificate is for our key")
+        return issued
+
+    def _ask(self, server: Server, message: _Message) -> Reply:
+        """Ask for something that was made before: nobody decides about it, so PENDING is no answer."""
+        transaction = Transaction(self._new_transaction().encode())
+        reply = self._operate(server, message, transaction)
+        if reply.status is PkiStatus.PENDING:
+            raise PeerError(reasons.CLIENT_REPLY_REFUSED, "it says that the question is pending")
+        return reply
+
+    def _operate(self, server: Server, message: _Message, transaction: Transaction) -> Reply:
+        """Send a message and read its CertRep. Raises `PeerError` CLI-007 for a FAILURE."""
+        check_reply_key(message.key, message.challenge)
         nonce = self._entropy.octets(_NONCE_OCTETS)
-        message = build_request(
-            message_type=request.message_type,
-            transaction=transaction,
-            sender_nonce=nonce,
-            message_data=request.message_data,
-            recipient=server.ca.recipient,
-            signer=request.signer,
-            digest=_DIGEST,
-            cipher=_CIPHER,
-            content_key=self._entropy.octets(_CIPHER.key_octets),
-            iv=self._entropy.octets(16),
-            sign=lambda data: _sign(request.signer_key, data),
-        )
-        self._progress(f"sending the {_KINDS[request.message_type]}, transaction {transaction.text}")
-        reply = read_reply(
-            self._exchange.send(message, post=server.capabilities.post),
+        octets = self._built(server, message, transaction, nonce)
+        self._progress(f"sending the {_KINDS[message.kind]}, transaction {transaction.text}")
+        read = read_crl_reply if message.kind is MessageType.GET_CRL else read_reply
+        decrypts = can_decrypt(message.key)
+        reply = read(
+            self._exchange.send(octets, post=server.capabilities.post),
             transaction=transaction,
             sender_nonce=nonce,
             ra_certificates=server.ca.signers,
-            decrypt=lambda octets: request.signer_key.decrypt(octets, padding.PKCS1v15()),
-            recipient=request.signer,
+            decrypt=(lambda data: unwrap_with(message.key, data)) if decrypts else None,
+            recipient=message.signer,
+            secret=None if decrypts else message.challenge,
         )
-        issued = _judge_reply(reply, server, request.public_key, transaction)
-        self._progress("the reply is signed by the server and its certificate is for our key")
-        return issued
+        if reply.status is PkiStatus.FAILURE:
+            raise _denied(reply, transaction)
+        return reply
+
+    def _built(self, server: Server, message: _Message, transaction: Transaction, nonce: bytes) -> bytes:
+        scheme = scheme_of(message.key)
+        return build_request(
+            message_type=message.kind,
+            transaction=transaction,
+            sender_nonce=nonce,
+            message_data=message.data,
+            recipient=server.ca.recipient,
+            signer=message.signer,
+            digest=scheme.digest,
+            cipher=_CIPHER,
+            content_key=self._entropy.octets(_CIPHER.key_octets),
+            iv=self._entropy.octets(16),
+            sign=lambda data: sign_with(message.key, data),
+            # rsaEncryption beside RSA, whatever the digest: some servers know no other (RFC 8894 leaves it open).
+            signature=None if can_decrypt(message.key) else scheme.algorithm.identifier,
+        )
 
 
 def _read_ca_answer(body: bytes) -> tuple[bytes, ...]:
@@ -321,14 +358,16 @@ def _read_ca_answer(body: bytes) -> tuple[bytes, ...]:
     return (body,)
 
 
-def _judge_reply(reply: Reply, server: Server, public_key: bytes, transaction: Transaction) -> Issued:
+def _denied(reply: Reply, transaction: Transaction) -> PeerError:
+    info = reply.fail_info
+    name = info.name.lower().replace("_", " ") if info is not None else "no failInfo"
+    text = f", it says {reply.fail_info_text!a}" if reply.fail_info_text else ""
+    return PeerError(reasons.CLIENT_DENIED, f"{name}{text}, transaction {transaction.text}")
+
+
+def _issued(reply: Reply, server: Server, public_key: bytes, transaction: Transaction) -> Issued:
     if reply.status is PkiStatus.PENDING:
         raise UnavailableError(reasons.CLIENT_PENDING, f"transaction {transaction.text}")
-    if reply.status is PkiStatus.FAILURE:
-        info = reply.fail_info
-        name = info.name.lower().replace("_", " ") if info is not None else "no failInfo"
-        text = f", it says {reply.fail_info_text!a}" if reply.fail_info_text else ""
-        raise PeerError(reasons.CLIENT_DENIED, f"{name}{text}, transaction {transaction.text}")
     ours = [certificate for certificate in reply.certificates if _key_of(certificate) == public_key]
     if len(ours) != 1:
         raise PeerError(reasons.CLIENT_REPLY_REFUSED, f"{len(ours)} of its certificates are for our key")
@@ -345,36 +384,8 @@ def _key_of(certificate: bytes) -> bytes | None:
         return None
 
 
-def _own_certificate(certificate: bytes, key: RSAPrivateKey) -> CertificateFacts:
+def _serial_of(certificate: bytes) -> int | None:
     try:
-        facts = read_certificate(certificate)
-    except der.DerError as fault:
-        raise AdminError(reasons.CLIENT_FILE, f"the certificate is not readable: {fault}") from fault
-    if facts.public_key != public_octets(key):
-        raise AdminError(reasons.CLIENT_FILE, "certificate and key do not belong together")
-    return facts
-
-
-def _names_of(subject: bytes, alternative: Extension | None) -> Names:
-    """Read the names to ask for again; other parts of the subject are the server's business (R5)."""
-    try:
-        names = [text_of(value) for rdn in read_name(subject) for oid, value in rdn if oid == oids.AT_COMMON_NAME]
-        sans = read_sans(alternative.value) if alternative is not None else frozenset()
-    except der.DerError as fault:
-        raise AdminError(reasons.CLIENT_FILE, f"the certificate's names are not readable: {fault}") from fault
-    return Names(names[-1] if names else None, frozenset(san for san in sans if san.kind is not SanKind.OTHER))
-
-
-def _csr(names: Names, key: RSAPrivateKey, challenge: str | None) -> bytes:
-    return build_csr(
-        cn=names.cn,
-        sans=names.sans,
-        public_key=public_octets(key),
-        challenge=challenge,
-        sign=lambda data: _sign(key, data),
-        signature=SignatureAlgorithm.RSA_SHA256,
-    )
-
-
-def _sign(key: RSAPrivateKey, data: bytes) -> bytes:
-    return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+        return read_certificate(certificate).serial
+    except der.DerError:
+        return None

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from regalia import reasons
-from regalia.client.files import public_octets, read_file, save_state
+from regalia.client.files import read_file, save_state
+from regalia.client.keys import public_octets
 from regalia.errors import AdminError
 from regalia.model import Names, San, SanKind
 from regalia.wire.certificate import read_certificate
@@ -24,7 +25,7 @@ from regalia.wire.der import DerError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from regalia.client.keys import DeviceKey
 
 __all__ = ["KeptTransaction", "OpenTransaction", "load_transaction", "save_transaction", "transaction_file"]
 
@@ -54,7 +55,7 @@ class KeptTransaction:
     key: Path
     """File of the private key."""
 
-    def is_for(self, key: RSAPrivateKey) -> bool:
+    def is_for(self, key: DeviceKey) -> bool:
         """Whether this is the key that is to be certified."""
         return read_certificate(self.opened.signer).public_key == public_octets(key)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_BODY", "HttpAnswer", "HttpTransport", "Transport"]
 
-MAX_BODY: Final = 1 << 20
-"""Octets of an answer that are read: the largest honest one is a GetCACert of a few KiB."""
+MAX_BODY: Final = 2 << 20
+"""Octets of an answer that are read: the largest honest one is a CRL of 1 MiB in its envelope."""
 _CONNECT_SECONDS: Final = 10.0
 _SILENCE_SECONDS: Final = 30.0
 """Longest pause within an exchange: more than the 15 s that a server may spend on its connectors (R8)."""

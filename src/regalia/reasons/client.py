@@ -7,10 +7,12 @@ from regalia.errors import Reason, Stage
 __all__ = [
     "CLIENT_CAPS_WEAK",
     "CLIENT_CA_UNUSABLE",
+    "CLIENT_CHALLENGE_NEEDED",
     "CLIENT_DENIED",
     "CLIENT_FILE",
     "CLIENT_FINGERPRINT",
     "CLIENT_HTTP_REFUSED",
+    "CLIENT_NO_NEXT_CA",
     "CLIENT_PENDING",
     "CLIENT_REPLY_REFUSED",
     "CLIENT_UNREACHABLE",
@@ -70,4 +72,16 @@ CLIENT_FILE = Reason(
     Stage.CLIENT,
     "a key or certificate file cannot be used",
     "Check the path and its permissions, the format (PEM), and that key and certificate belong together.",
+)
+CLIENT_CHALLENGE_NEEDED = Reason(
+    "CLI-010",
+    Stage.CLIENT,
+    "a key that cannot decrypt needs a challenge",
+    "Give one with --challenge-file, for each renewal a fresh one: it keys the reply. With an RSA key it is not needed.",
+)
+CLIENT_NO_NEXT_CA = Reason(
+    "CLI-011",
+    Stage.CLIENT,
+    "the SCEP server has no next CA certificate",
+    "Nothing is wrong: a server offers GetNextCACert once the successor of its CA is chosen. Ask again later.",
 )
