@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -87,7 +87,8 @@ def test_key1_ordinary_keys_pass(spki: bytes) -> None:
         (b"\x30\x00", "no RSA key"),
         (ec_spki()[:-1], "no RSA key"),
         (b"\x30" + bytes(3000), "3000|3001"),
-        (_der(ed25519.Ed25519PrivateKey.generate().public_key()), "neither RSA"),
+        (_der(ed25519.Ed25519PrivateKey.generate().public_key()), "Ed25519 key; the profile allows none"),
+        (_der(dsa.generate_private_key(1024).public_key()), "neither RSA"),  # noqa: S505 - never used
         (ec_spki(ec.SECP521R1()), "secp521r1"),
         (ec_spki(ec.SECP256K1()), "secp256k1"),
         (_rsa((1 << 1023) | 1), "1024 bits"),
@@ -134,6 +135,41 @@ def test_the_profile_narrows_the_choice() -> None:
     ):
         with pytest.raises(PeerError, match="SCEP-054"):
             check_key(spki, profile)
+
+
+def test_key1_keys_that_only_sign_are_certified_where_the_profile_lists_them() -> None:
+    """KEY-1: Ed25519 and each parameter set of ML-DSA by name; one that is listed lets no other in."""
+    pure = ed25519.Ed25519PrivateKey.generate().public_key()
+    small, large = mldsa.MLDSA44PrivateKey.generate().public_key(), mldsa.MLDSA87PrivateKey.generate().public_key()
+    encoded = [key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) for key in (pure, small, large)]
+    for spki, profile in zip(
+        encoded,
+        (
+            replace(_PROFILE, ed25519=True),
+            replace(_PROFILE, ml_dsa=("ml-dsa-44",)),
+            replace(_PROFILE, ml_dsa=("ml-dsa-87",)),
+        ),
+        strict=True,
+    ):
+        check_key(spki, profile)
+        for other in encoded:
+            if other != spki:
+                with pytest.raises(PeerError, match="SCEP-054"):
+                    check_key(other, profile)
+        assert _refusal(spki)[0] is reasons.KEY_REFUSED
+
+
+def test_key1_the_exponent_3_is_for_devices_that_make_no_other() -> None:
+    """KEY-1: it passes where the endpoint is a legacy one, and nothing else becomes easier there."""
+    modulus = _PRIMES[0] * _PRIMES[1]
+    check_key(_rsa(modulus, 3), _PROFILE, small_exponents=True)
+    check_key(_rsa(modulus), _PROFILE, small_exponents=True)
+    assert "exponent" in _refusal(_rsa(modulus, 3))[1]
+    for exponent in (5, 17, 4, 2**256 + 1):
+        with pytest.raises(PeerError, match="SCEP-054"):
+            check_key(_rsa(modulus, exponent), _PROFILE, small_exponents=True)
+    with pytest.raises(PeerError, match="SCEP-055"):
+        check_key(_rsa(3 * modulus, 3), _PROFILE, small_exponents=True)
 
 
 # --- KEY-2: weak keys ------------------------------------------------------------------------------------------------

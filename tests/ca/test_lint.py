@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from regalia.ca.lint import IGNORED, lint_full, lint_leaf
-from regalia.ca.profile import leaf_tbs, specimen
+from regalia.ca.profile import DEFAULT_DOCUMENT, leaf_tbs, specimens
 from regalia.model import KeyKind, Names, San, SanKind
 from regalia.wire import der, oids
 from regalia.wire.certificate import (
@@ -31,6 +31,7 @@ from regalia.wire.certificate import (
     subject_key_identifier,
 )
 from regalia.wire.names import encode_name, encode_sans, name_text
+from regalia.wire.public_key import key_algorithm
 from small_ca import NAMES, SmallCa, ec_spki, profile_of
 
 if TYPE_CHECKING:
@@ -223,7 +224,59 @@ def test_unique_identifiers_are_found() -> None:
 def test_specimens_of_the_default_profile_pass_in_full(kind: KeyKind) -> None:
     """R8: pkilint finds no error in what the default profile gives, under an EC and an RSA authority."""
     authority = _CA.issuing(f"lint-{kind.value.replace('-', '')}", key_kind=kind)
-    assert lint_full(specimen(_PROFILE, authority, _CA.urls, _CA.clock.now())) == ()
+    for certificate in specimens(_PROFILE, authority, _CA.urls, _CA.clock.now()):
+        assert lint_full(certificate) == ()
+
+
+EVERY_KEY = DEFAULT_DOCUMENT.replace("ed25519 = false", "ed25519 = true").replace(
+    "ml-dsa = []", 'ml-dsa = ["ml-dsa-44", "ml-dsa-65", "ml-dsa-87"]'
+)
+
+
+def test_specimens_of_every_type_of_key_pass_both_lints() -> None:
+    """R8, KEY-1: RSA, P-256, Ed25519 and ML-DSA leaves are what profile and RFC 5280 ask, natively and in full."""
+    profile = profile_of(EVERY_KEY)
+    made = specimens(profile, _AUTHORITY, _CA.urls, _CA.clock.now())
+    types = [key_algorithm(read_certificate(certificate).public_key).oid for certificate in made]
+    assert types == [
+        oids.RSA_ENCRYPTION,
+        oids.EC_PUBLIC_KEY,
+        oids.ED25519,
+        oids.ML_DSA_44,
+        oids.ML_DSA_65,
+        oids.ML_DSA_87,
+    ]
+    for certificate in made:
+        assert lint_full(certificate) == ()
+        facts = read_certificate(certificate)
+        names = Names("specimen", frozenset({San(SanKind.DNS, "specimen.example.com")}))
+        tbs = der.read_one(certificate).children()[0].raw
+        assert (
+            lint_leaf(
+                tbs, profile=profile, authority=_AUTHORITY, names=names, public_key=facts.public_key, urls=_CA.urls
+            )
+            == ()
+        )
+
+
+@pytest.mark.parametrize("usage", ["keyEncipherment", "keyAgreement"])
+def test_a_key_usage_that_a_signing_key_cannot_have_is_found(usage: str) -> None:
+    """RFC 8410 §5: an Ed25519 key neither enciphers keys nor agrees on them, whatever the profile lists."""
+    profile = profile_of(EVERY_KEY.replace('"keyEncipherment"]', f'"{usage}"]'))
+    key = (
+        ed25519.Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    )
+    tbs = leaf_tbs(
+        profile, _AUTHORITY, serial=1 << 128, names=NAMES, public_key=key, now=_CA.clock.now(), urls=_CA.urls
+    )
+    wrong = tuple(
+        key_usage(("digitalSignature", usage)) if each.oid == oids.CE_KEY_USAGE else each for each in tbs.extensions
+    )
+    found = [
+        lint_leaf(encode_tbs(each), profile=profile, authority=_AUTHORITY, names=NAMES, public_key=key, urls=_CA.urls)
+        for each in (tbs, replace(tbs, extensions=wrong))
+    ]
+    assert found == [(), ("the extension keyUsage does not say what it must",)]
 
 
 def test_pkilint_finds_what_is_wrong() -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from regalia import reasons
-from regalia.ca.profile import DEFAULT_DOCUMENT, forbidden_extensions, leaf_tbs, specimen
+from regalia.ca.profile import DEFAULT_DOCUMENT, forbidden_extensions, leaf_tbs, specimens
 from regalia.ca.urls import Urls
 from regalia.errors import AdminError, InvariantError
 from regalia.model import Authority, Names, NamesFrom, Profile, San, SanKind
@@ -74,7 +74,15 @@ def test_the_default_profile_is_an_eap_tls_client() -> None:
     assert (profile.validity.duration, profile.validity.backdate) == (timedelta(days=365), timedelta(minutes=5))
     assert (profile.rsa_min_bits, profile.curves) == (2048, ("p-256", "p-384"))
     assert profile.extended_key_usage == (oids.KP_CLIENT_AUTH,)
+    assert (profile.ed25519, profile.ml_dsa) == (False, ())
     assert profile.organisation is None
+
+
+def test_a_document_kept_before_a_key_was_known_reads_with_its_default() -> None:
+    """What an earlier version of the product kept does not name Ed25519 and ML-DSA, and does not allow them."""
+    kept = json.loads(profile_of().document)
+    del kept["keys"]["ed25519"], kept["keys"]["ml-dsa"]
+    assert profile_of(json.dumps(kept)) == profile_of()
 
 
 def test_the_kept_document_is_canonical_and_reads_the_same() -> None:
@@ -84,7 +92,7 @@ def test_the_kept_document_is_canonical_and_reads_the_same() -> None:
     kept = json.loads(profile.document)
     assert profile.document == json.dumps(kept, sort_keys=True, separators=(",", ":"))
     assert kept["validity"] == {"backdate": "5m", "duration": "90d"}
-    assert kept["keys"] == {"curves": ["p-256", "p-384"], "rsa-min-bits": 2048}
+    assert kept["keys"] == {"curves": ["p-256", "p-384"], "ed25519": False, "ml-dsa": [], "rsa-min-bits": 2048}
 
 
 def test_every_problem_is_told_at_once() -> None:
@@ -120,6 +128,10 @@ def test_every_problem_is_told_at_once() -> None:
         ({"keys__rsa_min_bits": True}, "keys.rsa-min-bits"),
         ({"keys__curves": ["p-521"]}, "allowed are p-256, p-384"),
         ({"keys__curves": [], "keys__rsa_min_bits": 0}, "neither RSA nor a curve"),
+        ({"keys__ml_dsa": ["ml-dsa-45"]}, "allowed are ml-dsa-44, ml-dsa-65, ml-dsa-87"),
+        ({"keys__ed25519": "yes"}, "keys.ed25519"),
+        ({"keys__ed25519": True, "keys__curves": [], "usage__key_usage": ["keyEncipherment"]}, "which only sign"),
+        ({"keys__ml_dsa": ["ml-dsa-44"], "keys__rsa_min_bits": 0, "usage__key_usage": ["keyAgreement"]}, "only sign"),
         ({"names": "everything"}, "names"),
         ({"subject__organisation": "a\u202eb"}, "U+202E"),
         ({"subject__organisation": ""}, "empty"),
@@ -220,7 +232,7 @@ def test_pol7_a_leaf_ends_with_its_issuer() -> None:
 def test_a_specimen_is_a_finished_certificate(bits: int) -> None:
     """A specimen is read by an independent parser and has a key that the profile allows."""
     profile = profile_of(_document(keys__rsa_min_bits=bits))
-    certificate = x509.load_der_x509_certificate(specimen(profile, _AUTHORITY, _URLS, _NOW))
+    certificate = x509.load_der_x509_certificate(specimens(profile, _AUTHORITY, _URLS, _NOW)[0])
     key = certificate.public_key()
     if bits:
         assert isinstance(key, rsa.RSAPublicKey)

@@ -9,11 +9,13 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from regalia import reasons
 from regalia.errors import PeerError
+from regalia.wire import oids
+from regalia.wire.public_key import key_algorithm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_key"]
 
-_MAX_SPKI: Final = 2048
-"""Octets: an RSA-8192 key takes some 1100."""
+_MAX_SPKI: Final = 2800
+"""Octets: an RSA-8192 key takes some 1100, one of ML-DSA-87 2614."""
 _MIN_RSA_BITS: Final = 2048
 _MAX_RSA_BITS: Final = 8192
 _MIN_EXPONENT: Final = 65537
@@ -33,6 +35,7 @@ _FERMAT_ROUNDS: Final = 110
 _LARGEST_SMALL_FACTOR: Final = 751
 
 _CURVES: Final = {"p-256": "secp256r1", "p-384": "secp384r1"}
+_ML_DSA: Final = {oids.ML_DSA_44: "ml-dsa-44", oids.ML_DSA_65: "ml-dsa-65", oids.ML_DSA_87: "ml-dsa-87"}
 
 
 def check_key(spki: bytes, profile: Profile, *, small_exponents: bool = False) -> None:
@@ -51,8 +54,13 @@ def check_key(spki: bytes, profile: Profile, *, small_exponents: bool = False) -
         _check_rsa(key.public_numbers(), profile, small_exponents=small_exponents)
     elif isinstance(key, ec.EllipticCurvePublicKey):
         _check_curve(key.curve.name, profile)
+    elif isinstance(key, ed25519.Ed25519PublicKey):
+        if not profile.ed25519:
+            raise _refused("an Ed25519 key; the profile allows none")
+    elif isinstance(key, mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey):
+        _check_ml_dsa(_ML_DSA[key_algorithm(spki).oid], profile)
     else:
-        raise _refused("a key that is neither RSA nor on a named curve")
+        raise _refused("a key that is neither RSA nor on a named curve, nor of Ed25519 or ML-DSA")
     if key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) != spki:
         # One key in two encodings would have two hashes, and a blocked key could come back in the other (KEY-2).
         raise _refused("a key that is not in its usual encoding (compressed point, odd parameters)")
@@ -69,6 +77,11 @@ def _weak(why: str) -> PeerError:
 def _check_curve(curve: str, profile: Profile) -> None:
     if curve not in {_CURVES[name] for name in profile.curves}:
         raise _refused(f"an elliptic curve key on {curve}; the profile allows {', '.join(profile.curves) or 'none'}")
+
+
+def _check_ml_dsa(parameters: str, profile: Profile) -> None:
+    if parameters not in profile.ml_dsa:
+        raise _refused(f"an {parameters.upper()} key; the profile allows {', '.join(profile.ml_dsa) or 'none'}")
 
 
 def _check_rsa(numbers: rsa.RSAPublicNumbers, profile: Profile, *, small_exponents: bool) -> None:

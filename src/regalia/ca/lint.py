@@ -178,8 +178,13 @@ def _extensions(leaf: _Leaf, profile: Profile, names: Names, authority: Authorit
 _IMPOSSIBLE: Final = {
     oids.RSA_ENCRYPTION: frozenset({"keyAgreement"}),
     oids.EC_PUBLIC_KEY: frozenset({"keyEncipherment", "dataEncipherment"}),
+    **dict.fromkeys(
+        (oids.ED25519, oids.ML_DSA_44, oids.ML_DSA_65, oids.ML_DSA_87),
+        frozenset({"keyEncipherment", "dataEncipherment", "keyAgreement"}),
+    ),
 }
-"""Key usages that a type of key cannot have, whatever the profile lists (RFC 3279 §2.3.1, RFC 8813 §3)."""
+"""Key usages that a type of key cannot have, whatever the profile lists (RFC 3279 §2.3.1, RFC 8813 §3, RFC 8410 §5,
+RFC 9881)."""
 
 _Expectation = tuple[bool, "Callable[[bytes], bool]"]
 """Whether it is critical, and whether a value is right."""

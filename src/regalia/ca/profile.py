@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
 from regalia import reasons
 from regalia.ca.profile_document import ALLOWED_PURPOSES, read_document
@@ -38,7 +38,7 @@ from regalia.wire.names import encode_name, encode_sans
 from regalia.wire.public_key import key_algorithm
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from regalia.ca.urls import Urls
@@ -50,7 +50,7 @@ __all__ = [
     "forbidden_extensions",
     "leaf_tbs",
     "read_profile",
-    "specimen",
+    "specimens",
 ]
 
 DEFAULT_DOCUMENT: Final = """\
@@ -64,6 +64,8 @@ backdate = "5m"                   # for devices whose clock is behind
 [keys]
 rsa-min-bits = 2048               # 0 allows no RSA keys
 curves = ["p-256", "p-384"]
+ed25519 = false
+ml-dsa = []                       # any of "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"
 
 [usage]
 key-usage = ["digitalSignature", "keyEncipherment"]   # keyEncipherment is for RSA keys only; SCEP renewals need it
@@ -98,6 +100,8 @@ def read_profile(
         curves=tuple(parsed.keys.curves),
         key_usage=tuple(parsed.usage.key_usage),
         extended_key_usage=tuple(ALLOWED_PURPOSES[purpose] for purpose in parsed.usage.extended_key_usage),
+        ed25519=parsed.keys.ed25519,
+        ml_dsa=tuple(parsed.keys.ml_dsa),
         organisation=parsed.subject.organisation,
         document=parsed.canonical(),
         created_at=now,
@@ -108,7 +112,8 @@ def read_profile(
 
 _FOR_RSA_ONLY: Final = frozenset({"keyEncipherment", "dataEncipherment"})
 _FOR_EC_ONLY: Final = frozenset({"keyAgreement"})
-"""Key usages that keys of the other type cannot have (RFC 3279 §2.3.1, RFC 8813 §3)."""
+_IMPOSSIBLE: Final = {oids.RSA_ENCRYPTION: _FOR_EC_ONLY, oids.EC_PUBLIC_KEY: _FOR_RSA_ONLY}
+"""Key usages that keys of a type cannot have (RFC 3279 §2.3.1, RFC 8813 §3); those of all other types only sign."""
 
 
 def leaf_tbs(
@@ -125,7 +130,7 @@ def leaf_tbs(
 
     `public_key` is a DER SubjectPublicKeyInfo. The validity ends with the issuer's at the latest (POL-7).
     """
-    impossible = _FOR_EC_ONLY if key_algorithm(public_key).oid == oids.RSA_ENCRYPTION else _FOR_RSA_ONLY
+    impossible = _IMPOSSIBLE.get(key_algorithm(public_key).oid, _FOR_RSA_ONLY | _FOR_EC_ONLY)
     fixed = _fixed(
         authority.name,
         authority.certificate_der,
@@ -188,15 +193,17 @@ def _fixed(
     )
 
 
-def specimen(profile: Profile, authority: Authority, urls: Urls, now: datetime) -> bytes:
-    """Make a certificate such as this profile gives, for the full lint (R8): never stored, signed by nobody.
+def specimens(profile: Profile, authority: Authority, urls: Urls, now: datetime) -> tuple[bytes, ...]:
+    """Make certificates such as this profile gives, one for each type of key that it allows, for the full lint (R8).
 
-    Key and signature are only of the right form.
+    They are never stored and signed by nobody: keys and signatures are only of the right form.
     """
+    return tuple(_specimen(profile, authority, urls, now, key) for key in _specimen_keys(profile))
+
+
+def _specimen(profile: Profile, authority: Authority, urls: Urls, now: datetime, public_key: bytes) -> bytes:
     names = Names("specimen", frozenset({San(SanKind.DNS, "specimen.example.com")}))
-    tbs = leaf_tbs(
-        profile, authority, serial=1 << 128, names=names, public_key=_specimen_key(profile), now=now, urls=urls
-    )
+    tbs = leaf_tbs(profile, authority, serial=1 << 128, names=names, public_key=public_key, now=now, urls=urls)
     octets = encode_tbs(tbs)
     signature = bytes(256)
     if not tbs.signature.is_rsa:
@@ -204,16 +211,37 @@ def specimen(profile: Profile, authority: Authority, urls: Urls, now: datetime) 
     return assemble(octets, tbs.signature, signature)
 
 
-def _specimen_key(profile: Profile) -> bytes:
-    key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+def _specimen_keys(profile: Profile) -> Iterator[bytes]:
     if profile.rsa_min_bits:
         # Generating 8192 bits takes many seconds, and a lint looks at nothing but the size.
         bits = profile.rsa_min_bits
         noise = int.from_bytes(hashlib.shake_256(b"specimen").digest(bits // 8), "big")
-        key = rsa.RSAPublicNumbers(65537, noise | 1 | 1 << (bits - 1)).public_key()
-    else:
+        yield _encoded(rsa.RSAPublicNumbers(65537, noise | 1 | 1 << (bits - 1)).public_key())
+    if profile.curves:
         curve: ec.EllipticCurve = ec.SECP256R1() if "p-256" in profile.curves else ec.SECP384R1()
-        key = ec.generate_private_key(curve).public_key()
+        yield _encoded(ec.generate_private_key(curve).public_key())
+    if profile.ed25519:
+        yield _encoded(ed25519.Ed25519PrivateKey.generate().public_key())
+    for name in profile.ml_dsa:
+        yield _encoded(_ML_DSA[name]().public_key())
+
+
+_MlDsaPrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+_ML_DSA: Final[dict[str, Callable[[], _MlDsaPrivateKey]]] = {
+    "ml-dsa-44": mldsa.MLDSA44PrivateKey.generate,
+    "ml-dsa-65": mldsa.MLDSA65PrivateKey.generate,
+    "ml-dsa-87": mldsa.MLDSA87PrivateKey.generate,
+}
+
+
+def _encoded(
+    key: rsa.RSAPublicKey
+    | ec.EllipticCurvePublicKey
+    | ed25519.Ed25519PublicKey
+    | mldsa.MLDSA44PublicKey
+    | mldsa.MLDSA65PublicKey
+    | mldsa.MLDSA87PublicKey,
+) -> bytes:
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 

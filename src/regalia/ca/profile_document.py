@@ -107,6 +107,7 @@ def _no_doubles(texts: list[str]) -> list[str]:
 _Texts = AfterValidator(_no_doubles)
 _Usage = Annotated[str, _one_of(LEAF_USAGES)]
 _Purpose = Annotated[str, _one_of(tuple(ALLOWED_PURPOSES))]
+_MlDsa = Annotated[str, _one_of(("ml-dsa-44", "ml-dsa-65", "ml-dsa-87"))]
 _Curve = Annotated[str, _one_of(("p-256", "p-384"))]
 
 
@@ -142,6 +143,8 @@ class Keys(_Strict):
 
     rsa_min_bits: Annotated[int, AfterValidator(_check_rsa_bits)] = 2048
     curves: Annotated[list[_Curve], _Texts] = ["p-256", "p-384"]
+    ed25519: bool = False
+    ml_dsa: Annotated[list[_MlDsa], _Texts] = []
 
 
 class Usage(_Strict):
@@ -168,9 +171,11 @@ class ProfileDocument(_Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> ProfileDocument:
-        usages = set(self.usage.key_usage)
-        if not self.keys.rsa_min_bits and not self.keys.curves:
-            raise _problem("keys allows neither RSA nor a curve")
+        usages, signing_only = set(self.usage.key_usage), self.keys.ed25519 or bool(self.keys.ml_dsa)
+        if not self.keys.rsa_min_bits and not self.keys.curves and not signing_only:
+            raise _problem("keys allows neither RSA nor a curve, nor Ed25519 or ML-DSA")
+        if signing_only and usages <= {"keyEncipherment", "dataEncipherment", "keyAgreement"}:
+            raise _problem("usage.key-usage leaves nothing for Ed25519 and ML-DSA keys, which only sign")
         if self.keys.curves and usages <= {"keyEncipherment", "dataEncipherment"}:
             raise _problem("usage.key-usage leaves nothing for elliptic curve keys, which cannot encipher")
         if self.keys.rsa_min_bits and usages == {"keyAgreement"}:

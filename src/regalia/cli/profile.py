@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regalia import reasons
-from regalia.ca.profile import specimen
+from regalia.ca.profile import specimens
 from regalia.cli.certificate_text import certificate_text
 from regalia.cli.context import administrator, opened
 from regalia.cli.faults import FoundError
@@ -126,7 +126,7 @@ def _print_checked(regalia: "App", profile: Profile, *, as_json: bool) -> None:
     authority = regalia.store.authority(found_group(regalia, profile.group).authority)
     if authority is None:
         raise AdminError(reasons.NOT_FOUND, f"the authority of group {profile.group}")
-    text = certificate_text(specimen(profile, authority, regalia.urls, regalia.clock.now()))
+    text = certificate_text(specimens(profile, authority, regalia.urls, regalia.clock.now())[0])
     if as_json:
         print_json(_record(profile) | {"valid": True, "specimen": text})
         return
@@ -150,7 +150,10 @@ def _read(file: Path) -> str:
 
 
 def _record(profile: Profile) -> dict[str, object]:
-    rsa = [f"RSA from {profile.rsa_min_bits} bits"] if profile.rsa_min_bits else []
+    keys = [f"RSA from {profile.rsa_min_bits} bits"] if profile.rsa_min_bits else []
+    keys += [curve.upper() for curve in profile.curves]
+    keys += ["Ed25519"] if profile.ed25519 else []
+    keys += [parameters.upper() for parameters in profile.ml_dsa]
     return {
         "name": profile.name,
         "version": profile.version,
@@ -158,7 +161,7 @@ def _record(profile: Profile) -> dict[str, object]:
         "names_from": profile.names_from,
         "unverified": profile.names_from is NamesFrom.CSR,
         "validity": f"{profile.validity.duration.total_seconds() / 86_400:g} days",
-        "keys": rsa + [curve.upper() for curve in profile.curves],
+        "keys": keys,
         "key_usage": profile.key_usage,
         "organisation": profile.organisation,
         "created_at": profile.created_at,

@@ -141,7 +141,7 @@ class Profile:
     curves: tuple[str, ...]
     """Allowed named curves, as `p-256`, `p-384`."""
     key_usage: tuple[str, ...]
-    """Names of RFC 5280 §4.2.1.3; keyEncipherment is left out of certificates with EC keys."""
+    """Names of RFC 5280 §4.2.1.3; what a key cannot do is left out, keyEncipherment with EC keys."""
     extended_key_usage: tuple[str, ...]
     """Dotted object identifiers."""
     organisation: str | None
@@ -149,6 +149,10 @@ class Profile:
     document: str
     """The validated document as canonical JSON: what is stored, shown and versioned."""
     created_at: datetime
+    ed25519: bool = False
+    """Whether Ed25519 keys are allowed."""
+    ml_dsa: tuple[str, ...] = ()
+    """Allowed parameter sets of ML-DSA (FIPS 204), as `ml-dsa-44`."""
 
 
 class Authoriser(StrEnum):

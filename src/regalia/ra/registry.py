@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 from regalia import reasons
 from regalia.ca.lint import lint_full
-from regalia.ca.profile import read_profile, specimen
+from regalia.ca.profile import read_profile, specimens
 from regalia.errors import AdminError
 from regalia.model import (
     STANDING_PURPOSES,
@@ -153,7 +154,7 @@ class Registry:
             now=now,
             acknowledged=acknowledged,
         )
-        findings = lint_full(specimen(profile, authority, self._urls, now))
+        findings = list(chain(*(lint_full(each) for each in specimens(profile, authority, self._urls, now))))
         if findings:
             raise AdminError(reasons.PROFILE_REFUSED, "; ".join(findings))
         static = self._static_endpoints(profile.name) if profile.names_from is NamesFrom.CSR else []
