@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
+    "sha1": hashes.SHA1(),  # noqa: S303 - an RA mirrors a legacy device's digest
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),

@@ -16,6 +16,7 @@ from regalia.errors import AdminError, InvariantError, UnavailableError
 from regalia.keys.master import MasterKey, create_master_key
 from regalia.keys.software import SoftwareKeys, require_implicit_rejection
 from regalia.model import KeyKind
+from regalia.wire.algorithms import Digest, Oaep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,13 +98,38 @@ def test_decryption_never_says_why(keys: SoftwareKeys) -> None:
         assert key.decrypt(impossible) == b""
 
 
+@pytest.mark.parametrize("digest", Digest)
+@pytest.mark.parametrize("mask", Digest)
+def test_oaep_decrypts_and_never_says_why(keys: SoftwareKeys, digest: Digest, mask: Digest) -> None:
+    """An RA key opens RSAES-OAEP with any two of our digests; whatever is wrong gives no octets, no error (ENV-1)."""
+    key = keys.open(keys.generate(KeyKind.RSA_2048, RA).id)
+    public = serialization.load_der_public_key(key.public_key)
+    assert isinstance(public, rsa.RSAPublicKey)
+    sealed = public.encrypt(b"content key", padding.OAEP(padding.MGF1(mask.hash()), digest.hash(), None))
+    assert key.decrypt(sealed, Oaep(digest, mask)) == b"content key"
+    labelled = public.encrypt(b"content key", padding.OAEP(padding.MGF1(mask.hash()), digest.hash(), b"label"))
+    plain = public.encrypt(b"content key", padding.PKCS1v15())
+    for wrong in (labelled, plain, b"", b"\xff" * 256, b"\x00" * 256):
+        assert key.decrypt(wrong, Oaep(digest, mask)) == b""
+
+
+def test_an_ra_key_mirrors_sha_1(keys: SoftwareKeys) -> None:
+    """An RSA key signs with SHA-1, which replies at legacy endpoints need (SIG-5)."""
+    key = keys.open(keys.generate(KeyKind.RSA_2048, RA).id)
+    public = serialization.load_der_public_key(key.public_key)
+    assert isinstance(public, rsa.RSAPublicKey)
+    public.verify(key.sign(b"data", "sha1"), b"data", padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - legacy
+
+
 def test_only_rsa_decrypts_and_only_known_digests_sign(keys: SoftwareKeys) -> None:
-    """Asking a key for what it cannot do is a bug, not an answer."""
+    """Asking a key for what it cannot do, SHA-1 of an EC key with it, is a bug, not an answer."""
     key = keys.open(keys.generate(KeyKind.P256, OCSP).id)
     with pytest.raises(InvariantError):
         key.decrypt(b"\x00" * 256)
     with pytest.raises(InvariantError):
         key.sign(b"data", "sha1")
+    with pytest.raises(InvariantError):
+        keys.open(keys.generate(KeyKind.RSA_2048, RA).id).sign(b"data", "md5")
 
 
 def test_self_test_passes_here(keys: SoftwareKeys) -> None:

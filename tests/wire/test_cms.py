@@ -20,7 +20,7 @@ from ber_forms import constructed_content
 from regalia import reasons
 from regalia.errors import PeerError, UnavailableError
 from regalia.wire import cms, der, oids
-from regalia.wire.algorithms import Cipher
+from regalia.wire.algorithms import STANDARD, Cipher
 from regalia.wire.certificate import read_certificate
 from regalia.wire.cms import CertificateId, EncryptedKey, EnvelopedData
 from regalia.wire.cms_build import build_enveloped
@@ -51,7 +51,7 @@ def _open(enveloped: EnvelopedData) -> bytes:
 # --- envelopes ------------------------------------------------------------------------------------------------------
 
 
-@given(st.binary(max_size=600), st.sampled_from(Cipher))
+@given(st.binary(max_size=600), st.sampled_from(sorted(STANDARD.ciphers.values())))
 def test_what_is_enveloped_opens(plaintext: bytes, cipher: Cipher) -> None:
     """Any content under any allowed cipher comes back as it was."""
     assert _open(_enveloped(plaintext, cipher)) == plaintext
@@ -167,7 +167,7 @@ def _cases(name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 def test_wycheproof_padding_cases() -> None:
     """All of Wycheproof's AES-CBC cases decrypt to what they should, or fail in the one way."""
-    ciphers = {cipher.key_octets: cipher for cipher in Cipher}
+    ciphers = {cipher.key_octets: cipher for cipher in STANDARD.ciphers.values()}
     seen = 0
     for _, case in _cases("aes_cbc_pkcs5_test.json"):
         key = bytes.fromhex(case["key"])

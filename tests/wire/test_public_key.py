@@ -33,7 +33,7 @@ def test_keys_within_the_bounds_have_no_fault(n: int, e: int) -> None:
         ((1 << 2046) + 1, 65537, "2047 bits"),
         ((1 << 8192) + 1, 65537, "8193 bits"),
         (-N, 65537, "2048 bits"),
-        (N, 3, "exponent"),
+        (N, 5, "exponent"),
         (N, 65535, "exponent"),
         (N, -65537, "exponent"),
         (N, (1 << 256) + 1, "exponent"),

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _DIGESTS: dict[str, hashes.HashAlgorithm] = {
+    "sha1": hashes.SHA1(),  # noqa: S303 - replies of legacy endpoints mirror the request's digest (SIG-5)
     "sha256": hashes.SHA256(),
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
@@ -60,9 +61,9 @@ class SoftwareKey:
         return self._public_key
 
     def sign(self, data: bytes, digest: str) -> bytes:
-        """Sign with RSA PKCS#1 v1.5 or deterministic ECDSA; `digest` is sha256, sha384 or sha512."""
+        """Sign with RSA PKCS#1 v1.5 or deterministic ECDSA; `digest` is sha256, sha384, sha512; sha1 for RSA (SIG-5)."""
         algorithm = _DIGESTS.get(digest)
-        if algorithm is None:
+        if algorithm is None or (digest == "sha1" and not isinstance(self._key, rsa.RSAPrivateKey)):
             raise InvariantError(f"no key signs with digest {digest}")
         return sign_with(self._key, data, algorithm)
 

@@ -40,6 +40,7 @@ class PrivateKey(Protocol):
     def sign(self, data: bytes, digest: str) -> bytes:
         """Sign with RSA PKCS#1 v1.5 or deterministic ECDSA (RFC 6979, ISS-2); `digest` is `sha256|sha384|sha512`.
 
+        An RA key also signs with `sha1`, in answer to a device of a legacy endpoint that did (SIG-5).
         ECDSA signatures are DER (RFC 3279 §2.2.3).
         """
 

@@ -6,16 +6,18 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from regalia.wire import der, oids
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers import BlockCipherAlgorithm
+
 __all__ = [
-    "CIPHERS",
-    "DIGESTS",
-    "RSA_SIGNATURES",
     "STANDARD",
     "Accepted",
     "AlgorithmIdentifier",
@@ -70,6 +72,16 @@ class Accepted:
     non_rsa: bool = False
     """ECDSA on P-256 and P-384, Ed25519 and ML-DSA."""
 
+    @property
+    def digests(self) -> dict[str, Digest]:
+        """What a message may be signed with, by object identifier."""
+        return _DIGESTS[self.legacy]
+
+    @property
+    def ciphers(self) -> dict[str, Cipher]:
+        """What a message may be encrypted with, by object identifier."""
+        return _CIPHERS[self.legacy]
+
 
 STANDARD: Final = Accepted()
 """R1's list and nothing beside it."""
@@ -85,7 +97,7 @@ class Oaep:
 
 
 class Digest(StrEnum):
-    """Digests that we name. SHA-1 is here to be named, not to be accepted: see `DIGESTS`."""
+    """Digests that we name. SHA-1 is for OAEP, and for signatures only where the endpoint is a legacy one (SIG-5)."""
 
     SHA1 = "sha1"
     SHA256 = "sha256"
@@ -112,21 +124,42 @@ class Digest(StrEnum):
 
 
 class Cipher(StrEnum):
-    """AES in CBC mode with PKCS #7 padding (RFC 3565)."""
+    """Block ciphers in CBC mode with PKCS #7 padding (RFC 3565, RFC 3370 §5.1)."""
 
     AES128_CBC = "aes-128-cbc"
     AES192_CBC = "aes-192-cbc"
     AES256_CBC = "aes-256-cbc"
+    TRIPLE_DES_CBC = "des-ede3-cbc"
+    """Only where the endpoint is a legacy one (ENV-5)."""
 
     @property
     def oid(self) -> str:
-        """The cipher's object identifier (RFC 3565 §4.1)."""
+        """The cipher's object identifier (RFC 3565 §4.1, RFC 3370 §5.1)."""
         return _CIPHER_OIDS[self]
 
     @property
     def key_octets(self) -> int:
         """Length of its key."""
         return _KEY_OCTETS[self]
+
+    @property
+    def block_octets(self) -> int:
+        """Length of a block, and so of its IV."""
+        return 8 if self is Cipher.TRIPLE_DES_CBC else 16
+
+    def fits(self, key: bytes) -> bool:
+        """Whether these octets are a key of it. Triple DES with two equal neighbours would be single DES."""
+        if len(key) != self.key_octets:
+            return False
+        if self is not Cipher.TRIPLE_DES_CBC:
+            return True
+        # The lowest bit of each octet is parity, which no DES looks at.
+        first, second, third = (bytes(octet & 0xFE for octet in key[at : at + 8]) for at in (0, 8, 16))
+        return second not in (first, third)
+
+    def with_key(self, key: bytes) -> BlockCipherAlgorithm:
+        """The cipher for `cryptography`; the key is one that `fits`."""
+        return TripleDES(key) if self is Cipher.TRIPLE_DES_CBC else AES(key)
 
 
 _DIGEST_OIDS: Final = {
@@ -137,7 +170,7 @@ _DIGEST_OIDS: Final = {
 }
 _DIGEST_IDENTIFIERS: Final = {digest: der.sequence(der.oid(oid)) for digest, oid in _DIGEST_OIDS.items()}
 _HASHES: Final[dict[Digest, hashes.HashAlgorithm]] = {
-    Digest.SHA1: hashes.SHA1(),  # noqa: S303 - named so that it can be refused by name
+    Digest.SHA1: hashes.SHA1(),  # noqa: S303 - OAEP's default, and for legacy endpoints
     Digest.SHA256: hashes.SHA256(),
     Digest.SHA384: hashes.SHA384(),
     Digest.SHA512: hashes.SHA512(),
@@ -146,18 +179,23 @@ _CIPHER_OIDS: Final = {
     Cipher.AES128_CBC: oids.AES128_CBC,
     Cipher.AES192_CBC: oids.AES192_CBC,
     Cipher.AES256_CBC: oids.AES256_CBC,
+    Cipher.TRIPLE_DES_CBC: oids.DES_EDE3_CBC,
 }
-_KEY_OCTETS: Final = {Cipher.AES128_CBC: 16, Cipher.AES192_CBC: 24, Cipher.AES256_CBC: 32}
-
-DIGESTS: Final = {digest.oid: digest for digest in (Digest.SHA256, Digest.SHA384, Digest.SHA512)}
-"""What a SCEP message may be signed with, by object identifier (R1)."""
-
-CIPHERS: Final = {cipher.oid: cipher for cipher in Cipher}
-"""What a SCEP message may be encrypted with, by object identifier (R1)."""
-
-RSA_SIGNATURES: Final = {
-    oids.SHA256_WITH_RSA: Digest.SHA256,
-    oids.SHA384_WITH_RSA: Digest.SHA384,
-    oids.SHA512_WITH_RSA: Digest.SHA512,
+_KEY_OCTETS: Final = {
+    Cipher.AES128_CBC: 16,
+    Cipher.AES192_CBC: 24,
+    Cipher.AES256_CBC: 32,
+    Cipher.TRIPLE_DES_CBC: 24,
 }
-"""RSA PKCS #1 v1.5 by combined object identifier (RFC 8017 appendix A.2.4)."""
+
+_LEGACY_DIGESTS: Final = {digest.oid: digest for digest in Digest}
+_LEGACY_CIPHERS: Final = {cipher.oid: cipher for cipher in Cipher}
+_DIGESTS: Final[tuple[dict[str, Digest], ...]] = (
+    {oid: digest for oid, digest in _LEGACY_DIGESTS.items() if digest is not Digest.SHA1},
+    _LEGACY_DIGESTS,
+)
+_CIPHERS: Final[tuple[dict[str, Cipher], ...]] = (
+    {oid: cipher for oid, cipher in _LEGACY_CIPHERS.items() if cipher is not Cipher.TRIPLE_DES_CBC},
+    _LEGACY_CIPHERS,
+)
+"""Standard and legacy: each is looked up once a message."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher as BlockCipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
@@ -41,9 +40,11 @@ __all__ = [
     "decrypt_content",
     "encrypted_key_for",
     "names_certificate",
+    "open_content",
     "read_attributes",
     "read_certs_only",
     "read_content_info",
+    "read_crl_only",
     "read_sealed_content",
     "read_signed_data",
     "signed_octets",
@@ -54,7 +55,6 @@ MAX_CERTIFICATES: Final = 10
 MAX_RECIPIENTS: Final = 4
 """ENV-7."""
 
-_BLOCK = 16
 _CONTEXT_0 = 0xA0
 _CONTEXT_1 = 0xA1
 _PRIMITIVE_0 = 0x80
@@ -92,6 +92,8 @@ class SignedData:
     certificates: tuple[bytes, ...]
     """DER, in the order of the message, at most 10."""
     signers: tuple[SignerInfo, ...]
+    crls: Tlv | None = None
+    """The whole `[1]` element, not looked at; None where it is absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ class Recipient:
     encrypted_key: bytes
     oaep: Oaep | None = None
     """Parameters of RSAES-OAEP, once `scep` has judged them; None for PKCS #1 v1.5."""
+    other: Tlv | None = None
+    """The whole element of another kind than key transport."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +143,9 @@ class EnvelopedData:
 # --- layers ---------------------------------------------------------------------------------------------------------
 
 
-def read_content_info(data: bytes) -> tuple[str, Tlv]:
+def read_content_info(data: bytes, limits: tlv.Limits = tlv.SCEP_LIMITS) -> tuple[str, Tlv]:
     """Walk, normalise where needed (R7), and read a ContentInfo into its type and its content (RFC 5652 §3)."""
-    if tlv.survey(data):
+    if tlv.survey(data, limits):
         data = ber.normalise(data)
     parts = der.read_one(data, der.SEQUENCE).children()
     if len(parts) != 2:
@@ -158,12 +162,11 @@ def read_signed_data(element: Tlv) -> SignedData:
     certificates: tuple[bytes, ...] = ()
     if rest[0].tag == _CONTEXT_0:
         certificates = _read_certificates(rest.pop(0))
-    if rest and rest[0].tag == _CONTEXT_1:
-        rest.pop(0)
+    crls = rest.pop(0) if rest and rest[0].tag == _CONTEXT_1 else None
     if len(rest) != 1:
         raise DerError("SignedData does not end with its signers")
     signers = tuple(_read_signer(item) for item in rest[0].expect(der.SET).children())
-    return SignedData(content_type, content, certificates, signers)
+    return SignedData(content_type, content, certificates, signers, crls)
 
 
 def _at_least(element: Tlv, count: int, what: str) -> list[Tlv]:
@@ -247,9 +250,9 @@ def signed_octets(signed_attributes: bytes) -> Iterator[bytes]:
 # --- EnvelopedData --------------------------------------------------------------------------------------------------
 
 
-def read_sealed_content(data: bytes) -> SealedContent:
+def read_sealed_content(data: bytes, limits: tlv.Limits = tlv.SCEP_LIMITS) -> SealedContent:
     """Read a whole ContentInfo that holds EnvelopedData over id-data, with at most 4 recipients."""
-    content_type, element = read_content_info(data)
+    content_type, element = read_content_info(data, limits)
     if content_type != oids.ID_ENVELOPED_DATA:
         raise DerError(f"{oids.describe(content_type)} where id-envelopedData was expected")
     version, *rest = _at_least(element, 3, "EnvelopedData")
@@ -287,7 +290,7 @@ _OTHER_RECIPIENTS: Final = {0xA1: "kari", 0xA2: "kekri", 0xA3: "pwri", 0xA4: "or
 
 def _read_recipient(element: Tlv) -> Recipient:
     if element.tag in _OTHER_RECIPIENTS:
-        return Recipient(_OTHER_RECIPIENTS[element.tag], CertificateId(), None, b"")
+        return Recipient(_OTHER_RECIPIENTS[element.tag], CertificateId(), None, b"", other=element)
     parts = element.expect(der.SEQUENCE).children()
     if len(parts) != 4:
         raise DerError("KeyTransRecipientInfo has four parts")
@@ -323,30 +326,35 @@ def decrypt_content(
     decrypt: Callable[[bytes, Oaep | None], bytes],
     spare_key: bytes,
 ) -> bytes:
-    """Open the content: RSA, AES-CBC, full check of the padding, with one way to fail (ENV-1 to ENV-3).
+    """Open the content: RSA, cipher, full check of the padding, with one way to fail (ENV-1 to ENV-3).
 
-    `decrypt` is the private-key operation. What it returns or raises is never told apart: a key of the wrong length
+    `decrypt` is the private-key operation. What it returns or raises is never told apart: what is no key of the cipher
     is replaced by the beginning of `spare_key` (32 random octets) and the work goes on to fail like any other.
     Raises `PeerError` DECRYPTION_FAILED, and `UnavailableError` where the key cannot be reached.
     """
-    size = enveloped.cipher.key_octets
     try:
         key = decrypt(encrypted_key.octets, encrypted_key.oaep)
     except UnavailableError:
         raise  # our side: no content causes it, and a FAILURE would be final for the client
     except Exception:  # noqa: BLE001 - ENV-2: whatever a token or library raises looks like a wrong key
         key = b""
-    key = key if len(key) == size else spare_key[:size]
+    cipher = enveloped.cipher
+    return open_content(enveloped, key if cipher.fits(key) else spare_key[: cipher.key_octets])
+
+
+def open_content(enveloped: EnvelopedData, key: bytes) -> bytes:
+    """Decrypt with the content key itself, with full check of the padding. Raises `PeerError` DECRYPTION_FAILED."""
+    cipher = enveloped.cipher
     try:
-        decryptor = BlockCipher(AES(key), CBC(enveloped.iv)).decryptor()
+        decryptor = BlockCipher(cipher.with_key(key), CBC(enveloped.iv)).decryptor()
         padded = decryptor.update(enveloped.ciphertext) + decryptor.finalize()
-        unpadder = PKCS7(_BLOCK * 8).unpadder()
+        unpadder = PKCS7(cipher.block_octets * 8).unpadder()
         return unpadder.update(padded) + unpadder.finalize()
     except ValueError:
         raise PeerError(reasons.DECRYPTION_FAILED) from None
 
 
-# --- certs-only -----------------------------------------------------------------------------------------------------
+# --- certs-only and CRL-only ----------------------------------------------------------------------------------------
 
 _SIGNED_DATA: Final = der.oid(oids.ID_SIGNED_DATA)
 _EMPTY_SET: Final = der.set_of([])
@@ -373,3 +381,17 @@ def read_certs_only(data: bytes) -> tuple[bytes, ...]:
     if signed_data.signers or not signed_data.certificates:
         raise DerError("not a certs-only message")
     return signed_data.certificates
+
+
+def read_crl_only(data: bytes, limits: tlv.Limits = tlv.SCEP_LIMITS) -> bytes:
+    """Read the one CRL of a degenerate SignedData (RFC 8894 §3.4), DER. Raises `DerError`, also for several."""
+    content_type, element = read_content_info(data, limits)
+    if content_type != oids.ID_SIGNED_DATA:
+        raise DerError(f"{oids.describe(content_type)} where id-signedData was expected")
+    signed_data = read_signed_data(element)
+    if signed_data.signers or signed_data.certificates or signed_data.crls is None:
+        raise DerError("not a CRL-only message")
+    crls = signed_data.crls.children()
+    if len(crls) != 1:
+        raise DerError(f"{len(crls)} CRLs where one was expected")
+    return crls[0].expect(der.SEQUENCE).raw

@@ -11,21 +11,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
 from regalia import reasons
 from regalia.errors import PeerError
 from regalia.model import Names
 from regalia.wire import der, oids, tlv
-from regalia.wire.algorithms import RSA_SIGNATURES, STANDARD, AlgorithmIdentifier, Digest, read_algorithm
+from regalia.wire.algorithms import STANDARD, AlgorithmIdentifier, read_algorithm
 from regalia.wire.boundary import reading
 from regalia.wire.certificate import Extension, encode_extensions, subject_alt_name
 from regalia.wire.der import DerError, Tlv
 from regalia.wire.names import encode_name, encode_sans, read_name, read_sans, text_of
-from regalia.wire.public_key import key_fault, load_public_key
+from regalia.wire.public_key import key_algorithm, key_fault, load_public_key
+from regalia.wire.signature import SchemeRefusedError, request_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,12 +44,6 @@ _CHALLENGE_CODECS: Final = {der.PRINTABLE_STRING: "ascii", der.IA5_STRING: "asci
 _MAX_DROPPED: Final = 256
 """Characters of one dropped item that are kept for the administrator."""
 _PRINTABLE: Final = re.compile(r"[A-Za-z0-9 '()+,./:=?-]*")
-
-_ECDSA_SIGNATURES: Final = {
-    oids.ECDSA_WITH_SHA256: Digest.SHA256,
-    oids.ECDSA_WITH_SHA384: Digest.SHA384,
-    oids.ECDSA_WITH_SHA512: Digest.SHA512,
-}
 
 
 class _Span(NamedTuple):
@@ -269,8 +259,9 @@ _STRING_TAGS: Final = frozenset({der.UTF8_STRING, der.PRINTABLE_STRING, der.IA5_
 def verify_possession(csr: Csr, accepted: Accepted = STANDARD) -> None:
     """Verify the request's own signature over the octets as sent (ENV-6).
 
-    RSA PKCS #1 v1.5 and ECDSA with SHA-256, SHA-384 or SHA-512. Raises `PeerError`: KEY_REFUSED where the key is
-    outside the bounds in which a signature is looked at at all (KEY-1), POSSESSION_UNPROVEN otherwise.
+    RSA with PKCS #1 v1.5 or PSS, and ECDSA, with SHA-256, SHA-384 or SHA-512; RSA with SHA-1 where `accepted` is
+    legacy; Ed25519 and ML-DSA where it is `non_rsa`. Raises `PeerError`: KEY_REFUSED where the key is outside the
+    bounds in which a signature is looked at at all (KEY-1), POSSESSION_UNPROVEN otherwise.
     """
     with reading(reasons.KEY_REFUSED):
         fault = key_fault(csr.public_key, accepted)
@@ -278,17 +269,15 @@ def verify_possession(csr: Csr, accepted: Accepted = STANDARD) -> None:
             raise PeerError(reasons.KEY_REFUSED, fault)
         key = load_public_key(csr.public_key)
     with reading(reasons.POSSESSION_UNPROVEN):
-        table = RSA_SIGNATURES if isinstance(key, RSAPublicKey) else _ECDSA_SIGNATURES
-        digest = table.get(csr.signature_oid)
-        if digest is None or not csr.signature_algorithm.plain:
-            raise PeerError(reasons.POSSESSION_UNPROVEN, f"it is signed with {csr.signature_algorithm}")
         try:
-            if isinstance(key, RSAPublicKey):
-                key.verify(csr.signature, csr.info, PKCS1v15(), digest.hash())
-            else:
-                key.verify(csr.signature, csr.info, ECDSA(digest.hash()))
-        except InvalidSignature:
-            raise PeerError(reasons.POSSESSION_UNPROVEN) from None
+            scheme = request_scheme(csr.signature_algorithm, accepted)
+        except SchemeRefusedError as refused:
+            raise PeerError(reasons.POSSESSION_UNPROVEN, str(refused)) from None
+        of_key = key_algorithm(csr.public_key)
+        if scheme.key_oid != of_key.oid:
+            raise PeerError(reasons.POSSESSION_UNPROVEN, f"signature {csr.signature_algorithm} by a key {of_key}")
+        if not scheme.holds(key, csr.signature, csr.info):
+            raise PeerError(reasons.POSSESSION_UNPROVEN)
 
 
 def without_challenge(csr: Csr) -> bytes:

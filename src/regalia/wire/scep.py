@@ -11,33 +11,32 @@ Nothing here decides who may have a certificate. Only `PeerError` leaves the rea
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
 from regalia import reasons
 from regalia.errors import PeerError, Stage
-from regalia.wire import cms, der, oids
-from regalia.wire.algorithms import CIPHERS, DIGESTS, RSA_SIGNATURES, STANDARD
+from regalia.wire import cms, der, oids, tlv
+from regalia.wire.algorithms import STANDARD
 from regalia.wire.boundary import reading
 from regalia.wire.certificate import read_certificate, read_time
 from regalia.wire.cms import EnvelopedData, SignedData, SignerInfo
 from regalia.wire.cms_build import attribute, build_enveloped, build_signed
 from regalia.wire.der import DerError
-from regalia.wire.public_key import key_algorithm, key_fault, load_public_key
+from regalia.wire.public_key import PURE_KEYS, key_algorithm, key_fault, load_public_key
+from regalia.wire.rsa_parameters import read_oaep
+from regalia.wire.signature import SchemeRefusedError, signer_scheme
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from regalia.errors import Reason
-    from regalia.wire.algorithms import Accepted, Cipher, Digest
+    from regalia.wire.algorithms import Accepted, AlgorithmIdentifier, Cipher, Digest
     from regalia.wire.certificate import CertificateFacts
     from regalia.wire.cms_build import PasswordRecipient
+    from regalia.wire.signature import Scheme
 
 __all__ = [
     "FailInfo",
@@ -48,20 +47,22 @@ __all__ = [
     "SignedAttributes",
     "Transaction",
     "build_failure",
+    "build_next_ca",
     "build_pending",
     "build_success",
     "capabilities",
     "check_signature",
     "judge_envelope",
+    "judge_sealed",
     "read_message",
     "verify_message",
 ]
 
 _MAX_TRANSACTION: Final = 255
 _MAX_NONCE: Final = 64
-_IV_OCTETS: Final = 16
 _TEXT_CODECS: Final = {der.PRINTABLE_STRING: "ascii", der.IA5_STRING: "ascii", der.UTF8_STRING: "utf-8"}
 _CAPABILITIES: Final = ("POSTPKIOperation", "Renewal", "SHA-256", "SHA-384", "SHA-512", "AES", "SCEPStandard")
+_LEGACY_CAPABILITIES: Final = ("SHA-1", "DES3")
 
 
 class MessageType(StrEnum):
@@ -168,10 +169,13 @@ class PkiMessage:
 # --- steps 1 and 2 --------------------------------------------------------------------------------------------------
 
 
-def read_message(body: bytes, accepted: Accepted = STANDARD) -> RawMessage:
-    """Read the outer structure within the bounds of IN-3. Raises `PeerError` of stage MESSAGE."""
+def read_message(body: bytes, accepted: Accepted = STANDARD, *, limits: tlv.Limits = tlv.SCEP_LIMITS) -> RawMessage:
+    """Read the outer structure within the bounds of IN-3. Raises `PeerError` of stage MESSAGE.
+
+    `accepted` only says which digests a refusal may be signed with.
+    """
     with reading(reasons.STRUCTURE_REFUSED):
-        content_type, element = cms.read_content_info(body)
+        content_type, element = cms.read_content_info(body, limits)
         if content_type != oids.ID_SIGNED_DATA:
             raise PeerError(reasons.NOT_SIGNED_DATA, f"it is {oids.describe(content_type)}")
         signed_data = cms.read_signed_data(element)
@@ -185,7 +189,7 @@ def read_message(body: bytes, accepted: Accepted = STANDARD) -> RawMessage:
             attributes_fault=fault,
             transaction=_read_transaction(attributes),
             sender_nonce=_read_nonce(attributes),
-            digest=DIGESTS.get(signers[0].digest.oid) if len(signers) == 1 else None,
+            digest=accepted.digests.get(signers[0].digest.oid) if len(signers) == 1 else None,
         )
 
 
@@ -224,7 +228,7 @@ def _read_nonce(attributes: SignedAttributes | None) -> bytes | None:
 
 
 def verify_message(raw: RawMessage, accepted: Accepted = STANDARD) -> PkiMessage:
-    """Check algorithms, attributes, digest and signature, in this order.
+    """Check algorithms, attributes, digest and signature, in this order; `accepted` says which algorithms (R1).
 
     Raises `PeerError` of stage ALGORITHM or SIGNATURE; TRANSACTION_UNTRUSTED (MESSAGE) where everything before it
     held. A caller answers HTTP 400 whenever `raw.transaction` is None, whatever the reason.
@@ -232,9 +236,9 @@ def verify_message(raw: RawMessage, accepted: Accepted = STANDARD) -> PkiMessage
     with reading(reasons.ATTRIBUTES_REFUSED):
         signer = _only_signer(raw.signed_data)
         certificate, facts = _signer_certificate(raw.signed_data, signer)
-        digest, enveloped = _check_algorithms(raw.signed_data, signer, facts)
+        digest, scheme, enveloped = _check_algorithms(raw.signed_data, signer, facts, accepted)
         transaction, nonce, message_type = _check_attributes(raw)
-        check_signature(raw, digest, facts.public_key)
+        check_signature(raw, digest, scheme, facts.public_key, accepted)
         return PkiMessage(
             transaction=transaction,
             message_type=message_type,
@@ -272,20 +276,47 @@ def _signer_certificate(signed_data: SignedData, signer: SignerInfo) -> tuple[by
 
 
 def _check_algorithms(
-    signed_data: SignedData, signer: SignerInfo, facts: CertificateFacts
-) -> tuple[Digest, EnvelopedData]:
+    signed_data: SignedData, signer: SignerInfo, facts: CertificateFacts, accepted: Accepted
+) -> tuple[Digest, Scheme, EnvelopedData]:
     """Judge all algorithms, so that the administrator reads everything that is wrong with a client at once (R1)."""
-    digest = DIGESTS.get(signer.digest.oid) if signer.digest.plain else None
-    faults = _signature_faults(signer, digest, facts)
+    faults: list[tuple[Reason, str]] = []
+    digest = accepted.digests.get(signer.digest.oid) if signer.digest.plain else None
+    if digest is None:
+        faults.append((reasons.DIGEST_REFUSED, f"digest {signer.digest}"))
+    scheme = _judge_signature(signer.signature_algorithm, digest, facts, accepted, faults)
     try:
-        enveloped = judge_envelope(signed_data.content or b"")
+        enveloped = judge_envelope(signed_data.content or b"", accepted)
     except PeerError as fault:
         if fault.reason.stage is Stage.ALGORITHM or not faults:
             faults.append((fault.reason, fault.detail))
         enveloped = None
-    if faults or digest is None or enveloped is None:
+    if faults or digest is None or scheme is None or enveloped is None:
         raise PeerError(faults[0][0], "; ".join(detail for _, detail in faults))
-    return digest, enveloped
+    return digest, scheme, enveloped
+
+
+def _judge_signature(
+    algorithm: AlgorithmIdentifier,
+    digest: Digest | None,
+    facts: CertificateFacts,
+    accepted: Accepted,
+    faults: list[tuple[Reason, str]],
+) -> Scheme | None:
+    """Find the scheme, which must be the one of the signer's key; what is wrong is added to `faults`."""
+    scheme = None
+    try:
+        scheme = signer_scheme(algorithm, digest, accepted)
+    except SchemeRefusedError as fault:
+        faults.append((reasons.SIGNATURE_ALGORITHM_REFUSED, str(fault)))
+    with reading(reasons.SIGNER_CERTIFICATE_MISSING):
+        key = key_algorithm(facts.public_key)
+    if key.oid != oids.RSA_ENCRYPTION and not (
+        accepted.non_rsa and (key.oid == oids.EC_PUBLIC_KEY or key.oid in PURE_KEYS)
+    ):
+        faults.append((reasons.SIGNATURE_ALGORITHM_REFUSED, f"signer's key {key}"))
+    elif scheme is not None and scheme.key_oid != key.oid:
+        faults.append((reasons.SIGNATURE_ALGORITHM_REFUSED, f"signature {algorithm} by a key {key}"))
+    return scheme
 
 
 def judge_envelope(content: bytes, accepted: Accepted = STANDARD) -> EnvelopedData:
@@ -294,46 +325,38 @@ def judge_envelope(content: bytes, accepted: Accepted = STANDARD) -> EnvelopedDa
     Raises `PeerError` KEY_TRANSPORT_REFUSED, CIPHER_REFUSED or ENVELOPE_STRUCTURE_REFUSED.
     """
     with reading(reasons.ENVELOPE_STRUCTURE_REFUSED):
-        sealed = cms.read_sealed_content(content)
-        faults = _envelope_faults(sealed)
-        cipher = CIPHERS.get(sealed.cipher.oid)
+        return judge_sealed(cms.read_sealed_content(content), accepted)
+
+
+def judge_sealed(sealed: cms.SealedContent, accepted: Accepted = STANDARD) -> EnvelopedData:
+    """Judge the algorithms of EnvelopedData that was read. Raises as `judge_envelope` does."""
+    with reading(reasons.ENVELOPE_STRUCTURE_REFUSED):
+        faults: list[tuple[Reason, str]] = []
+        recipients = tuple(_judge_recipient(recipient, faults) for recipient in sealed.recipients)
+        cipher = accepted.ciphers.get(sealed.cipher.oid)
+        if cipher is None:
+            faults.append((reasons.CIPHER_REFUSED, f"content cipher {sealed.cipher}"))
         if faults or cipher is None:
             raise PeerError(faults[0][0], "; ".join(detail for _, detail in faults))
         iv = sealed.cipher.parameters
-        if iv is None or len(iv.expect(der.OCTET_STRING).content) != _IV_OCTETS:
-            raise DerError("the IV is not 16 octets")
-        return EnvelopedData(sealed.recipients, cipher, iv.content, sealed.ciphertext)
+        if iv is None or len(iv.expect(der.OCTET_STRING).content) != cipher.block_octets:
+            raise DerError(f"the IV is not {cipher.block_octets} octets")
+        return EnvelopedData(recipients, cipher, iv.content, sealed.ciphertext)
 
 
-def _signature_faults(signer: SignerInfo, digest: Digest | None, facts: CertificateFacts) -> list[tuple[Reason, str]]:
-    faults: list[tuple[Reason, str]] = []
-    if digest is None:
-        faults.append((reasons.DIGEST_REFUSED, f"digest {signer.digest}"))
-    algorithm = signer.signature_algorithm
-    named = RSA_SIGNATURES.get(algorithm.oid)
-    if not algorithm.plain or (algorithm.oid != oids.RSA_ENCRYPTION and named is None):
-        faults.append((reasons.SIGNATURE_ALGORITHM_REFUSED, f"signature {algorithm}"))
-    elif named is not None and named is not digest:
-        faults.append((reasons.SIGNATURE_ALGORITHM_REFUSED, f"signature {algorithm} over digest {signer.digest}"))
-    with reading(reasons.SIGNER_CERTIFICATE_MISSING):
-        key = key_algorithm(facts.public_key)
-    if key.oid != oids.RSA_ENCRYPTION:
-        faults.append((reasons.SIGNATURE_ALGORITHM_REFUSED, f"signer's key {key}"))
-    return faults
-
-
-def _envelope_faults(sealed: cms.SealedContent) -> list[tuple[Reason, str]]:
+def _judge_recipient(recipient: cms.Recipient, faults: list[tuple[Reason, str]]) -> cms.Recipient:
     """Every recipient must use a key transport that we know: no client sends a second one of another kind."""
-    faults: list[tuple[Reason, str]] = []
-    for recipient in sealed.recipients:
-        algorithm = recipient.algorithm
-        if algorithm is None:
-            faults.append((reasons.KEY_TRANSPORT_REFUSED, f"recipient of kind {recipient.kind}"))
-        elif algorithm.oid != oids.RSA_ENCRYPTION or not algorithm.plain:
-            faults.append((reasons.KEY_TRANSPORT_REFUSED, f"key transport {algorithm}"))
-    if sealed.cipher.oid not in CIPHERS:
-        faults.append((reasons.CIPHER_REFUSED, f"content cipher {sealed.cipher}"))
-    return faults
+    algorithm = recipient.algorithm
+    if algorithm is None:
+        faults.append((reasons.KEY_TRANSPORT_REFUSED, f"recipient of kind {recipient.kind}"))
+    elif algorithm.oid == oids.RSAES_OAEP:
+        try:
+            return replace(recipient, oaep=read_oaep(algorithm))
+        except DerError as fault:
+            faults.append((reasons.KEY_TRANSPORT_REFUSED, f"key transport {algorithm} {fault}"))
+    elif algorithm.oid != oids.RSA_ENCRYPTION or not algorithm.plain:
+        faults.append((reasons.KEY_TRANSPORT_REFUSED, f"key transport {algorithm}"))
+    return recipient
 
 
 def _check_attributes(raw: RawMessage) -> tuple[Transaction, bytes, str]:
@@ -359,7 +382,9 @@ def _read_signing_time(raw: RawMessage) -> datetime | None:
         return None
 
 
-def check_signature(raw: RawMessage, digest: Digest, public_key: bytes) -> None:
+def check_signature(
+    raw: RawMessage, digest: Digest, scheme: Scheme, public_key: bytes, accepted: Accepted = STANDARD
+) -> None:
     """Check messageDigest, then the bounds of the signer's key (KEY-1), then the signature (step 5).
 
     `public_key` is a DER SubjectPublicKeyInfo. Raises `PeerError` of stage SIGNATURE.
@@ -370,25 +395,15 @@ def check_signature(raw: RawMessage, digest: Digest, public_key: bytes) -> None:
     claimed = raw.attributes.one(oids.MESSAGE_DIGEST, der.OCTET_STRING).content
     if not hmac.compare_digest(claimed, digest.of(raw.signed_data.content or b"")):
         raise PeerError(reasons.DIGEST_MISMATCH)
-    key = _signer_key(public_key)
-    for octets in cms.signed_octets(signer.signed_attributes or b""):
-        try:
-            key.verify(signer.signature, octets, PKCS1v15(), digest.hash())
-        except InvalidSignature:
-            continue
-        return
-    raise PeerError(reasons.SIGNATURE_INVALID)
-
-
-def _signer_key(public_key: bytes) -> RSAPublicKey:
     with reading(reasons.SIGNER_KEY_REFUSED):
-        fault = key_fault(public_key)
+        fault = key_fault(public_key, accepted)
         if fault is not None:
             raise PeerError(reasons.SIGNER_KEY_REFUSED, fault)
         key = load_public_key(public_key)
-    if not isinstance(key, RSAPublicKey):
-        raise PeerError(reasons.SIGNATURE_ALGORITHM_REFUSED, "signer's key is not RSA")
-    return key
+    if not any(
+        scheme.holds(key, signer.signature, octets) for octets in cms.signed_octets(signer.signed_attributes or b"")
+    ):
+        raise PeerError(reasons.SIGNATURE_INVALID)
 
 
 # --- replies --------------------------------------------------------------------------------------------------------
@@ -410,7 +425,9 @@ def build_success(  # noqa: PLR0913 - each is a part of the message, and all are
 ) -> bytes:
     """Build a CertRep SUCCESS around `content`, which `cms.certs_only` or `cms_build.crl_only` made.
 
-    `recipient` is the request's signing certificate, or a secret where its key cannot decrypt; `content_key` at least `cipher.key_octets` random octets, `iv` 16. `sign` gets the DER SET OF signedAttrs and returns an RSA PKCS #1 v1.5 signature with `digest`.
+    `recipient` is the request's signing certificate, or a secret where its key cannot decrypt; `content_key` has at
+    least `cipher.key_octets` random octets, `iv` 16. `sign` gets the DER SET OF signedAttrs and returns an RSA
+    PKCS #1 v1.5 signature with `digest`.
     """
     content = build_enveloped(content, recipient=recipient, cipher=cipher, content_key=content_key, iv=iv)
     attributes = _reply_attributes(PkiStatus.SUCCESS, transaction, recipient_nonce, sender_nonce)
@@ -452,6 +469,17 @@ def build_failure(
     return build_signed(b"", attributes=attributes, digest=digest, certificate=ra_certificate, sign=sign)
 
 
+def build_next_ca(
+    certificates: Sequence[bytes], *, digest: Digest, ra_certificate: bytes, sign: Callable[[bytes], bytes]
+) -> bytes:
+    """Build the answer to GetNextCACert (RFC 8894 §4.7.1): SignedData over a certs-only message, no SCEP attributes.
+
+    The certificates are DER, in the order of GetCACert, which is kept.
+    """
+    content = cms.certs_only(certificates, ordered=True)
+    return build_signed(content, attributes=(), digest=digest, certificate=ra_certificate, sign=sign)
+
+
 def _reply_attributes(
     status: PkiStatus, transaction: Transaction, recipient_nonce: bytes | None, sender_nonce: bytes
 ) -> list[bytes]:
@@ -467,5 +495,11 @@ def _reply_attributes(
 
 
 def capabilities(accepted: Accepted = STANDARD, *, next_ca: bool = False) -> bytes:
-    """Write the body of GetCACaps (R1): one keyword a line, LF; SHA-384 because strongSwan 5.9 insists on it."""
-    return "".join(f"{keyword}\n" for keyword in _CAPABILITIES).encode()
+    """Write the body of GetCACaps (R1): one keyword a line, LF; SHA-384 because strongSwan 5.9 insists on it.
+
+    Keys that are not RSA have no keyword: a client knows by its configuration where they are taken.
+    """
+    keywords = [*_CAPABILITIES, *(_LEGACY_CAPABILITIES if accepted.legacy else ())]
+    if next_ca:
+        keywords.append("GetNextCACert")
+    return "".join(f"{keyword}\n" for keyword in keywords).encode()
