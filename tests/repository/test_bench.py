@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp as x509_ocsp
-from tools.bench import crl, kept, ocsp, page, peer, start
+from tools.bench import crl, growth, kept, ocsp, page, peer, start
 from tools.bench.__main__ import concluded
 from tools.bench.devices import Device, Sent, Server, judge, make_devices, request
 from tools.bench.homes import make_home, opened
@@ -328,6 +328,18 @@ def test_scep_gives_complete_results() -> None:
     assert pure == {"message", "RA decryption", "request", "CA signature", "reply", "RA signature", "all stages"}
     # Per database and CA: 2 whole and 2 staged ones to warm up, one of each; over HTTP 2 and 2 for each of 6 servers.
     assert told["answers_verified"] == 4 * 6 + 6 * 4
+
+
+def test_growth_gives_complete_results() -> None:
+    """`bench growth` fills both databases, whose logs verify, and finds what it stored by each of the four ways."""
+    report = growth.measure(growth.LEAST)
+    names = [figure.name for figure in report.figures]
+    for database in ("SQLite", "PostgreSQL"):
+        assert f"enrolment with 100 certificates stored ÷ with 10, {database}" in names
+        for what in ("serial", "conversation", "subject", "device"):
+            assert f"look-up by {what} among 100, {database}" in names
+    assert all(figure.budget is not None and figure.value > 0 for figure in report.figures)
+    assert report.verified == 4 * (5 + 1)
 
 
 def test_ocsp_gives_complete_results() -> None:

@@ -1,4 +1,4 @@
-"""`./regalia bench scep|ocsp|crl|start|all|report`: measure, verify, compare with the budgets; make the page.
+"""`./regalia bench SUBJECT|all|report`: measure, verify, compare with the budgets; make the page.
 
 Exit code 0: within every budget. 1: the run is void, or the page is not what the results give. 2: usage. 3: a budget
 is missed.
@@ -29,6 +29,8 @@ __all__ = ["concluded"]
 
 _SUBJECTS: Final = {
     "scep": "one enrolment: its stages against pure crypto, and over HTTP against Debian's scepserver",
+    "growth": "one enrolment and look-ups with few and with many certificates stored",
+    "pressure": "hundreds of enrolments in flight beside OCSP, and good requests beside a flood of bad ones",
     "ocsp": "one OCSP answer: cached against a bare uvicorn answer, and fresh",
     "crl": "CPU and memory of publishing CRLs",
     "start": "time to start, and memory",

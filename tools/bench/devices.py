@@ -32,7 +32,18 @@ from tools.bench.measure import VoidRunError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Device", "Sent", "Server", "distinct", "judge", "judge_leaf", "make_devices", "request", "self_signed"]
+__all__ = [
+    "Device",
+    "Sent",
+    "Server",
+    "distinct",
+    "garbage",
+    "judge",
+    "judge_leaf",
+    "make_devices",
+    "request",
+    "self_signed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +97,6 @@ def _device(number: int) -> Device:
 
 def request(device: Device, server: Server, challenge: str) -> Sent:
     """Make the PKCSReq of a device, with a fresh transaction, nonce, content key and signer certificate."""
-    transaction, nonce = Transaction(os.urandom(16).hex().encode()), os.urandom(16)
-    signer = self_signed(device)
     csr = build_csr(
         cn=device.names.cn,
         sans=device.names.sans,
@@ -96,6 +105,17 @@ def request(device: Device, server: Server, challenge: str) -> Sent:
         sign=device.sign,
         signature=SignatureAlgorithm.RSA_SHA256,
     )
+    return _sent(device, server, csr)
+
+
+def garbage(device: Device, server: Server) -> Sent:
+    """Make a PKCSReq that is right in all that stands in clear, and whose content is no request."""
+    return _sent(device, server, os.urandom(900))
+
+
+def _sent(device: Device, server: Server, csr: bytes) -> Sent:
+    transaction, nonce = Transaction(os.urandom(16).hex().encode()), os.urandom(16)
+    signer = self_signed(device)
     message = build_request(
         message_type=MessageType.PKCS_REQ,
         transaction=transaction,

@@ -21,7 +21,7 @@ from tools.bench.load import free_port
 from tools.bench.measure import VoidRunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from regalia.model import Door
@@ -115,15 +115,18 @@ def environment(path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def served(home: Home, *options: str) -> Iterator[int]:
-    """Run `regalia serve` with its defaults until the block ends; gives its process id once it is ready."""
+def served(home: Home, *options: str, settings: Mapping[str, str] | None = None) -> Iterator[int]:
+    """Run `regalia serve` with its defaults until the block ends; gives its process id once it is ready.
+
+    `settings` are of its environment, and differ from the defaults.
+    """
     listen = ("--listen", f"127.0.0.1:{home.port}", "--admin-listen", "127.0.0.1:0", *options)
     log = home.path.with_name(f"{home.path.name}.log")
     with (
         log.open("wb") as stderr,
         subprocess.Popen(
             program("serve", *listen, "--json"),
-            env=environment(home.path),
+            env=environment(home.path) | dict(settings or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,

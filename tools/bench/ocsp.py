@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from tools.bench.homes import Home
 
-__all__ = ["FULL", "LEAST", "QUICK", "Sizes", "judge", "measure"]
+__all__ = ["FULL", "LEAST", "QUICK", "Sizes", "http_question", "judge", "measure"]
 
 _CACHED: Final = Budget(Bound.AT_MOST, 1.3)
 _FRESH: Final = Budget(Bound.AT_MOST, 300.0)
@@ -115,6 +115,12 @@ def _issue(home: Home) -> _Issued:
             x509.load_der_x509_certificate(credential.certificate_der),
             door.authority.name,
         )
+
+
+def http_question(home: Home) -> bytes:
+    """Enrol one device, and make the HTTP request that asks about its certificate."""
+    issued = _issue(home)
+    return _get(f"/ocsp/{issued.authority}", issued.question())
 
 
 def read_certificate_key(certificate: bytes) -> bytes:

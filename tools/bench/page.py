@@ -22,6 +22,8 @@ Result = "Mapping[str, Any]"
 
 _TITLES: Final = {
     "scep": "One enrolment by SCEP",
+    "growth": "As the database grows",
+    "pressure": "Under pressure",
     "ocsp": "One OCSP answer",
     "crl": "Publishing a CRL",
     "start": "Starting, and memory",
@@ -34,8 +36,8 @@ what else a machine does changes little; and most of it is a ratio of two things
 another machine should find the same. Each answer was opened and verified after the run; one bad answer would have made
 it void.
 
-`./regalia bench scep|ocsp|crl|start` measures on your machine, `./regalia bench all --save` all of it, and
-`./regalia bench report` makes this page of what was saved.
+`./regalia bench scep|growth|pressure|ocsp|crl|start` measures on your machine, `./regalia bench all --save` all of it,
+and `./regalia bench report` makes this page of what was saved.
 """
 
 
@@ -168,6 +170,14 @@ def _scep_charts(result: Mapping[str, Any]) -> Iterator[tuple[str, Chart]]:
     yield "scep-http", Chart("Enrolments over HTTP per CPU second", bars)
 
 
+def _growth_charts(result: Mapping[str, Any]) -> Iterator[tuple[str, Chart]]:
+    grown = [figure for figure in result["figures"] if figure["unit"] == "times"]
+    yield "growth", Chart("What an enrolment costs as the database grows", [_bar(each, each["name"]) for each in grown])
+    looked_up = [figure for figure in result["figures"] if figure["unit"] == "ms"]
+    bars = [_bar(figure, figure["name"].removeprefix("look-up by ")) for figure in looked_up]
+    yield "look-ups", Chart("Look-ups, 99 of 100 are faster", bars)
+
+
 def _ocsp_charts(result: Mapping[str, Any]) -> Iterator[tuple[str, Chart]]:
     over = ("cached answer over HTTP", "bare uvicorn answer over HTTP", "fresh answer over HTTP")
     bars = [_bar(figure, figure["name"]) for beginning in over for figure in _figures(result, beginning)]
@@ -197,6 +207,8 @@ def _start_charts(result: Mapping[str, Any]) -> Iterator[tuple[str, Chart]]:
 
 _CHARTS_OF: Final[dict[str, Callable[[Mapping[str, Any]], Iterator[tuple[str, Chart]]]]] = {
     "scep": _scep_charts,
+    "growth": _growth_charts,
+    "pressure": lambda _: iter(()),
     "ocsp": _ocsp_charts,
     "crl": _crl_charts,
     "start": _start_charts,
