@@ -22,6 +22,7 @@ ASKS_FIRST = {
     ("cert", "revoke"),
     ("challenge", "revoke"),
     ("endpoint", "disable"),
+    ("endpoint", "ndes-page"),
     ("enrolment", "approve"),
     ("enrolment", "deny"),
 }
@@ -29,7 +30,7 @@ PROMISED = {
     "ca": "create list show revoke offline crl",
     "group": "create list show",
     "profile": "create list show check",
-    "endpoint": "create list show disable rotate-secret",
+    "endpoint": "create list show disable rotate-secret ndes-page",
     "challenge": "create list revoke",
     "enrolment": "list show approve deny",
     "cert": "list show revoke export",

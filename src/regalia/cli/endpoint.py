@@ -9,6 +9,8 @@ import typer
 from regalia import reasons
 from regalia.cli.context import administrator, agreed, opened
 from regalia.cli.fingerprints import fingerprints
+from regalia.cli.ndes import EXAMPLES as NDES_EXAMPLES
+from regalia.cli.ndes import ndes_page, ndes_record
 from regalia.cli.options import DryRun, Home, Json, Yes, examples, noun_app
 from regalia.cli.output import note, print_record, print_table, say, utc
 from regalia.cli.secret import secret_in
@@ -160,6 +162,9 @@ def show(*, name: Name, home: Home = None, as_json: Json = False) -> None:
         record = _record(regalia, endpoint)
         if endpoint.authoriser is not Authoriser.ONE_TIME:
             record["static_challenges"] = [f"{one.id} {good_until(one)}" for one in _good(regalia, name)]
+        page = regalia.store.ndes_page(name)
+        if page is not None:
+            record["ndes_page"] = ndes_record(page)
         door = regalia.store.door(name)
         if door is not None:
             record["authority"] = door.authority.name
@@ -186,6 +191,9 @@ def disable(*, name: Name, yes: Yes = False, dry_run: DryRun = False, home: Home
         if agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):
             regalia.registry.disable_endpoint(name, actor=administrator())
             print_record(_record(regalia, found_endpoint(regalia, name)), as_json=as_json)
+
+
+app.command("ndes-page", epilog=NDES_EXAMPLES)(ndes_page)
 
 
 def found_endpoint(regalia: "App", name: str) -> Endpoint:

@@ -138,6 +138,7 @@ _WRITTEN: Final = {
     "ca": "CA",
     "crl": "CRL",
     "id": "ID",
+    "ndes": "NDES",
     "ocsp": "OCSP",
     "ra": "RA",
     "rsa": "RSA",
