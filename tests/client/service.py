@@ -18,12 +18,20 @@ from regalia.wire.scep import read_message
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from regalia.client.transport import Transport
     from regalia.wire.scep import RawMessage
     from world import World
 
 __all__ = ["URL", "Altered", "RaSigner", "ServiceTransport", "client_of", "fingerprint_of"]
 
 URL: Final = "http://pki.example.test/scep/default"
+
+
+def _asked(url: str, body: bytes | None) -> tuple[str, bytes]:
+    """Read operation and message."""
+    query = parse_qs(urlsplit(url).query)
+    message = base64.b64decode(query["message"][0]) if body is None and "message" in query else body or b""
+    return query["operation"][0], message
 
 
 @dataclass
@@ -36,12 +44,9 @@ class ServiceTransport:
 
     def exchange(self, url: str, body: bytes | None) -> HttpAnswer:
         """Answer as the server would."""
-        parts = urlsplit(url)
-        query = parse_qs(parts.query)
-        operation = query["operation"][0]
-        message = base64.b64decode(query["message"][0]) if body is None and "message" in query else body or b""
+        operation, message = _asked(url, body)
         self.sent.append(("GET" if body is None else "POST", operation, message))
-        endpoint = parts.path.rpartition("/")[2]
+        endpoint = urlsplit(url).path.rpartition("/")[2]
         door = self.world.scep.door(endpoint)
         if door is None:
             return HttpAnswer(404, b"not found")
@@ -73,7 +78,7 @@ class ServiceTransport:
 class Altered:
     """Somebody between client and server, who answers one operation in his own way."""
 
-    inner: ServiceTransport
+    inner: Transport
     operation: str
     alter: Callable[[bytes, HttpAnswer], HttpAnswer]
     """Gets the message that was sent and the honest answer."""
@@ -81,7 +86,7 @@ class Altered:
     def exchange(self, url: str, body: bytes | None) -> HttpAnswer:
         """Hand on, then alter."""
         answer = self.inner.exchange(url, body)
-        _, operation, message = self.inner.sent[-1]
+        operation, message = _asked(url, body)
         return self.alter(message, answer) if operation == self.operation else answer
 
 
@@ -110,9 +115,7 @@ class RaSigner:
         return read_message(message)
 
 
-def client_of(
-    transport: ServiceTransport | Altered, world: World, heard: list[str] | None = None, url: str = URL
-) -> ScepClient:
+def client_of(transport: Transport, world: World, heard: list[str] | None = None, url: str = URL) -> ScepClient:
     """Make a client whose pauses move the world's clock on, and whose progress is kept."""
     lines = [] if heard is None else heard
     return ScepClient(

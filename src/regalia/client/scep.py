@@ -33,7 +33,7 @@ from regalia.client.capabilities import Capabilities
 from regalia.client.crl import judge_crl
 from regalia.client.exchange import Exchange
 from regalia.client.keys import can_decrypt, public_octets, scheme_of, sign_with, unwrap_with
-from regalia.client.requests import check_reply_key, csr, names_of, own_certificate, self_signed
+from regalia.client.requests import check_decrypts, check_reply_key, csr, names_of, own_certificate, self_signed
 from regalia.client.transaction import OpenTransaction
 from regalia.errors import PeerError, UnavailableError
 from regalia.model import Names
@@ -303,6 +303,7 @@ class ScepClient:
 
     def _ask(self, server: Server, message: _Message) -> Reply:
         """Ask for something that was made before: nobody decides about it, so PENDING is no answer."""
+        check_decrypts(message.key)
         transaction = Transaction(self._new_transaction().encode())
         reply = self._operate(server, message, transaction)
         if reply.status is PkiStatus.PENDING:
