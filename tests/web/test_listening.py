@@ -22,12 +22,13 @@ import pytest
 from fakes import SeededEntropy
 from regalia.errors import AdminError
 from regalia.keys.admin_tls import make_admin_tls
+from regalia.keys.tls_files import TlsFiles
 from regalia.web.answers import answer
 from regalia.web.body import read_body
 from regalia.web.edge import Edge
 from regalia.web.protocol import ConnectionLimits
 from regalia.web.serve import Listener
-from regalia.web.tls import ReloadingContext, TlsFiles
+from regalia.web.tls import ReloadingContext
 from web.asgi import listening
 
 if TYPE_CHECKING:
@@ -408,7 +409,7 @@ def test_new_tls_files_are_taken_over(tmp_path: Path) -> None:
     """The context presents what the files hold now; files that do not belong together change nothing."""
     tls = files(tmp_path, 1)
     first = tls.certificate.read_bytes()
-    reloading = ReloadingContext(tls)
+    reloading = ReloadingContext("admin", tls)
     assert not reloading.reload_if_changed()
     files(tmp_path, 2)
     second = tls.certificate.read_bytes()
@@ -437,8 +438,8 @@ PROGRAM = """
 import asyncio, json, sys
 from pathlib import Path
 from regalia.web.answers import answer
+from regalia.keys.tls_files import TlsFiles
 from regalia.web.serve import Listener, Serving, run
-from regalia.web.tls import TlsFiles
 
 async def slow(scope, receive, send):
     print("asked", flush=True)

@@ -1,4 +1,4 @@
-"""Wiring of the server: both listeners, the pools behind them and the jobs beside them, in one process or several."""
+"""Wiring of the server: the listeners, the pools behind them and the jobs beside them, in one process or several."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import structlog
 
 from regalia.app.build import App, SystemClock, build, node_name
+from regalia.app.device_tls import device_tls, issues_own, server_certificates
 from regalia.app.log import set_up_log
 from regalia.app.supervisor import Supervisor
 from regalia.ca.crl_copy import CrlCopier
@@ -30,7 +31,7 @@ from regalia.jobs.lint_sample import LintSample
 from regalia.jobs.loop import JobLoop
 from regalia.jobs.publish_crl import PublishCrls
 from regalia.jobs.recover import Recover
-from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials
+from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials, RenewTls
 from regalia.jobs.watch_changes import WatchChanges
 from regalia.keys.admin_tls import make_admin_tls, needs_renewal, read_admin_tls
 from regalia.keys.tls_files import TlsFiles
@@ -43,6 +44,7 @@ from regalia.web.health import Readiness
 from regalia.web.metrics import Metrics, crl_times
 from regalia.web.pool import Pool, Pools
 from regalia.web.protocol import ConnectionLimits
+from regalia.web.proxies import ProxyHeader, TrustedProxies
 from regalia.web.scep import ScepLimits
 from regalia.web.serve import Bound, Listener, Serving, open_sockets, run
 
@@ -54,12 +56,17 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from regalia.app.supervisor import Seat
-    from regalia.config import Config, ServerSettings
+    from regalia.config import Address, Config, ServerSettings
     from regalia.jobs.loop import Job
     from regalia.model import JsonValue
     from regalia.ports import ChangeFeed, Clock, Events
+    from regalia.web.tls import TlsSource
 
 __all__ = ["Opening", "record_server", "serve", "serve_app"]
+
+_DEVICE: Final = "device"
+_DEVICE_TLS: Final = "device-tls"
+_ADMIN: Final = "admin"
 
 _STATUS_THREADS = 2
 _STATUS_QUEUE = 256
@@ -78,7 +85,7 @@ class Opening:
 def serve(config: Config, on_ready: Ready) -> None:
     """Open the home and answer devices and administrators until SIGTERM or SIGINT.
 
-    `on_ready` is called once, when both listeners answer, in all workers. With one worker that is this process; it
+    `on_ready` is called once, when all listeners answer, in all workers. With one worker that is this process; it
     needs nobody who starts another, for whoever started it does. Raises what `build` raises; `AdminError` ADM-019 where
     an address cannot be opened.
     """
@@ -117,12 +124,12 @@ def _serve_together(config: Config, metrics: Metrics, on_ready: Ready) -> None:
     with contextlib.ExitStack() as opened:
         openings: dict[str, Opening] = {}
         bound: list[Bound] = []
-        for name, address in (("device", server.listen), ("admin", server.admin_listen)):
+        for name, address in _addresses(server):
             sockets = open_sockets(name, address.host, address.port)
             for each in sockets:
                 opened.callback(each.close)
             openings[name] = Opening(sockets, OpenConnections(server.workers))
-            bound.append(Bound.of(name, address.host, sockets, tls=name == "admin"))
+            bound.append(Bound.of(name, address.host, sockets, tls=name != _DEVICE))
 
         def work(seat: Seat) -> None:
             metrics.begin(seat.number)
@@ -171,9 +178,9 @@ def serve_app(
     """Serve with services that are wired, in this process, until SIGTERM or SIGINT.
 
     `feed` was opened before anything was read; both are the caller's to close. `openings` have what several processes
-    share, by the listener's name, `device` and `admin`; without them the addresses of the configuration are opened
+    share, by the listener's name; without them the addresses of the configuration are opened
     here. The end of file of `until` ends it, too. Raises `AdminError` ADM-019 where an address cannot be opened,
-    ADM-020 for the files of the admin listener.
+    ADM-020 for the files of a TLS listener; what `device_tls` raises.
     """
     server = app.config.server
     pools = Pools(
@@ -183,22 +190,26 @@ def serve_app(
     )
     metrics.watch_pools((pools.enrolment, pools.status))
     metrics.watch_crls(lambda: crl_times(app.store, app.store))
-    tls = read_admin_tls(app.config.home)
+    own = read_admin_tls(app.config.home)
+    tls: dict[str, TlsSource] = {_ADMIN: TlsFiles(own.certificate, own.key)}
+    device = _device(app, pools, metrics)
+    apps = {_DEVICE: device, _DEVICE_TLS: device, _ADMIN: _admin(app, pools, metrics)}
     node = node_name(app.config.home)
+    holder = f"{node}:{os.getpid()}"
+    issued = server_certificates(app, holder) if issues_own(server) else None
+    if server.listen_tls is not None:
+        tls[_DEVICE_TLS] = device_tls(app, issued)
     loop = JobLoop(
-        _jobs(app, feed),
+        (*_jobs(app, feed), *((RenewTls(issued),) if issued is not None else ())),
         leases=app.store,
         clock=app.clock,
         node=node,
-        holder=f"{node}:{os.getpid()}",
+        holder=holder,
         observe=lambda name, ok: metrics.job_ran(name, ok=ok),
     )
     run(
         Serving(
-            listeners=(
-                _listener("device", _device(app, pools, metrics), server, openings),
-                _listener("admin", _admin(app, pools, metrics), server, openings, TlsFiles(tls.certificate, tls.key)),
-            ),
+            listeners=[_listener(name, apps[name], server, openings, tls.get(name)) for name, _ in _addresses(server)],
             on_ready=on_ready,
             beside=(loop.run,),
             at_end=pools.close,
@@ -207,15 +218,23 @@ def serve_app(
     )
 
 
+def _addresses(server: ServerSettings) -> list[tuple[str, Address]]:
+    """List the listeners and where they listen."""
+    named = ((_DEVICE, server.listen), (_DEVICE_TLS, server.listen_tls), (_ADMIN, server.admin_listen))
+    return [(name, address) for name, address in named if address is not None]
+
+
 def _listener(
     name: str,
     app: ASGIApp,
     server: ServerSettings,
     openings: Mapping[str, Opening] | None,
-    tls: TlsFiles | None = None,
+    tls: TlsSource | None,
 ) -> Listener:
     opening = openings[name] if openings is not None else Opening()
-    address = server.listen if tls is None else server.admin_listen
+    address = dict(_addresses(server))[name]
+    # Administrators come directly: nobody in front of them can say who they are.
+    proxies = TrustedProxies(server.trusted_proxies, ProxyHeader(server.proxy_header))
     return Listener(
         name,
         app,
@@ -225,6 +244,7 @@ def _listener(
         limits=ConnectionLimits(per_source=server.connections_per_source, connections=server.connections),
         sockets=opening.sockets,
         connections=opening.connections,
+        proxies=TrustedProxies() if name == _ADMIN else proxies,
     )
 
 

@@ -29,6 +29,10 @@ def serve(
     listen: Annotated[
         str | None, typer.Option("--listen", metavar="HOST:PORT", help="For devices, plain HTTP.", show_default=False)
     ] = None,
+    listen_tls: Annotated[
+        str | None,
+        typer.Option("--listen-tls", metavar="HOST:PORT", help="For devices that insist on https.", show_default=False),
+    ] = None,
     admin_listen: Annotated[
         str | None,
         typer.Option("--admin-listen", metavar="HOST:PORT", help="For administrators, TLS.", show_default=False),
@@ -43,13 +47,14 @@ def serve(
 ) -> None:
     """Serve SCEP, OCSP, CRLs and CA certificates until told to stop (SIGTERM, Ctrl-C).
 
-    Says where it listens once all workers answer. A worker that dies is started anew. SIGHUP reads the admin listener's
-    certificate anew.
+    Says where it listens once all workers answer. A worker that dies is started anew. SIGHUP reads the TLS
+    listeners' certificates anew.
     """
     from regalia.app.serving import serve as serve_home  # noqa: PLC0415 - help must not wait for the server
 
     options = {
         "server.listen": listen,
+        "server.listen_tls": listen_tls,
         "server.admin_listen": admin_listen,
         "server.workers": str(workers) if workers is not None else None,
     }

@@ -42,6 +42,8 @@ def initial_document(url: str, database: str | None = None) -> str:
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, tuple):
+        return str([str(each) for each in value]).replace("'", '"')
     return str(value) if isinstance(value, int) else f'"{"" if value is None else value}"'
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
 from dataclasses import dataclass, field
-from pathlib import Path  # noqa: TC003 - pydantic reads the annotation at run time
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,6 +63,35 @@ class Address:
         return cls(match[1] or match[2], int(match[3]))
 
 
+def _nothing(value: object) -> object:
+    """Take the empty text for nothing, as the file that `init` leaves writes it."""
+    return None if value == "" else value
+
+
+def _texts(value: object) -> object:
+    """Read a list: an array in the file, words between commas in the environment."""
+    if isinstance(value, str):
+        return tuple(word for word in (part.strip() for part in value.split(",")) if word)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _networks(value: object) -> object:
+    """Read addresses and networks in CIDR notation."""
+    words = _texts(value)
+    if not isinstance(words, tuple) or not all(isinstance(word, str) for word in words):
+        msg = "must be a list of networks such as 10.0.0.0/8 and 2001:db8::/32"
+        raise ValueError(msg)
+    try:
+        networks = tuple(ipaddress.ip_network(word) for word in words)
+    except ValueError as error:
+        msg = f"{error}: networks are written as in 10.0.0.0/8, one address as it is"
+        raise ValueError(msg) from None
+    if any(network.prefixlen == 0 for network in networks):
+        msg = "must not be everybody: whoever is trusted here can claim to be any device"
+        raise ValueError(msg)
+    return networks
+
+
 def _address(value: object) -> object:
     return Address.parse(value) if isinstance(value, str) else value
 
@@ -103,6 +133,10 @@ class Section(BaseModel):
 
 
 _ListenAddress = Annotated[Address, BeforeValidator(_address)]
+_OptionalAddress = Annotated[Address | None, BeforeValidator(_address), BeforeValidator(_nothing)]
+_OptionalPath = Annotated[Path | None, BeforeValidator(_nothing)]
+_OptionalText = Annotated[str | None, BeforeValidator(_nothing)]
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class ServerSettings(Section):
@@ -113,8 +147,27 @@ class ServerSettings(Section):
         description="Devices enrol below it, and certificates carry it in their CRL and OCSP addresses.",
     )
     listen: _ListenAddress = Field(default=Address("127.0.0.1", 8080), description="HOST:PORT for devices, plain HTTP.")
+    listen_tls: _OptionalAddress = Field(
+        default=None, description="HOST:PORT for devices that insist on https; empty for none."
+    )
     admin_listen: _ListenAddress = Field(
         default=Address("127.0.0.1", 8443), description="HOST:PORT for administrators, TLS."
+    )
+    tls_certificate: _OptionalPath = Field(
+        default=None, description="PEM file of listen_tls with the chain; Regalia issues one itself where it is empty."
+    )
+    tls_key: _OptionalPath = Field(default=None, description="PEM file with its key, not encrypted, mode 0600.")
+    tls_names: Annotated[tuple[str, ...], BeforeValidator(_texts)] = Field(
+        default=(), description="Further names and addresses for the certificate that Regalia issues itself."
+    )
+    tls_group: _OptionalText = Field(
+        default=None, description="Group whose authority issues that certificate; the first one where it is empty."
+    )
+    trusted_proxies: Annotated[tuple[_Network, ...], BeforeValidator(_networks)] = Field(
+        default=(), description="Addresses and networks of reverse proxies that tell who asks; empty for none."
+    )
+    proxy_header: Literal["x-forwarded-for", "forwarded"] = Field(
+        default="x-forwarded-for", description="The one header that they tell it in: x-forwarded-for or forwarded."
     )
     workers: int = Field(
         default_factory=_processors, ge=1, le=_MAX_WORKERS, description="Processes that answer, one for each processor."
@@ -129,6 +182,13 @@ class ServerSettings(Section):
     connections_per_source: int = Field(
         default=50, ge=1, le=100_000, description="Of them, those from one address; an IPv6 network of /64 is one."
     )
+
+    @model_validator(mode="after")
+    def _files_in_pairs(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            msg = "tls_certificate and tls_key belong together: set both, or neither"
+            raise ValueError(msg)
+        return self
 
 
 class DatabaseSection(Section):
@@ -244,6 +304,12 @@ class LogSettings(Section):
     format: Literal["json", "text"] = Field(default="json", description="json or text.")
 
 
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 SECTIONS: Final[dict[str, type[Section]]] = {
     "server": ServerSettings,
     "database": DatabaseSection,
@@ -289,7 +355,7 @@ class Config:
         for section in SECTIONS:
             if section != "database":
                 for key in SECTIONS[section].model_fields:
-                    yield self._effective(f"{section}.{key}", str(getattr(getattr(self, section), key)))
+                    yield self._effective(f"{section}.{key}", _shown(getattr(getattr(self, section), key)))
         yield self._effective("database.url", self.database.url)
         if self.database.password is not None:
             yield Effective("database.password", _STARS, self.database.password_from)

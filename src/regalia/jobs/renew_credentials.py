@@ -1,4 +1,4 @@
-"""Renews what would expire by itself: RA and OCSP credentials, and the admin listener's certificate (R11)."""
+"""Renews what would expire by itself: RA and OCSP credentials, and the listeners' certificates (R11)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from regalia.ca.authority import Ceremony
+    from regalia.ca.server_certificate import ServerCertificates
     from regalia.model import Authority, CredentialPurpose
     from regalia.ports import Authorities
 
-__all__ = ["RENEWAL", "RenewAdminTls", "RenewCredentials"]
+__all__ = ["RENEWAL", "RenewAdminTls", "RenewCredentials", "RenewTls"]
 
 RENEWAL = Actor(ActorKind.SYSTEM, "renewal")
 
@@ -64,6 +65,27 @@ class RenewCredentials:
                     purpose=purpose.value,
                     not_after=time_text(made.not_after),
                 )
+
+
+class RenewTls:
+    """Makes the device listener's certificate anew in time, or where it was revoked; listeners look for it themselves.
+
+    On each node, for its own names; where several have the same, one of them issues.
+    """
+
+    name = "renew-tls"
+    every = timedelta(minutes=1)
+    scope = Scope.NODE
+
+    def __init__(self, certificates: ServerCertificates) -> None:
+        self._certificates = certificates
+
+    def run(self, now: datetime) -> None:
+        """Renew if it is time."""
+        del now
+        made = self._certificates.renew(RENEWAL)
+        if made is not None:
+            _log.info("tls-certificate-renewed", authority=made.authority, not_after=time_text(made.not_after))
 
 
 class RenewAdminTls:

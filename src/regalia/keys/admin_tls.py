@@ -19,7 +19,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from regalia import reasons
 from regalia.ca.serial import new_serial
 from regalia.errors import AdminError
-from regalia.keys.private_files import GROUP_AND_OTHERS, read_private, replace_private
+from regalia.keys.private_files import replace_private
+from regalia.keys.tls_files import TlsFiles
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -46,7 +47,6 @@ LIFETIME = timedelta(days=397)
 _RENEW_BEFORE = timedelta(days=60)
 _BACKDATE = timedelta(minutes=5)
 _COMMON_NAME_LIMIT = 64
-_MAX_FILE_OCTETS = 65_536
 _ALWAYS: tuple[x509.GeneralName, ...] = (
     x509.DNSName("localhost"),
     x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
@@ -90,20 +90,9 @@ def read_admin_tls(home: Path) -> AdminTls:
     Raises AdminError ADM-020 where a file is missing, not readable, or the two do not belong together; ADM-011 where
     others may read the key (SEC-3).
     """
-    try:
-        certificate = x509.load_pem_x509_certificate((home / CERTIFICATE_FILE).read_bytes())
-        key = serialization.load_pem_private_key(
-            read_private(home / KEY_FILE, _MAX_FILE_OCTETS, GROUP_AND_OTHERS), password=None
-        )
-    except OSError as error:
-        raise AdminError(reasons.FILE_REFUSED, f"{error.filename}: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
-        raise AdminError(
-            reasons.FILE_REFUSED, f"{home / CERTIFICATE_FILE} or {KEY_FILE} is not readable PEM"
-        ) from error
-    if key.public_key() != certificate.public_key():
-        raise AdminError(reasons.FILE_REFUSED, f"{home / CERTIFICATE_FILE} and {KEY_FILE} do not belong together")
-    return _described(home, certificate)
+    files = TlsFiles(home / CERTIFICATE_FILE, home / KEY_FILE)
+    presented = files.check()
+    return AdminTls(files.certificate, files.key, presented.sha256, presented.not_after)
 
 
 def needs_renewal(home: Path, now: datetime) -> bool:

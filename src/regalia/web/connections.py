@@ -26,17 +26,24 @@ class OpenConnections:
         self._own = self._rows[worker]
         self._own[:] = memoryview(bytes(len(self._own) * _NUMBER)).cast("I")
 
-    def opened(self, source: str) -> tuple[int, int]:
-        """Count one more; return how many there are from this source, and in all."""
-        place = self._place(source)
-        self._own[place] += 1
-        self._own[0] += 1
-        return sum(row[place] for row in self._rows), sum(row[0] for row in self._rows)
+    def opened(self, source: str | None) -> tuple[int, int]:
+        """Count one more; return how many there are from this source, and in all.
 
-    def closed(self, source: str) -> None:
+        None is a trusted proxy, whose connections are many devices': they count in all and for no source.
+        """
+        self._own[0] += 1
+        of_source = 0
+        if source is not None:
+            place = self._place(source)
+            self._own[place] += 1
+            of_source = sum(row[place] for row in self._rows)
+        return of_source, sum(row[0] for row in self._rows)
+
+    def closed(self, source: str | None) -> None:
         """Count one less."""
-        self._own[self._place(source)] -= 1
         self._own[0] -= 1
+        if source is not None:
+            self._own[self._place(source)] -= 1
 
     @staticmethod
     def _place(source: str) -> int:

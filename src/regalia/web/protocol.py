@@ -21,6 +21,7 @@ from regalia.web.answers import AT_ONCE
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from uvicorn._types import ASGI3Application
     from uvicorn.config import Config
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
     from regalia.web.connections import OpenConnections
+    from regalia.web.proxies import TrustedProxies
 
-__all__ = ["ConnectionLimits", "bounded_protocol"]
+__all__ = ["BoundedProtocol", "ConnectionLimits", "bounded_protocol"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,14 @@ _TEXTS = {
 }
 
 
-class _BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
 
     limits: ConnectionLimits
     open: OpenConnections
+    proxies: TrustedProxies
+    accepted: Callable[[], None] | None = None
+    """Told when the connection is ours to count: somebody counted it while its TLS was being agreed on."""
 
     def __init__(
         self,
@@ -79,7 +84,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._source = ""
+        self._source: str | None = ""
         self._status = 400
         self._requests = 0
         self._begun = False
@@ -97,7 +102,10 @@ class _BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Take the connection, or say at once that there are too many."""
         super().connection_made(transport)
-        self._source = source_of(self.client[0] if self.client else "")
+        if self.accepted is not None:
+            self.accepted()
+        address = self.client[0] if self.client else ""
+        self._source = None if self.proxies.trusts(address) else source_of(address)
         of_source, of_all = self.open.opened(self._source)
         if of_source > self.limits.per_source:
             self._hang_up(429)
@@ -135,8 +143,20 @@ class _BoundedProtocol(HttpToolsProtocol):
         elif self._awaited is not None:
             self._await(None)
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's never keeps it
+        """Answer what was asked before the peer closed its side: simple clients send, close, and read (RFC 9112 §9.6).
+
+        Half a request is not waited for, and TLS has no half of a connection.
+        """
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete or self._in_body or self.scheme == "https":
+            return False
+        cycle.keep_alive = False
+        return True
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answered = cycle
+        self.proxies.apply(cycle.scope)  # type: ignore[arg-type]  # a scope, if a typed one
         cycle.scope[AT_ONCE] = partial(_at_once, cycle)  # type: ignore[typeddict-unknown-key]  # ours
         HttpToolsProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - our own base class
 
@@ -280,6 +300,12 @@ def _at_once(cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
     return True
 
 
-def bounded_protocol(limits: ConnectionLimits, open_connections: OpenConnections) -> type[HttpToolsProtocol]:
-    """Make the protocol class of one listener, whose connections it counts, in this process and those beside it."""
-    return type("BoundedProtocol", (_BoundedProtocol,), {"limits": limits, "open": open_connections})
+def bounded_protocol(
+    limits: ConnectionLimits, open_connections: OpenConnections, proxies: TrustedProxies
+) -> type[BoundedProtocol]:
+    """Make the protocol class of one listener, whose connections it counts, in this process and those beside it.
+
+    A trusted proxy's connections are bounded by the number of all: it stands for many devices.
+    """
+    own = {"limits": limits, "open": open_connections, "proxies": proxies}
+    return type("Bounded", (BoundedProtocol,), own)

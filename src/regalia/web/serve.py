@@ -20,16 +20,17 @@ import uvicorn
 from regalia import reasons
 from regalia.errors import AdminError
 from regalia.web.connections import OpenConnections
-from regalia.web.protocol import ConnectionLimits, bounded_protocol
+from regalia.web.handshake import TlsDoor
+from regalia.web.protocol import BoundedProtocol, ConnectionLimits, bounded_protocol
+from regalia.web.proxies import TrustedProxies
 from regalia.web.tls import ReloadingContext
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
-    from ssl import SSLContext
 
     from starlette.types import ASGIApp
 
-    from regalia.web.tls import TlsFiles
+    from regalia.web.tls import TlsSource
 
 __all__ = ["GRACE_SECONDS", "Bound", "Listener", "Serving", "open_sockets", "run", "serve"]
 
@@ -50,11 +51,13 @@ class Listener:
     host: str
     port: int
     """0 lets the system choose."""
-    tls: TlsFiles | None = None
+    tls: TlsSource | None = None
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     sockets: Sequence[socket.socket] = ()
     """Opened before by `open_sockets`, for several processes that share them; none: opened here."""
     connections: OpenConnections = field(default_factory=OpenConnections)
+    proxies: TrustedProxies = field(default_factory=TrustedProxies)
+    """Peers that many devices come through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +97,9 @@ class Serving:
 
 
 def run(serving: Serving) -> None:
-    """Serve until SIGTERM or SIGINT; SIGHUP looks at the TLS files at once. To be called in the main thread.
+    """Serve until SIGTERM or SIGINT; SIGHUP looks for new certificates at once. To be called in the main thread.
 
-    Raises `AdminError` ADM-019 where an address cannot be opened, ADM-020 where the TLS files cannot be used.
+    Raises `AdminError` ADM-019 where an address cannot be opened, ADM-020 where a certificate cannot be used.
     """
 
     async def whole() -> None:
@@ -156,11 +159,14 @@ async def serve(serving: Serving, stop: asyncio.Event, look: asyncio.Event | Non
 
 
 class _Server(uvicorn.Server):
-    """One listener; signals are ours, and it says when it answers."""
+    """One listener; signals are ours, TLS is agreed on at a door of ours, and it says when it answers."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
+    def __init__(self, listener: Listener, context: ReloadingContext | None) -> None:
+        super().__init__(_config(listener))
         self.answering = asyncio.Event()
+        self._listener = listener
+        self._context = context
+        self._door: TlsDoor | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -169,31 +175,45 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell."""
-        await super().startup(sockets)
+        # With no sockets of its own uvicorn accepts nothing, and does all the rest.
+        await super().startup([] if self._context is not None else sockets)
+        if self._context is not None:
+            listener = self._listener
+            context, speaks = self._context.context, self._speaks
+            limits, counted = listener.limits, listener.connections
+            self._door = TlsDoor(sockets or (), context, limits, counted, listener.proxies, speaks)
+            self._door.open()
         self.answering.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, and finish what was begun."""
+        if self._door is not None:
+            self._door.close()
+        await super().shutdown(sockets)
+
+    def _speaks(self, accepted: Callable[[], None]) -> asyncio.Protocol:
+        made = self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls its own
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        assert isinstance(made, BoundedProtocol)  # noqa: S101 - `_config` names no other
+        made.accepted = accepted
+        return made
 
 
 def _prepare(
     listener: Listener, opened: contextlib.ExitStack
 ) -> tuple[_Server, list[socket.socket], ReloadingContext | None]:
-    context: ReloadingContext | None = None
-    if listener.tls is not None:
-        try:
-            context = ReloadingContext(listener.tls)
-        except OSError as error:  # ssl.SSLError is one
-            raise AdminError(
-                reasons.FILE_REFUSED, f"{listener.tls.certificate}, {listener.tls.key}: {error}"
-            ) from error
+    context = ReloadingContext(listener.name, listener.tls) if listener.tls is not None else None
     sockets = list(listener.sockets) or open_sockets(listener.name, listener.host, listener.port)
     for each in sockets:
         opened.callback(each.close)
-    return _Server(_config(listener, context.context if context is not None else None)), sockets, context
+    return _Server(listener, context), sockets, context
 
 
-def _config(listener: Listener, context: SSLContext | None) -> uvicorn.Config:
+def _config(listener: Listener) -> uvicorn.Config:
     return uvicorn.Config(
         listener.app,
-        http=bounded_protocol(listener.limits, listener.connections),
+        http=bounded_protocol(listener.limits, listener.connections, listener.proxies),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -205,7 +225,6 @@ def _config(listener: Listener, context: SSLContext | None) -> uvicorn.Config:
         backlog=_BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        ssl_context_factory=(lambda _config, _default: context) if context is not None else None,
     )
 
 
@@ -276,10 +295,13 @@ async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> No
 
 
 async def _watch_tls(contexts: Sequence[ReloadingContext], halt: asyncio.Event, look: asyncio.Event) -> None:
-    """Look at the files every few seconds, and at once when `look` is set."""
+    """Look for new certificates every few seconds, and at once when `look` is set."""
     while not halt.is_set():
         for context in contexts:
-            context.reload_if_changed()
+            # Reading may wait for a database, and must not keep the loop; taking over must not be between two steps.
+            take = await asyncio.to_thread(context.look)
+            if take is not None:
+                take()
         look.clear()
         waits = {asyncio.create_task(event.wait()) for event in (halt, look)}
         await asyncio.wait(waits, timeout=_TLS_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
