@@ -1,4 +1,4 @@
-"""What only SQLite does: the writer thread, group commit, the file."""
+"""What only SQLite does: group commit, the file."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""SQLite: one writer thread per process that commits together what is waiting, and a pool of readers (R9)."""
+"""SQLite: one writer at a time in a process, which commits what is waiting together, and a pool of readers (R9)."""
 
 from __future__ import annotations
 
 import os
-import queue
 import sqlite3
 import threading
 import time
@@ -92,7 +91,7 @@ def _turn_to_wal(connection: sqlite3.Connection) -> None:
             return
 
 
-def _unavailable(error: Exception) -> UnavailableError:
+def _unavailable(error: BaseException) -> UnavailableError:
     """Say that the database does not answer, and what the driver says."""
     return UnavailableError(reasons.STORE_UNAVAILABLE, f"SQLite: {error}")
 
@@ -157,17 +156,19 @@ class _SqliteTransaction:
 
 
 class _Waiting(Generic[T]):
-    """A unit of work on its way through the writer."""
+    """A unit of work on its way into a commit."""
 
-    __slots__ = ("done", "error", "result", "unit")
+    __slots__ = ("called", "error", "leads", "result", "unit")
 
     def __init__(self, unit: Callable[[Transaction], T]) -> None:
         self.unit = unit
         self.result: T | None = None
         self.error: BaseException | None = None
-        # A bare lock is the cheapest signal between two threads: held until the unit is committed or has failed.
-        self.done = threading.Lock()
-        self.done.acquire()
+        # Whether its caller is the one who commits.
+        self.leads = False
+        # A bare lock is the cheapest signal between two threads: held until the unit is settled, or its caller leads.
+        self.called = threading.Lock()
+        self.called.acquire()
 
 
 class _TransactionGoneError(Exception):
@@ -217,57 +218,78 @@ _ALONE = _Bounds("", "ROLLBACK", "")
 
 
 class _Writer:
-    """The one thread that writes. Units that wait together are committed together, each in a savepoint of its own."""
+    """Units that wait together are committed together, each in a savepoint of its own, by one of those who wait.
+
+    Whoever finds nobody at it commits, in its own thread: to hand a unit to another thread and to be woken by it costs
+    more than the unit's statements do. Who comes meanwhile waits, and the first of them commits for all of them.
+    """
 
     def __init__(self, path: Path, appender: EventAppender) -> None:
         self._path = path
         self._appender = appender
-        self._queue: queue.SimpleQueue[_Waiting[Any] | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._queue: deque[_Waiting[Any]] = deque()
+        self._led = False
         self._closed = False
         self._connection: sqlite3.Connection | None = None
         self._turns = Turns(path)
         self._log = _Log(path)
 
-    def submit(self, waiting: _Waiting[Any]) -> None:
-        """Queue a unit; the thread begins with the first one, so a process that only reads has none."""
+    def write(self, unit: Callable[[Transaction], T]) -> T:
+        """Return after the commit, with what the unit returned; raises what it raised."""
+        waiting = _Waiting(unit)
         with self._gate:
             if self._closed:
                 raise UnavailableError(reasons.STORE_UNAVAILABLE, "the store is closed")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
-                self._thread.start()
-            self._queue.put(waiting)
+            self._join(waiting)
+        self._settle(waiting)
+        if waiting.error is not None:
+            raise waiting.error
+        return cast("T", waiting.result)
 
     def close(self) -> None:
-        """Finish what is queued, then end the thread."""
+        """Let what is queued be committed, then close the connection."""
+        last: _Waiting[None] = _Waiting(lambda _: None)
         with self._gate:
             if self._closed:
                 return
             self._closed = True
-            self._queue.put(None)
-        if self._thread is not None:
-            self._thread.join()
-
-    def _serve(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch, last = self._waiting_with(first)
-            self._commit(batch)
-            if last:
-                break
+            led = self._led
+            if led:
+                self._join(last)
+        if led:
+            self._settle(last)
         self._drop_connection()
         self._turns.close()
 
-    def _waiting_with(self, first: _Waiting[Any]) -> tuple[list[_Waiting[Any]], bool]:
-        batch = [first]
-        with suppress(queue.Empty):
-            while len(batch) < _BATCH:
-                another = self._queue.get_nowait()
-                if another is None:
-                    return batch, True
-                batch.append(another)
-        return batch, False
+    def _join(self, waiting: _Waiting[Any]) -> None:
+        """Queue a unit, under the gate."""
+        self._queue.append(waiting)
+        if not self._led:
+            self._led = waiting.leads = True
+
+    def _settle(self, waiting: _Waiting[Any]) -> None:
+        """See that a queued unit is committed: by whoever leads, or here."""
+        if not waiting.leads:
+            waiting.called.acquire()
+        if waiting.leads:
+            self._lead()
+
+    def _lead(self) -> None:
+        """Commit what waits, and let the first of those that came meanwhile lead."""
+        with self._gate:
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
+        try:
+            self._commit(batch)
+        finally:
+            with self._gate:
+                following = self._queue[0] if self._queue else None
+                self._led = following is not None
+            if following is not None:
+                following.leads = True
+                following.called.release()
+            for waiting in batch:
+                waiting.called.release()
 
     def _commit(self, batch: list[_Waiting[Any]]) -> None:
         try:
@@ -282,9 +304,10 @@ class _Writer:
                     self._connection.execute("COMMIT")
         except (sqlite3.Error, OSError, _TransactionGoneError) as error:
             self._fail(batch, error)
-        finally:
-            for waiting in batch:
-                waiting.done.release()
+        except BaseException as error:
+            # An interrupt of the one who leads: the others must not take for committed what may not be.
+            self._fail(batch, error)
+            raise
 
     def _run(self, connection: sqlite3.Connection, waiting: _Waiting[Any], bounds: _Bounds) -> None:
         transaction = _SqliteTransaction(connection)
@@ -295,7 +318,7 @@ class _Writer:
             if transaction.events:
                 transaction.append(self._appender)
         except BaseException as error:
-            # The outermost edge of this thread: whatever it is, it is raised again in the caller's.
+            # Whatever it is, it is raised again in the caller's thread, and the other units go on.
             waiting.error = _translated(error) if isinstance(error, sqlite3.Error) else error
             if not connection.in_transaction:
                 raise _TransactionGoneError(str(error)) from error
@@ -303,7 +326,7 @@ class _Writer:
         if bounds.end:
             connection.execute(bounds.end)
 
-    def _fail(self, batch: list[_Waiting[Any]], error: Exception) -> None:
+    def _fail(self, batch: list[_Waiting[Any]], error: BaseException) -> None:
         for waiting in batch:
             if waiting.error is None:
                 waiting.error = _unavailable(error)
@@ -327,13 +350,8 @@ class SqliteDatabase:
         self._closed = False
 
     def write(self, unit: Callable[[Transaction], T]) -> T:
-        """Hand the unit to the writer and wait for the commit."""
-        waiting = _Waiting(unit)
-        self._writer.submit(waiting)
-        waiting.done.acquire()
-        if waiting.error is not None:
-            raise waiting.error
-        return cast("T", waiting.result)
+        """Run the unit in the next commit."""
+        return self._writer.write(unit)
 
     def _reading(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Lend a connection that only reads. A pool rather than one per thread: threads come and go."""
