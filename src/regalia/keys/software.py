@@ -61,7 +61,7 @@ class SoftwareKey:
         return self._public_key
 
     def sign(self, data: bytes, digest: str) -> bytes:
-        """Sign with RSA PKCS#1 v1.5 or deterministic ECDSA; `digest` is sha256, sha384, sha512; sha1 for RSA (SIG-5)."""
+        """Sign with RSA PKCS#1 v1.5 or deterministic ECDSA; `digest` is sha256, sha384, sha512, sha1 for RSA alone."""
         algorithm = _DIGESTS.get(digest)
         if algorithm is None or (digest == "sha1" and not isinstance(self._key, rsa.RSAPrivateKey)):
             raise InvariantError(f"no key signs with digest {digest}")

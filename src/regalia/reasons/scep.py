@@ -100,25 +100,25 @@ DIGEST_REFUSED = Reason(
     "SCEP-020",
     Stage.ALGORITHM,
     "the client signed with a digest that is not allowed",
-    "Configure the client for SHA-256; SHA-1 and MD5 are refused.",
+    "Configure the client for SHA-256. For devices that know only SHA-1, create an endpoint with `--legacy`; MD5 is never taken.",
 )
 SIGNATURE_ALGORITHM_REFUSED = Reason(
     "SCEP-021",
     Stage.ALGORITHM,
     "the client signed with an algorithm that is not allowed",
-    "Configure the client for RSA PKCS#1 v1.5 with SHA-256.",
+    "Configure the client for RSA with SHA-256, PKCS#1 v1.5 or PSS. For ECDSA, Ed25519 and ML-DSA keys create an endpoint with `--non-rsa`, for SHA-1 one with `--legacy`.",
 )
 KEY_TRANSPORT_REFUSED = Reason(
     "SCEP-022",
     Stage.ALGORITHM,
     "the client encrypted the content key with an algorithm that is not allowed",
-    "Configure the client for RSA PKCS#1 v1.5 key transport.",
+    "Configure the client for RSA key transport, PKCS#1 v1.5 or OAEP without a label; no switch allows another.",
 )
 CIPHER_REFUSED = Reason(
     "SCEP-023",
     Stage.ALGORITHM,
     "the client encrypted with a cipher that is not allowed",
-    "Configure the client for AES; single DES, triple DES and RC2 are refused. micromdm's scepclient cannot do AES.",
+    "Configure the client for AES. For devices that know only triple DES, create an endpoint with `--legacy`; single DES and RC2 are never taken, and micromdm's scepclient knows nothing else.",
 )
 
 # --- Outer signature and attributes (steps 3 to 5) -----------------------------------------------------------------
@@ -148,7 +148,7 @@ SIGNER_KEY_REFUSED = Reason(
     "SCEP-035",
     Stage.SIGNATURE,
     "the signer's key is of a type or size we do not verify with",
-    "Let the device generate an RSA key of 2048 to 8192 bits.",
+    "Let the device generate an RSA key of 2048 to 8192 bits, or P-256 or P-384 for an endpoint with `--non-rsa`; the exponent 3 is taken by one with `--legacy`.",
 )
 ENVELOPE_STRUCTURE_REFUSED = Reason(
     "SCEP-036", Stage.SIGNATURE, "the content is not readable EnvelopedData", _CLIENT_FAULT
