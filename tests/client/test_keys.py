@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from client.service import Altered, ServiceTransport, client_of
 from regalia import reasons
+from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.client.keys import (
     DeviceKey,
     KeyType,
@@ -44,6 +45,9 @@ WITHOUT_DECRYPTION = [kind for kind in KeyType if not kind.startswith("rsa-")]
 NON_RSA = Accepted(non_rsa=True)
 NAMES = names("meter-1", "meter-1.example.com")
 URL = "http://pki.example.test/scep/meters"
+DOCUMENT = DEFAULT_DOCUMENT.replace("ed25519 = false", "ed25519 = true").replace(
+    "ml-dsa = []", 'ml-dsa = ["ml-dsa-44", "ml-dsa-65", "ml-dsa-87"]'
+)
 QUEUE = "http://pki.example.test/scep/queue"
 
 
@@ -60,10 +64,11 @@ class Meters:
 
     def __init__(self) -> None:
         self.world = World()
+        self.world.registry.create_profile("meter", "default", DOCUMENT, actor=ADMIN)
         options = EndpointOptions(non_rsa=True)
         for name, authoriser in (("meters", Authoriser.ONE_TIME), ("queue", Authoriser.APPROVAL)):
             self.world.registry.create_endpoint(
-                name, group="default", profile="default", actor=ADMIN, authoriser=authoriser, options=options
+                name, group="default", profile="meter", actor=ADMIN, authoriser=authoriser, options=options
             )
         self.secret = self.world.desk.rotate("queue", actor=ADMIN).secret
         self.transport = ServiceTransport(self.world)
