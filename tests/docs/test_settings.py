@@ -41,7 +41,8 @@ def test_each_setting_has_its_row_in_order() -> None:
 def test_defaults_are_those_of_the_code() -> None:
     """The page says what holds where nothing is said."""
     expected = {
-        path: COMPUTED.get(path, "none" if info.default is None else str(info.default)) for path, info in _settings()
+        path: COMPUTED.get(path, "none" if info.default in {None, ()} else str(info.default))
+        for path, info in _settings()
     }
     assert {path: default.strip("`") for path, default, _, _ in _rows()} == expected
 
