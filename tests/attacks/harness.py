@@ -19,8 +19,9 @@ from regalia.model import Action, Enrolment, EnrolmentState, Outcome
 from regalia.ra.limits import Limited
 from regalia.ra.scep import CertRep, Unreadable
 from regalia.wire import oids
-from regalia.wire.algorithms import Digest
+from regalia.wire.algorithms import STANDARD, Digest
 from regalia.wire.scep import FailInfo, PkiStatus, Transaction, check_signature, read_message
+from regalia.wire.signature import signer_scheme
 from world import Device, World, names
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ R6 = {
     Stage.SIGNER: FailInfo.BAD_REQUEST,
     Stage.TIME: FailInfo.BAD_TIME,
     Stage.CONVERSATION: FailInfo.BAD_REQUEST,
+    Stage.RETRIEVAL: FailInfo.BAD_CERT_ID,
     Stage.EVIDENCE: FailInfo.BAD_REQUEST,
     Stage.POLICY: FailInfo.BAD_REQUEST,
     Stage.ISSUANCE: FailInfo.BAD_REQUEST,
@@ -259,7 +261,10 @@ def _check_reply(world: World, attempt: Attempt, octets: bytes, endpoint: str, f
     door = world.store.door(endpoint)
     assert door is not None
     reply, asked = attempt.reply, read_message(octets)
-    check_signature(reply, reply.digest or Digest.SHA256, spki_of(door.ra.certificate_der))
+    digest = reply.digest or Digest.SHA256
+    scheme = signer_scheme(reply.signed_data.signers[0].signature_algorithm, digest, STANDARD)
+    assert scheme is not None
+    check_signature(reply, digest, scheme, spki_of(door.ra.certificate_der))
     assert reply.transaction == asked.transaction
     assert attempt.attribute(oids.RECIPIENT_NONCE) == asked.sender_nonce
     nonce = attempt.attribute(oids.SENDER_NONCE) or b""

@@ -23,10 +23,11 @@ from urllib.parse import quote_from_bytes
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tools.fuzz.mutation import mutate
 
 from attacks.forgery import certificate, csr_of, message_of, raw_extension, rdn, requested
 from attacks.front import Front, opened
-from attacks.mutation import mutate, mutated_message
+from attacks.mutation import mutated_message
 from fakes import FakeClock
 from postgres import postgres_server, postgres_shared_url, postgres_url
 from regalia.model import Action, Authoriser, CertificateKind
