@@ -1,4 +1,8 @@
-"""Passwords that are kept as slow hashes: scrypt (RFC 7914), with salt and cost beside the hash."""
+"""Passwords that are kept as slow hashes: scrypt (RFC 7914) of their SHA-256, with salt and cost beside the hash.
+
+scrypt hands a password to HMAC as its key, which is filled up with zeros and, when long, replaced by its hash; the
+SHA-256 before it keeps two passwords from being one.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ _COST, _BLOCK, _PARALLEL = 16_384, 8, 1
 _OCTETS = 32
 _MEMORY = 64 << 20
 """What OpenSSL may take; it wants to be asked for more than its own 32 MiB."""
-_NAME = "scrypt"
+_NAME = "scrypt-sha256"
 
 
 def hash_password(password: bytes, salt: bytes) -> str:
@@ -31,4 +35,5 @@ def is_password(password: bytes, kept: str) -> bool:
 
 
 def _scrypt(password: bytes, salt: bytes, cost: int, block: int, parallel: int) -> bytes:
-    return hashlib.scrypt(password, salt=salt, n=cost, r=block, p=parallel, maxmem=_MEMORY, dklen=_OCTETS)
+    digest = hashlib.sha256(password).digest()
+    return hashlib.scrypt(digest, salt=salt, n=cost, r=block, p=parallel, maxmem=_MEMORY, dklen=_OCTETS)
