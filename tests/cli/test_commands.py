@@ -37,7 +37,7 @@ PROMISED = {
     "event": "tail verify",
     "db": "upgrade check",
     "config": "check",
-    "scep": "caps cacert enrol renew poll",
+    "scep": "caps cacert enrol renew poll getcert getcrl nextca",
 }
 ALONE = {"init", "serve", "doctor", "demo"}
 
