@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, PKCS1v15
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP, PSS, PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from regalia.wire import der, oids
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEVICE",
+    "NON_RSA",
     "RA",
     "Identity",
     "Request",
@@ -37,8 +38,10 @@ __all__ = [
     "ec_identity",
     "identity",
     "issuer_and_serial",
+    "key_identity",
     "make_csr",
     "nest",
+    "pss",
 ]
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -48,11 +51,15 @@ NONCE = bytes(range(16))
 TRANSACTION = "4F3A"
 
 
+PureKey = ed25519.Ed25519PrivateKey | mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
+Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | PureKey
+
+
 @dataclass(frozen=True)
 class Identity:
     """A key with a certificate that it signed itself."""
 
-    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+    key: Key
     certificate: bytes
 
     @property
@@ -70,6 +77,14 @@ class Identity:
         """RSA PKCS #1 v1.5 with `digest`."""
         return lambda octets: self.rsa.sign(octets, PKCS1v15(), digest.hash())
 
+    def sign(self, octets: bytes, digest: Digest) -> bytes:
+        """Whatever the key does: PKCS #1 v1.5 or ECDSA with `digest`, or the octets themselves."""
+        if isinstance(self.key, rsa.RSAPrivateKey):
+            return self.signer(digest)(octets)
+        if isinstance(self.key, ec.EllipticCurvePrivateKey):
+            return self.key.sign(octets, ec.ECDSA(digest.hash()))
+        return self.key.sign(octets)
+
     def decrypt(self, ciphertext: bytes, oaep: Oaep | None = None) -> bytes:
         """RSA PKCS #1 v1.5 with implicit rejection, or OAEP."""
         if oaep is not None:
@@ -77,7 +92,7 @@ class Identity:
         return self.rsa.decrypt(ciphertext, PKCS1v15())
 
 
-def _self_signed(name: str, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, serial: int) -> Identity:
+def _self_signed(name: str, key: Key, serial: int) -> Identity:
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     builder = (
         x509.CertificateBuilder()
@@ -89,7 +104,8 @@ def _self_signed(name: str, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
         .not_valid_after(NOW + timedelta(days=365))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
-    return Identity(key, builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER))
+    digest = None if isinstance(key, PureKey) else hashes.SHA256()
+    return Identity(key, builder.sign(key, digest).public_bytes(Encoding.DER))
 
 
 @cache
@@ -102,6 +118,32 @@ def identity(name: str, bits: int = 2048) -> Identity:
 def ec_identity(name: str) -> Identity:
     """A P-256 identity, made once per run and name."""
     return _self_signed(name, ec.generate_private_key(ec.SECP256R1()), 2000 + len(name))
+
+
+NON_RSA: dict[str, tuple[Callable[[], Key], str, Digest]] = {
+    "p-256": (lambda: ec.generate_private_key(ec.SECP256R1()), oids.ECDSA_WITH_SHA256, Digest.SHA256),
+    "p-384": (lambda: ec.generate_private_key(ec.SECP384R1()), oids.ECDSA_WITH_SHA384, Digest.SHA384),
+    "ed25519": (ed25519.Ed25519PrivateKey.generate, oids.ED25519, Digest.SHA512),
+    "ml-dsa-44": (mldsa.MLDSA44PrivateKey.generate, oids.ML_DSA_44, Digest.SHA512),
+    "ml-dsa-65": (mldsa.MLDSA65PrivateKey.generate, oids.ML_DSA_65, Digest.SHA512),
+    "ml-dsa-87": (mldsa.MLDSA87PrivateKey.generate, oids.ML_DSA_87, Digest.SHA512),
+}
+"""Keys that cannot decrypt: how to make one, the signature algorithm that suits it, and the digest beside that."""
+
+
+@cache
+def key_identity(kind: str) -> Identity:
+    """An identity with a key of `NON_RSA`, made once per run and kind."""
+    return _self_signed(kind, NON_RSA[kind][0](), 3000 + list(NON_RSA).index(kind))
+
+
+def pss(
+    owner: Identity, digest: Digest, mask: Digest | None = None, salt: int | None = None
+) -> Callable[[bytes], bytes]:
+    """RSASSA-PSS with an RSA key; the mask's digest and the salt's length are the digest's unless given."""
+    mgf = MGF1((mask or digest).hash())
+    padding = PSS(mgf, digest.hash().digest_size if salt is None else salt)
+    return lambda octets: owner.rsa.sign(octets, padding, digest.hash())
 
 
 def DEVICE() -> Identity:  # noqa: N802 - reads as the constant that it is; made on first use to keep collection fast
@@ -182,6 +224,8 @@ class Request:
     signed_as: str = "sent"
     """`sent`: the signature covers the attributes as sent; `sorted`: their DER order; `content`: no attributes."""
     signature: bytes | None = None
+    sign: Callable[[bytes], bytes] | None = None
+    """Signs in the place of the signer's key."""
     unsigned_attributes: bytes = b""
     signers: int = 1
 
@@ -211,9 +255,7 @@ class Request:
             "sorted": der.set_of(attributes),
             "content": content,
         }[self.signed_as]
-        if isinstance(self.signer.key, ec.EllipticCurvePrivateKey):
-            return self.signer.key.sign(covered, ec.ECDSA(self.digest.hash()))
-        return self.signer.rsa.sign(covered, PKCS1v15(), self.digest.hash())
+        return self.sign(covered) if self.sign is not None else self.signer.sign(covered, self.digest)
 
     def signer_info(self, content: bytes) -> bytes:
         """One SignerInfo."""
