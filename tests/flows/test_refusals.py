@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from retrieval_scenarios import RETRIEVALS
 
 from forge import attributes, envelope, signed, swap_oid
 from regalia import reasons
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from regalia.errors import Reason
 
 
-SCENARIOS: dict[str, tuple[Callable[[World], bytes | tuple[bytes, str]], FailInfo | None]] = {}
+SCENARIOS: dict[str, tuple[Callable[[World], bytes | tuple[bytes, str]], FailInfo | None]] = {**RETRIEVALS}
 """Reason id → (the message to send, perhaps with its endpoint; the failInfo, None for HTTP 400)."""
 
 ROGUE_OIDS = {"sha3-256": "2.16.840.1.101.3.4.2.8", "aes128-gcm": "2.16.840.1.101.3.4.1.6"}

@@ -162,14 +162,13 @@ def _renewal(signer: Certificate, before: LineageLink, challenge: Challenge | No
     return Evidence(
         Authorisation(
             AuthorisationKind.RENEWAL,
-            f"certificate {signer.serial:x}",
+            f"certificate {signer.serial:x}" + (f" and challenge {challenge.id}" if challenge is not None else ""),
             challenge.id if challenge is not None else None,
         ),
         lineage,
         # Recomputed from the binding (REN-3); a bearer's chain has none, so it keeps the name that we gave it.
         before.binding or signer.intent.names,
-        f"signed with certificate {signer.serial:x}, generation {signer.intent.generation}"
-        + (f"; its answer is keyed by challenge {challenge.id}" if challenge is not None else ""),
+        f"signed with certificate {signer.serial:x}, generation {signer.intent.generation}",
     )
 
 

@@ -26,9 +26,10 @@ from regalia.ra.request import EnrolmentRequest, PollRequest, RetrievalRequest
 from regalia.ra.scep_reply import FAIL_INFO, CertRep, Reply, begin_reply
 from regalia.wire.algorithms import Accepted, Digest
 from regalia.wire.cms import certs_only, decrypt_content, encrypted_key_for
+from regalia.wire.cms_build import crl_only
 from regalia.wire.csr import read_csr, verify_possession
 from regalia.wire.public_key import can_decrypt
-from regalia.wire.scep import MessageType, capabilities, read_message, verify_message
+from regalia.wire.scep import MessageType, build_next_ca, capabilities, read_message, verify_message
 from regalia.wire.scep_data import check_poll, read_issuer_and_serial
 
 if TYPE_CHECKING:
@@ -160,8 +161,6 @@ class ScepService:
         which = (door.successor.certificate_der, door.ra.certificate_der)
         message = self._next_ca.get(which)
         if message is None:
-            from regalia.wire.scep import build_next_ca  # noqa: PLC0415 - until both are there
-
             key, digest = self._keys.open(door.ra.key_id), Digest.SHA256
             message = build_next_ca(
                 [door.successor.certificate_der],
@@ -265,8 +264,6 @@ class ScepService:
 
     def _retrieved(self, reply: Reply, message: PkiMessage, request: RetrievalRequest) -> CertRep:
         """GetCert or GetCRL: who signed it can decrypt, or it had not come so far."""
-        from regalia.wire.cms_build import crl_only  # noqa: PLC0415 - until both are there
-
         is_certificate = message.message_type == MessageType.GET_CERT
         found = self._retriever.certificate(request) if is_certificate else self._retriever.crl(request)
         if isinstance(found, Denied):
