@@ -42,11 +42,13 @@ def ask(
     body: Sequence[bytes] = (b"",),
     source: str = "192.0.2.1",
     hangs_up: bool = False,
+    scheme: str = "http",
 ) -> Heard:
     """Ask an application as a server does; the body comes in the pieces given."""
     path, _, query = target.partition("?")
     scope: dict[str, Any] = {
         "type": "http",
+        "scheme": scheme,
         "method": method,
         "path": unquote(path),
         "raw_path": path.encode(),
