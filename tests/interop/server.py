@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from interop.programs import ProgramError, run, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["WORKERS", "Server", "free_port", "running_server"]
@@ -121,10 +121,13 @@ class Server:
 
 
 @contextmanager
-def running_server(directory: Path, database: str | None = None) -> Iterator[Server]:
+def running_server(
+    directory: Path, database: str | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Initialise a home, serve it on free ports until the block ends, then stop it by its process id.
 
-    `database` is the URL of an empty one; SQLite in the home where none is named.
+    `database` is the URL of an empty one; SQLite in the home where none is named. `settings` are those of the running
+    server that are not the default, as variables of its environment.
     """
     home = directory / "home"
     port = free_port()
@@ -139,7 +142,11 @@ def running_server(directory: Path, database: str | None = None) -> Iterator[Ser
         ready.open("wb") as stdout,
         log.open("wb") as stderr,
         subprocess.Popen(
-            command, env=_environment(home), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+            command,
+            env={**_environment(home), **(settings or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
         ) as process,
     ):
         try:
