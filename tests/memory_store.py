@@ -652,7 +652,8 @@ class MemoryStore:
             ]
         for row in sorted(rows, key=lambda c: c.serial):
             if row.revocation is not None:
-                yield RevokedEntry(row.serial, row.revocation.at, row.revocation.reason)
+                at = round(row.revocation.at.timestamp() * 1000)
+                yield RevokedEntry(row.serial.to_bytes(20, "big"), at, row.revocation.reason)
 
     def begin_crl(self, intent: CrlIntent) -> None:
         with self._lock:

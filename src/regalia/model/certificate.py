@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -122,13 +122,15 @@ class Certificate:
         return self.intent.serial
 
 
-@dataclass(frozen=True, slots=True)
-class RevokedEntry:
-    """What a CRL says about one serial."""
+class RevokedEntry(NamedTuple):
+    """What a CRL says about one serial, as it is stored: a list of a million has no time to make more of it."""
 
-    serial: int
-    at: datetime
-    reason: RevocationReason
+    serial: bytes
+    """Big-endian, leading zeros or none."""
+    at: int
+    """Milliseconds since 1970."""
+    reason: int
+    """A `RevocationReason`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, delete, literal_column, select, text, update
 
 from regalia import reasons
 from regalia.errors import InvariantError, UnavailableError
-from regalia.model import Change, CrlRecord, RevocationReason, RevokedEntry
+from regalia.model import Change, CrlRecord, RevokedEntry
 from regalia.ports import ReservedCrl
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
 from regalia.store.tables import authority_counter, crl, crl_chunk, revocation
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SqlCrls"]
 
-_PAGE = 5_000
+_PAGE = 1_000
 _NANOSECONDS = 1_000_000
 _CHUNK_OCTETS = 256 * 1024
 _IN_MEMORY = 4 * 1024 * 1024
@@ -172,8 +172,7 @@ class SqlCrls(Noun):
         }
         while rows := self._database.rows(_ENTRIES, values):
             for row in rows:
-                serial = int.from_bytes(row["serial"], "big")
-                yield RevokedEntry(serial, from_millis(row["at"]), RevocationReason(row["reason"]))
+                yield RevokedEntry(row["serial"], row["at"], row["reason"])
             values["after"] = rows[-1]["serial"]
 
     def begin_crl(self, intent: CrlIntent) -> None:

@@ -321,7 +321,8 @@ revocation = Table(
     _required("actor", Text),
     _required("at", BigInteger),
     _required("note", Text),
-    Index("revocation_serial", "authority", "serial", unique=True),
+    # Everything that a CRL says and asks, in its order: a list is read from here alone.
+    Index("revocation_listed", "authority", "serial", "position", "not_after", "at", "reason"),
     sqlite_with_rowid=False,
 )
 """`position` is the authority's revocation counter after this one: a CRL snapshot holds all up to a position."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -29,8 +30,7 @@ from regalia.wire.certificate import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Sequence
 
     from regalia.model import RevokedEntry
 
@@ -39,14 +39,14 @@ __all__ = [
     "Tally",
     "certificate_list_chunks",
     "encode_entries",
-    "entry",
     "read_crl",
     "tbs_chunks",
     "verify_crl_signature",
 ]
 
-_BLOCK: Final = 64 * 1024
 _ENTRIES_IN_BLOCK: Final = 1300
+_SECONDS_OF_DAY: Final = 86_400
+_DAYS_REMEMBERED: Final = 1000
 _ENUMERATED: Final = 0x0A
 _SHORTEST_ENTRY: Final = 18
 """Octets of a serial below 128 and a UTCTime."""
@@ -60,23 +60,15 @@ class Tally:
     def __init__(self) -> None:
         self.count = 0
         self._hash = hashlib.sha256()
-        self._waiting = bytearray()
 
-    def add(self, serial: bytes) -> None:
-        """Add the DER INTEGER of a serial."""
-        self.count += 1
-        self._waiting += serial
-        if len(self._waiting) >= _BLOCK:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._hash.update(self._waiting)
-        self._waiting.clear()
+    def add(self, serials: Sequence[bytes]) -> None:
+        """Add the DER INTEGERs of serials."""
+        self.count += len(serials)
+        self._hash.update(b"".join(serials))
 
     @property
     def sha256(self) -> bytes:
         """Hash of all serials in order."""
-        self._flush()
         return self._hash.digest()
 
 
@@ -86,44 +78,47 @@ class Tally:
 
 
 @lru_cache(maxsize=len(RevocationReason))
-def _reason_extension(reason: RevocationReason) -> bytes:
+def _reason_extension(reason: int) -> bytes:
     """Encode crlEntryExtensions with the reason; nothing for unspecified (RFC 5280 §5.3.1)."""
-    if reason is RevocationReason.UNSPECIFIED:
+    if reason == RevocationReason.UNSPECIFIED:
         return b""
     value = der.tlv(_ENUMERATED, bytes((reason,)))
     return encode_extensions([Extension(oids.CE_CRL_REASON, critical=False, value=value)])
 
 
-def _time(at: datetime) -> bytes:
-    """Encode a Time as `der.time` does, in a third of the time where it is UTCTime."""
-    if at.tzinfo is not UTC or not 2000 <= at.year < 2050:
-        return der.time(at)
-    return b"\x17\x0d%02d%02d%02d%02d%02d%02dZ" % (at.year - 2000, at.month, at.day, at.hour, at.minute, at.second)
+@lru_cache(maxsize=_DAYS_REMEMBERED)
+def _day(day: int) -> bytes:
+    """Encode a Time of a day, counted since 1970, up to its hours."""
+    midnight = der.time(datetime.fromtimestamp(day * _SECONDS_OF_DAY, UTC))
+    return midnight[:-7]
 
 
-def entry(revoked: RevokedEntry) -> bytes:
-    """Encode one entry of revokedCertificates."""
-    return _entry(der.integer(revoked.serial), revoked)
+def _time(at: int) -> bytes:
+    """Encode a Time as `der.time` does, in a fraction of the time: milliseconds are cut off (RFC 5280 §5.1.2.6)."""
+    day, seconds = divmod(at // 1000, _SECONDS_OF_DAY)
+    return b"%b%02d%02d%02dZ" % (_day(day), seconds // 3600, seconds // 60 % 60, seconds % 60)
 
 
-def _entry(serial: bytes, revoked: RevokedEntry) -> bytes:
-    content = serial + _time(revoked.at) + _reason_extension(revoked.reason)
-    return b"\x30" + der.length_octets(len(content)) + content
+def _serial(octets: bytes) -> bytes:
+    """Encode the DER INTEGER of a serial that is given big-endian."""
+    short = octets.lstrip(b"\x00")
+    if short[0] & 0x80:
+        short = b"\x00" + short
+    return b"\x02%c%b" % (len(short), short)
+
+
+def _entry(serial: bytes, at: int, reason: int) -> bytes:
+    content = serial + _time(at) + _reason_extension(reason)
+    return b"\x30%c%b" % (len(content), content)
 
 
 def encode_entries(entries: Iterable[RevokedEntry], tally: Tally) -> Iterator[bytes]:
-    """Encode entries in blocks of some 64 KiB, counting each into `tally`."""
-    block: list[bytes] = []
-    for revoked in entries:
-        octets = revoked.serial.bit_length() // 8 + 1
-        serial = b"\x02%c" % octets + revoked.serial.to_bytes(octets, "big")
-        tally.add(serial)
-        block.append(_entry(serial, revoked))
-        if len(block) == _ENTRIES_IN_BLOCK:
-            yield b"".join(block)
-            block.clear()
-    if block:
-        yield b"".join(block)
+    """Encode entries of revokedCertificates in blocks of some 64 KiB, counting each into `tally`."""
+    rest = iter(entries)
+    while block := list(islice(rest, _ENTRIES_IN_BLOCK)):
+        serials = [_serial(octets) for octets, _, _ in block]
+        tally.add(serials)
+        yield b"".join([_entry(serial, at, reason) for serial, (_, at, reason) in zip(serials, block, strict=True)])
 
 
 def tbs_chunks(
@@ -246,14 +241,17 @@ def _read_entries(source: _Source, tally: Tally) -> None:
     if source.position == end:
         raise der.DerError("revokedCertificates is present and empty")
     while source.position < end:
-        for content in source.sequences(end):
-            # The first element of an entry is its serial; the octets of its INTEGER are what the writer counted.
-            length = content[1] + 2
-            if content[0] != der.INTEGER or length > len(content) or length > _MAX_SERIAL_OCTETS + 2:
-                raise der.DerError("an entry does not begin with a serial")
-            tally.add(content[:length])
+        tally.add([_read_serial(content) for content in source.sequences(end)])
     if source.position != end:
         raise der.DerError("an entry reaches beyond revokedCertificates")
+
+
+def _read_serial(content: bytes) -> bytes:
+    """Take the first element of an entry, its serial; the octets of its INTEGER are what the writer counted."""
+    length = content[1] + 2
+    if content[0] != der.INTEGER or length > len(content) or length > _MAX_SERIAL_OCTETS + 2:
+        raise der.DerError("an entry does not begin with a serial")
+    return content[:length]
 
 
 def _read_crl_extensions(explicit: der.Tlv) -> tuple[int, bytes | None]:
