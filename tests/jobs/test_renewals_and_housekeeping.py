@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fakes import MemorySigner
 from regalia import reasons
 from regalia.errors import UnavailableError
-from regalia.jobs.housekeeping import ExpirePending, FlushRefusals, ForgetRefusals, SweepSpool
+from regalia.jobs.housekeeping import ExpirePending, FlushRefusals, ForgetChallenges, ForgetRefusals, SweepSpool
 from regalia.jobs.recover import Recover
 from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials
 from regalia.model import (
@@ -25,6 +25,7 @@ from regalia.model import (
 )
 from regalia.ports import CertificateFilter, EnrolmentFilter
 from regalia.ra.refusals import Refused
+from signing_device import SigningDevice, open_signing_endpoint
 from world import Device, World, names
 
 if TYPE_CHECKING:
@@ -167,6 +168,24 @@ def test_refused_enrolments_are_kept_for_thirty_days(world: World) -> None:
     world.clock.advance(timedelta(seconds=1))
     job.run(world.clock.now())
     assert world.store.enrolments(EnrolmentFilter()) == ()
+
+
+def test_a_kept_challenge_is_forgotten_a_day_after_its_enrolment_ended(world: World) -> None:
+    """CHA-4: while it waits, and while its certificate is handed out, it keys the answers to polls; then it is gone."""
+    open_signing_endpoint(world, authoriser=Authoriser.APPROVAL)
+    device = SigningDevice(world)
+    device.enrol(names("laptop-1"), world.secrets["signing"])
+    held, job = world.pending().id, ForgetChallenges(world.store)
+    world.clock.advance(timedelta(days=20))
+    job.run(world.clock.now())
+    world.approve()
+    world.clock.advance(timedelta(hours=24) - timedelta(milliseconds=1))
+    job.run(world.clock.now())
+    assert world.store.sealed_challenge(held) is not None
+    assert device.poll().certificates
+    world.clock.advance(timedelta(milliseconds=2))
+    job.run(world.clock.now())
+    assert world.store.sealed_challenge(held) is None
 
 
 def test_the_spool_is_swept_of_what_is_a_day_old() -> None:
