@@ -65,6 +65,13 @@ class Server:
         """Open another endpoint, like the one that `init` made."""
         self._run("endpoint", "create", endpoint, "--group", "default", "--profile", "eap-tls")
 
+    def open_page(self, endpoint: str, user: str, password: str, *options: str) -> None:
+        """Set up the NDES page of an endpoint, or change it."""
+        file = self.home.parent / f"password-{endpoint}"
+        file.write_text(password, encoding="ascii")
+        login = ("--user", user, "--password-file", str(file))
+        self._run("endpoint", "ndes-page", endpoint, *login, *options)
+
     def open_with_secret(self, endpoint: str, authoriser: str) -> str:
         """Open an endpoint of the kind `static` or `approval`; its static challenge."""
         which = ("--group", "default", "--profile", "eap-tls", "--authoriser", authoriser)
