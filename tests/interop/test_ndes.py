@@ -75,7 +75,7 @@ def enrols(server: Server, directory: Path, url: str, secret: str) -> Laptop:
 def test_what_each_kind_of_mdm_reads_enrols_a_device(
     server: Server, mdm: Mdm, relying_party: RelyingParty, tls: int, tmp_path: Path, style: str
 ) -> None:
-    """R11, mdm.md §6: an MDM asks, is told to log in, reads the page in its way, and a device enrols with what it read."""
+    """R11, mdm.md §6: an MDM asks, is told to log in, reads the page in its way, and a device enrols with that."""
     read, options = READERS[style]
     name = endpoint_with_page(server, style.replace(" ", "-"), *options)
     page = mdm.get(f"https://127.0.0.1:{tls}/mscep_admin/{name}")
@@ -85,7 +85,7 @@ def test_what_each_kind_of_mdm_reads_enrols_a_device(
 
 
 def test_an_mdm_that_knows_only_a_host_name(server: Server, mdm: Mdm, tls: int, tmp_path: Path) -> None:
-    """mdm.md §6.1, §6.3: page and SCEP at Microsoft's own paths, five open challenges and then the page for a full cache."""
+    """mdm.md §6.1, §6.3: page and SCEP at Microsoft's own paths, five open challenges and then the full cache."""
     server.open_page("default", USER, PASSWORD, "--certsrv", "--cache", "5")
     read, _ = READERS["pattern"]
     url = f"https://127.0.0.1:{tls}/certsrv/mscep_admin/"
