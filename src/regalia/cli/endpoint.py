@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -103,7 +103,7 @@ def create(  # noqa: PLR0913 - one for each option
         endpoint = regalia.registry.create_endpoint(
             name, group=group, profile=profile, actor=administrator(), authoriser=authoriser, options=options
         )
-        for meaning in _switches(options):
+        for meaning in _switches(options, authoriser):
             note(meaning)
         if authoriser is Authoriser.ONE_TIME:
             print_record(_record(regalia, endpoint), as_json=as_json)
@@ -264,7 +264,14 @@ def _meaning(regalia: "App", authoriser: Authoriser) -> str:
     )
 
 
-def _switches(options: EndpointOptions) -> list[str]:
+_NON_RSA_RENEWALS: Final = {
+    True: "Each renewal of theirs needs a fresh challenge, too.",
+    False: "A static challenge keys no renewal, so they enrol anew instead.",
+}
+"""By whether the endpoint has one-time challenges."""
+
+
+def _switches(options: EndpointOptions, authoriser: Authoriser) -> list[str]:
     """Say what the switches do that are on, a paragraph each."""
     meanings = []
     if options.legacy:
@@ -275,7 +282,7 @@ def _switches(options: EndpointOptions) -> list[str]:
     if options.non_rsa:
         meanings.append(
             "Non-RSA: keys that cannot decrypt are taken here, and the reply is encrypted under the challenge of the "
-            "same request (RFC 8894 §3.1). Each renewal of theirs needs a fresh challenge, too."
+            f"same request (RFC 8894 §3.1). {_NON_RSA_RENEWALS[authoriser is Authoriser.ONE_TIME]}"
         )
     return meanings
 
