@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import time
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from regalia.ports import Catalogue, KeyStore
     from regalia.ra.scep import ScepAnswer
 
-__all__ = ["ADMIN", "Device", "World", "names"]
+__all__ = ["ADMIN", "Device", "World", "names", "rsa_key"]
 
 ADMIN = Actor(ActorKind.ADMIN, "os:tester")
 _KEYS: list[rsa.RSAPrivateKey] = []
@@ -133,7 +134,9 @@ class World:
         self.ceremony.create_root("root", actor=ADMIN)
         self.open_group("default")
 
-    def service(self, keys: KeyStore, doors: Catalogue | None = None) -> ScepService:
+    def service(
+        self, keys: KeyStore, doors: Catalogue | None = None, stopwatch: Callable[[], float] = time.monotonic
+    ) -> ScepService:
         """Make a SCEP service of this world that uses private keys through `keys`, and perhaps other doors."""
         return ScepService(
             doors=doors or self.store,
@@ -146,6 +149,7 @@ class World:
             clock=self.clock,
             entropy=self.entropy,
             challenge_mac=self.challenge_mac,
+            stopwatch=stopwatch,
         )
 
     def open_group(self, name: str, *, debug: bool = False) -> None:

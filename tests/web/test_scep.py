@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
@@ -24,8 +24,10 @@ from regalia.web.metrics import Metrics
 from regalia.web.pool import Pool, Pools
 from regalia.web.scep import ScepFace, ScepLimits
 from regalia.wire import der, oids
+from regalia.wire.certificate import read_certificate
 from regalia.wire.cms import read_certs_only
-from regalia.wire.scep import PkiStatus
+from regalia.wire.scep import MessageType, PkiStatus
+from regalia.wire.scep_client import issuer_and_serial, read_next_ca
 from web.asgi import Heard, ask
 from world import ADMIN, Device, World, names
 
@@ -118,6 +120,71 @@ def test_get_ca_cert_is_the_same_for_every_identifier(front: Front, extra: str) 
         door.authority.certificate_der,
         door.root.certificate_der,
     )
+
+
+@pytest.mark.parametrize("extra", ["", "&message=", "&message=0"])
+@pytest.mark.parametrize("alias", ["", "/pkiclient.exe"])
+def test_without_a_next_authority_there_is_nothing_to_get(front: Front, alias: str, extra: str) -> None:
+    """RFC 8894 §4.7, R6: it is not offered, and whoever asks all the same gets the answer of what is not there."""
+    assert b"GetNextCACert" not in ask(front.app, "/scep/default?operation=GetCACaps").body
+    heard = ask(front.app, f"/scep/default{alias}?operation=GetNextCACert{extra}")
+    unknown = ask(front.app, "/scep/nowhere?operation=GetNextCACert")
+    assert (heard.status, heard.body, heard.headers) == (404, unknown.body, unknown.headers)
+    assert front.refusals()[-2:] == [(reasons.NEXT_CA_UNKNOWN.id, "endpoint:default"), ("SCEP-001", "endpoint:nowhere")]
+
+
+class Succeeded(MemoryStore):
+    """A store in which every authority has a successor: its root, for want of another."""
+
+    def door(self, endpoint: str) -> Door | None:
+        """See `ports.Catalogue`."""
+        door = super().door(endpoint)
+        return replace(door, successor=door.root) if door is not None else None
+
+
+def test_the_next_authority_is_offered_and_told(pools: Pools, metrics: Metrics) -> None:
+    """RFC 8894 §4.7.1: its certificate under the RA's signature, with the media type that §6.3 registers."""
+    world = World(store=Succeeded())
+    face = ScepFace(service=world.scep, doors=world.store, pool=pools.enrolment, limits=ScepLimits(), metrics=metrics)
+    app = Edge(face, "device", metrics)
+    door = world.store.door("default")
+    assert door is not None
+    assert door.successor is not None
+    assert b"GetNextCACert" in ask(app, "/scep/default?operation=GetCACaps").body.split(b"\n")
+    for target in (
+        "/scep/default?operation=GetNextCACert",
+        "/scep/default/mscep.dll?operation=GetNextCACert&message=x",
+    ):
+        heard = ask(app, target)
+        assert (heard.status, heard.headers["content-type"]) == (200, "application/x-x509-next-ca-cert")
+        assert read_next_ca(heard.body, ra_certificates=(door.ra.certificate_der,)) == (door.successor.certificate_der,)
+    assert ask(app, "/scep/default?operation=GetNextCACert", method="HEAD").status == 200
+
+
+def test_a_crl_that_is_not_there_yet_is_503(front: Front) -> None:
+    """R6: CA-014 is our side's fault, so GetCRL is told to come again, and is no refusal."""
+    device = Device(front.world).fresh("no crl")
+    device.enrol(names("laptop-1"), front.world.mint("laptop-1"))
+    assert device.certificate is not None
+    facts = read_certificate(device.certificate)
+    content = issuer_and_serial(facts.issuer, facts.serial)
+    refused = front.refusals()
+    heard = ask(front.app, POST, method="POST", body=(device.message(content, message_type=MessageType.GET_CRL),))
+    assert (heard.status, heard.headers["retry-after"]) == (503, "10")
+    assert front.refusals() == refused
+
+
+def test_a_certificate_that_is_handed_out_again_is_none_issued(front: Front) -> None:
+    """AUD-1: GetCert goes through the face like every PKIOperation, and counts nothing but itself."""
+    device = Device(front.world).fresh("retrieval")
+    device.enrol(names("laptop-1"), front.world.mint("laptop-1"))
+    assert device.certificate is not None
+    facts, issued = read_certificate(device.certificate), front.issued()
+    content = issuer_and_serial(facts.issuer, facts.serial)
+    message = device.message(content, message_type=MessageType.GET_CERT)
+    for heard in (ask(front.app, POST, method="POST", body=(message,)), ask(front.app, pki_get(message))):
+        assert device.open(CertRep(heard.body), content).certificates == (device.certificate,)
+    assert front.issued() == issued
 
 
 @pytest.mark.parametrize("by_get", [False, True], ids=["POST", "GET"])
@@ -239,7 +306,8 @@ def test_other_methods_are_405(front: Front, method: str) -> None:
         ("GET", ""),
         ("GET", "?operation="),
         ("GET", "?operation=GetCACaps&operation=GetCACaps"),
-        ("GET", "?operation=GetNextCACert"),
+        ("GET", "?operation=GetCACertChain"),
+        ("POST", "?operation=GetNextCACert"),
         ("GET", "?message=0"),
         ("POST", ""),
         ("POST", "?operation=GetCACert"),

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from regalia.web.metrics import Metrics
     from regalia.web.pool import Pool
 
-__all__ = ["ScepFace", "ScepLimits", "peer_address"]
+__all__ = ["ScepFace", "ScepLimits", "peer_address", "uniform_moment"]
 
 _ALIASES: Final = frozenset({"", "/pkiclient.exe", "/cgi-bin/pkiclient.exe", "/mscep.dll"})
 """What clients append to the URL that they were given (scep.md §1); nothing else is tolerated (R7)."""
@@ -90,6 +90,14 @@ class _Refused:
     answer: Answer
 
 
+def uniform_moment(began: float, now: float) -> float:
+    """Say when an answer leaves that must not tell how long it took: the next multiple of 25 ms after `began` (ENV-3).
+
+    Both, and the result, are seconds of one clock; `now` is not before `began`.
+    """
+    return began + max(math.ceil((now - began) / _FLOOR_SECONDS), 1) * _FLOOR_SECONDS
+
+
 @dataclass(frozen=True, slots=True)
 class _Given:
     """An answer, and what it waits for."""
@@ -106,7 +114,7 @@ class _Given:
         if self.answer.status == TOO_MANY.status:
             return now + _TOO_MANY_SECONDS
         if self.opening_began is not None:
-            return self.opening_began + math.ceil((now - self.opening_began) / _FLOOR_SECONDS) * _FLOOR_SECONDS
+            return uniform_moment(self.opening_began, now)
         return now
 
 
