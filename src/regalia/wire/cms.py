@@ -372,9 +372,9 @@ def certs_only(certificates: Sequence[bytes], *, ordered: bool = False) -> bytes
     return der.sequence(_SIGNED_DATA, der.tlv(_CONTEXT_0, signed_data))
 
 
-def read_certs_only(data: bytes) -> tuple[bytes, ...]:
+def read_certs_only(data: bytes, limits: tlv.Limits = tlv.SCEP_LIMITS) -> tuple[bytes, ...]:
     """Read the certificates of a degenerate SignedData, in their order. Raises `DerError`, also where it has none."""
-    content_type, element = read_content_info(data)
+    content_type, element = read_content_info(data, limits)
     if content_type != oids.ID_SIGNED_DATA:
         raise DerError(f"{oids.describe(content_type)} where id-signedData was expected")
     signed_data = read_signed_data(element)

@@ -138,7 +138,7 @@ def read_reply(
     """
     with _believing():
         reply, content = _read(body, transaction, sender_nonce, ra_certificates, _Opener(decrypt, recipient, secret))
-        return reply if content is None else replace(reply, certificates=cms.read_certs_only(content))
+        return reply if content is None else replace(reply, certificates=cms.read_certs_only(content, _REPLY_LIMITS))
 
 
 def read_crl_reply(
@@ -187,7 +187,7 @@ def read_next_ca(body: bytes, *, ra_certificates: Sequence[bytes]) -> tuple[byte
     """
     with _believing():
         raw = _read_trusted(body, ra_certificates)
-        return cms.read_certs_only(raw.signed_data.content or b"")
+        return cms.read_certs_only(raw.signed_data.content or b"", _REPLY_LIMITS)
 
 
 @contextmanager
@@ -300,7 +300,7 @@ def _encrypted_key(enveloped: cms.EnvelopedData, recipient: bytes | None) -> cms
 def read_certs_only(body: bytes) -> tuple[bytes, ...]:
     """Read the certificates of a GetCACert answer in their order. Raises `PeerError` CLIENT_REPLY_REFUSED."""
     with reading(reasons.CLIENT_REPLY_REFUSED):
-        return cms.read_certs_only(body)
+        return cms.read_certs_only(body, _REPLY_LIMITS)
 
 
 def parse_capabilities(body: bytes) -> frozenset[str]:
