@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import statistics
+import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -356,6 +360,29 @@ def test_a_changed_password_is_the_only_one(pages: Pages) -> None:
     pages.set(NdesOptions(user="jamf"))
     assert pages.ask(Login(USER.encode(), b"another-password-0815")) is NdesRefusal.LOGIN
     assert isinstance(pages.ask(Login(b"jamf", b"another-password-0815")), Handed)
+
+
+def test_what_was_wrong_cannot_be_told_from_the_time() -> None:
+    """CHA-5, WEB-6: another user costs the same hash as another password: medians of interleaved classes agree."""
+    pages = Pages(allowances=Allowances(wrong_passwords_per_source=1_000, wrong_passwords_per_page=1_000))
+    first = hashlib.sha256(PASSWORD.encode()).digest()
+    digest = hashlib.scrypt(first, salt=bytes(16), n=1_024, r=8, p=1, dklen=32)
+    dear = replace(pages.page, password_hash=f"scrypt-sha256$1024$8$1${bytes(16).hex()}${digest.hex()}")
+    pages.world.store.set_ndes_page(dear, ())
+    classes = {
+        "password": WRONG,
+        "user": Login(b"somebody", PASSWORD.encode()),
+        "both": Login(b"", b""),
+        "a long one": Login(USER.encode(), b"a" * 2_000),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in classes}
+    for _ in range(60):
+        for name, login in classes.items():
+            began = time.perf_counter()
+            assert pages.ask(login) is NdesRefusal.LOGIN
+            taken[name].append(time.perf_counter() - began)
+    medians = [statistics.median(times) for times in taken.values()]
+    assert min(medians) > 0.7 * max(medians), dict(zip(classes, medians, strict=True))
 
 
 # --- a store that is away ---------------------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ def test_the_page_has_the_encoding_that_was_set(
 
 
 def test_the_page_is_kept_by_nobody_and_shown_nowhere_else(front: Front) -> None:
-    """WEB-2, CHA-5: no-store, no cookie, nothing loaded, framed or guessed; the host's other services are left alone."""
+    """WEB-2, CHA-5: no-store, no cookie, nothing loaded, framed or guessed; the host's other services are spared."""
     headers = front.ask(PAGE, RIGHT).headers
     assert headers["cache-control"] == "no-store"
     assert headers["content-security-policy"].startswith("default-src 'none'; frame-ancestors 'none'")
@@ -396,7 +396,7 @@ def test_long_urls_are_414(front: Front) -> None:
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("path", [*CERTSRV_SCEP, "/CertSrv/MSCEP/MSCEP.dll", "/certsrv/mscep/mscep.dll/PKIClient.exe"])
 def test_microsofts_paths_speak_scep(front: Front, path: str, scheme: str) -> None:
-    """mdm.md §6.3: capabilities and certificates of the named endpoint, with and without TLS, message=default or not."""
+    """mdm.md §6.3: capabilities and certificates of the named endpoint, with and without TLS and message=default."""
     ours = front.ask("/scep/default?operation=GetCACaps", scheme=scheme)
     heard = front.ask(f"{path}?operation=GetCACaps&message=default", scheme=scheme)
     assert (heard.status, heard.body, heard.headers) == (200, ours.body, ours.headers)
