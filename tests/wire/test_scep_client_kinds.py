@@ -323,5 +323,5 @@ def test_a_next_ca_by_another_servers_key_is_read() -> None:
     ids=["stranger", "forged", "unsigned", "CertRep", "request", "cut", "empty"],
 )
 def test_a_next_ca_that_is_not_vouched_for_is_refused(body: Callable[[], bytes], why: str) -> None:
-    """A bare bag, a stranger's signature, a forged one, another message: nothing in it is believed (RFC 8894 §4.7.1)."""
+    """A bare bag, a stranger's or forged signature, another message: nothing in it is believed (RFC 8894 §4.7.1)."""
     assert why in disbelief(lambda octets: read_next_ca(octets, ra_certificates=[RA().certificate]), body())
