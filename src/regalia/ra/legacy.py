@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from regalia.errors import PeerError
 from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
 from regalia.wire import oids
 from regalia.wire.algorithms import Digest
-from regalia.wire.csr import verify_possession
 from regalia.wire.public_key import key_fault
+from regalia.wire.signature import SchemeRefusedError, request_scheme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +40,8 @@ def _uses(message: PkiMessage, accepted: Accepted, csr: Csr | None) -> Iterator[
     if key_fault(csr.public_key, strict) is not None:
         yield "the requested key's RSA exponent is 3"
     try:
-        # Of the key's own fault nothing needs to be said twice.
-        verify_possession(csr, strict)
-    except PeerError:
+        request_scheme(csr.signature_algorithm, strict)
+    except SchemeRefusedError:
         yield f"the request is signed with {csr.signature_algorithm}"
 
 
