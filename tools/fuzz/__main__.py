@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -71,7 +72,6 @@ def fuzz(target: str, seconds: int, found: Path | None = None) -> Ran:
         fresh.mkdir(exist_ok=True)
         words = scratch / "words"
         words.write_text(_dictionary(), encoding="ascii")
-        FINDINGS.mkdir(exist_ok=True)
         ended = _worker(
             target,
             f"-max_total_time={seconds}",
@@ -79,12 +79,13 @@ def fuzz(target: str, seconds: int, found: Path | None = None) -> Ran:
             f"-timeout={HANGS_SECONDS}",
             "-rss_limit_mb=1024",
             f"-dict={words}",
-            f"-artifact_prefix={FINDINGS / target}-",
+            f"-artifact_prefix={scratch / target}-",
             str(fresh),
             str(CORPUS / target),
         )
-    if not any(FINDINGS.iterdir()):
-        FINDINGS.rmdir()
+        for file in scratch.glob(f"{target}-*"):
+            FINDINGS.mkdir(exist_ok=True)
+            shutil.copy(file, FINDINGS)
     counted = _DONE.search(ended.stderr)
     executions, coverage, _, corpus = map(int, counted.groups()) if counted else (0, 0, 0, 0)
     finding = "" if ended.returncode == 0 and counted else ended.stderr[-3000:]
