@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from ber_forms import constructed_content
 from regalia import reasons
 from regalia.errors import PeerError, UnavailableError
-from regalia.wire import cms, der, oids
+from regalia.wire import cms, der, oids, tlv
 from regalia.wire.algorithms import STANDARD, Cipher
 from regalia.wire.certificate import read_certificate
 from regalia.wire.cms import CertificateId, EncryptedKey, EnvelopedData
-from regalia.wire.cms_build import build_enveloped
+from regalia.wire.cms_build import build_enveloped, crl_only
 from regalia.wire.der import DerError
 from regalia.wire.scep import judge_envelope
 from scep_parts import CONTENT_KEY, DEVICE, IV, RA, algorithm, attribute, identity, issuer_and_serial
@@ -307,3 +307,49 @@ def test_certs_only_without_a_certificate_is_refused() -> None:
     """A degenerate SignedData that holds nothing is no answer (IN-4)."""
     with pytest.raises(DerError):
         cms.read_certs_only(cms.certs_only([]))
+
+
+def _crls(*crls: bytes, certificates: bytes = b"", signers: bytes = b"") -> bytes:
+    signed_data = der.sequence(
+        der.integer(1),
+        der.set_of([]),
+        der.sequence(der.oid(oids.ID_DATA)),
+        certificates,
+        der.tlv(0xA1, *crls) if crls else b"",
+        der.tlv(der.SET, signers),
+    )
+    return der.sequence(der.oid(oids.ID_SIGNED_DATA), der.context(0, signed_data))
+
+
+CRL = der.sequence(der.integer(1))
+
+
+def test_a_crl_is_read_alone() -> None:
+    """The one CRL of a degenerate SignedData is read octet for octet (RFC 8894 §3.4)."""
+    assert cms.read_crl_only(_crls(CRL)) == cms.read_crl_only(crl_only(CRL)) == CRL
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pytest.param(_crls(), id="no CRL (IN-4)"),
+        pytest.param(_crls(b""), id="empty (IN-4)"),
+        pytest.param(_crls(CRL, CRL), id="two"),
+        pytest.param(_crls(der.context(1, CRL)), id="another kind of revocation information"),
+        pytest.param(_crls(CRL, certificates=der.context(0, CRL)), id="a certificate too"),
+        pytest.param(_crls(CRL) + b"\x00", id="trailing octet (IN-5)"),
+        pytest.param(der.sequence(der.oid(oids.ID_DATA), der.context(0, der.octet_string(CRL))), id="no SignedData"),
+    ],
+)
+def test_what_is_not_one_crl_is_refused(octets: bytes) -> None:
+    """Anything but exactly one CRL and nothing else is refused."""
+    with pytest.raises(DerError):
+        cms.read_crl_only(octets)
+
+
+def test_bounds_of_a_reader_are_its_callers() -> None:
+    """A CRL beyond the bounds of a request is refused by them and read within larger ones (IN-3)."""
+    large = der.sequence(der.octet_string(bytes(70_000)))
+    with pytest.raises(DerError):
+        cms.read_crl_only(crl_only(large))
+    assert cms.read_crl_only(crl_only(large), replace(tlv.SCEP_LIMITS, octets=1 << 20)) == large

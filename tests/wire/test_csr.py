@@ -21,10 +21,21 @@ from regalia import reasons
 from regalia.errors import PeerError
 from regalia.model import Names, San, SanKind
 from regalia.wire import der, oids
-from regalia.wire.algorithms import Digest
+from regalia.wire.algorithms import STANDARD, Accepted, Digest, read_algorithm
 from regalia.wire.certificate import SignatureAlgorithm
 from regalia.wire.csr import Csr, build_csr, read_csr, verify_possession, without_challenge
-from scep_parts import DEVICE, algorithm, attribute, ec_identity, identity, make_csr
+from regalia.wire.rsa_parameters import pss_identifier
+from scep_parts import (
+    DEVICE,
+    NON_RSA,
+    algorithm,
+    attribute,
+    ec_identity,
+    identity,
+    key_identity,
+    make_csr,
+    pss,
+)
 
 BMP_STRING = 0x1E
 TELETEX_STRING = 0x14
@@ -353,9 +364,9 @@ def test_rsa_and_ecdsa_with_sha_2_prove_possession(digest: Digest) -> None:
         verify_possession(_by(key, spki, oid, digest))
 
 
-def _unproven(request: Csr) -> PeerError:
+def _unproven(request: Csr, accepted: Accepted = STANDARD) -> PeerError:
     with pytest.raises(PeerError) as refused:
-        verify_possession(request)
+        verify_possession(request, accepted)
     return refused.value
 
 
@@ -367,9 +378,61 @@ def test_a_signature_over_other_octets_proves_nothing() -> None:
     assert _unproven(replace(good, public_key=identity("other").spki)).reason is reasons.POSSESSION_UNPROVEN
 
 
+@pytest.mark.parametrize("digest", [Digest.SHA256, Digest.SHA384, Digest.SHA512])
+def test_pss_proves_possession(digest: Digest) -> None:
+    """RSASSA-PSS proves possession with the digest and salt of its parameters, and with no others (ENV-6, R1)."""
+    good = read_csr(make_csr())
+    identifier = read_algorithm(der.read_one(pss_identifier(digest)))
+    request = replace(good, signature_algorithm=identifier)
+    verify_possession(replace(request, signature=pss(DEVICE(), digest)(good.info)))
+    for wrong in (pss(DEVICE(), digest, salt=20), pss(DEVICE(), digest, mask=Digest.SHA1), DEVICE().signer(digest)):
+        assert _unproven(replace(request, signature=wrong(good.info))).reason is reasons.POSSESSION_UNPROVEN
+
+
+def test_pss_with_sha_1_proves_nothing() -> None:
+    """The defaults of PSS, and SHA-1 in its mask alone, prove nothing, and are named."""
+    good, sha1, sha256 = read_csr(make_csr()), algorithm(oids.SHA1), algorithm(oids.SHA256)
+    mixed = der.sequence(der.context(0, sha256), der.context(1, algorithm(oids.MGF1, sha1)))
+    for parameters, named in ((der.sequence(), "digest SHA-1"), (mixed, "MGF1 digest SHA-1")):
+        identifier = read_algorithm(der.read_one(algorithm(oids.RSASSA_PSS, parameters)))
+        refused = _unproven(replace(good, signature_algorithm=identifier))
+        assert refused.reason is reasons.POSSESSION_UNPROVEN
+        assert named in refused.detail
+
+
+def test_sha_1_proves_possession_at_legacy_endpoints() -> None:
+    """sha1WithRSAEncryption and the exponent 3 are taken with legacy, and refused without it (SIG-5, KEY-1)."""
+    old = _by(DEVICE().key, DEVICE().spki, algorithm(oids.SHA1_WITH_RSA), Digest.SHA1)
+    verify_possession(old, Accepted(legacy=True))
+    assert _unproven(old).reason is reasons.POSSESSION_UNPROVEN
+    key = rsa.generate_private_key(3, 2048)
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    three = _by(key, spki, algorithm(oids.SHA256_WITH_RSA), Digest.SHA256)
+    verify_possession(three, Accepted(legacy=True))
+    assert _unproven(three).reason is reasons.KEY_REFUSED
+
+
+@pytest.mark.parametrize("kind", NON_RSA)
+def test_other_keys_prove_possession_where_they_are_taken(kind: str) -> None:
+    """EC, Ed25519 and ML-DSA keys prove possession with non-rsa; the last two nowhere else (ENV-6, R1)."""
+    _, oid, digest = NON_RSA[kind]
+    owner, good = key_identity(kind), read_csr(make_csr())
+    identifier = read_algorithm(der.read_one(algorithm(oid, b"")))
+    request = replace(good, public_key=owner.spki, signature_algorithm=identifier)
+    signed = replace(request, signature=owner.sign(good.info, digest))
+    verify_possession(signed, Accepted(non_rsa=True))
+    assert _unproven(replace(signed, info=b"other"), Accepted(non_rsa=True)).reason is reasons.POSSESSION_UNPROVEN
+    other = replace(signed, public_key=DEVICE().spki)
+    assert _unproven(other, Accepted(non_rsa=True)).detail == f"signature {identifier} by a key rsaEncryption"
+    if kind.startswith("p-"):
+        verify_possession(signed)
+    else:
+        assert _unproven(signed).reason is reasons.KEY_REFUSED
+
+
 @pytest.mark.parametrize("oid", [oids.SHA1_WITH_RSA, oids.RSASSA_PSS, oids.RSA_ENCRYPTION, oids.ECDSA_WITH_SHA256])
 def test_other_algorithms_prove_nothing(oid: str) -> None:
-    """SHA-1, PSS and an algorithm of another key type prove nothing, and are named."""
+    """SHA-1, PSS without parameters and an algorithm of another key type prove nothing, and are named."""
     refused = _unproven(_by(DEVICE().key, DEVICE().spki, algorithm(oid), Digest.SHA256))
     assert refused.reason is reasons.POSSESSION_UNPROVEN
     assert oids.describe(oid) in refused.detail
