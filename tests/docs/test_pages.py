@@ -45,6 +45,10 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "pki --gen --type rsa --size 2048 --outform pem > device.key",
         "pki --scep --url $URL --in device.key --dn CN=laptop-17 --san laptop-17.example.com --password CHALLENGE \\",
     ),
+    "docs/tasks/https-for-devices.md": (
+        "regalia serve --listen 0.0.0.0:8080 --listen-tls 0.0.0.0:8443",
+        "curl --cacert root.pem 'https://pki.example.org:8443/scep/default?operation=GetCACaps'",
+    ),
     "docs/tasks/install.md": (
         "apt-get install --no-install-recommends python3-venv",
         "python3 -m venv /opt/regalia",

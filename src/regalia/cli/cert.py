@@ -47,6 +47,7 @@ class Kind(StrEnum):
     LEAF = "leaf"
     RA = "ra"
     OCSP = "ocsp"
+    TLS = "tls"
     ISSUING = "issuing"
     ROOT = "root"
     ALL = "all"

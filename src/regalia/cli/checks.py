@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from regalia.ca.authority import renewal_due
+from regalia.cli.check import Check, Level, left
+from regalia.cli.checks_tls import device_tls_checks
 from regalia.cli.output import utc
 from regalia.errors import AdminError, PeerError, UnavailableError
 from regalia.keys.admin_tls import CERTIFICATE_FILE, read_admin_tls
@@ -19,31 +19,12 @@ from regalia.wire.certificate import read_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from regalia.app import App
     from regalia.client.transport import Transport
     from regalia.model import Authority, Credential
 
 __all__ = ["Check", "Level", "checks"]
-
-
-class Level(StrEnum):
-    """How bad it is. Only a problem makes `doctor` end with 3."""
-
-    OK = "ok"
-    WARN = "warn"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What one check found."""
-
-    name: str
-    level: Level
-    finding: str
-    remedy: str = ""
 
 
 _AHEAD: Final = timedelta(minutes=1)
@@ -69,6 +50,7 @@ def checks(regalia: App, transport: Transport) -> Iterator[Check]:
             yield from _credentials(regalia, authority)
             yield _crl(regalia, authority)
     yield _admin_tls(regalia)
+    yield from device_tls_checks(regalia)
     yield from _jobs(regalia)
 
 
@@ -156,16 +138,9 @@ def _authority_key(regalia: App, authority: Authority) -> Check:
 # --- expiry ---------------------------------------------------------------------------------------------------------
 
 
-def _left(now: datetime, end: datetime) -> str:
-    if end <= now:
-        return f"ended on {utc(end)}"
-    days = (end - now).days
-    return f"is good until {utc(end)}, {days} day" + ("" if days == 1 else "s")
-
-
 def _authority_life(regalia: App, authority: Authority) -> Check:
     now, end = regalia.clock.now(), read_certificate(authority.certificate_der).not_after
-    finding = f"{authority.name} {_left(now, end)}"
+    finding = f"{authority.name} {left(now, end)}"
     if authority.state is AuthorityState.REVOKED:
         return Check("authority", Level.OK, f"{authority.name} is revoked")
     remedy = "Create its successor: `regalia ca create` and `regalia group create --authority`."
@@ -190,9 +165,7 @@ def _credentials(regalia: App, authority: Authority) -> Iterator[Check]:
 
 def _credential(regalia: App, credential: Credential) -> Check:
     now = regalia.clock.now()
-    finding = (
-        f"the {credential.purpose.upper()} credential of {credential.authority} {_left(now, credential.not_after)}"
-    )
+    finding = f"the {credential.purpose.upper()} credential of {credential.authority} {left(now, credential.not_after)}"
     if not regalia.keys.holds(credential.key_id):
         return Check("credential", Level.PROBLEM, f"{finding}, but its key is missing", "Restore the key.")
     if credential.not_after <= now:
@@ -208,7 +181,7 @@ def _admin_tls(regalia: App) -> Check:
     except AdminError as error:
         return Check("admin tls", Level.PROBLEM, error.detail, "Let `regalia serve` run: it makes a new one.")
     now = regalia.clock.now()
-    finding = f"{CERTIFICATE_FILE} {_left(now, present.not_after)}"
+    finding = f"{CERTIFICATE_FILE} {left(now, present.not_after)}"
     if present.not_after <= now:
         return Check("admin tls", Level.PROBLEM, finding, "Let `regalia serve` run: it renews it.")
     if present.not_after - now < _ADMIN_TLS_ENDS:
@@ -227,7 +200,7 @@ def _crl(regalia: App, authority: Authority) -> Check:
     if last is None or file is None:
         return Check("crl", Level.PROBLEM, f"{name} has published no CRL", remedy)
     now = regalia.clock.now()
-    finding = f"CRL {last.number} of {name} {_left(now, last.next_update)}"
+    finding = f"CRL {last.number} of {name} {left(now, last.next_update)}"
     if last.next_update <= now:
         return Check("crl", Level.PROBLEM, finding, remedy)
     if regalia.store.revocation_count(name) > last.snapshot:
