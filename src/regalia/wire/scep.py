@@ -329,19 +329,18 @@ def judge_envelope(content: bytes, accepted: Accepted = STANDARD) -> EnvelopedDa
 
 
 def judge_sealed(sealed: cms.SealedContent, accepted: Accepted = STANDARD) -> EnvelopedData:
-    """Judge the algorithms of EnvelopedData that was read. Raises as `judge_envelope` does."""
-    with reading(reasons.ENVELOPE_STRUCTURE_REFUSED):
-        faults: list[tuple[Reason, str]] = []
-        recipients = tuple(_judge_recipient(recipient, faults) for recipient in sealed.recipients)
-        cipher = accepted.ciphers.get(sealed.cipher.oid)
-        if cipher is None:
-            faults.append((reasons.CIPHER_REFUSED, f"content cipher {sealed.cipher}"))
-        if faults or cipher is None:
-            raise PeerError(faults[0][0], "; ".join(detail for _, detail in faults))
-        iv = sealed.cipher.parameters
-        if iv is None or len(iv.expect(der.OCTET_STRING).content) != cipher.block_octets:
-            raise DerError(f"the IV is not {cipher.block_octets} octets")
-        return EnvelopedData(recipients, cipher, iv.content, sealed.ciphertext)
+    """Judge the algorithms of EnvelopedData that was read. Raises as `judge_envelope` does, or `DerError`."""
+    faults: list[tuple[Reason, str]] = []
+    recipients = tuple([_judge_recipient(recipient, faults) for recipient in sealed.recipients])
+    cipher = accepted.ciphers.get(sealed.cipher.oid)
+    if cipher is None:
+        faults.append((reasons.CIPHER_REFUSED, f"content cipher {sealed.cipher}"))
+    if faults or cipher is None:
+        raise PeerError(faults[0][0], "; ".join(detail for _, detail in faults))
+    iv = sealed.cipher.parameters
+    if iv is None or len(iv.expect(der.OCTET_STRING).content) != cipher.block_octets:
+        raise DerError(f"the IV is not {cipher.block_octets} octets")
+    return EnvelopedData(recipients, cipher, iv.content, sealed.ciphertext)
 
 
 def _judge_recipient(recipient: cms.Recipient, faults: list[tuple[Reason, str]]) -> cms.Recipient:
@@ -400,10 +399,10 @@ def check_signature(
         if fault is not None:
             raise PeerError(reasons.SIGNER_KEY_REFUSED, fault)
         key = load_public_key(public_key)
-    if not any(
-        scheme.holds(key, signer.signature, octets) for octets in cms.signed_octets(signer.signed_attributes or b"")
-    ):
-        raise PeerError(reasons.SIGNATURE_INVALID)
+    for octets in cms.signed_octets(signer.signed_attributes or b""):
+        if scheme.holds(key, signer.signature, octets):
+            return
+    raise PeerError(reasons.SIGNATURE_INVALID)
 
 
 # --- replies --------------------------------------------------------------------------------------------------------
