@@ -56,7 +56,7 @@ def test_default_limits_are_those_that_were_agreed(tmp_path: Path) -> None:
     config = _load(tmp_path)
     limits = config.limits
     assert (limits.wrong_challenges_per_source, limits.wrong_challenges_per_group) == (10, 100)
-    assert (limits.unreadable_per_source, limits.unreadable_per_group) == (100, 100)
+    assert (limits.unreadable_per_source, limits.unreadable_per_group) == (100, 1_000)
     assert (limits.requests_per_group, limits.certificates_per_device) == (6000, 5)
     assert (limits.pending_per_group, limits.pending_days) == (1000, 30)
     assert (config.server.connections, config.server.connections_per_source) == (1000, 50)

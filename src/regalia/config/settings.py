@@ -273,7 +273,7 @@ class LimitSettings(Section):
         default=100, ge=1, le=1_000_000, description="Messages a minute that could not be opened, from one address."
     )
     unreadable_per_group: int = Field(
-        default=100, ge=1, le=1_000_000, description="Messages a minute that could not be opened, in one group."
+        default=1_000, ge=1, le=1_000_000, description="Messages a minute that could not be opened, in one group."
     )
     requests_per_group: int = Field(
         default=6_000, ge=1, le=1_000_000, description="SCEP messages a minute in one group."

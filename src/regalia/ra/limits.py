@@ -57,7 +57,8 @@ class Allowances:
     wrong_challenges_per_source: int = 10
     wrong_challenges_per_group: int = 100
     unreadable_per_source: int = 100
-    unreadable_per_group: int = 100
+    unreadable_per_group: int = 1_000
+    """Ten times that of a source: one address alone must not close a group to first enrolments."""
     requests_per_group: int = 6_000
     certificates_per_device: int = 5
     pending_per_group: int = 1_000
