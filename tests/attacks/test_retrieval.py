@@ -9,9 +9,9 @@ import pytest
 
 from attacks.forgery import certificate, message_of
 from attacks.harness import Attempt, Target, attack, masked, refused
+from attacks.messages import publish_crls
 from forge import REQUEST_NONCE, envelope
 from regalia import reasons
-from regalia.ca.crl import CrlPublisher
 from regalia.model import Action, CertificateKind, Revocation, RevocationReason
 from regalia.ports import CertificateFilter
 from regalia.ra.scep import CertRep
@@ -33,13 +33,6 @@ def enrolled(world: Target, cn: str, key: int, endpoint: str = "default") -> Dev
     device.enrol(names(cn), world.mint(cn, endpoint=endpoint))
     assert device.certificate is not None
     return device
-
-
-def published(world: Target) -> None:
-    """Have a CRL to hand out, so that none being there is not what is answered."""
-    publisher = CrlPublisher(world.store, world.files, world.signer, world.clock, world.entropy)
-    for authority in world.store.authorities():
-        publisher.publish(authority.name)
 
 
 def wanted(octets: bytes) -> bytes:
@@ -71,7 +64,7 @@ def told(world: Target, message: bytes, endpoint: str = "default") -> Attempt:
 @BOTH
 def test_a_certificate_of_another_device_is_as_good_as_none(world: Target, kind: MessageType) -> None:
     """MSG-3: with the own certificate, with the own key alone, and for a serial that never was: one answer."""
-    published(world)
+    publish_crls(world)
     victim, thief = enrolled(world, "laptop-1", 1), enrolled(world, "laptop-2", 2)
     stranger = Device(world, key=rsa_key(3), transaction=thief.transaction)
     assert victim.certificate is not None
@@ -91,7 +84,7 @@ def test_a_certificate_of_another_device_is_as_good_as_none(world: Target, kind:
 @BOTH
 def test_a_certificate_of_another_group_is_as_good_as_none(world: Target, kind: MessageType) -> None:
     """MSG-3, AUTHZ-2: the very certificate that signs, at the door of a group that did not issue it."""
-    published(world)
+    publish_crls(world)
     world.open_group("staff")
     device = enrolled(world, "laptop-1", 1)
     assert device.certificate is not None
@@ -104,7 +97,7 @@ def test_a_certificate_of_another_group_is_as_good_as_none(world: Target, kind: 
 @BOTH
 def test_our_own_certificates_are_nobodys(world: Target, kind: MessageType) -> None:
     """MSG-3: CA, root, RA and OCSP responder have serials too, which a device may guess."""
-    published(world)
+    publish_crls(world)
     device = enrolled(world, "laptop-1", 1)
     rows = [row for row in world.store.certificates(CertificateFilter(limit=1000)) if row.der is not None]
     ours = [row for row in rows if row.intent.kind is not CertificateKind.LEAF]
@@ -136,7 +129,7 @@ def test_a_certificate_is_found_by_issuer_and_serial_together(
     world: Target, kind: MessageType, change: Callable[[bytes], bytes]
 ) -> None:
     """MSG-3, IN-4, IN-7: the own serial under another issuer, and numbers that no certificate has."""
-    published(world)
+    publish_crls(world)
     device = enrolled(world, "laptop-1", 1)
     assert device.certificate is not None
     told(world, asking(device, kind, change(device.certificate)))
@@ -164,7 +157,7 @@ def test_a_retrieval_with_another_content_fails_like_every_fault_inside(
 @BOTH
 def test_who_copies_a_certificate_into_his_message_owns_nothing(world: Target, kind: MessageType) -> None:
     """MSG-3, SIG-1, REN-2: issuer, serial and names of the victim's around another key, and the very certificate."""
-    published(world)
+    publish_crls(world)
     victim = enrolled(world, "laptop-1", 1)
     assert victim.certificate is not None
     facts = read_certificate(victim.certificate)
@@ -196,7 +189,7 @@ def test_a_captured_retrieval_gives_only_its_sender_the_certificate(world: Targe
 @BOTH
 def test_a_revoked_certificate_asks_for_nothing_as_a_signer(world: Target, kind: MessageType) -> None:
     """MSG-3, REN-1: what was revoked vouches for nobody, for its own certificate neither."""
-    published(world)
+    publish_crls(world)
     device = enrolled(world, "laptop-1", 1)
     assert device.certificate is not None
     (row,) = world.store.certificates(CertificateFilter(kind=CertificateKind.LEAF))

@@ -43,10 +43,10 @@ CLASSES = (
     "padding of zeros",
     "a key of 24 octets",
     "a random block",
+    "OAEP, a random block",
     "text",
     "a spoilt signature",
     "a weak key",
-    "a small key",
     "another's key",
 )
 """Of the faults that get the uniform reply; `test_algorithms.STEP_7` makes them. An unknown recipient is none of them:
