@@ -276,7 +276,8 @@ class MemoryStore:
         with self._lock:
             at = challenge.created_at
             made = [c for c in self.challenges(page.endpoint) if c.created_by == challenge.created_by]
-            if sum(c.created_at >= at - timedelta(minutes=1) for c in made) >= page.per_minute:
+            minute = timedelta(minutes=1)
+            if sum(at - minute <= c.created_at < at + minute for c in made) >= page.per_minute:
                 return HandOut.TOO_FAST
             if page.cache and sum(self._is_open(c.id, at) for c in made) >= page.cache:
                 return HandOut.CACHE_FULL

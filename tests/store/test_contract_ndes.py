@@ -123,6 +123,15 @@ def test_a_page_is_not_asked_faster_than_it_may(store: Store) -> None:
     assert store.events(EventFilter()) == ()
 
 
+def test_a_clock_that_was_set_back_closes_no_page(store: Store) -> None:
+    """What was made in a future that is none any more is not of this minute; open it is all the same."""
+    page = replace(a_page(), per_minute=1)
+    assert store.hand_out(a_handed(1, NOW + 10 * MINUTE), page, ()) is HandOut.KEPT
+    assert store.hand_out(a_handed(2), page, ()) is HandOut.KEPT
+    assert store.hand_out(a_handed(3), page, ()) is HandOut.TOO_FAST
+    assert store.hand_out(a_handed(3), replace(page, per_minute=9, cache=2), ()) is HandOut.CACHE_FULL
+
+
 def test_two_that_find_the_last_place_do_not_both_get_it(store: Store) -> None:
     """Eight at once at a page with five places get five challenges."""
     page = replace(a_page(), cache=5)

@@ -39,5 +39,6 @@ class NdesPages(Protocol):
     def hand_out(self, challenge: Challenge, page: NdesPage, events: Sequence[EventDraft]) -> HandOut:
         """Keep a challenge of a page, unless as many as `page` allows are open, or were made in a minute.
 
-        Counted are the challenges of the endpoint that have the same `created_by`, over all nodes.
+        Counted are the challenges of the endpoint that have the same `created_by`, over all nodes; for the minute not
+        those that were made a minute or more after this one, as a clock that was set back finds them.
         """

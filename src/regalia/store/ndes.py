@@ -37,14 +37,14 @@ _made = select(func.count().label("count")).where(
     challenge.c.id >= bindparam("since"),
     challenge.c.created_by == bindparam("by"),
 )
-MADE = Statement(_made)
-"""Challenges that a page made since then."""
+MADE = Statement(_made.where(challenge.c.id < bindparam("until")))
+"""Challenges that a page made between two times."""
 OPEN = Statement(
     _made.where(
         challenge.c.consumed_at.is_(None), challenge.c.revoked_at.is_(None), challenge.c.expires_at > bindparam("at")
     )
 )
-"""Of them, those that a device can still use."""
+"""Challenges that a page made since then and a device can still use."""
 
 
 class SqlNdesPages(Noun):
@@ -94,9 +94,9 @@ class SqlNdesPages(Noun):
         def unit(transaction: Transaction) -> HandOut:
             # Counting and adding are one: of two that find the last place, one gets it.
             transaction.one_at_a_time(b"ndes\0" + page.endpoint.encode())
-            if _count(transaction, MADE, challenge, challenge.created_at - _MINUTE) >= page.per_minute:
+            if _made_lately(transaction, challenge) >= page.per_minute:
                 return HandOut.TOO_FAST
-            if page.cache and _count(transaction, OPEN, challenge, challenge.created_at - NDES_TTL) >= page.cache:
+            if page.cache and _open_now(transaction, challenge) >= page.cache:
                 return HandOut.CACHE_FULL
             transaction.run(ADD_CHALLENGE, columns)
             transaction.record(events)
@@ -105,15 +105,29 @@ class SqlNdesPages(Noun):
         return self._database.write(unit)
 
 
-def _count(transaction: Transaction, counted: Statement, challenge: Challenge, since: datetime) -> int:
-    values: Columns = {
-        "endpoint": challenge.endpoint,
-        "since": new_id(since, bytes(10)).bytes,
-        "by": challenge.created_by,
-    }
-    if counted is OPEN:
-        values["at"] = millis(challenge.created_at)
-    row = transaction.row(counted, values)
+def _made_lately(transaction: Transaction, challenge: Challenge) -> int:
+    # Clocks of two nodes may be a minute apart. What lies farther ahead was made before a clock was set back, and must
+    # not close the page until it is that late again.
+    values = _counted(challenge, challenge.created_at - _MINUTE)
+    values["until"] = _least_id(challenge.created_at + _MINUTE)
+    return _count(transaction.row(MADE, values))
+
+
+def _open_now(transaction: Transaction, challenge: Challenge) -> int:
+    values = _counted(challenge, challenge.created_at - NDES_TTL)
+    values["at"] = millis(challenge.created_at)
+    return _count(transaction.row(OPEN, values))
+
+
+def _counted(challenge: Challenge, since: datetime) -> Columns:
+    return {"endpoint": challenge.endpoint, "since": _least_id(since), "by": challenge.created_by}
+
+
+def _least_id(at: datetime) -> bytes:
+    return new_id(at, bytes(10)).bytes
+
+
+def _count(row: Row | None) -> int:
     return 0 if row is None else int(row["count"])
 
 
