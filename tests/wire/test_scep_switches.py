@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
 
+from forge import OAEP_LABEL, oaep_transport, rekeyed
 from regalia import reasons
 from regalia.errors import PeerError
 from regalia.wire import cms, der, oids
@@ -26,7 +27,6 @@ from scep_parts import (
     Request,
     _self_signed,
     algorithm,
-    issuer_and_serial,
     key_identity,
     make_csr,
     pss,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 LEGACY, KEYS = Accepted(legacy=True), Accepted(non_rsa=True)
 BOTH = Accepted(legacy=True, non_rsa=True)
 IV8 = der.octet_string(IV[:8])
-LABEL = der.context(2, algorithm(oids.P_SPECIFIED, der.octet_string(b"label")))
 
 
 def verified(request: Request, accepted: Accepted) -> PkiMessage:
@@ -60,28 +59,19 @@ def opened(message: PkiMessage) -> bytes:
     return cms.decrypt_content(message.enveloped, key, RA().decrypt, bytes(32))
 
 
-def sealed(*, transport: bytes, encrypted_key: bytes, cipher: Cipher = Cipher.AES128_CBC, iv: bytes = IV) -> bytes:
+def sealed(*, transport: bytes, encrypted_key: bytes, cipher: Cipher = Cipher.AES128_CBC) -> bytes:
     """An envelope around a good request, its one recipient written by hand."""
     whole = build_enveloped(make_csr(), recipient=RA().certificate, cipher=cipher, content_key=CONTENT_KEY, iv=IV)
-    oid, explicit = der.read_one(whole).children()
-    version, _, content = der.read_one(explicit.content).children()
-    recipient = der.sequence(
-        der.integer(0), issuer_and_serial(RA().certificate), transport, der.octet_string(encrypted_key)
-    )
+    return rekeyed(whole, transport, encrypted_key)
+
+
+def under(content_cipher: bytes) -> bytes:
+    """A good envelope but for the AlgorithmIdentifier of its content cipher."""
+    oid, explicit = der.read_one(Request().envelope()).children()
+    version, recipients, content = der.read_one(explicit.content).children()
     parts = content.children()
-    inner = der.sequence(parts[0].raw, der.sequence(der.oid(cipher.oid), der.octet_string(iv)), parts[2].raw)
-    enveloped = der.sequence(version.raw, der.set_of([recipient]), inner)
-    return der.sequence(oid.raw, der.context(0, enveloped))
-
-
-def oaep_transport(digest: Digest, mask: Digest, *extra: bytes) -> bytes:
-    """The AlgorithmIdentifier of RSAES-OAEP, the defaults left out."""
-    parts = []
-    if digest is not Digest.SHA1:
-        parts.append(der.context(0, algorithm(digest.oid)))
-    if mask is not Digest.SHA1:
-        parts.append(der.context(1, algorithm(oids.MGF1, algorithm(mask.oid))))
-    return algorithm(oids.RSAES_OAEP, der.sequence(*parts, *extra))
+    inner = der.sequence(parts[0].raw, content_cipher, parts[2].raw)
+    return der.sequence(oid.raw, der.context(0, der.sequence(version.raw, recipients.raw, inner)))
 
 
 # --- key transport --------------------------------------------------------------------------------------------------
@@ -104,7 +94,7 @@ def test_oaep_is_taken_everywhere(digest: Digest, mask: Digest) -> None:
 @pytest.mark.parametrize(
     ("transport", "named"),
     [
-        (oaep_transport(Digest.SHA1, Digest.SHA1, LABEL), "label"),
+        (oaep_transport(Digest.SHA1, Digest.SHA1, OAEP_LABEL), "label"),
         (algorithm(oids.RSAES_OAEP, der.sequence(der.context(0, algorithm(oids.MD5)))), "digest MD5"),
         (algorithm(oids.RSAES_OAEP, b""), "without its parameters"),
         (algorithm(oids.RSAES_OAEP), "without its parameters"),
@@ -180,26 +170,16 @@ def test_no_switch_takes_more(changes: dict[str, Any], reason: Reason) -> None:
 @pytest.mark.parametrize("oid", [oids.DES_CBC, oids.RC2_CBC, oids.AES128_GCM, oids.AES256_GCM])
 def test_single_des_and_others_are_never_taken(oid: str) -> None:
     """Single DES, RC2 and GCM inside EnvelopedData are refused whatever is switched on (R1, ENV-5)."""
-    content = sealed_under(oid)
+    content = under(algorithm(oid, IV8))
     refused = refusal(Request(content=content), BOTH)
     assert refused.reason is reasons.CIPHER_REFUSED
     assert oids.describe(oid) in refused.detail
 
 
-def sealed_under(oid: str) -> bytes:
-    """An envelope that names this content cipher."""
-    oid_part, explicit = der.read_one(Request().envelope()).children()
-    version, recipients, content = der.read_one(explicit.content).children()
-    parts = content.children()
-    inner = der.sequence(parts[0].raw, algorithm(oid, IV8), parts[2].raw)
-    return der.sequence(oid_part.raw, der.context(0, der.sequence(version.raw, recipients.raw, inner)))
-
-
 @pytest.mark.parametrize(("cipher", "octets"), [(Cipher.TRIPLE_DES_CBC, 16), (Cipher.AES128_CBC, 8)])
 def test_the_iv_is_one_block(cipher: Cipher, octets: int) -> None:
     """Triple DES has an IV of 8 octets and AES of 16; one with the other's is refused."""
-    encrypted = bytes(256)
-    content = sealed(transport=algorithm(oids.RSA_ENCRYPTION), encrypted_key=encrypted, cipher=cipher, iv=IV[:octets])
+    content = under(algorithm(cipher.oid, der.octet_string(IV[:octets])))
     refused = refusal(Request(content=content), LEGACY)
     assert refused.reason is reasons.ENVELOPE_STRUCTURE_REFUSED
     assert refused.detail == f"the IV is not {cipher.block_octets} octets"
@@ -220,7 +200,6 @@ def test_triple_des_that_is_single_is_no_key(key: bytes) -> None:
         transport=oaep_transport(Digest.SHA1, Digest.SHA1),
         encrypted_key=encrypted,
         cipher=Cipher.TRIPLE_DES_CBC,
-        iv=IV[:8],
     )
     with pytest.raises(PeerError) as refused:
         opened(verified(Request(content=content), LEGACY))
