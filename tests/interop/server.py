@@ -41,10 +41,10 @@ class Server:
         """URL of the SCEP endpoint that `init` made."""
         return f"{self.device}/scep/default"
 
-    def challenge(self, *, cn: str, dns: str | None = None) -> str:
+    def challenge(self, *, cn: str, dns: str | None = None, endpoint: str = "default") -> str:
         """Hand out a one-time challenge that is bound to these names."""
         names = ["--cn", cn, *(["--dns", dns] if dns else [])]
-        return self._run("challenge", "create", "--endpoint", "default", *names, "--quiet").decode().strip()
+        return self._run("challenge", "create", "--endpoint", endpoint, *names, "--quiet").decode().strip()
 
     def certificate(self, serial: int) -> bytes:
         """Return a certificate as the store has it, DER."""
@@ -61,9 +61,15 @@ class Server:
         listed = json.loads(self._run("cert", "list", "--json"))
         return [row["serial"] for row in listed]
 
-    def open(self, endpoint: str) -> None:
+    def profile(self, name: str, document: str) -> None:
+        """Keep a profile."""
+        file = self.home.parent / f"{name}.toml"
+        file.write_text(document, encoding="utf-8")
+        self._run("profile", "create", name, "--group", "default", "--file", str(file))
+
+    def open(self, endpoint: str, *switches: str, profile: str = "eap-tls") -> None:
         """Open another endpoint, like the one that `init` made."""
-        self._run("endpoint", "create", endpoint, "--group", "default", "--profile", "eap-tls")
+        self._run("endpoint", "create", endpoint, "--group", "default", "--profile", profile, *switches)
 
     def open_page(self, endpoint: str, user: str, password: str, *options: str) -> None:
         """Set up the NDES page of an endpoint, or change it."""
@@ -72,10 +78,10 @@ class Server:
         login = ("--user", user, "--password-file", str(file))
         self._run("endpoint", "ndes-page", endpoint, *login, *options)
 
-    def open_with_secret(self, endpoint: str, authoriser: str) -> str:
+    def open_with_secret(self, endpoint: str, authoriser: str, *switches: str, profile: str = "eap-tls") -> str:
         """Open an endpoint of the kind `static` or `approval`; its static challenge."""
-        which = ("--group", "default", "--profile", "eap-tls", "--authoriser", authoriser)
-        return self._run("endpoint", "create", endpoint, *which, "--quiet").decode().strip()
+        which = ("--group", "default", "--profile", profile, "--authoriser", authoriser)
+        return self._run("endpoint", "create", endpoint, *which, *switches, "--quiet").decode().strip()
 
     def rotate(self, endpoint: str) -> str:
         """Give an endpoint a new static challenge; the former one stays good for a while."""
