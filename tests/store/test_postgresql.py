@@ -22,7 +22,7 @@ from regalia.store.events import StreamAppender
 from regalia.store.link import Pool, Step
 from regalia.store.migrations import upgrade
 from regalia.store.postgresql import PostgresqlDatabase
-from regalia.store.session import Statement
+from regalia.store.session import MissedError, Statement
 from regalia.store.tables import group
 from regalia.store.urls import engine_url
 from store.samples import a_challenge, a_group, an_event
@@ -102,14 +102,19 @@ def test_a_deadlock_is_tried_again(postgres_url: str, clock: FakeClock) -> None:
 
 
 def test_merged_statements_count_alone(postgres_url: str, clock: FakeClock) -> None:
-    """Statements sent as one tell each how many rows it had, whatever their parameters are called."""
+    """Statements sent as one are each held to their rows, whatever their parameters are called, or have no effect."""
     store = open_store(postgres_url, node="node", clock=clock)
     store.add_group(a_group("a"), ())
     database = PostgresqlDatabase(postgres_url, StreamAppender("node", clock), connections=1)
     calls = [(RENAME, {"which": name, "new": "x"}) for name in ("nobody", "a", "none")]
-    found: list[int] = []
-    database.write(lambda transaction: transaction.conclude(calls, found.extend))
-    assert found == [0, 1, 0]
+    for wanted, which in (((0, 1, 1), 2), ((0, 2, 0), 1), ((1, None, 0), 0)):
+        with pytest.raises(MissedError) as caught:
+            database.write(lambda transaction, wanted=wanted: transaction.conclude(calls, wanted))  # type: ignore[misc]
+        assert caught.value.which == which
+    assert store.groups()[0].authority != "x"
+    database.write(lambda transaction: transaction.conclude(calls, (0, 1, None)))
+    store.invalidate()
+    assert store.groups()[0].authority == "x"
     database.close()
     store.close()
 
@@ -224,7 +229,7 @@ def test_what_was_sent_after_an_error_is_not_done(postgres_url: str, clock: Fake
         (broken, {"zero": 0}),
     ]
     with pytest.raises(InvariantError):
-        database.write(lambda transaction: transaction.conclude([*calls, calls[0]], print))
+        database.write(lambda transaction: transaction.conclude([*calls, calls[0]], [None] * 4))
     assert database.write(lambda transaction: transaction.run(RENAME, {"which": "a", "new": "y"})) == 1
     assert store.groups()[0].authority == "y"
     database.close()
@@ -236,7 +241,7 @@ def test_a_text_that_is_no_text(postgres_url: str, clock: FakeClock) -> None:
     database = PostgresqlDatabase(postgres_url, StreamAppender("node", clock), connections=1)
     calls: list[Call] = [(RENAME, {"which": "a", "new": "x"}), (RENAME, {"which": "a", "new": "\ud800"})]
     with pytest.raises(UnicodeEncodeError):
-        database.write(lambda transaction: transaction.conclude(calls, print))
+        database.write(lambda transaction: transaction.conclude(calls, (None, None)))
     with pytest.raises(UnicodeEncodeError):
         database.row(RENAME, calls[1][1])
     assert database.write(lambda transaction: transaction.run(*calls[0])) == 0
@@ -258,7 +263,7 @@ def test_who_waits_for_a_turn_locks_nobody_out(postgres_url: str, clock: FakeClo
 
     def second(transaction: Transaction) -> None:
         transaction.record((an_event(3),))
-        transaction.conclude([(RENAME, {"which": "a", "new": "second"})], print)
+        transaction.conclude([(RENAME, {"which": "a", "new": "second"})], (1,))
 
     holder = threading.Thread(target=database.write, args=(first,))
     began = time.monotonic()

@@ -13,12 +13,12 @@ from sqlalchemy import bindparam, exists, literal_column, or_, select, update
 
 from regalia.ports import Begun
 from regalia.store.challenges import CONSUME
-from regalia.store.session import ConflictError, LostError, Statement, Transaction, inserting
+from regalia.store.session import ConflictError, MissedError, Statement, Transaction, inserting
 from regalia.store.tables import certificate, enrolment, revocation
 from regalia.store.values import lineage_text, millis, names_text, open_key, plain, serial_octets, stages_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -78,6 +78,7 @@ _APPROVE = Statement(
 _CLOSE = Statement(update(enrolment).where(enrolment.c.id == bindparam("which")).values(open_key=bindparam("no_key")))
 
 _OUTCOMES = {
+    REVOKED_ALREADY: (0, Begun.SIGNER_REVOKED),
     _MOVE_TO_NEW_CERTIFICATE: (1, Begun.CONVERSATION_TAKEN),
     _APPROVE: (1, Begun.CONVERSATION_TAKEN),
     HOLDERS: (0, Begun.TRANSACTION_TAKEN),
@@ -85,13 +86,7 @@ _OUTCOMES = {
 }
 """How many rows a statement finds where all is well, and what it means where it does not."""
 
-
-class _TakenError(LostError):
-    """Another transaction had it first."""
-
-    def __init__(self, how: Begun) -> None:
-        super().__init__(how)
-        self.how = how
+_ANY = (None, Begun.BEGUN)
 
 
 def open_conversation(
@@ -103,32 +98,24 @@ def open_conversation(
     closes: UUID | None = None,
 ) -> Begun:
     """Write all of it in one transaction, or nothing and a word about who was first."""
-    if closes is not None:
-        calls = [(_CLOSE, {"which": closes.bytes, "no_key": None}), *calls]
     holds = _transaction_name(enrolment) if any(statement is HOLDERS for statement, _ in calls) else None
+
+    calls = [*_predecessor(enrolment), *calls]
+    outcomes = [_OUTCOMES.get(statement, _ANY) for statement, _ in calls]
 
     def unit(transaction: Transaction) -> None:
         if holds:
             transaction.one_at_a_time(holds)
-        if enrolment is not None:
-            _check_predecessor(transaction, enrolment)
+        if closes is not None:
+            # Before the others: its conversation key becomes free for them.
+            transaction.run(_CLOSE, {"which": closes.bytes, "no_key": None})
         transaction.record(events)
-        transaction.conclude(calls, judge)
+        transaction.conclude(calls, [rows for rows, _ in outcomes])
 
-    def judge(counts: Sequence[int]) -> None:
-        for count, (statement, _) in zip(counts, calls, strict=True):
-            wanted, taken = _OUTCOMES.get(statement, (count, Begun.BEGUN))
-            if count != wanted:
-                raise _TakenError(taken)
-
-    return _begun(database, unit)
-
-
-def _begun(database: Database, unit: Callable[[Transaction], None]) -> Begun:
     try:
         database.write(unit)
-    except _TakenError as taken:
-        return taken.how
+    except MissedError as missed:
+        return outcomes[missed.which][1]
     except ConflictError as conflict:
         if conflict.table != "enrolment":
             raise
@@ -159,11 +146,12 @@ def _new_values(value: Enrolment) -> Columns:
     return {f"new_{name}": column for name, column in columns.items() if name != "id"} | {"which": value.id.bytes}
 
 
-def _check_predecessor(transaction: Transaction, enrolment: Enrolment) -> None:
-    """See that nobody revoked the signer of a renewal since it was judged."""
-    predecessor = enrolment.lineage.predecessor if enrolment.lineage is not None else None
-    if predecessor is not None and transaction.row(REVOKED_ALREADY, {"which": predecessor.bytes}) is not None:
-        raise _TakenError(Begun.SIGNER_REVOKED)
+def _predecessor(enrolment: Enrolment | None) -> list[Call]:
+    """Make the call that sees that nobody revoked the signer of a renewal since it was judged."""
+    link = None if enrolment is None else enrolment.lineage
+    if link is None or link.predecessor is None:
+        return []
+    return [(REVOKED_ALREADY, {"which": link.predecessor.bytes})]
 
 
 def _transaction_name(enrolment: Enrolment | None) -> bytes | None:

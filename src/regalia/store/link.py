@@ -115,6 +115,15 @@ class Link:
         """Close the connection."""
         self._connection.close()
 
+    def awake(self) -> None:
+        """Raise `psycopg.Error` where the server closed the connection while nothing was asked of it.
+
+        What is sent after this and not answered may have been executed.
+        """
+        self._socket.modify(self._libpq.socket, select.POLLIN)
+        while self._socket.poll(0):
+            self._libpq.consume_input()
+
     def execute(self, step: Step) -> pq.abc.PGresult:
         """Execute one statement."""
         return _checked(self._libpq.exec_prepared(self._name(step.text), *_parameters(step.values), _BINARY))

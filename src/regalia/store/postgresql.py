@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from contextlib import nullcontext, suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
@@ -17,7 +18,16 @@ from psycopg import pq
 from regalia import reasons
 from regalia.errors import InvariantError, UnavailableError
 from regalia.store.link import Link, Pool, Step, read_rows
-from regalia.store.session import Compiled, ConflictError, Row, Statement, Transaction, Values
+from regalia.store.session import (
+    Compiled,
+    ConflictError,
+    MissedError,
+    Row,
+    Statement,
+    Transaction,
+    Values,
+    append_events,
+)
 from regalia.store.urls import driver_url
 
 if TYPE_CHECKING:
@@ -52,7 +62,7 @@ _CONNECT: dict[str, Any] = {
 }
 
 _AGAIN = (refused.SerializationFailure, refused.DeadlockDetected)
-_PARAMETER = re.compile(r"\$(\d+)(::\w+)?")
+_PARAMETER = re.compile(r"\$(\d+)")
 
 
 def connect_alone(url: str) -> psycopg.Connection[Any]:
@@ -93,26 +103,34 @@ def _count(result: pq.abc.PGresult) -> int:
     return result.ntuples if result.status == pq.ExecStatus.TUPLES_OK else result.command_tuples or 0
 
 
-def _chained(move: Statement, add: Statement, count: int) -> bytes:
-    """Write one statement that moves the head of a stream and, if that was so, adds so many events."""
-    insertion, _, row = add.postgresql.text.partition(" VALUES ")
-    before, width = len(move.postgresql.order), len(add.postgresql.order)
+def _numbered_on(text: str, before: int) -> str:
+    return _PARAMETER.sub(lambda found: f"${int(found[1]) + before}", text)
 
-    def numbered(number: int) -> str:
-        # Core spells no cast for octets, and nothing else tells the server what they are in a list of values.
-        return _PARAMETER.sub(lambda found: f"${int(found[1]) + before + number * width}{found[2] or '::BYTEA'}", row)
 
-    rows = ", ".join(numbered(number) for number in range(count))
-    parts = (
-        "WITH moved AS (",
-        move.postgresql.text,
-        "RETURNING 1)",
-        insertion,
-        "SELECT * FROM (VALUES",
-        rows,
-        ") AS added WHERE EXISTS (SELECT 1 FROM moved)",
-    )
-    return " ".join(parts).encode()
+@cache
+def _whole(parts: tuple[tuple[Statement, int | None], ...]) -> bytes:
+    """Write one statement that has the effect of all, or fails and has none.
+
+    Each is a part of it, with its parameters numbered on; each may say how many rows it must change or find.
+    """
+    texts: list[str] = []
+    conditions = ["true"]
+    before = 0
+    for number, (statement, rows) in enumerate(parts):
+        compiled = statement.postgresql
+        text = _numbered_on(compiled.text, before)
+        returning = "" if text.startswith("SELECT") else " RETURNING 1"
+        texts.append(f"part{number} AS ({text}{returning})")
+        if rows is not None:
+            conditions.append(f"(SELECT count(*) FROM part{number}) = {rows}")  # noqa: S608 - two numbers of ours
+        before += len(compiled.order)
+    # What the server's log shows of a failure is the text that is no number.
+    judged = f"CAST(CASE WHEN {' AND '.join(conditions)} THEN '1' ELSE 'another transaction was first' END AS integer)"
+    return f"WITH {', '.join(texts)} SELECT {judged}".encode()
+
+
+_OVERTAKEN = refused.InvalidTextRepresentation
+"""How the server says that a condition of `_whole` does not hold."""
 
 
 class _PostgresqlTransaction:
@@ -122,7 +140,8 @@ class _PostgresqlTransaction:
         self._link = link
         self._begin = [Step(begin)]
         self._waiting: list[Step] = []
-        self._last: tuple[list[Step], Callable[[Sequence[int]], None]] | None = None
+        self._last: Sequence[Call] = ()
+        self._wanted: Sequence[int | None] = ()
         self.events: list[EventDraft] = []
 
     @property
@@ -145,8 +164,8 @@ class _PostgresqlTransaction:
     def rows(self, statement: Statement, values: Values) -> list[Row]:
         return cast("list[Row]", read_rows(self._send([_step(statement, values)])[0]))
 
-    def conclude(self, calls: Sequence[Call], judge: Callable[[Sequence[int]], None]) -> None:
-        self._last = [_step(*call) for call in calls], judge
+    def conclude(self, calls: Sequence[Call], wanted: Sequence[int | None]) -> None:
+        self._last, self._wanted = calls, wanted
 
     def one_at_a_time(self, key: bytes) -> None:
         lock = int.from_bytes(hashlib.sha256(key).digest()[:8], "big", signed=True)
@@ -158,34 +177,46 @@ class _PostgresqlTransaction:
     def notify(self, change: Change) -> None:
         self._waiting.append(Step(b"SELECT pg_notify($1, $2)", (CHANNEL, f"{change.topic} {change.key}")))
 
-    def complete(self, appender: EventAppender) -> None:
-        """Send what was to be last, and the events with it."""
-        last, judge = self._last or ([], _approve)
+    def commit_at_once(self, appender: EventAppender) -> bool:
+        """Commit what waits by one statement that is a transaction of its own; False, and nothing done, if it cannot.
+
+        It cannot where something was sent already, where the head of our stream is not known, and where anything turns
+        out otherwise than it is to be: then `complete` finds out what.
+        """
         expected = appender.expected(self.events) if self.events else None
-        chained = [] if expected is None else [_chaining(*expected)]
-        if last or chained or self._waiting:
-            counts = [_count(result) for result in self._send([*last, *chained])]
-            judge(counts[: len(last)])
-            if chained and counts[-1]:
-                return
-        if self.events:
-            appender.append(self, self.events)
+        if self.begun or (self.events and expected is None):
+            return False
+        calls, wanted = [*self._last], [*self._wanted]
+        if expected is not None:
+            calls += [expected[0], *expected[1]]
+            wanted += [1, *(None for _ in expected[1])]
+        steps = self._waiting
+        if calls:
+            text = _whole(tuple((statement, rows) for (statement, _), rows in zip(calls, wanted, strict=True)))
+            values = [value for call in calls for value in _step(*call).values]
+            steps = [*steps, Step(text, values)]
+        if not steps:
+            return True
+        self._link.awake()
+        try:
+            self._link.together(steps)
+        except _OVERTAKEN:
+            return False
+        except psycopg.Error as error:
+            if self._link.lost:
+                # Whether it was committed stays open, so this is not tried again.
+                raise _translated(error) from error
+            raise
+        return True
 
-
-def _approve(_: Sequence[int]) -> None:
-    """Nothing was to be judged."""
-
-
-def _chaining(move: Call, additions: Sequence[Call]) -> Step:
-    text = _CHAINED.get(len(additions))
-    if text is None:
-        text = _CHAINED[len(additions)] = _chained(move[0], additions[0][0], len(additions))
-    calls = (move, *additions)
-    return Step(text, [value for statement, values in calls for value in _parameters(statement.postgresql, values)])
-
-
-_CHAINED: dict[int, bytes] = {}
-"""By the number of events."""
+    def complete(self, appender: EventAppender) -> None:
+        """Send what was to be last, then append the events behind whatever the head of the stream is."""
+        if self._last or self._waiting:
+            results = self._send([_step(*call) for call in self._last])
+            for which, (result, rows) in enumerate(zip(results, self._wanted, strict=True)):
+                if rows is not None and _count(result) != rows:
+                    raise MissedError(which)
+        append_events(self, appender, self.events)
 
 
 class PostgresqlDatabase:
@@ -230,8 +261,8 @@ class PostgresqlDatabase:
             # The head of our stream lets one transaction at a time through anyway; who waits here finds it where it
             # was left. Who has sent something may hold what another one waits for in there, and does not wait.
             with self._turn if transaction.events and not transaction.begun else nullcontext():
-                transaction.complete(self._appender)
-                if transaction.begun:
+                if not transaction.commit_at_once(self._appender):
+                    transaction.complete(self._appender)
                     _commit(link)
         except BaseException:
             _roll_back(link)

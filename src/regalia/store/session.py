@@ -34,12 +34,14 @@ __all__ = [
     "Database",
     "EventAppender",
     "LostError",
+    "MissedError",
     "Noun",
     "Remembered",
     "Row",
     "Statement",
     "Transaction",
     "Values",
+    "append_events",
     "inserting",
 ]
 
@@ -93,6 +95,15 @@ class LostError(Exception):
     """Raised inside a unit of work to roll it back when it finds that another one was first."""
 
 
+class MissedError(LostError):
+    """Of the statements that conclude a unit of work one did not change or find as many rows as it was to."""
+
+    def __init__(self, which: int) -> None:
+        """`which` of them, by number."""
+        super().__init__(which)
+        self.which = which
+
+
 class Statement:
     """A Core statement that is compiled once per database."""
 
@@ -140,10 +151,11 @@ class Transaction(Protocol):
     def rows(self, statement: Statement, values: Values) -> list[Row]:
         """Return all rows."""
 
-    def conclude(self, calls: Sequence[Call], judge: Callable[[Sequence[int]], None]) -> None:
-        """Have statements executed last, in this order, in one round trip with the events: once in a unit of work.
+    def conclude(self, calls: Sequence[Call], wanted: Sequence[int | None]) -> None:
+        """Have statements executed last, and the events with them: once in a unit of work.
 
-        `judge` gets how many rows each of them changed or found, and raises where that rolls the transaction back.
+        None of them depends on what another one does. `wanted` says how many rows each must change or find, None where
+        that may be any number; where one does not, the unit ends with `MissedError`.
         """
 
     def one_at_a_time(self, key: bytes) -> None:
@@ -168,6 +180,18 @@ class EventAppender(Protocol):
 
     def append(self, transaction: Transaction, events: Sequence[EventDraft]) -> None:
         """Lock the head of the stream, wherever it is, and append."""
+
+
+def append_events(transaction: Transaction, appender: EventAppender, events: Sequence[EventDraft]) -> None:
+    """Append events, if there are any, where the head of the stream was left or, failing that, where it is."""
+    if not events:
+        return
+    expected = appender.expected(events)
+    if expected is None or not transaction.run(*expected[0]):
+        appender.append(transaction, events)
+        return
+    for call in expected[1]:
+        transaction.run(*call)
 
 
 class Database(Protocol):

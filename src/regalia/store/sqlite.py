@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, insert
 from regalia import reasons
 from regalia.errors import InvariantError, UnavailableError
 from regalia.store import tables
-from regalia.store.session import ConflictError, Row, Statement, Transaction, Values
+from regalia.store.session import ConflictError, MissedError, Row, Statement, Transaction, Values, append_events
 from regalia.store.turns import Turns
 
 if TYPE_CHECKING:
@@ -128,27 +128,18 @@ class _SqliteTransaction:
     def rows(self, statement: Statement, values: Values) -> list[Row]:
         return self._execute(statement, values).fetchall()
 
-    def conclude(self, calls: Sequence[Call], judge: Callable[[Sequence[int]], None]) -> None:
-        counts = []
-        for statement, values in calls:
+    def conclude(self, calls: Sequence[Call], wanted: Sequence[int | None]) -> None:
+        for which, ((statement, values), rows) in enumerate(zip(calls, wanted, strict=True)):
             cursor = self._execute(statement, values)
-            counts.append(cursor.rowcount if cursor.description is None else len(cursor.fetchall()))
-        judge(counts)
+            found = cursor.rowcount if cursor.description is None else len(cursor.fetchall())
+            if rows is not None and found != rows:
+                raise MissedError(which)
 
     def one_at_a_time(self, key: bytes) -> None:
         """There is but one writing transaction at a time anyway."""
 
     def record(self, events: Sequence[EventDraft]) -> None:
         self.events.extend(events)
-
-    def append(self, appender: EventAppender) -> None:
-        """Append the events that were recorded."""
-        expected = appender.expected(self.events)
-        if expected is None or not self.run(*expected[0]):
-            appender.append(self, self.events)
-            return
-        for call in expected[1]:
-            self.run(*call)
 
     def notify(self, change: Change) -> None:
         last = self._execute(_NOTICE, {"topic": change.topic, "key": change.key}).lastrowid
@@ -315,8 +306,7 @@ class _Writer:
             connection.execute(bounds.begin)
         try:
             waiting.result = waiting.unit(transaction)
-            if transaction.events:
-                transaction.append(self._appender)
+            append_events(transaction, self._appender, transaction.events)
         except BaseException as error:
             # Whatever it is, it is raised again in the caller's thread, and the other units go on.
             waiting.error = _translated(error) if isinstance(error, sqlite3.Error) else error
