@@ -17,6 +17,7 @@ from regalia.client.authorities import (
     NOT_PINNED,
     PINNED_BY_SHA1,
     PINNED_RA,
+    ending,
     issued_by,
     judge,
     read_pin,
@@ -293,3 +294,12 @@ def test_issued_by_never_raises(chain: tuple[Made, Made, Made]) -> None:
     assert not issued_by(chain[0].der, b"")
     assert not issued_by(b"\x30\x00", chain[1].der)
     assert not issued_by(chain[1].der, chain[0].der)
+
+
+def test_a_ca_near_its_end_is_noticed(chain: tuple[Made, Made, Made]) -> None:
+    """Of a chain, the CAs that have lived 80 % of their life are named: their successors are to be asked for."""
+    root = chain[2]
+    old = make("old", ec.generate_private_key(ec.SECP256R1()), root, usages=CA, ca=True, days=7)
+    assert [facts.subject for facts in ending(ders(old, root), NOW)] == [old.name.public_bytes()]
+    assert ending(ders(old, root), NOW - timedelta(days=1)) == ()
+    assert len(ending(ders(old, root), NOW + timedelta(days=19))) == 2

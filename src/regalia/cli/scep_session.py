@@ -7,10 +7,11 @@ import os
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from regalia import reasons
 from regalia.cli.output import note, print_record, utc, warn
+from regalia.client.authorities import ending
 from regalia.client.files import is_there, load_key, pem, save_key
 from regalia.client.keys import KeyType, generate_key, key_text
 from regalia.client.scep import ScepClient
@@ -26,10 +27,7 @@ if TYPE_CHECKING:
     from regalia.client.keys import DeviceKey
     from regalia.client.scep import Issued, Server
 
-__all__ = ["certificate_row", "client_of", "key_for", "now", "tell_issued", "tell_warnings", "trusted"]
-
-_OLD: Final = 0.8
-"""Part of a CA certificate's life after which its successor is looked for."""
+__all__ = ["certificate_row", "client_of", "key_for", "tell_issued", "tell_warnings", "trusted"]
 
 
 class _SystemClock:
@@ -46,11 +44,6 @@ class _SystemEntropy:
     def octets(self, count: int) -> bytes:
         """Random octets."""
         return os.urandom(count)
-
-
-def now() -> datetime:
-    """The time by the machine's clock, UTC."""
-    return _SystemClock().now()
 
 
 @contextmanager
@@ -74,12 +67,9 @@ def trusted(client: ScepClient, fingerprint: str | None) -> Server:
     """Ask what the server is, and warn of what weakens the belief in it."""
     server = client.server(fingerprint)
     tell_warnings(server.ca.warnings)
-    if server.capabilities.next_ca:
-        for certificate in server.ca.chain:
-            facts = read_certificate(certificate)
-            if now() > facts.not_before + _OLD * (facts.not_after - facts.not_before):
-                told = f"{name_text(facts.subject)} ends at {utc(facts.not_after)}"
-                note(f"  {told}: `regalia scep nextca` fetches what follows it")
+    for facts in ending(server.ca.chain, _SystemClock().now()) if server.capabilities.next_ca else ():
+        told = f"{name_text(facts.subject)} ends at {utc(facts.not_after)}"
+        note(f"  {told}: `regalia scep nextca` fetches what follows it")
     return server
 
 

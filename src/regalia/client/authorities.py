@@ -22,11 +22,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-__all__ = ["NOT_PINNED", "PINNED_BY_SHA1", "PINNED_RA", "CaCertificates", "Pin", "issued_by", "judge", "read_pin"]
+__all__ = [
+    "NOT_PINNED",
+    "PINNED_BY_SHA1",
+    "PINNED_RA",
+    "CaCertificates",
+    "Pin",
+    "ending",
+    "issued_by",
+    "judge",
+    "read_pin",
+]
 
 _MAX_CERTIFICATES: Final = 10
 _MAX_DEPTH: Final = 4
 """RES-4: certificates above the RA's."""
+_OLD: Final = 0.8
+"""Part of a CA certificate's life after which its successor is looked for."""
 _HEX: Final = re.compile(r"[0-9a-f]+")
 _PIN_DIGESTS: Final = {40: "sha1", 64: "sha256"}
 
@@ -116,6 +128,12 @@ def issued_by(certificate: bytes, issuer: bytes) -> bool:
         return _is_ca(parent) and same_name(child.issuer, parent.subject) and _signed_by(certificate, parent.public_key)
     except der.DerError:
         return False
+
+
+def ending(chain: Sequence[bytes], now: datetime) -> tuple[CertificateFacts, ...]:
+    """Find the CA certificates of a believed chain that have lived 80 % of their life: time for GetNextCACert."""
+    every = map(read_certificate, chain)
+    return tuple(facts for facts in every if now > facts.not_before + _OLD * (facts.not_after - facts.not_before))
 
 
 def _read(certificate: bytes) -> _Candidate:
