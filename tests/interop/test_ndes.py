@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -190,6 +191,24 @@ def test_who_says_that_it_was_tls_is_not_believed(server: Server) -> None:
     headers = "X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.1;proto=https\r\n"
     answer = said_to(host, int(port), f"GET /mscep_admin/{name} HTTP/1.0\r\n{headers}\r\n".encode())
     assert b" 403 " in answer.partition(b"\r\n")[0]
+
+
+def test_a_page_behind_a_proxy_of_ours(tmp_path: Path) -> None:
+    """R11, WEB-9: a configured proxy's word counts: that it was TLS, and from where, for the list of networks."""
+    login = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    with running_server(tmp_path, settings={"REGALIA_SERVER__TRUSTED_PROXIES": "127.0.0.1"}) as server:
+        server.open_page("default", USER, PASSWORD, "--network", "192.0.2.0/24", "--encoding", "utf-8")
+        host, _, port = server.device.removeprefix("http://").partition(":")
+
+        def asked(scheme: str, source: str) -> bytes:
+            said = f"X-Forwarded-Proto: {scheme}\r\nX-Forwarded-For: {source}\r\nAuthorization: Basic {login}\r\n"
+            return said_to(host, int(port), f"GET /mscep_admin/default HTTP/1.0\r\n{said}\r\n".encode())
+
+        assert b"The enrollment challenge password is: <B> " in asked("https", "192.0.2.7")
+        assert b"You do not have sufficient permission" in asked("https", "198.51.100.7")
+        assert b" 403 " in asked("http", "192.0.2.7").partition(b"\r\n")[0]
+        handed = [event for event in server.events() if event["action"] == "challenge.created"]
+    assert [event["actor"] for event in handed] == [{"kind": "system", "id": "ndes:default", "source": "192.0.2.7"}]
 
 
 def test_a_closed_page_is_gone_in_every_worker(server: Server, mdm: Mdm, tls: int) -> None:
