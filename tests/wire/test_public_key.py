@@ -187,3 +187,13 @@ def test_a_point_of_small_order_would_prove_nothing() -> None:
 def test_points_in_two_encodings_are_refused(y: int) -> None:
     """An Ed25519 key whose y is not below the field's prime is refused: it has another encoding (KEY-2)."""
     assert key_fault(_ed25519(y), Accepted(non_rsa=True)) == "its point is of small order or not canonical"
+
+
+def test_a_key_of_absurd_length_is_not_remembered() -> None:
+    """A SubjectPublicKeyInfo longer than any key is refused before it takes a place in memory (RES-1)."""
+    long = der.sequence(algorithm(oids.RSA_ENCRYPTION), der.bit_string(bytes(5000)))
+    for read in (key_fault, key_algorithm, load_public_key, can_decrypt):
+        before = load_public_key.cache_info().currsize
+        with pytest.raises(DerError, match="a public key of"):
+            read(long)
+        assert load_public_key.cache_info().currsize == before

@@ -51,11 +51,15 @@ PURE_KEYS: Final = {
 """Keys that sign without a digest beforehand, by algorithm; its parameters are absent (RFC 8410 §3, RFC 9881 §2)."""
 
 _PURE_OCTETS: Final = {oids.ED25519: 32, oids.ML_DSA_44: 1312, oids.ML_DSA_65: 1952, oids.ML_DSA_87: 2592}
+_MAX_OCTETS: Final = 4608
+"""ML-DSA-87 takes 2614, and two integers as long as IN-3 lets them be 4200: what is remembered here stays small."""
 _CURVES: Final = {oids.SECP256R1, oids.SECP384R1}
 
 
 @lru_cache(maxsize=256)
 def _split(spki: bytes) -> tuple[AlgorithmIdentifier, bytes]:
+    if len(spki) > _MAX_OCTETS:
+        raise DerError(f"a public key of {len(spki)} octets")
     parts = der.read_one(spki, der.SEQUENCE).children()
     if len(parts) != 2:
         raise DerError("SubjectPublicKeyInfo is not an algorithm and a key")
