@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["mutated_message"]
 
 
+LEVELS = ("message", "message", "attributes", "envelope", "request", "info", "info", "poll", "retrieval", "none")
+
+
 def mutated_message(device: Device, csr: bytes, random: Random, others: Sequence[bytes] = ()) -> bytes:
     """A message of the device with something wrong at one of its levels."""
-    level = random.choice(("message", "message", "attributes", "envelope", "request", "info", "info", "poll", "none"))
+    level = random.choice(LEVELS)
     if level == "request":
         return message_of(device, mutate(csr, random, others))
     if level == "info":
@@ -31,6 +34,9 @@ def mutated_message(device: Device, csr: bytes, random: Random, others: Sequence
         return message_of(device, b"", content=mutate(envelope(device, csr), random, others))
     if level == "poll":
         return message_of(device, mutate(der.sequence(*[_subject(csr)] * 2), random), values=_values(device, "20"))
+    if level == "retrieval":
+        wanted = mutate(der.sequence(_subject(csr), der.integer(random.getrandbits(160))), random)
+        return message_of(device, wanted, values=_values(device, random.choice(("21", "22"))))
     if level == "attributes":
         return _with_attributes(device, csr, random)
     message = message_of(device, csr)
@@ -68,7 +74,9 @@ class _Attributes(Request):
 
 
 def _with_attributes(device: Device, csr: bytes, random: Random) -> bytes:
-    good = _Attributes(content=envelope(device, csr), values=_values(device, random.choice(("17", "19", "20", "21"))))
+    good = _Attributes(
+        content=envelope(device, csr), values=_values(device, random.choice(("17", "19", "20", "21", "22")))
+    )
     whole = Request._attributes(good, good.envelope())  # noqa: SLF001 - what a right one would have
     good.attributes = mutate(b"".join(whole), random)
     good.signer = type(good.signer)(device.key, device.certificate or device.self_signed())

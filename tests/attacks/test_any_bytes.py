@@ -53,8 +53,8 @@ SEED = int(os.environ.get("REGALIA_FUZZ_SEED", "20260302"))
 SECONDS = 30
 LONG_SECONDS = 600
 _MINUTE = timedelta(minutes=1)
-SLOW = 1.0
-"""Seconds of CPU that no single request may take."""
+SLOW = 0.5
+"""Seconds of CPU, in whatever thread, that no single request may take; decides at three times that (R13)."""
 
 PATHS = (
     "/scep/default",
@@ -155,16 +155,14 @@ def corpus() -> list[bytes]:
     return found + [file.read_bytes() for file in sorted(VECTORS.glob("*/*.der"))]
 
 
-def test_the_corpora_as_messages_and_as_ocsp_requests(front: Front) -> None:
-    """IN-1, IN-2, IN-3, R13: each of some 1 400 inputs by POST, each tenth to /ocsp and as half of itself, too."""
-    for number, octets in enumerate(corpus()):
+def test_the_corpora_as_halves_and_as_ocsp_requests(front: Front) -> None:
+    """IN-1, IN-2, IN-3, R13: each fifth of some 1 400 inputs as half of itself, and to /ocsp, whole."""
+    for octets in corpus()[::5]:
         front.world.clock.advance(_MINUTE)
-        begun = time.thread_time()
-        front.send(POST, method="POST", body=octets)
-        if not number % 10:
-            front.send("/ocsp/default-ca-1", method="POST", body=octets[:4096])
-            front.send(POST, method="POST", body=octets[: len(octets) // 2])
-        assert time.thread_time() - begun < SLOW
+        begun = time.process_time()
+        front.send("/ocsp/default-ca-1", method="POST", body=octets[:4096])
+        front.send(POST, method="POST", body=octets[: len(octets) // 2])
+        assert time.process_time() - begun < 3 * SLOW
     no_reader_failed(front)
 
 
@@ -245,7 +243,7 @@ def fuzz(front: Front, seconds: float, seed: int) -> int:
             device.transaction = Transaction(b"fuzz %d" % random.randrange(1_000_000))
         body = mutated_message(device, csr, random, parts)[:70_000]
         source = f"2001:db8:{sent % 50_000:x}::1"
-        begun = time.thread_time()
+        begun = time.process_time()
         if random.random() < 0.1:
             front.send("/ocsp/default-ca-1", method="POST", body=mutate(body[:200], random), source=source)
         else:
@@ -254,7 +252,7 @@ def fuzz(front: Front, seconds: float, seed: int) -> int:
             )
             if heard.status == 200:
                 read_message(heard.body)
-        assert time.thread_time() - begun < SLOW, (seed, sent, body.hex())
+        assert time.process_time() - begun < 3 * SLOW, (seed, sent, body.hex())
         sent += 1
         if not sent % 500:
             front.world.clock.advance(_MINUTE)

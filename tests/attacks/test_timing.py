@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 ROUNDS = 200
 WARM_UP = 10
 VARIANTS = 4
+FLOOR = 0.025
+"""Seconds before which no such answer leaves (ENV-3)."""
 SHUFFLES = 300
 SEED = 3
 CLASSES = (
@@ -168,22 +170,25 @@ def test_no_class_of_faults_inside_is_told_by_its_time_or_its_octets(
                 took, octets = client.timed(found[kind][number % VARIANTS])
                 if number >= WARM_UP:
                     times[kind].append(took)
-                    answer, told = blotted(octets)
+                    answer, said = blotted(octets)
                     answers[kind].add(answer)
-                    assert told == (
+                    assert said == (
                         PkiStatus.FAILURE,
                         FailInfo.BAD_REQUEST if kind == OTHER else FailInfo.BAD_MESSAGE_CHECK,
                     )
         events = [event for event in server.events() if event["action"] == "enrolment.refused"]
+    told = {kind: (median(each), ninetieth(each)) for kind, each in times.items()}
     for kind, each in times.items():
         record_property(kind, f"median {median(each) * 1000:.2f} ms, 90 % {ninetieth(each) * 1000:.2f} ms")
     control = times.pop(OTHER)
     assert len(set.union(*(answers[kind] for kind in times))) == 1
     assert set(answers[OTHER]).isdisjoint(answers[CLASSES[0]])
     assert events
+    assert min(min(each) for each in times.values()) >= FLOOR
     for name, of in (("medians", median), ("90 %", ninetieth)):
         seen, chance = spread(times, of), by_chance(times, of, random)
         record_property(f"{name} apart", f"{seen * 1000:.3f} ms, by chance {chance * 1000:.3f} ms")
-        assert seen <= 2 * chance + 0.000_2, name
+        enough = 1.5 * chance + 0.000_05
+        assert seen <= enough, (name, told)
         # The same look tells the control apart, or it would tell nothing.
-        assert spread({**times, OTHER: control}, of) > 2 * chance + 0.000_2, name
+        assert spread({**times, OTHER: control}, of) > enough, (name, told)

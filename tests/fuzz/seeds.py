@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from attacks.forgery import csr_of, message_of, raw_extension, rdn, requested
 from attacks.harness import Target
+from attacks.messages import good_messages
 from attacks.test_algorithms import sealed_with
 from ber_forms import constructed_content, indefinite, loosen
 from forge import envelope
@@ -35,6 +36,7 @@ from regalia.wire.names import encode_sans
 from regalia.wire.rsa_parameters import pss_identifier
 from regalia.wire.scep import MessageType, read_message
 from scep_parts import algorithm, attribute, issuer_and_serial
+from signing_device import SCHEMES, SigningDevice
 from world import Device, names
 
 PrivateKey = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
@@ -141,6 +143,8 @@ def seeds() -> dict[str, list[bytes]]:
     door = world.store.door("default")
     assert door is not None
     requests, messages, others = _requests(device), _messages(device), _others()
+    messages += [good.octets for good in good_messages(Target())[0]]
+    requests += [SigningDevice(world, kind).csr(names("laptop-1"), "secret") for kind in SCHEMES]
     sealed = [envelope(device, request) for request in requests[:2]]
     layers = [*sealed, *_oaep(device), *(constructed_content(sealed[0], open_ended=each) for each in (False, True))]
     layers += [world.scep.ca_certificates(door), cms.certs_only([door.root.certificate_der])]
