@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
+    from regalia.client.keys import DeviceKey
     from regalia.client.transaction import OpenTransaction
     from regalia.model import Door
 
@@ -43,7 +42,7 @@ class Scene:
 
     home: Path
     work: Path
-    devices: dict[str, tuple[RSAPrivateKey, Issued | None]] = field(default_factory=dict)
+    devices: dict[str, tuple[DeviceKey, Issued | None]] = field(default_factory=dict)
     opened: dict[str, OpenTransaction] = field(default_factory=dict)
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
@@ -100,7 +99,7 @@ def _client(scene: Scene, endpoint: str) -> Iterator[tuple[ScepClient, Server]]:
         app.close()
 
 
-def _ended(scene: Scene, device: str, key: RSAPrivateKey, ask: Callable[[], Issued]) -> str:
+def _ended(scene: Scene, device: str, key: DeviceKey, ask: Callable[[], Issued]) -> str:
     try:
         issued = ask()
     except PeerError as refused:

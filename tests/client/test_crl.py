@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from client.test_authorities import CA, NOW, Made, make, make_chain
+from client.test_authorities import CA, NOW, Key, Made, make, make_chain
 from regalia import reasons
 from regalia.client.crl import judge_crl
 from regalia.errors import PeerError
@@ -24,18 +24,22 @@ def crl(
     name: x509.Name | None = None,
     number: int | None = 7,
     since: timedelta = HOUR,
-    until: timedelta | None = HOUR,
+    until: timedelta = HOUR,
     revoked: tuple[int, ...] = (),
+    key: Key | None = None,
 ) -> bytes:
-    """Make a CRL; `until` None leaves nextUpdate out as far as the library lets us: then it is far away."""
+    """Make a CRL, with an authorityKeyIdentifier where its key is given."""
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(name or signer.name)
         .last_update(NOW - since)
-        .next_update(NOW + (until or HOUR))
+        .next_update(NOW + until)
     )
     if number is not None:
         builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+    if key is not None:
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+        builder = builder.add_extension(identifier, critical=False)
     for serial in revoked:
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW - HOUR)
         builder = builder.add_revoked_certificate(entry.build())
@@ -88,6 +92,21 @@ def test_what_is_not_believed(chain: tuple[Made, Made, Made]) -> None:
     refuse(good, issuing, (), "none of the server's CA certificates signed it")
     refuse(b"\x30\x00", issuing, _chain(chain), "not readable")
     refuse(b"", issuing, _chain(chain), "not readable")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (bytes.fromhex("0603551d14"), bytes.fromhex("0603551d23")),
+        (bytes.fromhex("020101"), bytes.fromhex("020107")),
+    ],
+    ids=["an extension twice", "version"],
+)
+def test_what_the_library_trips_over(chain: tuple[Made, Made, Made], before: bytes, after: bytes) -> None:
+    """A CRL with an extension twice or of an unknown version is refused like any that is not readable (CLI-006)."""
+    octets = crl(chain[1], key=chain[1].key)
+    assert octets.count(before) == 1
+    refuse(octets.replace(before, after), chain[1], _chain(chain), "not readable")
 
 
 def test_the_moment_of_the_next_update_is_too_late(chain: tuple[Made, Made, Made]) -> None:

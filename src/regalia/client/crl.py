@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from regalia import reasons
 from regalia.errors import PeerError
-from regalia.wire import oids
-from regalia.wire.certificate import read_certificate, read_key_usage
+from regalia.wire import der, oids
+from regalia.wire.certificate import read_certificate, read_extensions, read_key_usage
 from regalia.wire.names import name_text, same_name
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from regalia.wire.certificate import CertificateFacts
 
 __all__ = ["BelievedCrl", "judge_crl"]
+
+_EXTENSIONS: Final = 0xA0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,8 @@ def judge_crl(octets: bytes, issuer: bytes, chain: Sequence[bytes], now: datetim
         crl = x509.load_der_x509_crl(octets)
         named = crl.issuer.public_bytes()
         this_update, next_update = crl.last_update_utc, crl.next_update_utc
-        number = _number(crl)
-    except ValueError as fault:
+        number, entries = _number(crl.tbs_certlist_bytes), len(crl)
+    except (ValueError, x509.InvalidVersion) as fault:
         raise _refused("it is not readable") from fault
     if not same_name(named, issuer):
         raise _refused(f"it is of {name_text(named)}, and {name_text(issuer)} was asked about")
@@ -61,14 +63,14 @@ def judge_crl(octets: bytes, issuer: bytes, chain: Sequence[bytes], now: datetim
             f"it holds from {this_update:%Y-%m-%d %H:%M} to {next_update:%Y-%m-%d %H:%M} UTC, "
             f"and here it is {now:%Y-%m-%d %H:%M}"
         )
-    return BelievedCrl(octets, named, number, this_update, next_update, len(crl))
+    return BelievedCrl(octets, named, number, this_update, next_update, entries)
 
 
-def _number(crl: x509.CertificateRevocationList) -> int | None:
-    try:
-        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    except x509.ExtensionNotFound:
-        return None
+def _number(tbs: bytes) -> int | None:
+    last = der.read_one(tbs, der.SEQUENCE).children()[-1]
+    extensions = read_extensions(der.read_one(last.content)) if last.tag == _EXTENSIONS else ()
+    values = [each.value for each in extensions if each.oid == oids.CE_CRL_NUMBER]
+    return der.read_one(values[0], der.INTEGER).as_integer() if values else None
 
 
 def _may_sign(facts: CertificateFacts) -> bool:
