@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from memory_store import MemoryStore
 from regalia import reasons
 from regalia.errors import PeerError, UnavailableError
 from regalia.model import Action, Authoriser, CertificateKind, CertificateState, Names
@@ -20,6 +22,13 @@ from regalia.wire.certificate import read_certificate, read_key_usage
 from regalia.wire.scep import FailInfo, MessageType, PkiStatus, Transaction
 from signing_device import EVERY_KEY, SCHEMES, SigningDevice, open_signing_endpoint
 from world import ADMIN, Device, World, names, rsa_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
+
+    from regalia.model import CertificateIntent, Enrolment, EventDraft
+    from regalia.ports import Begun
 
 LAPTOP = names("laptop-1")
 
@@ -232,6 +241,47 @@ def test_one_challenge_renews_one_device(world: World) -> None:
     assert leaves(world) == 3
 
 
+class Overtaken(MemoryStore):
+    """A store that lets somebody else in, once, right before a certificate is begun."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def begin(
+        self,
+        intent: CertificateIntent,
+        events: Sequence[EventDraft],
+        *,
+        enrolment: Enrolment | None = None,
+        consume: UUID | None = None,
+        closes: UUID | None = None,
+        resumes: UUID | None = None,
+        approves: bool = False,
+    ) -> Begun:
+        """See `ports.Issuance`."""
+        others, self.meanwhile = self.meanwhile, None
+        if others is not None:
+            others()
+        return super().begin(
+            intent, events, enrolment=enrolment, consume=consume, closes=closes, resumes=resumes, approves=approves
+        )
+
+
+def test_of_two_renewals_that_race_for_a_challenge_one_wins() -> None:
+    """ISS-4: both were judged good; the transaction decides, and the loser is judged afresh and refused."""
+    store = Overtaken()
+    world = World(store=store)
+    open_signing_endpoint(world)
+    first, second = enrolled(world), SigningDevice(world, transaction=Transaction(b"second"))
+    second.enrol(LAPTOP, world.mint("laptop-1", endpoint="signing"))
+    secret = world.mint("laptop-1", endpoint="signing")
+    won: list[PkiStatus] = []
+    store.meanwhile = lambda: won.append(renewing(second, "b").enrol(LAPTOP, secret).status)
+    assert renewing(first, "a").enrol(LAPTOP, secret).fail_info is FailInfo.BAD_REQUEST
+    assert won == [PkiStatus.SUCCESS]
+    assert last_reason(world) == reasons.CHALLENGE_REPLAYED.id
+    assert leaves(world) == 3
+
+
 def test_the_old_key_decides_what_a_renewal_needs(world: World) -> None:
     """RFC 8894 §3.3.1.2: the answer goes to who signed, so an RSA device renews to P-256 with nothing, and then not."""
     old = Device(world, endpoint="signing")
@@ -323,6 +373,26 @@ def test_the_kept_challenge_is_sealed_and_forgotten(queue: World) -> None:
     assert queue.store.forget_sealed_challenges(queue.clock.now() - REPLAY_WINDOW) == 1
     assert device.poll().fail_info is FailInfo.BAD_REQUEST
     assert last_reason(queue) == reasons.POLL_UNKNOWN.id
+
+
+class Altered(MemoryStore):
+    """A store whose sealed challenges do not open: altered, or sealed under another master key."""
+
+    def sealed_challenge(self, enrolment_id: UUID) -> bytes | None:
+        """See `ports.Enrolments`."""
+        return b"altered" if super().sealed_challenge(enrolment_id) is not None else None
+
+
+def test_a_challenge_that_does_not_open_is_our_fault() -> None:
+    """R6, SEC-1: 503 and not a failure, which would be final for the device; whoever sends the request is answered."""
+    world = World(store=Altered())
+    open_signing_endpoint(world, authoriser=Authoriser.APPROVAL)
+    device = SigningDevice(world)
+    device.enrol(LAPTOP, world.secrets["signing"])
+    approved = world.approve()
+    with pytest.raises(UnavailableError, match="ADM-010"):
+        device.poll()
+    assert device.enrol(LAPTOP, world.secrets["signing"]).certificates == (approved.der,)
 
 
 def test_an_rsa_devices_challenge_is_not_kept(queue: World) -> None:
