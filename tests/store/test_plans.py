@@ -12,6 +12,7 @@ from regalia.store import certificates, challenges, conversations, crls, enrolme
 from regalia.store.session import Statement  # noqa: TC001 - the table below holds values of it
 
 QUESTIONS: dict[str, Statement] = {
+    "what a request meets": enrolments._MET,  # noqa: SLF001 - the statements are what is tested
     "conversation": enrolments._OPEN,  # noqa: SLF001 - the statements are what is tested
     "transaction holder": enrolments._BOUND,  # noqa: SLF001 - the same
     "holders of another key": conversations.HOLDERS,
@@ -69,5 +70,6 @@ def test_no_question_walks_over_a_table(url: str, name: str) -> None:
     """No statement on the way of an enrolment reads a whole table, on either database."""
     steps = plan(url, QUESTIONS[name])
     assert steps
-    assert "SCAN" not in steps
+    # SQLite's name for a row that is read nowhere: which conditions there are, whatever there is.
+    assert "SCAN" not in steps.replace("SCAN CONSTANT ROW", "").replace("SCAN always", "")
     assert "Seq Scan" not in steps

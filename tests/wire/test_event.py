@@ -50,6 +50,14 @@ _DRAFTS = st.builds(
 )
 
 
+@given(_DRAFTS)
+def test_aud2_the_canonical_form_is_sorted_json(draft: EventDraft) -> None:
+    """AUD-2: what is written is what a JSON encoder makes of its value with sorted keys and no white space."""
+    record = canonical_record("node/0", 7, _ZERO, draft).decode()
+    again = json.dumps(json.loads(record), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    assert record == again
+
+
 def test_aud2_the_canonical_form_is_fixed() -> None:
     """AUD-2: sorted keys, UTF-8, no white space, milliseconds, every key present."""
     assert canonical_record("node/0", 7, _ZERO, _DRAFT).decode() == (

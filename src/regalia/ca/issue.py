@@ -146,8 +146,6 @@ class Issuer:
         """
         intent = replace(prepared.intent, lease_until=self._clock.now() + self._lease)
         prepared = replace(prepared, intent=intent)
-        if enrolment is not None:
-            enrolment = replace(enrolment, certificate_id=intent.id)
         begun = self._issuance.begin(
             intent,
             (

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, func, literal_column, select, text, update
+from sqlalchemy import bindparam, case, delete, exists, func, literal_column, select, text, update
 
+from regalia.errors import InvariantError
 from regalia.model import ConversationKey, Enrolment, EnrolmentState, Known
 from regalia.store.certificates import BY_KEY, read_certificate_row
-from regalia.store.challenges import BY_MAC, read_challenge_row
+from regalia.store.challenges import read_challenge_row
 from regalia.store.conversations import ADD_ENROLMENT, BINDING, enrolment_columns, open_conversation, opening
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
-from regalia.store.tables import enrolment, sealed_challenge
+from regalia.store.tables import certificate, challenge, enrolment, sealed_challenge
 from regalia.store.values import (
     from_millis,
     id_or_none,
@@ -33,15 +34,35 @@ if TYPE_CHECKING:
 
     from regalia.model import EventDraft
     from regalia.ports import Begun, EnrolmentFilter
-    from regalia.store.session import Call, Columns
+    from regalia.store.session import Columns
 
 __all__ = ["SqlEnrolments"]
 
 _BY_ID = Statement(select(enrolment).where(enrolment.c.id == bindparam("id")))
-_OPEN = Statement(select(enrolment).where(enrolment.c.open_key == bindparam("open_key")))
-
 # Few, if any, and not sorted here: SQLite sets up a sorter even for none.
 _BOUND = Statement(select(enrolment).where(*BINDING))
+_IS_OPEN = enrolment.c.open_key == bindparam("open_key")
+_OPEN = Statement(select(enrolment).where(_IS_OPEN))
+
+
+def _is_there(name: str, *conditions: ColumnElement[bool]) -> ColumnElement[int]:
+    return case((exists().where(*conditions), literal_column("1")), else_=literal_column("0")).label(name)
+
+
+# Most requests are new: there is their challenge and nothing else.
+_MET = Statement(
+    select(
+        challenge,
+        _is_there("conversation", _IS_OPEN),
+        _is_there("holder", *BINDING),
+        _is_there("same_key", certificate.c.key_sha256 == bindparam("key_sha256")),
+    ).select_from(
+        select(literal_column("1")).subquery("always").outerjoin(challenge, challenge.c.mac == bindparam("mac"))
+    )
+)
+_DETAILS = {"conversation": _OPEN, "holder": _BOUND, "same_key": BY_KEY}
+"""What is read of what is there."""
+
 _OF_TRANSACTION = Statement(
     select(enrolment)
     .where(
@@ -106,21 +127,32 @@ class SqlEnrolments(Noun):
 
     def known(self, key: ConversationKey, since: datetime) -> Known:
         """Return what a request with this conversation key meets."""
-        calls: list[Call] = [(BY_KEY, {"key_sha256": key.key_sha256})]
-        if key.signer_serial is None:
-            calls.append((_BOUND, _binding_values(key.endpoint, key.transaction_id, since)))
-            if key.challenge_mac is not None:
-                calls.append((BY_MAC, {"mac": key.challenge_mac}))
-        # Last: each query sees what was committed when it began, and a challenge that is seen used by the same request
-        # on another node must not be seen without its conversation, or a retransmission would be called a replay.
-        calls.append((_OPEN, {"open_key": open_key(key)}))
-        *found, conversations = self._database.look_up(calls)
-        certificates, holders, challenges = [*found, [], []][:3]
+        # Of a LIVE signer neither transaction nor challenge: nothing equals NULL.
+        is_new = key.signer_serial is None
+        values: Columns = {
+            "key_sha256": key.key_sha256,
+            "open_key": open_key(key),
+            "endpoint": key.endpoint,
+            "transaction_id": key.transaction_id if is_new else None,
+            "since": millis(since),
+            "mac": key.challenge_mac if is_new else None,
+        }
+        # By one statement, so of one moment: a challenge that the same request used on another node must not be seen
+        # used without its conversation, or a retransmission would be called a replay.
+        met = self._database.row(_MET, values)
+        if met is None:
+            raise InvariantError("a question without conditions found no row")
+        there = [name for name in _DETAILS if met[name]]
+        found = (
+            dict(zip(there, self._database.look_up([(_DETAILS[name], values) for name in there]), strict=True))
+            if there
+            else {}
+        )
         return Known(
-            conversation=_read(conversations[0]) if conversations else None,
-            holder=_newest(holders),
-            challenge=read_challenge_row(challenges[0]) if challenges else None,
-            same_key=tuple(read_certificate_row(row) for row in certificates),
+            conversation=_newest(found.get("conversation", ())),
+            holder=_newest(found.get("holder", ())),
+            challenge=None if met["id"] is None else read_challenge_row(met),
+            same_key=tuple(read_certificate_row(row) for row in found.get("same_key", ())),
         )
 
     def conversation_of(self, endpoint: str, transaction_id: bytes, key_sha256: bytes) -> Enrolment | None:
@@ -195,10 +227,6 @@ class SqlEnrolments(Noun):
     def forget_refusals(self, before: datetime) -> int:
         """Delete enrolments that were refused earlier."""
         return self._database.write(lambda transaction: transaction.run(_FORGET, {"before": millis(before)}))
-
-
-def _binding_values(endpoint: str, transaction_id: bytes, since: datetime) -> Columns:
-    return {"endpoint": endpoint, "transaction_id": transaction_id, "since": millis(since)}
 
 
 def _conditions(wanted: EnrolmentFilter) -> Iterator[ColumnElement[bool]]:

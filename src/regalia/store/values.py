@@ -10,6 +10,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -144,7 +145,11 @@ def read_lineage(text: str | None) -> LineageLink | None:
 
 def stages_text(stages: Iterable[StageNote]) -> str:
     """One line: a JSON array. More stages are appended as another line, without reading what is there."""
-    return _json([[note.stage.value, note.ok, note.note, millis(note.at)] for note in stages]) + "\n"
+    # As `_json` writes it; an enrolment has seven of them.
+    notes = [
+        f'["{note.stage}",{"true" if note.ok else "false"},{_quoted(note.note)},{millis(note.at)}]' for note in stages
+    ]
+    return f"[{','.join(notes)}]\n"
 
 
 def read_stages(text: str) -> tuple[StageNote, ...]:
