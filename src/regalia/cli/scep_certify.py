@@ -151,6 +151,8 @@ def renew(
         check_writable(new_cert)
     # The reply is for the old key, so the new one may be of any kind.
     successor = key_for(new_key, key_type) if new_key is not None else None
+    if successor is not None and can_decrypt(private) and not can_decrypt(successor):
+        warn("this key only signs: its own renewals need a fresh challenge, and an endpoint that takes such keys")
     with client_of(url) as client:
         server = trusted(client, fingerprint)
         issued = client.renew(server, old, private, successor, challenge=secret)
