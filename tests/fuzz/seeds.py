@@ -31,8 +31,10 @@ from ber_forms import constructed_content, indefinite, loosen
 from forge import envelope
 from regalia.ra.scep import CertRep
 from regalia.wire import cms, der, oids
-from regalia.wire.algorithms import STANDARD, Digest
+from regalia.wire.algorithms import STANDARD, Cipher, Digest
+from regalia.wire.cms_build import build_enveloped
 from regalia.wire.names import encode_sans
+from regalia.wire.pwri import PasswordRecipient
 from regalia.wire.rsa_parameters import pss_identifier
 from regalia.wire.scep import MessageType, read_message
 from scep_parts import algorithm, attribute, issuer_and_serial
@@ -136,6 +138,12 @@ def _oaep(device: Device) -> list[bytes]:
     return [sealed_with(device, "secret", transport=algorithm(oids.RSAES_OAEP, each)) for each in transports]
 
 
+def _under_a_password() -> bytes:
+    """A reply's envelope for a key that cannot decrypt, with as few iterations as are read."""
+    recipient = PasswordRecipient("secret", bytes(16), bytes(16), 1_000)
+    return build_enveloped(b"x", recipient=recipient, cipher=Cipher.AES128_CBC, content_key=bytes(16), iv=bytes(16))
+
+
 def seeds() -> dict[str, list[bytes]]:
     """Target → octets to begin with."""
     world = Target()
@@ -147,6 +155,7 @@ def seeds() -> dict[str, list[bytes]]:
     requests += [SigningDevice(world, kind).csr(names("laptop-1"), "secret") for kind in SCHEMES]
     sealed = [envelope(device, request) for request in requests[:2]]
     layers = [*sealed, *_oaep(device), *(constructed_content(sealed[0], open_ended=each) for each in (False, True))]
+    layers.append(_under_a_password())
     layers += [world.scep.ca_certificates(door), cms.certs_only([door.root.certificate_der])]
     return {
         "tlv": others + messages + layers + requests,

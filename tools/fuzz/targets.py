@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from regalia.errors import PeerError
 from regalia.wire import ber, cms, der, oids, scep, tlv
-from regalia.wire.algorithms import STANDARD, Accepted
+from regalia.wire.algorithms import STANDARD, Accepted, Cipher
 from regalia.wire.certificate import read_certificate
 from regalia.wire.csr import read_csr, verify_possession, without_challenge
 from regalia.wire.der import DerError
 from regalia.wire.names import check_names
+from regalia.wire.pwri import open_password_recipient
 from regalia.wire.scep_client import read_certs_only
 from regalia.wire.scep_data import check_poll, read_issuer_and_serial
 
@@ -80,7 +81,7 @@ def _descend(element: der.Tlv) -> None:
 
 
 def read_cms(data: bytes) -> None:
-    """ContentInfo, SignedData with signers, attributes and certificates, EnvelopedData, certs-only messages."""
+    """ContentInfo, SignedData with signers, attributes and certificates, EnvelopedData, certificates or a CRL alone."""
     with refusals_pass():
         content_type, element = cms.read_content_info(data)
         if content_type == oids.ID_SIGNED_DATA:
@@ -88,6 +89,10 @@ def read_cms(data: bytes) -> None:
     with refusals_pass():
         sealed = cms.read_sealed_content(data)
         _hold(1 <= len(sealed.recipients) <= cms.MAX_RECIPIENTS, "a number of recipients that is not allowed")
+        other = sealed.recipients[0].other
+        if other is not None:
+            key = open_password_recipient(other, "secret", Cipher.AES128_CBC)
+            _hold(Cipher.AES128_CBC.fits(key), "a key that the cipher does not take")
     for accepted in _SWITCHES:
         with refusals_pass():
             scep.judge_envelope(data, accepted)
