@@ -69,8 +69,10 @@ def test_names_have_one_spelling(first: Names, second: Names) -> None:
 
 @given(LINKS)
 def test_lineage_comes_back(link: LineageLink) -> None:
-    """A lineage link comes back as it was."""
-    assert read_lineage(lineage_text(link)) == link
+    """A lineage link comes back as it was, and is spelled as a JSON encoder spells it."""
+    text = lineage_text(link)
+    assert read_lineage(text) == link
+    assert text == json.dumps(json.loads(text or ""), sort_keys=True, separators=(",", ":"))
 
 
 @given(some.lists(NOTES, max_size=4), some.lists(NOTES, max_size=4))
@@ -78,6 +80,7 @@ def test_stages_are_appended_as_text(first: list[StageNote], second: list[StageN
     """Stages that are written behind others are read behind them, whatever line breaks their notes hold."""
     assert read_stages(stages_text(first) + stages_text(second)) == (*first, *second)
     assert read_stages("") == ()
+    assert stages_text(first) == json.dumps(json.loads(stages_text(first)), separators=(",", ":")) + "\n"
 
 
 @given(KEYS, KEYS)

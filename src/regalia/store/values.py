@@ -89,13 +89,8 @@ def serial_octets(serial: int) -> bytes:
 @lru_cache(maxsize=_REMEMBERED)
 def names_text(names: Names) -> str:
     """Canonical JSON of a set of names."""
-    return _json(_names_value(names))
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _names_value(names: Names) -> dict[str, object]:
-    # The same names stand in a request, its challenge, its lineage and its certificate. Encoded, never changed.
-    return {"cn": names.cn, "sans": [[san.kind.value, san.value] for san in sorted(names.sans)]}
+    # Remembered: the same names stand in a request, its challenge, its lineage and its certificate.
+    return _json({"cn": names.cn, "sans": [[san.kind.value, san.value] for san in sorted(names.sans)]})
 
 
 def read_names(text: str) -> Names:
@@ -111,17 +106,14 @@ def lineage_text(link: LineageLink | None) -> str | None:
     """Canonical JSON of a lineage link."""
     if link is None:
         return None
-    return _json(
-        {
-            "asked": _names_value(link.asked),
-            "binding": _names_value(link.binding),
-            "challenge_mac": None if link.challenge_mac is None else link.challenge_mac.hex(),
-            "device": link.device,
-            "first": link.first.hex,
-            "generation": link.generation,
-            "predecessor": None if link.predecessor is None else link.predecessor.hex,
-            "unverified": link.unverified,
-        }
+    mac = "null" if link.challenge_mac is None else f'"{link.challenge_mac.hex()}"'
+    device = "null" if link.device is None else _quoted(link.device)
+    predecessor = "null" if link.predecessor is None else f'"{link.predecessor.hex}"'
+    # As `_json` writes it, around names that were written already.
+    return (
+        f'{{"asked":{names_text(link.asked)},"binding":{names_text(link.binding)},"challenge_mac":{mac}'
+        f',"device":{device},"first":"{link.first.hex}","generation":{link.generation},"predecessor":{predecessor}'
+        f',"unverified":{"true" if link.unverified else "false"}}}'
     )
 
 
