@@ -324,3 +324,49 @@ def test_unwritable_home_is_said(tmp_path: Path) -> None:
     with pytest.raises(AdminError) as refused:
         write_initial(tmp_path / "missing", "http://ca.example.org:8080")
     assert refused.value.reason is reasons.FILE_REFUSED
+
+
+# --- TLS and proxies --------------------------------------------------------------------------------------------------
+
+
+def test_tls_for_devices_is_off_unless_asked_for(tmp_path: Path) -> None:
+    """R11: no TLS listener, no trusted proxy, no file by default; empty texts, as the first file has them, are the same."""
+    empty = (
+        'listen_tls = ""\ntls_certificate = ""\ntls_key = ""\ntls_names = []\ntls_group = ""\ntrusted_proxies = []\n'
+    )
+    for text in ("", f"[server]\n{empty}"):
+        server = _load(tmp_path, text).server
+        assert (server.listen_tls, server.tls_certificate, server.tls_key, server.tls_group) == (None, None, None, None)
+        assert (server.tls_names, server.trusted_proxies, server.proxy_header) == ((), (), "x-forwarded-for")
+
+
+def test_lists_are_arrays_in_the_file_and_words_in_the_environment(tmp_path: Path) -> None:
+    """Names and networks are read from both, and shown as they are written."""
+    text = '[server]\ntrusted_proxies = ["10.0.0.0/8", "2001:db8::7"]\ntls_names = ["a.example.org", "192.0.2.7"]\n'
+    config = _load(tmp_path, text, REGALIA_SERVER__LISTEN_TLS="[::]:8443")
+    assert [str(network) for network in config.server.trusted_proxies] == ["10.0.0.0/8", "2001:db8::7/128"]
+    assert config.server.tls_names == ("a.example.org", "192.0.2.7")
+    assert config.server.listen_tls == Address("::", 8443)
+    shown = {row.key: row.value for row in config.effective()}
+    assert shown["server.trusted_proxies"] == "10.0.0.0/8, 2001:db8::7/128"
+    said = _load(tmp_path, REGALIA_SERVER__TRUSTED_PROXIES=" 192.0.2.1 ,,192.0.2.2").server.trusted_proxies
+    assert [str(network) for network in said] == ["192.0.2.1/32", "192.0.2.2/32"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("trusted_proxies", "0.0.0.0/0", "must not be everybody"),
+        ("trusted_proxies", "::/0", "must not be everybody"),
+        ("trusted_proxies", "10.0.0.1/8", "has host bits set"),
+        ("trusted_proxies", "proxy.example.org", "does not appear to be an IPv4 or IPv6 network"),
+        ("proxy_header", "x-real-ip", "x-forwarded-for"),
+        ("listen_tls", "8443", "is not HOST:PORT"),
+        ("tls_key", "/etc/ssl/key.pem", "belong together"),
+        ("tls_certificate", "cert.pem", "belong together"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path: Path, setting: str, value: str, told: str) -> None:
+    """WEB-9: who is trusted is written down exactly, and never everybody; files come in pairs."""
+    (found,) = _problems(tmp_path, **{f"REGALIA_SERVER__{setting.upper()}": value})
+    assert told in found

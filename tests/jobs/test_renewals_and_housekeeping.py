@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fakes import MemorySigner
 from regalia import reasons
+from regalia.ca.server_certificate import ServerCertificates, server_names
 from regalia.errors import UnavailableError
 from regalia.jobs.housekeeping import ExpirePending, FlushRefusals, ForgetChallenges, ForgetRefusals, SweepSpool
 from regalia.jobs.recover import Recover
-from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials
+from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials, RenewTls
 from regalia.model import (
     STANDING_PURPOSES,
     Action,
@@ -106,6 +107,30 @@ def test_the_admin_certificate_is_renewed_by_whom_it_belongs_to() -> None:
     now = World().clock.now()
     RenewAdminTls(renew).run(now)
     assert asked == [now]
+
+
+def test_the_listeners_certificate_is_renewed_in_time(world: World) -> None:
+    """R11: a certificate that Regalia issued for its TLS listener has a successor after two thirds of its life."""
+    certificates = ServerCertificates(
+        world.store,
+        world.ceremony,
+        world.clock,
+        names=server_names(["pki.example.org"]),
+        group=None,
+        holder="node",
+        pause=lambda _: None,
+    )
+    job = RenewTls(certificates)
+    job.run(world.clock.now())
+    first = certificates.newest()
+    assert first is not None
+    job.run(world.clock.now())
+    assert certificates.newest() == first
+    world.clock.advance((first.not_after - world.clock.now()) * 0.7)
+    job.run(world.clock.now())
+    second = certificates.newest()
+    assert second is not None
+    assert second.key_id != first.key_id
 
 
 class AwaySigner(MemorySigner):

@@ -68,8 +68,10 @@ class TrustedProxies:
         Where the proxy says nothing, or nothing that can be understood, its own address stands: a limit then counts
         the proxy rather than nobody, and the log says so once a minute.
         """
+        if not self.networks:
+            return
         client = scope.get("client")
-        if not self.networks or not client or not self.trusts(client[0]):
+        if not client or not self.trusts(client[0]):
             return
         try:
             address, scheme = self._client(scope)
