@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from fakes import FakeClock
 from regalia.ca.status import OcspResponder
+from regalia.model import Action
+from regalia.ports import EventFilter
 from regalia.ra.limits import Allowances
 from regalia.store.crl_files import DirectoryCrlFiles
 from regalia.web.admin import admin_app
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from memory_store import MemoryStore
     from web.asgi import Heard
 
-__all__ = ["OPEN", "Front", "opened"]
+__all__ = ["OPEN", "Front", "no_reader_failed", "opened"]
 
 _MANY = 10**9
 OPEN = Allowances(_MANY, _MANY, _MANY, _MANY, _MANY, _MANY, _MANY)
@@ -98,6 +100,13 @@ class Front:
         incidents = self.metrics.registry.get_sample_value("regalia_incidents_total")
         assert not incidents, "something was raised that the edge had to catch"
         return heard
+
+
+def no_reader_failed(front: Front) -> None:
+    """Check that no refusal stands for an exception that a reader did not mean (IN-1)."""
+    for event in front.world.store.events(EventFilter(action=Action.ENROLMENT_REFUSED, limit=1_000_000)):
+        detail = event.draft.details.get("detail", "")
+        assert "unreadable (" not in str(detail), event.draft
 
 
 @contextmanager

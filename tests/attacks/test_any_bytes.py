@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from tools.fuzz.mutation import mutate
 
 from attacks.forgery import certificate, csr_of, message_of, raw_extension, rdn, requested
-from attacks.front import Front, opened
+from attacks.front import Front, no_reader_failed, opened
 from attacks.mutation import mutated_message
 from fakes import FakeClock
 from postgres import postgres_server, postgres_shared_url, postgres_url
@@ -92,13 +92,6 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     """Both listeners before a world in memory."""
     with opened(tmp_path_factory.mktemp("front")) as made:
         yield made
-
-
-def no_reader_failed(front: Front) -> None:
-    """Check that no refusal stands for an exception that a reader did not mean (IN-1)."""
-    for event in front.world.store.events(EventFilter(action=Action.ENROLMENT_REFUSED, limit=1_000_000)):
-        detail = event.draft.details.get("detail", "")
-        assert "unreadable (" not in str(detail), event.draft
 
 
 _ODD_TEXT = st.text(st.characters(codec="utf-8"), max_size=20)

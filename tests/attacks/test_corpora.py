@@ -11,7 +11,7 @@ from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
 
-from attacks.front import opened
+from attacks.front import no_reader_failed, opened
 from attacks.harness import snapshot
 from attacks.memory import FLAT, resident
 from regalia.ports import EventFilter
@@ -75,6 +75,7 @@ def test_the_corpora_are_refused_by_post_and_by_get(
         tracemalloc.stop()
         after = {name: value for name, value in snapshot(front.world).items() if name != "_enrolments"}
         reasons = {event.draft.reason_id for event in front.world.store.events(EventFilter(limit=100_000))}
+        no_reader_failed(front)
     assert after == before
     assert answers.keys() <= {200, 400}, answers  # 200 is a signed refusal: the store is as it was
     record_property("answers", dict(answers))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tools.fuzz.mutation import mutate
 
-from attacks.front import opened
+from attacks.front import no_reader_failed, opened
 from attacks.memory import FLAT, resident
 from attacks.messages import good_messages, issued
 from regalia.wire import oids
@@ -101,6 +101,7 @@ def test_a_changed_message_issues_nothing_or_what_it_would_have(
                 held = resident()
         grown = resident() - held
         rows = issued(front.world)
+        no_reader_failed(front)
     # What is still valid is the very same conversation, and each of those ends in one certificate.
     assert Counter(rows) <= allowed, Counter(rows) - allowed
     record_property("seed", SEED)
