@@ -330,7 +330,7 @@ def test_unwritable_home_is_said(tmp_path: Path) -> None:
 
 
 def test_tls_for_devices_is_off_unless_asked_for(tmp_path: Path) -> None:
-    """R11: no TLS listener, no trusted proxy, no file by default; empty texts, as the first file has them, are the same."""
+    """R11: no TLS listener, no trusted proxy, no file by default, nor where the file has empty texts."""
     empty = (
         'listen_tls = ""\ntls_certificate = ""\ntls_key = ""\ntls_names = []\ntls_group = ""\ntrusted_proxies = []\n'
     )

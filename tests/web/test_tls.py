@@ -182,10 +182,15 @@ def test_a_request_behind_the_handshake_is_not_lost(site: Site) -> None:
 
 
 def test_plain_http_on_the_tls_port_ends(site: Site) -> None:
-    """Who takes one listener for the other is hung up on, and nobody else notices."""
-    with site.plain() as connection:
-        connection.sendall(ASKED)
-        assert not heard(connection).startswith(b"HTTP")
+    """Who takes one listener for the other is hung up on; the log says why to whoever asks it for everything."""
+    with structlog.testing.capture_logs() as said:
+        with site.plain() as connection:
+            connection.sendall(ASKED)
+            assert not heard(connection).startswith(b"HTTP")
+        deadline = time.monotonic() + 20
+        while not said:
+            assert time.monotonic() < deadline
+    assert (said[0]["event"], said[0]["source"], said[0]["log_level"]) == ("tls-handshake-failed", "127.0.0.1", "debug")
     assert site.presented()
 
 

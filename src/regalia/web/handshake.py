@@ -10,6 +10,8 @@ import asyncio
 import errno
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from regalia.ra.sources import source_of
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from regalia.web.proxies import TrustedProxies
 
 __all__ = ["TlsDoor"]
+
+_log = structlog.get_logger("regalia.web")
 
 _GOODBYE_SECONDS: Final = 5.0
 """How long a peer has to say that it heard that we close."""
@@ -116,8 +120,10 @@ class TlsDoor:
                 ssl_handshake_timeout=self._limits.header_seconds,
                 ssl_shutdown_timeout=_GOODBYE_SECONDS,
             )
-        except OSError:
-            # Who cannot, or does not in time, is gone; TLS told it why if it could.
+        except OSError as error:  # ssl.SSLError is one
+            # The event loop hangs up before it has told the peer why, so whoever looks for the reason needs it here.
+            # Strangers cause it at will: it is said to those alone who ask for everything.
+            _log.debug("tls-handshake-failed", source=source, error=str(error))
             connection.close()
         finally:
             hand_over()
