@@ -184,7 +184,7 @@ class Client(Device):
         static = self.world.secrets.get(self.endpoint)
         return static or self.world.mint(self.cn, endpoint=self.endpoint)
 
-    def request(
+    def pkcs10(
         self,
         challenge: str | None = None,
         *,
@@ -251,7 +251,7 @@ class Client(Device):
 
     def first(self, **parts: Any) -> bytes:  # noqa: ANN401 - fields of Request
         """The message of a first enrolment, with a challenge that is good."""
-        return self.signed(self.sealed(self.request(self.challenge())), **parts)
+        return self.signed(self.sealed(self.pkcs10(self.challenge())), **parts)
 
     def read(self, heard: Heard) -> CertRep:
         """Verify and open an answer: 200, the right type, signed by the RA, for this transaction and nonce."""

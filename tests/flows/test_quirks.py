@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding
+from habits import Site, attribute, opened_site
 
 from ber_forms import constructed_content, indefinite, loosen
-from flows.habits import Site, attribute, opened_site
 from forge import oaep_transport, rekeyed
 from regalia import reasons
 from regalia.wire import der, oids
@@ -88,7 +88,7 @@ class _AllOpen:
 def test_apple_writes_ber(site: Site, form: str) -> None:
     """Apple's EnvelopedData is BER of open lengths and pieces (ultimate-ca-manager PR 102, jscep issue 35): issued."""
     device = site.client()
-    envelope = device.sealed(device.request(device.challenge()))
+    envelope = device.sealed(device.pkcs10(device.challenge()))
     if form != "primitive":
         envelope = constructed_content(envelope, open_ended=form != "constructed")
     message = device.signed(envelope)
@@ -121,7 +121,7 @@ def test_apple_renews_by_a_pkcsreq(site: Site) -> None:
     device = site.client()
     first = device.enrolled(site.post(device.first()))
     device.transaction = Transaction(b"renewal-of-" + device.transaction.octets)
-    again = device.enrolled(site.post(device.signed(device.sealed(device.request()))))
+    again = device.enrolled(site.post(device.signed(device.sealed(device.pkcs10()))))
     assert (again.subject, again.serial_number != first.serial_number) == (first.subject, True)
 
 
@@ -154,7 +154,7 @@ def test_apple_waits_only_when_told_to(site: Site) -> None:
 def test_apple_shows_nothing_of_an_http_error(site: Site) -> None:
     """Apple shows an HTTP 500 as nothing to go by (micromdm issue 37): a refusal is 200 with a signed FAILURE."""
     device = site.client()
-    told = device.refused(site.post(device.signed(device.sealed(device.request("not-a-challenge")))))
+    told = device.refused(site.post(device.signed(device.sealed(device.pkcs10("not-a-challenge")))))
     assert told == (FailInfo.BAD_REQUEST, reasons.CHALLENGE_UNKNOWN.id)
 
 
@@ -162,7 +162,7 @@ def test_apple_shows_nothing_of_an_http_error(site: Site) -> None:
 def test_apple_compares_attributes(site: Site, outcome: str) -> None:
     """An iPhone crashed over a reply's attributes (micromdm issue 76): each is there once, all of them in DER order."""
     device = site.client("queue" if outcome == "pending" else "default")
-    message = device.signed(device.sealed(device.request("wrong"))) if outcome == "failure" else device.first()
+    message = device.signed(device.sealed(device.pkcs10("wrong"))) if outcome == "failure" else device.first()
     reply = device.read(site.post(message, path=device.path))
     assert reply.status is {"success": PkiStatus.SUCCESS, "pending": PkiStatus.PENDING}.get(outcome, PkiStatus.FAILURE)
     (signer,) = reply.raw.signed_data.signers
@@ -210,7 +210,7 @@ def test_windows_encrypts_with_oaep(site: Site, digest: Digest, mask: Digest) ->
     assert isinstance(public, RSAPublicKey)
     key = bytes(range(32))[: device.cipher.key_octets]
     envelope = rekeyed(
-        device.sealed(device.request(device.challenge())),
+        device.sealed(device.pkcs10(device.challenge())),
         oaep_transport(digest, mask),
         public.encrypt(key, OAEP(MGF1(mask.hash()), digest.hash(), None)),
     )
@@ -256,7 +256,7 @@ def test_intune_gives_an_hour(site: Site) -> None:
     device = site.client()
     challenge = site.world.mint(device.cn, minutes=60)
     site.world.clock.advance(timedelta(minutes=61))
-    told = device.refused(site.post(device.signed(device.sealed(device.request(challenge)))))
+    told = device.refused(site.post(device.signed(device.sealed(device.pkcs10(challenge)))))
     assert told == (FailInfo.BAD_REQUEST, reasons.CHALLENGE_EXPIRED.id)
 
 
@@ -265,10 +265,10 @@ def test_intune_renews_with_a_fresh_challenge(site: Site) -> None:
     device = site.client()
     device.enrolled(site.post(device.first()))
     device.transaction = Transaction(b"fresh-" + device.transaction.octets)
-    renewal = device.signed(device.sealed(device.request(site.world.mint(device.cn))))
+    renewal = device.signed(device.sealed(device.pkcs10(site.world.mint(device.cn))))
     assert device.refused(site.post(renewal)) == (FailInfo.BAD_REQUEST, reasons.RENEWAL_CHALLENGE_WRONG.id)
     device.transaction = Transaction(b"habit-anew-" + device.transaction.octets)
-    anew = device.signed(device.sealed(device.request(site.world.mint(device.cn))), signer=device.self_signed())
+    anew = device.signed(device.sealed(device.pkcs10(site.world.mint(device.cn))), signer=device.self_signed())
     device.enrolled(site.post(anew))
 
 
@@ -315,6 +315,6 @@ def test_android_is_what_its_agent_is(site: Site) -> None:
     """Android has no SCEP of its own; an agent that adds attributes to its request is served: they are dropped."""
     device = site.client()
     extra = attribute(oids.UNSTRUCTURED_NAME, der.utf8_string("work profile"))
-    request = device.request(device.challenge(), attributes=[extra])
+    request = device.pkcs10(device.challenge(), attributes=[extra])
     certificate = device.enrolled(site.post(device.signed(device.sealed(request))))
     assert certificate.subject.rfc4514_string() == f"CN={device.cn}"

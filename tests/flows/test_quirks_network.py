@@ -14,8 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from habits import Client, Site, name_of, opened_site
 
-from flows.habits import Client, Site, name_of, opened_site
 from regalia import reasons
 from regalia.wire import der, oids
 from regalia.wire.algorithms import Cipher, Digest
@@ -26,7 +26,7 @@ from scep_parts import algorithm
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flows.habits import Heard
+    from habits import Heard
 
 pytestmark = pytest.mark.real
 
@@ -52,7 +52,7 @@ class Era:
 
     def message(self, device: Client) -> bytes:
         """Its first enrolment."""
-        request = device.request(device.challenge())
+        request = device.pkcs10(device.challenge())
         envelope = device.sealed_with_des(request) if self.cipher == "des" else device.sealed(request)
         if self.digest != "md5":
             return device.signed(envelope)
@@ -128,7 +128,7 @@ def test_cisco_names_itself_twice(site: Site) -> None:
         (oids.UNSTRUCTURED_NAME, der.utf8_string("router-1.example.com")),
         (oids.AT_COMMON_NAME, der.printable_string(device.cn)),
     )
-    message = device.signed(device.sealed(device.request(device.challenge(), subject=subject)))
+    message = device.signed(device.sealed(device.pkcs10(device.challenge(), subject=subject)))
     assert device.enrolled(site.post(message)).subject.rfc4514_string() == f"CN={device.cn}"
 
 
@@ -137,7 +137,7 @@ def test_cisco_renews_by_a_pkcsreq(site: Site) -> None:
     device, successor = site.client(), site.client()
     first = device.enrolled(site.post(device.first()))
     device.transaction = successor.transaction
-    reply = device.read(site.post(device.signed(device.sealed(device.request(key=successor.key)))))
+    reply = device.read(site.post(device.signed(device.sealed(device.pkcs10(key=successor.key)))))
     renewed = x509.load_der_x509_certificate(reply.certificates[0])
     assert renewed.public_key() == successor.key.public_key()
     assert renewed.subject == first.subject
