@@ -26,6 +26,7 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "./regalia demo",
         "./regalia bench scep --quick",
         "./regalia faults --minutes 3",
+        "./regalia fuzz --seconds 60",
         "UV='.tools/uv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header'",
         "$UV pyproject.toml -o requirements/base.lock",
         "$UV --extra dev pyproject.toml -o requirements/dev.lock",
