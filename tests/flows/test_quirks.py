@@ -160,7 +160,7 @@ def test_apple_shows_nothing_of_an_http_error(site: Site) -> None:
 
 @pytest.mark.parametrize("outcome", ["success", "pending", "failure"])
 def test_apple_compares_attributes(site: Site, outcome: str) -> None:
-    """An iPhone crashed over a reply's attributes (micromdm issue 76): each is there once, all of them in DER order."""
+    """Apple's iOS crashed over a reply (micromdm issue 76): each attribute is there once, all in DER order."""
     device = site.client("queue" if outcome == "pending" else "default")
     message = device.signed(device.sealed(device.pkcs10("wrong"))) if outcome == "failure" else device.first()
     reply = device.read(site.post(message, path=device.path))

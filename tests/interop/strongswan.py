@@ -37,6 +37,8 @@ class StrongSwan:
 
     directory: Path
     url: str
+    algorithms: tuple[str, ...] = ()
+    """Options that choose others than the best that the server offers: `--cipher`, `--digest`."""
 
     def fetch_ca(self) -> None:
         """Get the CA's certificates; they are trusted on first use here, a person would compare the fingerprint."""
@@ -98,7 +100,18 @@ class StrongSwan:
         anchors = ("--cacert-enc", self._ra, "--cacert-sig", self._ra, "--cacert", self._ca)
         # --cacert is given for each CA certificate that was fetched: a chain of two needs both.
         others = [part for path in self._other_cas() for part in ("--cacert", path)]
-        parts = ("--url", self.url, *arguments, "--interval", "1", *anchors, *others, "--outform", "pem")
+        parts = (
+            "--url",
+            self.url,
+            *arguments,
+            *self.algorithms,
+            "--interval",
+            "1",
+            *anchors,
+            *others,
+            "--outform",
+            "pem",
+        )
         return ["pki", "--scep", *parts]
 
     def _other_cas(self) -> list[Path]:
