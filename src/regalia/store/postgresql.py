@@ -1,4 +1,4 @@
-"""PostgreSQL through psycopg: a pool of connections, one transaction per unit of work, few round trips (R9)."""
+"""PostgreSQL through psycopg: a pool of connections, and a unit of work as one statement wherever it can be (R9)."""
 
 from __future__ import annotations
 
