@@ -82,7 +82,7 @@ def _renewal_without_challenge(world: World) -> tuple[bytes, str]:
 
 
 RETRIEVALS: dict[str, tuple[Callable[[World], bytes | tuple[bytes, str]], FailInfo | None]] = {
-    reasons.RETRIEVAL_REFUSED.id: (_trailing_octet, FailInfo.BAD_MESSAGE_CHECK),
+    reasons.RETRIEVAL_REFUSED.id: (_trailing_octet, FailInfo.BAD_CERT_ID),
     reasons.RETRIEVAL_NEEDS_DECRYPTION.id: (_no_way_to_answer, FailInfo.BAD_REQUEST),
     reasons.CERTIFICATE_UNKNOWN.id: (_somebody_elses, FailInfo.BAD_CERT_ID),
     reasons.CRL_TOO_LARGE.id: (_huge_crl, FailInfo.BAD_CERT_ID),

@@ -367,13 +367,6 @@ def _resigned_capture(world: World) -> bytes:
     return signed(thief, captured)
 
 
-@scenario(reasons.POLL_REFUSED, FailInfo.BAD_MESSAGE_CHECK)
-def _poll_with_something_behind(world: World) -> bytes:
-    """ENV-4: an octet behind the content of a poll is as much a fault as one behind a request."""
-    device = Device(world)
-    return device.message(device.poll_content() + b"\x00", message_type=MessageType.CERT_POLL)
-
-
 # --- conversation ---------------------------------------------------------------------------------------------------
 
 

@@ -254,8 +254,10 @@ def test_a_key_that_cannot_decrypt_is_told_so(message_type: MessageType) -> None
 
 
 @BOTH
-def test_what_cannot_be_read_fails_like_a_request_that_cannot(world: World, message_type: MessageType) -> None:
-    """R6, ENV-3, ENV-4: trailing octets, other structures, spoilt padding: the uniform answer, octet length and all."""
+def test_what_cannot_be_read_is_told_like_a_certificate_that_there_is_not(
+    world: World, message_type: MessageType
+) -> None:
+    """R6, ENV-3, ENV-4: trailing octets, other structures, spoilt padding: as a certificate that there is not."""
     device = enrolled(world)
     wanted = own(device)
     spoilt = bytearray(envelope(device, wanted))
@@ -271,13 +273,14 @@ def test_what_cannot_be_read_fails_like_a_request_that_cannot(world: World, mess
             envelope(device, b""),
         )
     ]
-    answers.append(world.send(signed(device, envelope(device, b"x"))))
+    never = der.sequence(read_certificate(device.certificate or b"").issuer, der.integer(1))
+    answers.append(world.send(signed(device, envelope(device, never), attributes(device, kind))))
     lengths = set()
     for answer in answers:
         assert isinstance(answer, CertRep)
         raw = read_message(answer.der)
         assert raw.attributes is not None
-        assert raw.attributes.one(oids.FAIL_INFO, der.PRINTABLE_STRING).content == b"1"
+        assert raw.attributes.one(oids.FAIL_INFO, der.PRINTABLE_STRING).content == b"4"
         assert answer.opening_began is not None
         lengths.add(len(answer.der))
     assert len(lengths) == 1

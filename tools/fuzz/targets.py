@@ -19,7 +19,7 @@ from regalia.wire.der import DerError
 from regalia.wire.names import check_names
 from regalia.wire.pwri import open_password_recipient
 from regalia.wire.scep_client import read_certs_only
-from regalia.wire.scep_data import check_poll, read_issuer_and_serial
+from regalia.wire.scep_data import read_issuer_and_serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,9 +118,7 @@ def _signed_data(signed_data: cms.SignedData) -> None:
 
 
 def read_request(data: bytes) -> None:
-    """PKCS #10 requests, their names and their signatures; and what CertPoll, GetCert and GetCRL carry."""
-    with refusals_pass():
-        check_poll(data)
+    """PKCS #10 requests, their names and their signatures; and what GetCert and GetCRL carry."""
     with refusals_pass():
         wanted = read_issuer_and_serial(data)
         _hold(wanted.issuer in data, "an issuer that was not sent")

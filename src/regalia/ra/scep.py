@@ -30,7 +30,7 @@ from regalia.wire.cms_build import crl_only
 from regalia.wire.csr import read_csr, verify_possession
 from regalia.wire.public_key import can_decrypt
 from regalia.wire.scep import MessageType, build_next_ca, capabilities, read_message, verify_message
-from regalia.wire.scep_data import check_poll, read_issuer_and_serial
+from regalia.wire.scep_data import read_issuer_and_serial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,13 +219,12 @@ class ScepService:
         try:
             request = self._served[message.message_type](sender, verified, described)
         except PeerError as fault:
-            refused = self._refused(sender, reply, fault, described)
-            if fault.reason.stage is not Stage.ENVELOPE:
-                return refused
-            self._limits.unreadable(sender)
-            return replace(refused, opening_began=began)
+            retrieves = message.message_type in _RETRIEVES
+            refused = self._refused(sender, reply, fault, described, reasons.CERTIFICATE_UNKNOWN if retrieves else None)
+            opened = not retrieves and fault.reason.stage is not Stage.ENVELOPE
+            return refused if opened else self._unread(sender, refused, began)
         if isinstance(request, RetrievalRequest):
-            return self._retrieved(reply, message, request)
+            return self._retrieved(sender, reply, message, request, began)
         return self._ended(sender, reply, message, request, judged)
 
     def _ended(
@@ -262,12 +261,25 @@ class ScepService:
             raise InvariantError(f"certificate {certificate.id} was granted to a key that cannot decrypt, for nothing")
         return secret
 
-    def _retrieved(self, reply: Reply, message: PkiMessage, request: RetrievalRequest) -> CertRep:
-        """GetCert or GetCRL: who signed it can decrypt, or it had not come so far."""
+    def _unread(self, sender: Sender, refused: CertRep, began: float) -> CertRep:
+        """Count a content that is of no use, and have its answer wait (ENV-3, ENV-9)."""
+        self._limits.unreadable(sender)
+        return replace(refused, opening_began=began)
+
+    def _retrieved(
+        self, sender: Sender, reply: Reply, message: PkiMessage, request: RetrievalRequest, began: float
+    ) -> CertRep:
+        """GetCert or GetCRL: who signed it can decrypt, or it had not come so far.
+
+        No signature inside proves who wrote the content, as a request's does. Whoever captured a request could change
+        its ciphertext into an IssuerAndSerialNumber and read the challenge octet by octet, if he were told apart what
+        has a bad padding and what names no certificate of his: so both have one answer, one count and one wait.
+        """
         is_certificate = message.message_type == MessageType.GET_CERT
         found = self._retriever.certificate(request) if is_certificate else self._retriever.crl(request)
         if isinstance(found, Denied):
-            return reply.failure(found.reason)
+            refused = reply.failure(found.reason)
+            return self._unread(sender, refused, began) if found.reason is reasons.CERTIFICATE_UNKNOWN else refused
         return reply.success(message, certs_only([found]) if is_certificate else crl_only(found), None)
 
     def _judged(self, sender: Sender, message: PkiMessage) -> Limited | Denied | None:
@@ -342,9 +354,14 @@ class ScepService:
         )
 
     def _poll(self, sender: Sender, verified: _Verified, described: str) -> PollRequest:
-        """Step 7 of a CertPoll: it fails like that of a request, and for the same (R6)."""
+        """Read a CertPoll without opening its content: transactionID and signer say whose poll it is, and nothing else.
+
+        Clients differ in whom they name in it. And no signature inside proves who wrote it: whoever has a conversation
+        of his own could otherwise change a captured request into a poll, and read its challenge octet by octet by
+        whether the padding was good.
+        """
         message = verified.message
-        check_poll(self._content(sender.door, message))
+        self._recipient(sender.door, message)
         return PollRequest(
             door=sender.door,
             transaction_id=message.transaction.octets,
@@ -376,14 +393,17 @@ class ScepService:
     def _reply(self, door: Door, raw: RawMessage, transaction: Transaction) -> Reply:
         return begin_reply(self._keys, self._entropy, door, raw, transaction)
 
-    def _refused(self, sender: Sender, reply: Reply, fault: PeerError, described: str) -> CertRep:
+    def _refused(
+        self, sender: Sender, reply: Reply, fault: PeerError, described: str, told: Reason | None = None
+    ) -> CertRep:
+        """Refuse; `told` is what the stranger is told instead of the fault that goes on record."""
         # A captured request that somebody signed anew is an attack by nature, whatever stage finds it (SIG-6).
         attack = fault.reason is reasons.KEY_NOT_BOUND or (
             fault.reason.stage is Stage.SIGNER and fault.reason is not reasons.RETRIEVAL_NEEDS_DECRYPTION
         )
         denied = Denied(fault.reason, fault.detail, security=attack)
         self._record(sender, reply.transaction, denied, described)
-        return reply.failure(fault.reason)
+        return reply.failure(told or fault.reason)
 
     def _too_much(self, sender: Sender, limited: Limited, transaction: Transaction | None, described: str) -> Limited:
         self._record(sender, transaction, Denied(limited.reason, limited.detail), described)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from regalia import reasons
 from regalia.errors import Stage
 from regalia.wire.algorithms import Digest
 from regalia.wire.cms_build import PasswordRecipient
@@ -107,8 +108,8 @@ class Reply:
 
     def failure(self, reason: Reason) -> CertRep:
         """Refuse."""
-        # The uniform reply of step 7 says the same for every cause, debugging or not (R6).
-        tell = self.tells and reason.stage is not Stage.ENVELOPE
+        # The uniform reply of step 7 says the same for every cause, debugging or not (R6); that of a retrieval, too.
+        tell = self.tells and reason.stage is not Stage.ENVELOPE and reason is not reasons.CERTIFICATE_UNKNOWN
         return CertRep(
             build_failure(
                 transaction=self.transaction,

@@ -26,7 +26,6 @@ __all__ = [
     "NEXT_CA_UNKNOWN",
     "NOT_SIGNED_DATA",
     "OPERATION_REFUSED",
-    "POLL_REFUSED",
     "POSSESSION_UNPROVEN",
     "RECIPIENT_UNKNOWN",
     "RENEWAL_NEEDS_CERTIFICATE",
@@ -263,12 +262,9 @@ KEY_NOT_BOUND = Reason(
     "the message is signed with another key than the one requested",
     "A first enrolment must be signed with its own new key; a captured request re-signed by someone else looks the same.",
 )
-POLL_REFUSED = Reason(
-    "SCEP-057", Stage.ENVELOPE, "the decrypted content of a poll is not exactly one issuer and subject", _CLIENT_FAULT
-)
 RETRIEVAL_REFUSED = Reason(
     "SCEP-058",
-    Stage.ENVELOPE,
+    Stage.RETRIEVAL,
     "the decrypted content of GetCert or GetCRL is not exactly one issuer and serial number",
     _CLIENT_FAULT,
 )
