@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from interop.openssl import read_certificate
-from interop.programs import ProgramError, run, run_anyhow, wait_for
+from interop.programs import ProgramError, run, run_anyhow, trusting, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,10 +36,12 @@ class Certmonger:
 
     directory: Path
     environment: Mapping[str, str]
+    roots: Path | None = None
 
     def add_ca(self, url: str) -> None:
         """Make a SCEP server known; the daemon asks it for its certificates, which this waits for."""
-        run("getcert", "add-scep-ca", "-s", "-c", "regalia", "-u", url, environment=self.environment)
+        trust = ("-R", self.roots) if self.roots is not None else ()
+        run("getcert", "add-scep-ca", "-s", "-c", "regalia", "-u", url, *trust, environment=self.environment)
         cas = self.directory / ".config" / "certmonger" / "cas"
         read = ("id=regalia\n", "\nca_capabilities=", "\nca_encryption_cert=")
         wait_for("certmonger to read GetCACert", lambda: _any_has(cas, *read), seconds=ENROL_SECONDS)
@@ -121,8 +123,12 @@ class Certmonger:
 
 
 @contextmanager
-def running_certmonger(directory: Path) -> Iterator[Certmonger]:
-    """Run the session daemon on a D-Bus of its own until the block ends."""
+def running_certmonger(directory: Path, roots: Path | None = None) -> Iterator[Certmonger]:
+    """Run the session daemon on a D-Bus of its own until the block ends.
+
+    `roots` is a PEM file of whom it trusts under TLS. Seen with 0.79.17: GetCACert believes the file that add-scep-ca
+    names with -R, which https needs; PKIOperation believes the machine's bundle alone. So it gets the file as both.
+    """
     runtime = directory / "run"
     runtime.mkdir(mode=0o700)
     environment = {
@@ -137,7 +143,7 @@ def running_certmonger(directory: Path) -> Iterator[Certmonger]:
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            ["dbus-run-session", "--", "sh", "-c", script, "sh", str(bus)],
+            [*trusting(roots), "dbus-run-session", "--", "sh", "-c", script, "sh", str(bus)],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -149,7 +155,7 @@ def running_certmonger(directory: Path) -> Iterator[Certmonger]:
             address = wait_for("the session bus", lambda: _line(bus, process, log), seconds=START_SECONDS)
             environment["DBUS_SESSION_BUS_ADDRESS"] = address
             wait_for("certmonger's daemon", lambda: _answers(environment), seconds=START_SECONDS)
-            yield Certmonger(directory, environment)
+            yield Certmonger(directory, environment, roots)
         finally:
             with suppress(ProcessLookupError):  # it may have ended by itself, with all that it started
                 os.killpg(process.pid, signal.SIGTERM)

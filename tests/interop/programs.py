@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from typing import TYPE_CHECKING, TypeVar
@@ -10,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["ProgramError", "run", "run_anyhow", "wait_for"]
+__all__ = ["ProgramError", "run", "run_anyhow", "trusting", "wait_for"]
 
 PROGRAM_SECONDS = 120
+_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 T = TypeVar("T")
 
 
@@ -62,3 +64,16 @@ def wait_for(what: str, look: Callable[[], T | None], *, seconds: float) -> T:
         if time.monotonic() > deadline:
             raise ProgramError(f"waited {seconds:.0f} s for {what}")
         time.sleep(0.2)
+
+
+def trusting(roots: Path | None) -> tuple[str | Path, ...]:
+    """Prefix that runs a command with another view of the machine's CA bundle; empty without `roots`, a PEM file.
+
+    For programs that trust that one file under TLS and let nobody choose. It needs user namespaces, not root.
+    """
+    if roots is None:
+        return ()
+    # Within the inner namespace the user is who he was: D-Bus compares.
+    script = f'mount --bind "$1" {_BUNDLE} && shift && exec "$@"'
+    again = ("unshare", f"--map-user={os.getuid()}", f"--map-group={os.getgid()}")
+    return ("unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", roots, *again)

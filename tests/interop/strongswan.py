@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from interop.programs import ProgramError, run
+from interop.programs import ProgramError, run, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,12 +38,14 @@ class StrongSwan:
     directory: Path
     url: str
     algorithms: tuple[str, ...] = ()
-    """Options that choose others than the best that the server offers: `--cipher`, `--digest`."""
+    """Options that choose others than the defaults: `--cipher`, `--digest`, `--rsa-padding`."""
+    roots: Path | None = None
+    """PEM of the only CAs that it trusts under TLS; where it is None, the machine's."""
 
     def fetch_ca(self) -> None:
         """Get the CA's certificates; they are trusted on first use here, a person would compare the fingerprint."""
         run(
-            "pki",
+            *self._pki,
             "--scepca",
             "--url",
             self.url,
@@ -112,7 +114,11 @@ class StrongSwan:
             "--outform",
             "pem",
         )
-        return ["pki", "--scep", *parts]
+        return [*self._pki, "--scep", *parts]
+
+    @property
+    def _pki(self) -> tuple[str | Path, ...]:
+        return (*trusting(self.roots), "pki")
 
     def _other_cas(self) -> list[Path]:
         return sorted(self.directory.glob("ca-*.pem"))
