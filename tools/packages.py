@@ -26,6 +26,7 @@ _NEEDED = {
     "postgresql": "postgresql",
     "openssl": "openssl",
     "curl": "curl",
+    "ca-certificates": "ca-certificates",  # whom strongSwan and certmonger trust under TLS
     "nginx-light": "nginx-light",  # the proxies that devices reach us through
     "haproxy": "haproxy",
     "caddy": "caddy",
