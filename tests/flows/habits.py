@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from fakes import FakeClock
 from regalia.ca.crl import CrlPublisher
 from regalia.ca.status import OcspResponder
-from regalia.model import Authoriser, CertificateKind
-from regalia.ports import CertificateFilter
+from regalia.model import Authoriser, CertificateKind, EnrolmentState
+from regalia.ports import CertificateFilter, EnrolmentFilter
 from regalia.ra.limits import Allowances
 from regalia.ra.ndes import NdesService
 from regalia.ra.ndes_pages import NdesDesk, NdesOptions
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from regalia.model import Certificate
     from regalia.wire.scep import RawMessage
 
 __all__ = [
@@ -135,6 +136,12 @@ class Site:
             made.transaction = Transaction(b"habit-%d" % self.devices)
         made.site, made.cn = self, f"habit-{self.devices}"
         return made
+
+    def approve(self, device: Client) -> Certificate:
+        """Approve what a device asked for; others may wait beside it."""
+        waiting = self.world.store.enrolments(EnrolmentFilter(state=EnrolmentState.PENDING))
+        (held,) = [each for each in waiting if each.key.transaction_id == device.transaction.octets]
+        return self.world.approvals.approve(held.id, ADMIN)
 
     def reason(self) -> str | None:
         """Why the last request was refused, as the administrator reads it."""

@@ -147,7 +147,7 @@ def test_apple_waits_only_when_told_to(site: Site) -> None:
     message = device.first()
     assert device.read(site.post(message, path=device.path)).status is PkiStatus.PENDING
     assert device.read(site.post(message, path=device.path)).status is PkiStatus.PENDING
-    approved = site.world.approve()
+    approved = site.approve(device)
     assert device.enrolled(site.post(message, path=device.path)).serial_number == approved.serial
 
 

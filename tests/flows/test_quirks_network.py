@@ -167,7 +167,7 @@ def test_mikrotik_tries_triple_des_and_polls(site: Site) -> None:
     names = issuer_and_subject(name_of(), name_of((oids.AT_COMMON_NAME, der.printable_string(device.cn))))
     poll = device.signed(device.sealed(names), MessageType.CERT_POLL)
     assert device.read(site.post(poll, path=device.path)).status is PkiStatus.PENDING
-    site.world.approve()
+    site.approve(device)
     mirrored(device, site.post(poll, path=device.path))
 
 

@@ -181,7 +181,7 @@ def test_strongswan_polls(site: Site) -> None:
     asked = device.sealed(issuer_and_subject(common_name("default-ca-1"), common_name(device.cn)))
     poll = device.signed(asked, MessageType.CERT_POLL)
     assert device.read(site.post(poll, path=device.path)).status is PkiStatus.PENDING
-    approved = site.world.approve()
+    approved = site.approve(device)
     assert device.enrolled(site.post(poll, path=device.path)).serial_number == approved.serial
 
 
@@ -218,7 +218,7 @@ def test_certmonger_reads_pending_with_a_content(site: Site) -> None:
     device = site.client("queue")
     reply = device.read(site.get_message(device.first(), path=device.path))
     assert (reply.status, reply.raw.signed_data.content) == (PkiStatus.PENDING, b"")
-    approved = site.world.approve()
+    approved = site.approve(device)
     # `getcert resubmit` makes the request anew: same key, other octets.
     anew = device.pkcs10(device.challenge(), attributes=[attribute(oids.FRIENDLY_NAME, der.utf8_string("anew"))])
     again = device.enrolled(site.get_message(device.signed(device.sealed(anew)), path=device.path))
