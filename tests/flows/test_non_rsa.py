@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
-    from regalia.model import CertificateIntent, Enrolment, EventDraft
+    from regalia.model import CertificateIntent, Challenge, Enrolment, EventDraft
     from regalia.ports import Begun
 
 LAPTOP = names("laptop-1")
@@ -280,6 +280,34 @@ def test_of_two_renewals_that_race_for_a_challenge_one_wins() -> None:
     assert won == [PkiStatus.SUCCESS]
     assert last_reason(world) == reasons.CHALLENGE_REPLAYED.id
     assert leaves(world) == 3
+
+
+class ReadLate(MemoryStore):
+    """A store that lets somebody else in, once, right before a challenge is read on its own."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def challenge(self, mac: bytes) -> Challenge | None:
+        """See `ports.Challenges`."""
+        others, self.meanwhile = self.meanwhile, None
+        if others is not None:
+            others()
+        return super().challenge(mac)
+
+
+def test_a_renewal_that_came_twice_at_once_has_one_answer() -> None:
+    """R3, R4, ISS-3: another worker uses the challenge for the very request while this one judges it: no refusal."""
+    store = ReadLate()
+    world = World(store=store)
+    open_signing_endpoint(world)
+    device = renewing(enrolled(world))
+    secret = world.mint("laptop-1", endpoint="signing")
+    twin = replace(device)
+    store.meanwhile = lambda: twin.enrol(LAPTOP, secret)
+    reply = device.enrol(LAPTOP, secret)
+    assert reply.status is PkiStatus.SUCCESS
+    assert reply.certificates == (twin.certificate,)
+    assert leaves(world) == 2
 
 
 def test_the_old_key_decides_what_a_renewal_needs(world: World) -> None:

@@ -237,10 +237,20 @@ class Enroller:
             self._note_legacy(request, found)
             return found
         if isinstance(decision, Denied):
-            return decision
+            return None if self._was_overtaken(request, known, decision) else decision
         if isinstance(decision, Pending):
             return self._hold(request, decision.enrolment, found)
         return self._issue(request, decision, found)
+
+    def _was_overtaken(self, request: EnrolmentRequest, known: Known, denied: Denied) -> bool:
+        """Whether the very request used its challenge on another worker, after its conversation was looked for (R3).
+
+        A renewal's challenge is read on its own; that of a first enrolment with the conversation, in one statement.
+        """
+        if request.signer is None or denied.reason is not reasons.CHALLENGE_USED or known.conversation is not None:
+            return False
+        now = self._store.known(request.conversation, request.received_at - REPLAY_WINDOW)
+        return now.conversation is not None
 
     def _hold(self, request: EnrolmentRequest, drafted: Enrolment, found: _Fresh | _Resumed) -> Pending | None:
         """Keep what an administrator is to decide; None where another worker was first."""
