@@ -7,6 +7,7 @@ import random
 import re
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from regalia.model import Action, Names, Outcome, San, SanKind
 from regalia.ra.limits import Allowances, Limited
 from regalia.ra.ndes import Handed, Login, NdesAnswer, NdesRefusal, Shown, Told, UnusableLogin
 from regalia.ra.ndes_pages import NdesOptions
+from regalia.ra.passwords import hash_password
 from regalia.wire.scep import PkiStatus
 from world import ADMIN, Device, names
 
@@ -351,6 +353,27 @@ def test_right_logins_are_not_counted(pages: Pages) -> None:
         pages.fetch()
     assert pages.ask(WRONG) is NdesRefusal.LOGIN
     assert isinstance(pages.ask(), Handed)
+
+
+def test_a_fleet_that_begins_at_once_is_not_guessing() -> None:
+    """CHA-3: eight right logins at once, where two wrong ones a minute are allowed, all get a challenge."""
+    pages = Pages(allowances=Allowances(wrong_passwords_per_source=2, wrong_passwords_per_page=2))
+    page = replace(pages.page, password_hash=hash_password(PASSWORD.encode(), bytes(16)))
+    pages.world.store.set_ndes_page(page, ())
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: pages.ask(), range(8)))
+    assert [type(answer) for answer in answers] == [Handed] * 8
+
+
+def test_one_wrong_password_many_times_at_once_counts_each_time() -> None:
+    """CHA-3: it is judged once and wrong each time; what is over the limit is told so."""
+    pages = Pages(allowances=Allowances(wrong_passwords_per_source=4))
+    page = replace(pages.page, password_hash=hash_password(PASSWORD.encode(), bytes(16)))
+    pages.world.store.set_ndes_page(page, ())
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: pages.ask(WRONG), range(8)))
+    assert sum(answer is NdesRefusal.LOGIN for answer in answers) == 4
+    assert sum(isinstance(answer, Limited) for answer in answers) == 4
 
 
 def test_a_changed_password_is_the_only_one(pages: Pages) -> None:

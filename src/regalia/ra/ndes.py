@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import math
 import threading
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -333,35 +334,51 @@ class _Guard:
         # Right logins under a keyed hash: a fleet that enrols at once must not cost 0.1 s for each device.
         self._right: dict[str, bytes] = {}
         self._trusted: dict[tuple[str, str], None] = {}
+        self._judging: dict[bytes, Future[str | None]] = {}
 
     def judge(self, page: NdesPage, login: Login, door: Door, source: str, at: datetime) -> Limited | str | None:
         """Say None where the login is right, what is wrong with it, or that there were too many wrong ones.
 
-        Each counts as wrong until it has proved right, so that many at once are not more than the limit.
+        Each counts as wrong until it has proved right, so that many at once are not more than the limit. The same login
+        is judged once at a time and counted once: a fleet that begins to enrol with the right one does not reach it.
         """
         place = source_of(source)
         counted = [(self._by_source, f"source:{place}")]
         if (page.password_hash, place) not in self._trusted:
             # Strangers cannot keep an MDM out that has logged in from its own address before.
             counted.append((self._by_page, f"endpoint:{page.endpoint}"))
-        entered = self._enter(counted, at)
-        if isinstance(entered, _Reached):
-            return self._told(entered, door, source, at)
-        fault = self._fault(page, login)
-        if fault is None:
-            with self._lock:
-                for window in entered:
-                    window.count -= 1
-                self._trusted[page.password_hash, place] = None
-                if len(self._trusted) > _SOURCES_TRUSTED:
-                    del self._trusted[next(iter(self._trusted))]
-        return fault
-
-    def _fault(self, page: NdesPage, login: Login) -> str | None:
-        """Compare user and password; both, and in the same time, whichever is wrong."""
         lengths = len(login.user).to_bytes(4, "big")
         said = b"\0".join((page.password_hash.encode(), lengths, login.user, login.password))
         digest = hmac.digest(self._key, said, "sha256")
+        fault: str | None = None
+        entered = self._enter(counted, at, digest)
+        while isinstance(entered, Future):
+            fault = entered.result()
+            entered = self._enter(counted, at, digest, judged=fault is not None)
+        if isinstance(entered, _Reached):
+            return self._told(entered, door, source, at)
+        if fault is not None:
+            return fault
+        fault = "it was not judged to the end"
+        try:
+            fault = self._fault(page, login, digest)
+        finally:
+            self._leave(digest, entered, (page.password_hash, place), fault)
+        return fault
+
+    def _leave(self, digest: bytes, entered: list[Window], who: tuple[str, str], fault: str | None) -> None:
+        """Tell the same logins that wait; trust from now on who was right."""
+        with self._lock:
+            self._judging.pop(digest).set_result(fault)
+            if fault is None:
+                for window in entered:
+                    window.count -= 1
+                self._trusted[who] = None
+                if len(self._trusted) > _SOURCES_TRUSTED:
+                    del self._trusted[next(iter(self._trusted))]
+
+    def _fault(self, page: NdesPage, login: Login, digest: bytes) -> str | None:
+        """Compare user and password; both, and in the same time, whichever is wrong."""
         if hmac.compare_digest(self._right.get(page.endpoint, b""), digest):
             return None
         same_user = hmac.compare_digest(login.user, page.user.encode())
@@ -372,13 +389,23 @@ class _Guard:
         # What was typed as a user may be the password, so neither is repeated.
         return "the user is the page's, the password is not" if same_user else "another user than the page's"
 
-    def _enter(self, counted: list[tuple[Counts, str]], at: datetime) -> list[Window] | _Reached:
+    def _enter(
+        self, counted: list[tuple[Counts, str]], at: datetime, digest: bytes, *, judged: bool = False
+    ) -> list[Window] | _Reached | Future[str | None]:
+        """Count a login; where the same one is being judged, return what tells how that ends, and count nothing.
+
+        `judged`: that was waited for, and the login is wrong.
+        """
         with self._lock:
+            if not judged and digest in self._judging:
+                return self._judging[digest]
             for counts, subject in counted:
                 window = counts.used_up(subject, at)
                 if window is not None:
                     first, window.told = not window.told, True
                     return _Reached(counts, subject, window, first=first)
+            if not judged:
+                self._judging[digest] = Future()
             return [counts.add(subject, at) for counts, subject in counted]
 
     def _told(self, reached: _Reached, door: Door, source: str, at: datetime) -> Limited:
