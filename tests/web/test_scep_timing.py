@@ -86,11 +86,14 @@ FAULTS: dict[str, Callable[[Device], bytes]] = {
     "no request": lambda device: signed(device, envelope(device, b"x")),
     "an octet too many": lambda device: signed(device, envelope(device, device.csr(names("x"), None) + b"\0")),
     "another key": lambda device: device.message(device.csr(names("x"), None, key=rsa_key(1))),
-    "no poll": lambda device: signed(
-        device, envelope(device, b"x"), attributes(device, der.printable_string("20")), device.self_signed()
-    ),
     "no retrieval": lambda device: signed(
         device, envelope(device, b"x"), attributes(device, der.printable_string("21")), device.self_signed()
+    ),
+    "nobody's certificate": lambda device: signed(
+        device,
+        envelope(device, der.sequence(der.sequence(), der.integer(1))),
+        attributes(device, der.printable_string("21")),
+        device.self_signed(),
     ),
 }
 
@@ -164,3 +167,29 @@ def test_a_flood_is_held_up_and_good_devices_are_not(pool: Pool) -> None:
     assert set(statuses) == {429}
     assert answered == 0, "a good device was served while all of them still waited"
     assert 0.5 <= took < 5
+
+
+def test_no_more_answers_of_one_source_wait_than_it_may_have_connections() -> None:
+    """RES-2, RES-6: behind a proxy a flood's connections are everybody's: the 51st answer at a time does not wait."""
+    world = World(allowances=Allowances(unreadable_per_source=1))
+    pool = Pool("enrolment", threads=1, queue=100)
+    watched = Watched(world, pool)
+    device = Device(world)
+    flood = signed(device, envelope(device, b"x"))
+
+    ended: list[int] = []
+
+    async def one(number: int) -> int:
+        status = await _asked(watched.face, flood, "203.0.113.9")
+        ended.append(number)
+        return status
+
+    async def story() -> list[int]:
+        assert await _asked(watched.face, flood, "203.0.113.9") == 200
+        return await asyncio.gather(*map(one, range(60)))
+
+    try:
+        assert set(asyncio.run(story())) == {429}
+    finally:
+        pool.close()
+    assert set(ended[:10]) == set(range(50, 60))

@@ -11,12 +11,14 @@ import asyncio
 import math
 import re
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from regalia import reasons
 from regalia.errors import PeerError, UnavailableError
 from regalia.ra.scep import CertRep, Limited
+from regalia.ra.sources import source_of
 from regalia.web.answers import (
     BAD_REQUEST,
     METHOD_NOT_ALLOWED,
@@ -57,6 +59,10 @@ where it failed, is lost in it."""
 
 _TOO_MANY_SECONDS: Final = 0.5
 """What is over a limit waits so long, so that a source that asks again at once is kept busy by waiting."""
+
+_HELD_PER_SOURCE: Final = 50
+"""How many of them wait at a time for one source, which may have as many connections. Behind a trusted proxy those are
+everybody's, and one device must not fill them with answers that wait."""
 
 _CAPABILITIES = b"text/plain"
 _CERTIFICATES = b"application/x-x509-ca-ra-cert"
@@ -135,6 +141,7 @@ class ScepFace:
         self._pool = pool
         self._limits = limits
         self._metrics = metrics
+        self._held: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -149,10 +156,24 @@ class ScepFace:
             given = await self._pool.run(lambda: _Given(self._no_such_path(endpoint, scope["path"], source)))
         now = time.monotonic()
         wait = given.leaves_at(began, now) - now
-        if wait > 0:
-            # Here and not in the pool: whoever waits keeps no thread from the others.
+        # Here and not in the pool: whoever waits keeps no thread from the others.
+        if given.answer.status == TOO_MANY.status:
+            await self._hold(source_of(source), wait)
+        elif wait > 0:
             await asyncio.sleep(wait)
         await given.answer(scope, receive, send)
+
+    async def _hold(self, source: str, seconds: float) -> None:
+        """Wait, unless too many of the source's answers do."""
+        if self._held[source] >= _HELD_PER_SOURCE:
+            return
+        self._held[source] += 1
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._held[source] -= 1
+            if not self._held[source]:
+                del self._held[source]
 
     # --- in the event loop: reading ---------------------------------------------------------------------------------
 
