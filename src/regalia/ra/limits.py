@@ -163,7 +163,7 @@ class Limits:
     # --- what came of it --------------------------------------------------------------------------------------------
 
     def unreadable(self, sender: Sender) -> None:
-        """Count a content that could not be opened (ENV-9)."""
+        """Count a content that could not be opened, or that asked for what is not the sender's (ENV-9)."""
         for counts in (self._unreadable_by_source, self._unreadable_by_group, self._unreadable_alarm):
             self._count(counts, sender)
         # It closes nothing; it is written, once an hour.
