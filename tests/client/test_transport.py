@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fakes import SeededEntropy
 from regalia import reasons
 from regalia.client.transport import MAX_BODY, HttpTransport
 from regalia.errors import AdminError, PeerError, UnavailableError
+from regalia.keys.admin_tls import make_admin_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.real
 
 
 @contextmanager
-def serving(answer: Callable[[BaseHTTPRequestHandler, bytes], None]) -> Iterator[str]:
+def serving(
+    answer: Callable[[BaseHTTPRequestHandler, bytes], None], tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """Serve one handler's answer to everything; yields the base URL."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -35,10 +42,12 @@ def serving(answer: Callable[[BaseHTTPRequestHandler, bytes], None]) -> Iterator
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()
@@ -136,6 +145,17 @@ def test_unknown_hosts() -> None:
     """A host that does not exist is told as unreachable (CLI-001)."""
     with HttpTransport() as transport:
         assert unreachable(transport, "http://nobody.invalid/scep").startswith("http://nobody.invalid: ")
+
+
+def test_unknown_roots(tmp_path: Path) -> None:
+    """A server whose certificate leads to no known root is told with how to trust that root (CLI-001)."""
+    made = make_admin_tls(tmp_path, "127.0.0.1", now=datetime.now(UTC), entropy=SeededEntropy(1))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(made.certificate, made.key)
+    with serving(lambda handler, _: _send(handler, 200, b""), context) as url, HttpTransport() as transport:
+        told = unreachable(transport, url)
+    assert "certificate verify failed" in told
+    assert told.endswith("; to trust its root, name the root's PEM file in SSL_CERT_FILE")
 
 
 def test_servers_that_speak_something_else() -> None:

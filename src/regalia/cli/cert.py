@@ -85,6 +85,8 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the devices' certificates, newest first; `--kind` lists our own."""
+    if subject and "=" not in subject:
+        raise AdminError(reasons.USAGE, f"--subject is the whole subject: write CN={subject}")
     with opened(home) as regalia:
         if group is not None:
             found_group(regalia, group)

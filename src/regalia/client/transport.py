@@ -28,6 +28,8 @@ _SILENCE_SECONDS: Final = 30.0
 _TOTAL_SECONDS: Final = 60.0
 """Longest exchange, so that a server that drips cannot hold us."""
 _LONGEST_WAIT: Final = 3600
+_UNTRUSTED: Final = ("unable to get local issuer certificate", "self-signed certificate", "self signed certificate")
+"""What OpenSSL says of a certificate whose root it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +133,7 @@ def _retry_after(response: httpx2.Response) -> int | None:
 
 
 def _unreachable(target: httpx2.URL, detail: str) -> UnavailableError:
+    if any(words in detail for words in _UNTRUSTED):
+        detail += "; to trust its root, name the root's PEM file in SSL_CERT_FILE"
     where = f"{target.scheme}://{target.netloc.decode('ascii', 'replace')}"  # without user and password
     return UnavailableError(reasons.CLIENT_UNREACHABLE, f"{where}: {detail}")
