@@ -359,6 +359,8 @@ def test_lists_are_arrays_in_the_file_and_words_in_the_environment(tmp_path: Pat
         ("trusted_proxies", "0.0.0.0/0", "must not be everybody"),
         ("trusted_proxies", "::/0", "must not be everybody"),
         ("trusted_proxies", "10.0.0.1/8", "has host bits set"),
+        ("trusted_proxies", '["10.0.0.0/8"]', "has no brackets"),
+        ("tls_names", '["a.example.org"]', "has no brackets"),
         ("trusted_proxies", "proxy.example.org", "does not appear to be an IPv4 or IPv6 network"),
         ("proxy_header", "x-real-ip", "x-forwarded-for"),
         ("listen_tls", "8443", "is not HOST:PORT"),

@@ -71,6 +71,9 @@ def _nothing(value: object) -> object:
 def _texts(value: object) -> object:
     """Read a list: an array in the file, words between commas in the environment."""
     if isinstance(value, str):
+        if value.lstrip().startswith('["'):
+            msg = "a variable has no brackets and quotes: put commas between the words"
+            raise ValueError(msg)
         return tuple(word for word in (part.strip() for part in value.split(",")) if word)
     return tuple(value) if isinstance(value, list) else value
 
