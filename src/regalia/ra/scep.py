@@ -255,6 +255,9 @@ class ScepService:
             return None
         if isinstance(request, PollRequest):
             secret = self._enroller.kept_challenge(certificate)
+            if secret is None:
+                # Forgotten since the poll was judged: the next one is told that it is over.
+                raise UnavailableError(reasons.IN_PROGRESS, f"certificate {certificate.id}")
         else:
             secret = request.csr.challenge
         if secret is None:

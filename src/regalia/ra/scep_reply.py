@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ FAIL_INFO = {
 
 _NONCE_OCTETS = 16
 _SALT_OCTETS = 16
+_SALT_OF = b"regalia reply under a challenge"
 _BLOCK = 16
 
 
@@ -91,7 +93,13 @@ class Reply:
         )
 
     def _under(self, secret: str) -> PasswordRecipient:
-        return PasswordRecipient(secret, salt=self.entropy.octets(_SALT_OCTETS), iv=self.entropy.octets(_BLOCK))
+        """Key the answer on the challenge; asked again, the salt is the same, so that the key is derived once.
+
+        A derivation is 40 ms of work, and a device may repeat its request for a day. Two conversations have two salts.
+        """
+        named = _SALT_OF + self.ra_certificate + self.transaction.octets
+        salt = hashlib.sha256(named).digest()[:_SALT_OCTETS]
+        return PasswordRecipient(secret, salt=salt, iv=self.entropy.octets(_BLOCK))
 
     def pending(self, message: PkiMessage) -> CertRep:
         """Reply that somebody has yet to decide."""

@@ -77,7 +77,7 @@ CLIENT_CHALLENGE_NEEDED = Reason(
     "CLI-010",
     Stage.CLIENT,
     "a key that cannot decrypt needs a challenge",
-    "Give one with --challenge-file, for each renewal a fresh one: it keys the reply. With an RSA key it is not needed.",
+    "Give one with --challenge-file where the command takes it, for each renewal a fresh one: it keys the reply. With an RSA key it is not needed.",
 )
 CLIENT_NO_NEXT_CA = Reason(
     "CLI-011",

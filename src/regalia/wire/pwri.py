@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher as BlockCipher
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["ITERATIONS", "MAX_ITERATIONS", "PasswordRecipient", "open_password_recipient", "password_recipient_info"]
 
 ITERATIONS: Final = 100_000
-"""What we write: 40 ms. A one-time challenge has 128 random bits and needs no more; a static one may be shorter."""
+"""What we write: 40 ms. A one-time challenge has 160 random bits and needs no more; a static one may be shorter."""
 MAX_ITERATIONS: Final = 1_000_000
 """What we read: 0.4 s."""
 
@@ -66,7 +67,7 @@ class PasswordRecipient:
     secret: str
     """The challengePassword."""
     salt: bytes
-    """16 random octets."""
+    """16 octets, others for each conversation."""
     iv: bytes
     """16 random octets, for the key wrap."""
     iterations: int = ITERATIONS
@@ -89,7 +90,9 @@ def password_recipient_info(recipient: PasswordRecipient, content_key: bytes) ->
     )
 
 
+@lru_cache(maxsize=64)
 def _derive(secret: str, salt: bytes, iterations: int, prf: Digest, size: int) -> bytes:
+    # Remembered for who asks again: the answer to the same conversation has the same salt.
     return hashlib.pbkdf2_hmac(prf.value, secret.encode(), salt, iterations, size)
 
 
