@@ -216,7 +216,12 @@ def test_caps(laptop: Laptop) -> None:
     """The capabilities are listed one a line, and as JSON with the verdict."""
     listed = laptop.scep("caps").stdout.split()
     assert listed == sorted(["POSTPKIOPERATION", "RENEWAL", "SHA-256", "SHA-384", "SHA-512", "AES", "SCEPSTANDARD"])
-    assert json.loads(laptop.scep("caps", "--json").stdout) == {"keywords": listed, "usable": True}
+    assert json.loads(laptop.scep("caps", "--json").stdout) == {
+        "keywords": listed,
+        "usable": True,
+        "missing": [],
+        "weak": [],
+    }
 
 
 def test_cacert(laptop: Laptop) -> None:

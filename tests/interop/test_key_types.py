@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from interop.checks import check_certificate, names, public_key
 from interop.fixtures import laptop, relying_party
+from interop.laptop import Laptop
 from interop.openssl import fetch, read_certificate
 from interop.programs import run
 from interop.server import running_server
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from interop.laptop import Laptop, Ran
+    from interop.laptop import Ran
     from interop.openssl import RelyingParty
     from interop.server import Server
 
@@ -147,9 +148,12 @@ def test_waits_for_approval(laptop: Laptop, relying_party: RelyingParty, kind: K
     assert kept == []
 
 
-def test_what_the_ca_keeps(laptop: Laptop, relying_party: RelyingParty) -> None:
+def test_what_the_ca_keeps(laptop: Laptop, relying_party: RelyingParty, tmp_path: Path) -> None:
     """A device fetches its certificate and the CRL by SCEP; OpenSSL verifies the CRL, and nobody gets another's."""
     server = laptop.server
+    neighbour = Laptop(tmp_path / "neighbour", server)
+    neighbour.directory.mkdir()
+    enrol(neighbour, KeyType.RSA_2048, "neighbour")
     enrol(laptop, KeyType.RSA_2048, "kept")
     certificate = check_certificate(laptop.certificate, server=server, relying_party=relying_party)
     own = ("--cert", "device.pem", "--key", "device.key")
@@ -164,8 +168,8 @@ def test_what_the_ca_keeps(laptop: Laptop, relying_party: RelyingParty) -> None:
     verified = ("openssl", "crl", "-inform", "DER", "-in", laptop.directory / "ca.crl", "-noout", "-CAfile", issuer)
     run(*verified)
 
-    others = next(serial for serial in server.issued() if serial != f"{certificate.serial_number:x}")
-    for serial in (others, "1234"):
+    other = x509.load_pem_x509_certificate(neighbour.certificate.read_bytes()).serial_number
+    for serial in (f"{other:x}", "1234"):
         refused = scep(laptop, "getcert", ONE_TIME, *own, "--serial", serial)
         failed(refused, "CLI-007")
         assert "bad cert id" in refused.stderr
