@@ -30,6 +30,10 @@ _NEEDED = {
     "nginx-light": "nginx-light",  # the proxies that devices reach us through
     "haproxy": "haproxy",
     "caddy": "caddy",
+    "softhsm2": "softhsm2",  # a PKCS#11 token for the keys of CAs
+    "opensc": "opensc",  # pkcs11-tool, which looks at the token's objects
+    "gnutls-bin": "gnutls-bin",  # certtool and ocsptool: other eyes than OpenSSL's
+    "libnss3-tools": "libnss3-tools",  # certutil, vfychain and crlutil: NSS's
     "iproute2": "iproute2",  # ip, for the network namespaces that documented commands run in
 }
 """What must be there, and the package that brings it."""

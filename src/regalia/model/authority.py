@@ -42,14 +42,22 @@ class AuthorityKind(StrEnum):
     """A root signs issuing authorities; an issuing authority signs everything else (RFC 5280 §3.2)."""
 
     ROOT = "root"
+    INTERMEDIATE = "intermediate"
+    """Another PKI's, between its root and an issuing authority of ours. Its key is never here."""
     ISSUING = "issuing"
 
 
 class AuthorityState(StrEnum):
-    """ACTIVE issues; RETIRING only revokes; REVOKED by its parent."""
+    """NEXT → ACTIVE → RETIRING → RETIRED; REVOKED by its parent from any of them."""
 
+    NEXT = "next"
+    """Published as the successor (GetNextCACert), issues nothing yet."""
     ACTIVE = "active"
+    """Issues."""
     RETIRING = "retiring"
+    """Issues no more; its certificates are accepted, its CRL and OCSP go on."""
+    RETIRED = "retired"
+    """Its last certificate has expired; nothing is published for it any more."""
     REVOKED = "revoked"
 
 
@@ -69,6 +77,8 @@ class Authority:
     certificate_id: UUID
     certificate_der: bytes
     created_at: datetime
+    crl_shards: int = 0
+    """Among how many partial CRLs new certificates are spread; 0: one full CRL without a scope."""
 
 
 class CredentialPurpose(StrEnum):
@@ -110,6 +120,8 @@ class Group:
     created_at: datetime
     debug: bool = False
     """Sends failInfoText with refusals that have one (R6); never for the uniform reply."""
+    suspended_at: datetime | None = None
+    """Since when nothing is issued in this group; status goes on."""
 
 
 class NamesFrom(StrEnum):
@@ -200,5 +212,9 @@ class Door:
     """The current RA credential: encrypt to it, replies are signed by it."""
     former_ras: tuple[Credential, ...]
     """Earlier RA credentials still good for decryption (ENV-8)."""
+    between: tuple[Authority, ...] = ()
+    """Intermediate CAs of another PKI, from the issuing authority's parent upwards, where there are any."""
+    former: tuple[Authority, ...] = ()
+    """The group's retiring authorities: certificates of theirs still vouch for a renewal, newest first."""
     successor: Authority | None = None
     """The authority that takes over from this one: what GetNextCACert tells. None while nobody is chosen."""

@@ -34,6 +34,8 @@ class CertificateKind(StrEnum):
     RA = "ra"
     OCSP = "ocsp"
     TLS = "tls"
+    CROSS = "cross"
+    """A CA's name and key certified by another CA, so that trust in either reaches it (RFC 5280 §3.2)."""
     LEAF = "leaf"
 
 
@@ -46,7 +48,7 @@ class CertificateState(StrEnum):
 
 
 class RevocationReason(IntEnum):
-    """CRLReason of RFC 5280 §5.3.1, those that end a certificate for good."""
+    """CRLReason of RFC 5280 §5.3.1. All but CERTIFICATE_HOLD end a certificate for good (REV-1)."""
 
     UNSPECIFIED = 0
     KEY_COMPROMISE = 1
@@ -54,6 +56,7 @@ class RevocationReason(IntEnum):
     AFFILIATION_CHANGED = 3
     SUPERSEDED = 4
     CESSATION_OF_OPERATION = 5
+    CERTIFICATE_HOLD = 6
     PRIVILEGE_WITHDRAWN = 9
 
 
@@ -98,6 +101,8 @@ class CertificateIntent:
     generation: int
     lease_until: datetime
     created_at: datetime
+    shard: int = 0
+    """Which partial CRL tells of it, from 1; 0: the full one. Chosen when it is issued, for ever."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,8 @@ class AuthorisationKind(StrEnum):
     APPROVAL = "approval"
     """An administrator approved exactly the names that were asked for (POL-3)."""
     RENEWAL = "renewal"
+    ADMINISTRATOR = "administrator"
+    """An administrator ordered a certificate that no device asks for (`cert issue`)."""
 
 
 @dataclass(frozen=True, slots=True)

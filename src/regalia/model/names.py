@@ -20,6 +20,12 @@ class SanKind(StrEnum):
     EMAIL = "email"
     URI = "uri"
     IP = "ip"
+    UPN = "upn"
+    """otherName 1.3.6.1.4.1.311.20.2.3, a user principal name."""
+    PERMANENT_IDENTIFIER = "permanent-identifier"
+    """otherName id-on-permanentIdentifier (RFC 4043): `value` or `value/assigner OID`."""
+    HARDWARE_MODULE = "hardware-module"
+    """otherName id-on-hardwareModuleName (RFC 4108): `type OID/serial number in hex`."""
     OTHER = "other"
 
 

@@ -19,7 +19,18 @@ from regalia.ports.issuance import (
     Issuance,
     SerialStatus,
 )
-from regalia.ports.keys import Intents, IntentSigner, KeyStore, KeyVault, NewKey, PrivateKey, Sealer, WrappedKey
+from regalia.ports.keys import (
+    CaKey,
+    CaKeys,
+    Intents,
+    IntentSigner,
+    KeyStore,
+    KeyVault,
+    NewKey,
+    PrivateKey,
+    Sealer,
+    WrappedKey,
+)
 from regalia.ports.ndes import HandOut, NdesPages
 from regalia.ports.outside import Clock, Entropy
 from regalia.ports.records import ChangeFeed, EventFilter, Events, Jobs, JobStatus
@@ -28,6 +39,8 @@ from regalia.ports.store import Store
 __all__ = [
     "Authorities",
     "Begun",
+    "CaKey",
+    "CaKeys",
     "Catalogue",
     "CertificateFilter",
     "Certificates",

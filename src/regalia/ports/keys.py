@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from regalia.wire.algorithms import Oaep
 
 __all__ = [
+    "CaKey",
+    "CaKeys",
     "IntentSigner",
     "Intents",
     "KeyStore",
@@ -118,6 +120,35 @@ class Sealer(Protocol):
 
     def unseal(self, scope: str, sealed: bytes) -> bytes:
         """Decrypt. Raises `AdminError` ADM-010 where scope, octets or master key are not those of `seal`."""
+
+
+class CaKey(Protocol):
+    """A CA's private key, where it lies. Only a signer of committed intents holds one (R8)."""
+
+    @property
+    def kind(self) -> KeyKind:
+        """What it is; its signature algorithm follows (`wire.certificate.signature_algorithm_for`)."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether signing the same octets again gives the same signature (ISS-2); no token's ECDSA does."""
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign octets with the kind's algorithm; ECDSA as DER (RFC 3279 §2.2.3)."""
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """Sign what was hashed already with the kind's hash: a CRL's file."""
+
+
+class CaKeys(Protocol):
+    """Opens CA keys, software or on a token."""
+
+    def ca_key(self, key_id: UUID) -> CaKey:
+        """Open a CA's key.
+
+        Raises `UnavailableError` CA-010 where it is not here, `AdminError` ADM-010 where the master key does not open
+        it, `InvariantError` for a key that is no CA's.
+        """
 
 
 class IntentSigner(Protocol):
