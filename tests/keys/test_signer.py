@@ -16,6 +16,7 @@ from fakes import FakeClock, MemoryCrlFiles, MemoryStore, SeededEntropy
 from regalia import reasons
 from regalia.ca.scopes import ROOT_SCOPE, ca_scope, ra_scope
 from regalia.errors import AdminError, InvariantError, UnavailableError
+from regalia.keys.ca_keys import SoftwareCaKeys
 from regalia.keys.master import create_master_key
 from regalia.keys.medium import FallbackVault, MediumVault
 from regalia.keys.signer import LocalSigner
@@ -39,7 +40,7 @@ class Bench:
         self.files = MemoryCrlFiles()
         self.master = create_master_key(home, SeededEntropy())
         self.keys = SoftwareKeys(self.store, FakeClock(), SeededEntropy(), self.master)
-        self.signer = LocalSigner(self.store, self.files, self.store, self.master, SeededEntropy())
+        self.signer = LocalSigner(self.store, self.files, SoftwareCaKeys(self.store, self.master, SeededEntropy()))
 
     def certificate(self, key: NewKey, tbs: bytes = b"to be signed", row: UUID = ROW) -> None:
         """Commit the intent of a certificate."""
@@ -155,7 +156,7 @@ def test_key_that_is_elsewhere_is_unavailable(bench: Bench, tmp_path: Path) -> N
         bench.signer.sign_intent(ROW)
     assert refused.value.reason is reasons.ISSUER_UNAVAILABLE
     vault = FallbackVault(bench.store, MediumVault(tmp_path))
-    brought = LocalSigner(bench.store, bench.files, vault, bench.master, SeededEntropy())
+    brought = LocalSigner(bench.store, bench.files, SoftwareCaKeys(vault, bench.master, SeededEntropy()))
     assert brought.sign_intent(ROW) == first
 
 
@@ -165,7 +166,7 @@ def test_key_under_another_master_key_is_not_used(bench: Bench, tmp_path: Path) 
     (tmp_path / "other").mkdir()
     other = create_master_key(tmp_path / "other", SeededEntropy(9))
     with pytest.raises(AdminError) as refused:
-        LocalSigner(bench.store, bench.files, bench.store, other, SeededEntropy()).sign_intent(ROW)
+        LocalSigner(bench.store, bench.files, SoftwareCaKeys(bench.store, other, SeededEntropy())).sign_intent(ROW)
     assert refused.value.reason is reasons.MASTER_KEY_REFUSED
 
 

@@ -22,6 +22,7 @@ from regalia.ca.recover import Recovery
 from regalia.ca.status import OcspResponder
 from regalia.ca.urls import Urls
 from regalia.errors import AdminError, RegaliaError, UnavailableError
+from regalia.keys.ca_keys import SoftwareCaKeys
 from regalia.keys.master import load_master_key
 from regalia.keys.medium import FallbackVault, MediumVault
 from regalia.keys.sealing import MasterSealer
@@ -163,7 +164,7 @@ def open_home(config: Config, *, medium: Path | None = None, node: str | None = 
     except RegaliaError:
         store.close()
         raise
-    signer = LocalSigner(store, crl_files, vault, master, entropy)
+    signer = LocalSigner(store, crl_files, SoftwareCaKeys(vault, master, entropy))
     return Ground(node, clock, entropy, master, store, crl_files, keys, signer)
 
 
