@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from regalia.ca.issue import Issuer
+    from regalia.ca.issue import Issuer, Prepared
     from regalia.ca.recover import Recovery
     from regalia.ca.urls import Urls
     from regalia.model import Enrolment, IssueOrder, Known, LineageLink
@@ -156,6 +156,16 @@ class Enroller:
         if isinstance(ended, Denied):
             self._record(request, ended)
         return ended if ended is not None else Unavailable(reasons.IN_PROGRESS)
+
+    def preview(self, request: EnrolmentRequest) -> Prepared | Ended:
+        """Say what `enrol` would do, and do nothing: the certificate unsigned, or the answer."""
+        known = self._store.known(request.conversation, request.received_at - REPLAY_WINDOW)
+        found = self._resume(request, known)
+        if not isinstance(found, _Fresh | _Resumed):
+            return found
+        enrolment_id = new_id(request.received_at, self._entropy.octets(10))
+        decision = decide(request, known, self._store, enrolment_id, certificates_per_device=self._per_device)
+        return self._prepared(request, decision.order) if isinstance(decision, Approved) else decision
 
     def poll(self, poll: PollRequest) -> Ended:
         """Tell a device what became of its enrolment. Refusals are recorded before this returns.
@@ -285,9 +295,7 @@ class Enroller:
 
     def _issue(self, request: EnrolmentRequest, decision: Approved, found: _Fresh | _Resumed) -> Ended | None:
         order = replace(decision.order, enrolment=self._noted(request, decision.order, found))
-        prepared = prepare_leaf(
-            order, now=request.received_at, entropy=self._entropy, serial_prefix=self._serial_prefix, urls=self._urls
-        )
+        prepared = self._prepared(request, order)
         if isinstance(prepared, (Denied, Unavailable)):
             return prepared
         issued = self._issuer.issue(
@@ -300,6 +308,11 @@ class Enroller:
             also=legacy_events(request),
         )
         return issued if isinstance(issued, Certificate) else None
+
+    def _prepared(self, request: EnrolmentRequest, order: IssueOrder) -> Prepared | Denied | Unavailable:
+        return prepare_leaf(
+            order, now=request.received_at, entropy=self._entropy, serial_prefix=self._serial_prefix, urls=self._urls
+        )
 
     def _noted(self, request: EnrolmentRequest, order: IssueOrder, found: _Fresh | _Resumed) -> Enrolment:
         """Write down how it came to this; what is resumed keeps its beginning, and who approved it."""
@@ -379,5 +392,6 @@ class Enroller:
                 transaction_id=request.transaction_id.decode("utf-8", "replace"),
                 message=request.described,
                 enrolment=enrolment,
+                actor=request.vouched.actor if request.vouched is not None else None,
             )
         )

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from regalia.model import Actor, Certificate, Challenge, Enrolment
-    from regalia.ra.request import EnrolmentRequest
+    from regalia.ra.request import EnrolmentRequest, Vouched
 
 __all__ = [
     "authorise_approval",
     "authorise_keyed_renewal",
+    "authorise_order",
     "authorise_renewal",
     "authorise_resumption",
     "judge_challenge",
@@ -178,6 +179,24 @@ def authorise_approval(enrolment: Enrolment, lineage: LineageLink, actor: Actor)
     return Evidence(Authorisation(AuthorisationKind.APPROVAL, by), lineage, enrolment.allowed, f"approved by {by}")
 
 
+def authorise_order(request: EnrolmentRequest, vouched: Vouched, enrolment_id: UUID) -> Evidence:
+    """Let an administrator vouch for the names of a certificate that no device asks for; they are the binding."""
+    by = f"{vouched.actor.kind} {vouched.actor.id}"
+    lineage = LineageLink(
+        first=enrolment_id,
+        generation=0,
+        predecessor=None,
+        binding=vouched.names,
+        device=vouched.device,
+        asked=request.csr.asked,
+        challenge_mac=None,
+        unverified=False,
+    )
+    return Evidence(
+        Authorisation(AuthorisationKind.ADMINISTRATOR, by), lineage, vouched.names, f"ordered by {by}, who vouches"
+    )
+
+
 _VOUCHED = {
     Authoriser.ONE_TIME: AuthorisationKind.CHALLENGE,
     Authoriser.STATIC: AuthorisationKind.STATIC,
@@ -190,6 +209,8 @@ def authorise_resumption(request: EnrolmentRequest, enrolment: Enrolment, lineag
     """Let a conversation whose intent was abandoned go on: its evidence was judged and consumed by itself (I4)."""
     renewal = request.signer is not None
     kind = AuthorisationKind.RENEWAL if renewal else _VOUCHED[request.door.endpoint.authoriser]
+    if request.vouched is not None:
+        kind = AuthorisationKind.ADMINISTRATOR
     bound = enrolment.allowed if renewal else lineage.binding
     return Evidence(
         Authorisation(kind, f"enrolment {enrolment.id}"),

@@ -33,12 +33,8 @@ def stages(
     request: EnrolmentRequest, at: datetime, *, described: str = "accepted", denied: Denied | None = None
 ) -> tuple[StageNote, ...]:
     """Note what happened at each stage, up to the one that refused if one did."""
-    signer = "its own new key" if request.signer is None else f"certificate {request.signer.serial:x}"
     passed = {
-        Stage.MESSAGE: request.described,
-        Stage.SIGNATURE: "the message's signature verifies",
-        Stage.SIGNER: f"signed with {signer}",
-        Stage.ENVELOPE: f"decrypted; the key is proven, SHA-256 {request.key_sha256.hex()[:16]}…",
+        **_read(request),
         Stage.CONVERSATION: "a new conversation",
         Stage.EVIDENCE: described,
         Stage.POLICY: f"profile {request.door.profile.name} v{request.door.profile.version} allows it",
@@ -51,6 +47,20 @@ def stages(
         if stage in passed:
             notes.append(StageNote(stage, ok=True, note=passed[stage], at=at))
     return tuple(notes)
+
+
+def _read(request: EnrolmentRequest) -> dict[Stage, str]:
+    """Say what was read: a device's message, or the request that an administrator brought."""
+    key = f"the key is proven, SHA-256 {request.key_sha256.hex()[:16]}…"
+    if request.vouched is not None:
+        return {Stage.MESSAGE: request.described, Stage.ENVELOPE: key}
+    signer = "its own new key" if request.signer is None else f"certificate {request.signer.serial:x}"
+    return {
+        Stage.MESSAGE: request.described,
+        Stage.SIGNATURE: "the message's signature verifies",
+        Stage.SIGNER: f"signed with {signer}",
+        Stage.ENVELOPE: f"decrypted; {key}",
+    }
 
 
 @dataclass(frozen=True, slots=True)

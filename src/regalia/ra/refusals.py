@@ -47,6 +47,8 @@ class Refused:
     enrolment: Enrolment | None = None
     """From step 8 on: the refused enrolment to keep for 30 days."""
     action: Action = Action.ENROLMENT_REFUSED
+    actor: Actor | None = None
+    """Who asked, where it was no device."""
 
 
 @dataclass(slots=True)
@@ -169,7 +171,7 @@ def _event(refused: Refused) -> EventDraft:
         details["enrolment"] = str(refused.enrolment.id)
     return EventDraft(
         at=refused.at,
-        actor=Actor(ActorKind.DEVICE, refused.source, refused.source),
+        actor=refused.actor or Actor(ActorKind.DEVICE, refused.source, refused.source),
         action=refused.action,
         object=f"endpoint:{refused.endpoint}",
         outcome=Outcome.REFUSED,

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from regalia.wire.csr import Csr
     from regalia.wire.scep_data import IssuerAndSerial
 
-__all__ = ["EnrolmentRequest", "Evidence", "PollRequest", "RetrievalRequest", "stored_request"]
+__all__ = ["EnrolmentRequest", "Evidence", "PollRequest", "RetrievalRequest", "Vouched", "stored_request"]
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """What an administrator answers for who orders a certificate that no device asks for."""
+
+    names: Names
+    device: str | None
+    actor: Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,8 @@ class EnrolmentRequest:
     """Whether its sender cannot decrypt, so that the answer is encrypted under its challenge (RFC 8894 §3.1)."""
     legacy: tuple[str, ...] = ()
     """What of the message only the endpoint's `legacy` switch let in (SIG-5)."""
+    vouched: Vouched | None = None
+    """An administrator's word, where no device asks (`ra.order`)."""
 
     @property
     def key_sha256(self) -> bytes:
@@ -59,7 +70,9 @@ class EnrolmentRequest:
 
     @property
     def actor(self) -> Actor:
-        """Who asks, as far as anybody knows: a device at an address."""
+        """Who asks, as far as anybody knows: a device at an address, or the administrator who orders."""
+        if self.vouched is not None:
+            return self.vouched.actor
         return Actor(ActorKind.DEVICE, self.source, self.source)
 
 
