@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from memory_hierarchy import MemoryHierarchies
 from regalia.ca.recover import overdue
 from regalia.errors import InvariantError
 from regalia.model import (
-    AuthorityKind,
     Certificate,
     CertificateKind,
     CertificateState,
@@ -24,7 +25,7 @@ from regalia.model import (
     RevokedEntry,
     SigningIntent,
 )
-from regalia.ports import Begun, HandOut, JobStatus, ReservedCrl, SerialStatus
+from regalia.ports import ELSEWHERE, SOFTWARE, Begun, HandOut, JobStatus, KeyRecord, ReservedCrl, SerialStatus
 from regalia.wire.event import canonical_record, record_hash
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from regalia.model import (
         Authority,
+        AuthorityRequest,
         AuthorityState,
         CertificateIntent,
         Challenge,
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore:
+class MemoryStore(MemoryHierarchies):
     """The whole store in dictionaries, under one lock: each method is one transaction."""
 
     def __init__(self, stream: str = "memory/0") -> None:
@@ -61,6 +63,7 @@ class MemoryStore:
         self._stream = stream
         self.log: list[Event] = []
         self._authorities: dict[str, Authority] = {}
+        self._requests: dict[str, AuthorityRequest] = {}
         self._credentials: list[Credential] = []
         self._groups: dict[str, Group] = {}
         self._profiles: dict[tuple[str, int], Profile] = {}
@@ -78,6 +81,7 @@ class MemoryStore:
         self._crls: dict[str, CrlRecord] = {}
         self._crl_octets: dict[str, bytes] = {}
         self._keys: dict[UUID, WrappedKey] = {}
+        self._key_records: dict[UUID, KeyRecord] = {}
         self._leases: dict[str, tuple[str, datetime]] = {}
         self._job_status: dict[str, JobStatus] = {}
 
@@ -208,11 +212,20 @@ class MemoryStore:
             return None
         group = self._groups[found.group]
         profile = self.profile(found.profile)
-        root = next(a for a in self._authorities.values() if a.kind is AuthorityKind.ROOT)
+        *between, root = self._above(self._authorities[group.authority])
         ras = self.credentials(CredentialPurpose.RA, group.authority)
         if profile is None:
             raise InvariantError("endpoint without its profile")
-        return Door(found, group, profile, self._authorities[group.authority], root, ras[0], ras[1:])
+        return Door(
+            found, group, profile, self._authorities[group.authority], root, ras[0], ras[1:], between=tuple(between)
+        )
+
+    def _above(self, authority: Authority) -> list[Authority]:
+        above = []
+        while authority.parent is not None:
+            authority = self._authorities[authority.parent]
+            above.append(authority)
+        return above
 
     # challenges
 
@@ -542,7 +555,7 @@ class MemoryStore:
         crl = self._crl_intents.get(row_id)
         if crl is not None:
             return SigningIntent(row_id, crl.key_id, None, crl.tbs_path, crl.tbs_sha256)
-        return None
+        return self.request_intent(row_id)
 
     # certificates
 
@@ -690,6 +703,8 @@ class MemoryStore:
     def put_key(self, key: WrappedKey, events: Sequence[EventDraft] = ()) -> None:
         with self._lock:
             self._keys[key.id] = key
+            digest = hashlib.sha256(key.public_key).digest()
+            self._key_records[key.id] = KeyRecord(key.id, key.kind, key.scope, SOFTWARE, digest, key.created_at)
             self.record(events)
 
     def get_key(self, key_id: UUID) -> WrappedKey | None:
@@ -699,6 +714,29 @@ class MemoryStore:
         with self._lock:
             if self._keys.pop(key_id, None) is None:
                 return False
+            self._key_records[key_id] = replace(self._key_records[key_id], location=ELSEWHERE)
+            self.record(events)
+            return True
+
+    def add_token_key(self, record: KeyRecord, events: Sequence[EventDraft]) -> None:
+        with self._lock:
+            self._key_records[record.id] = record
+            self.record(events)
+
+    def key_record(self, key_id: UUID) -> KeyRecord | None:
+        return self._key_records.get(key_id)
+
+    def key_records(self) -> tuple[KeyRecord, ...]:
+        return tuple(sorted(self._key_records.values(), key=lambda record: record.id))
+
+    def end_key(self, key_id: UUID, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            record = self._key_records.get(key_id)
+            if record is None or record.destroyed_at is not None:
+                return False
+            at, actor = events[0].at, events[0].actor
+            self._key_records[key_id] = replace(record, destroyed_at=at, destroyed_by=f"{actor.kind} {actor.id}")
+            self._keys.pop(key_id, None)
             self.record(events)
             return True
 

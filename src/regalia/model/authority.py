@@ -15,6 +15,7 @@ __all__ = [
     "Authoriser",
     "Authority",
     "AuthorityKind",
+    "AuthorityRequest",
     "AuthorityState",
     "Credential",
     "CredentialPurpose",
@@ -79,6 +80,28 @@ class Authority:
     created_at: datetime
     crl_shards: int = 0
     """Among how many partial CRLs new certificates are spread; 0: one full CRL without a scope."""
+    state_since: datetime | None = None
+    """When it came into this state; None where it never was in another one."""
+    activates_at: datetime | None = None
+    """When a NEXT authority becomes ACTIVE by itself; None where an administrator will say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityRequest:
+    """An issuing authority to be: its key is here, its certificate is for a CA to make whose key is elsewhere."""
+
+    id: UUID
+    name: str
+    group: str
+    parent: str | None
+    """The root that is to sign it; None where another PKI will."""
+    key_id: UUID
+    key_kind: KeyKind
+    info: bytes
+    """DER of the CertificationRequestInfo, exactly what is signed (RFC 2986 §4.1)."""
+    csr: bytes | None
+    """The whole request; None until it is signed."""
+    created_at: datetime
 
 
 class CredentialPurpose(StrEnum):
@@ -108,6 +131,8 @@ class Credential:
     not_before: datetime
     not_after: datetime
     created_at: datetime
+    ended_at: datetime | None = None
+    """When its key was destroyed: it signs and opens nothing any more (ENV-8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +147,8 @@ class Group:
     """Sends failInfoText with refusals that have one (R6); never for the uniform reply."""
     suspended_at: datetime | None = None
     """Since when nothing is issued in this group; status goes on."""
+    suspended_why: str = ""
+    """What the administrator who suspended it said."""
 
 
 class NamesFrom(StrEnum):
@@ -218,3 +245,5 @@ class Door:
     """The group's retiring authorities: certificates of theirs still vouch for a renewal, newest first."""
     successor: Authority | None = None
     """The authority that takes over from this one: what GetNextCACert tells. None while nobody is chosen."""
+    successor_ra: Credential | None = None
+    """The successor's RA credential: whoever encrypts to it asks the successor for a certificate (RFC 8894 §5.1)."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import CrlFiles, Crls, PublishedCrl, ReservedCrl, StreamedFile
+from regalia.ports.hierarchy import Adopted, Hierarchies
 from regalia.ports.issuance import (
     Begun,
     CertificateFilter,
@@ -20,10 +21,14 @@ from regalia.ports.issuance import (
     SerialStatus,
 )
 from regalia.ports.keys import (
+    ELSEWHERE,
+    SOFTWARE,
     CaKey,
     CaKeys,
     Intents,
     IntentSigner,
+    KeyRecord,
+    KeyRecords,
     KeyStore,
     KeyVault,
     NewKey,
@@ -37,6 +42,9 @@ from regalia.ports.records import ChangeFeed, EventFilter, Events, Jobs, JobStat
 from regalia.ports.store import Store
 
 __all__ = [
+    "ELSEWHERE",
+    "SOFTWARE",
+    "Adopted",
     "Authorities",
     "Begun",
     "CaKey",
@@ -55,11 +63,14 @@ __all__ = [
     "EventFilter",
     "Events",
     "HandOut",
+    "Hierarchies",
     "IntentSigner",
     "Intents",
     "Issuance",
     "JobStatus",
     "Jobs",
+    "KeyRecord",
+    "KeyRecords",
     "KeyStore",
     "KeyVault",
     "NdesPages",

@@ -6,8 +6,9 @@ from typing import Protocol
 
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import Crls
+from regalia.ports.hierarchy import Hierarchies
 from regalia.ports.issuance import Certificates, Enrolments, Issuance
-from regalia.ports.keys import Intents, KeyVault
+from regalia.ports.keys import Intents, KeyRecords, KeyVault
 from regalia.ports.ndes import NdesPages
 from regalia.ports.records import Events, Jobs
 
@@ -18,6 +19,7 @@ __all__ = [
 
 class Store(
     Authorities,
+    Hierarchies,
     Catalogue,
     Challenges,
     NdesPages,
@@ -28,6 +30,7 @@ class Store(
     Events,
     Jobs,
     KeyVault,
+    KeyRecords,
     Intents,
     Protocol,
 ):

@@ -145,8 +145,9 @@ class ScepService:
         return capabilities(_accepted(door.endpoint), next_ca=door.successor is not None)
 
     def ca_certificates(self, door: Door) -> bytes:
-        """GetCACert: RA, issuing CA and, unless the endpoint leaves it out, the root, in this order (R2)."""
+        """GetCACert: RA, issuing CA, those between and, unless the endpoint leaves it out, the root (R2)."""
         chain = [door.ra.certificate_der, door.authority.certificate_der]
+        chain += [authority.certificate_der for authority in door.between]
         if door.endpoint.include_root:
             chain.append(door.root.certificate_der)
         return certs_only(chain, ordered=True)

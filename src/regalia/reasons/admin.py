@@ -7,8 +7,13 @@ from regalia.errors import Reason, Stage
 __all__ = [
     "ACKNOWLEDGEMENT_NEEDED",
     "ALREADY_REVOKED",
+    "AUTHORITY_CERTIFICATE_REFUSED",
+    "AUTHORITY_CRL_REFUSED",
+    "AUTHORITY_KEY_REFUSED",
+    "AUTHORITY_REQUEST_REFUSED",
     "AUTHORITY_STATE",
     "BINDING_REFUSED",
+    "CEREMONY_REFUSED",
     "CHAIN_BROKEN",
     "CHALLENGE_NOT_OPEN",
     "CONFIG_REFUSED",
@@ -28,6 +33,8 @@ __all__ = [
     "ROOT_KEY_ELSEWHERE",
     "SCHEMA_OLD",
     "SECRET_REFUSED",
+    "SHARES_REFUSED",
+    "TRANSCRIPT_BROKEN",
     "USAGE",
 ]
 
@@ -140,4 +147,46 @@ SECRET_REFUSED = Reason(
     Stage.ADMIN,
     "the static challenge is too short or too simple",
     "Leave it out, and a random one is made; or give at least 20 printable characters of which 8 differ.",
+)
+AUTHORITY_CERTIFICATE_REFUSED = Reason(
+    "ADM-030",
+    Stage.ADMIN,
+    "the authority's certificate cannot be accepted",
+    "Have its issuer make one in which what is listed is right; nothing was changed here.",
+)
+AUTHORITY_REQUEST_REFUSED = Reason(
+    "ADM-031",
+    Stage.ADMIN,
+    "the authority's request cannot be signed",
+    "Make the request anew with `regalia ca request`, or with what is listed put right.",
+)
+AUTHORITY_CRL_REFUSED = Reason(
+    "ADM-032",
+    Stage.ADMIN,
+    "the CRL cannot be taken over",
+    "Bring the newest CRL of exactly this authority; the one that is served stays.",
+)
+AUTHORITY_KEY_REFUSED = Reason(
+    "ADM-033",
+    Stage.ADMIN,
+    "the authority's key cannot be imported",
+    "Name the key that belongs to the certificate, and its passphrase; a weak key is replaced, not imported.",
+)
+CEREMONY_REFUSED = Reason(
+    "ADM-034",
+    Stage.ADMIN,
+    "the ceremony cannot be held as its file says",
+    "Correct what is listed, have the file reviewed again, and look at it with --dry-run.",
+)
+SHARES_REFUSED = Reason(
+    "ADM-035",
+    Stage.ADMIN,
+    "the shares do not open the key",
+    "Bring as many shares of this one key as its file says, each typed as it was written.",
+)
+TRANSCRIPT_BROKEN = Reason(
+    "ADM-036",
+    Stage.ADMIN,
+    "the transcript was altered",
+    "Compare it with the copies that the witnesses kept, from the named line on.",
 )

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from regalia.model import EventDraft
     from regalia.store.session import Columns
 
-__all__ = ["SqlAuthorities", "read_authority", "read_credential"]
+__all__ = ["ADD_AUTHORITY", "SqlAuthorities", "authority_columns", "read_authority", "read_credential"]
 
 _ONE = Statement(select(authority).where(authority.c.name == bindparam("name")))
 _ALL = Statement(select(authority).order_by(authority.c.created_at, authority.c.name))
-_ADD = inserting(authority)
+ADD_AUTHORITY = inserting(authority)
 _SET_STATE = Statement(
     update(authority).where(authority.c.name == bindparam("which")).values(state=bindparam("new_state"))
 )
@@ -55,8 +55,8 @@ class SqlAuthorities(Noun):
 
     def add_authority(self, authority: Authority, events: Sequence[EventDraft]) -> bool:
         """Return False where the name is taken."""
-        columns = _authority_columns(authority)
-        return self._add_to_catalogue(events, f"authority:{authority.name}", _ADD, columns)
+        columns = authority_columns(authority)
+        return self._add_to_catalogue(events, f"authority:{authority.name}", ADD_AUTHORITY, columns)
 
     def set_authority_state(self, name: str, state: AuthorityState, events: Sequence[EventDraft]) -> None:
         """Set the state; raises `AdminError` ADM-004 where there is no such authority."""
@@ -102,7 +102,8 @@ def read_authority(row: Row) -> Authority:
     )
 
 
-def _authority_columns(value: Authority) -> Columns:
+def authority_columns(value: Authority) -> Columns:
+    """Make the row of a value."""
     return {
         "name": value.name,
         "kind": value.kind.value,

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, func, select, update
 
 from regalia.ca.profile import read_profile
 from regalia.errors import InvariantError
-from regalia.model import Authoriser, Door, Endpoint, Group, Profile
+from regalia.model import Authoriser, AuthorityKind, Door, Endpoint, Group, Profile
 from regalia.store.authorities import read_authority, read_credential
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
 from regalia.store.tables import authority, credential, endpoint, group, profile
@@ -17,7 +17,7 @@ from regalia.store.values import from_millis, millis, storable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from regalia.model import EventDraft
+    from regalia.model import Authority, EventDraft
     from regalia.store.session import Columns
 
 __all__ = ["SqlCatalogue"]
@@ -55,6 +55,9 @@ _RA_CREDENTIALS = Statement(
     .where(credential.c.group == bindparam("group"), credential.c.purpose == "ra")
     .order_by(credential.c.id.desc())
 )
+
+_CHAIN_LIMIT = 8
+"""Longer than any chain that is accepted; a loop in the database must not be one here (RES-4)."""
 
 
 class SqlCatalogue(Noun):
@@ -159,20 +162,31 @@ def _door(transaction: Transaction, name: str) -> Door | None:
     if group_row is None or profile_row is None:
         raise InvariantError(f"endpoint {name} without its group or profile")
     authority_row = transaction.row(_AUTHORITY, {"name": group_row["authority"]})
-    root_row = transaction.row(_AUTHORITY, {"name": authority_row["parent"]}) if authority_row is not None else None
+    above = _above(transaction, authority_row)
     credentials = transaction.rows(_RA_CREDENTIALS, {"group": group_row["name"]})
     current = next((row for row in credentials if row["authority"] == group_row["authority"]), None)
-    if authority_row is None or root_row is None or current is None:
+    if authority_row is None or not above or above[-1].kind is not AuthorityKind.ROOT or current is None:
         return None
     return Door(
         endpoint=_read_endpoint(endpoint_row),
         group=_read_group(group_row),
         profile=_read_profile(profile_row),
         authority=read_authority(authority_row),
-        root=read_authority(root_row),
+        root=above[-1],
         ra=read_credential(current),
         former_ras=tuple(read_credential(row) for row in credentials if row is not current),
+        between=above[:-1],
     )
+
+
+def _above(transaction: Transaction, row: Row | None) -> tuple[Authority, ...]:
+    """From an authority's parent to its root."""
+    above: list[Authority] = []
+    while row is not None and row["parent"] is not None and len(above) < _CHAIN_LIMIT:
+        row = transaction.row(_AUTHORITY, {"name": row["parent"]})
+        if row is not None:
+            above.append(read_authority(row))
+    return tuple(above)
 
 
 def _read_group(row: Row) -> Group:

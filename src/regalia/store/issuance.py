@@ -19,6 +19,7 @@ from regalia.store.certificates import (
 )
 from regalia.store.challenges import CONSUME
 from regalia.store.conversations import REVOKED_ALREADY, approval, open_conversation, opening, resumption
+from regalia.store.hierarchy import REQUEST_INTENT
 from regalia.store.session import Call, LostError, Noun, Statement, Transaction
 from regalia.store.tables import certificate, certificate_der, certificate_tbs, crl, enrolment
 from regalia.store.values import millis, plain, stages_text
@@ -166,13 +167,16 @@ class SqlIssuance(Noun):
         return tuple(read_certificate_row(row) for row in rows)
 
     def signing_intent(self, row_id: UUID) -> SigningIntent | None:
-        """Return what a signer may sign: a committed intent of a certificate or a CRL."""
+        """Return what a signer may sign: a committed intent of a certificate, a CRL or an authority's request."""
         row = self._database.row(_CERTIFICATE_INTENT, {"which": row_id.bytes})
         if row is not None:
             return SigningIntent(row_id, UUID(bytes=row["key_id"]), row["tbs"], None, None)
         row = self._database.row(_CRL_INTENT, {"which": row_id.bytes})
         if row is not None:
             return SigningIntent(row_id, UUID(bytes=row["key_id"]), None, row["tbs_path"], row["tbs_sha256"])
+        row = self._database.row(REQUEST_INTENT, {"which": row_id.bytes})
+        if row is not None:
+            return SigningIntent(row_id, UUID(bytes=row["key_id"]), row["info"], None, None)
         return None
 
 

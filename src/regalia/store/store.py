@@ -14,6 +14,7 @@ from regalia.store.changes import SqliteChangeFeed
 from regalia.store.crls import SqlCrls
 from regalia.store.enrolments import SqlEnrolments
 from regalia.store.events import SqlEvents, StreamAppender
+from regalia.store.hierarchy import SqlHierarchies
 from regalia.store.issuance import SqlIssuance
 from regalia.store.jobs import SqlJobs
 from regalia.store.keys import SqlKeyVault
@@ -31,6 +32,7 @@ __all__ = ["SqlStore", "open_change_feed", "open_store"]
 
 class SqlStore(
     SqlAuthorities,
+    SqlHierarchies,
     SqlCatalogue,
     SqlChallenges,
     SqlNdesPages,

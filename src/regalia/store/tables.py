@@ -26,11 +26,14 @@ from sqlalchemy import (
 __all__ = [
     "authority",
     "authority_counter",
+    "authority_request",
     "certificate",
     "certificate_der",
     "certificate_tbs",
     "challenge",
     "change",
+    "checkpoint",
+    "checkpoint_key",
     "credential",
     "crl",
     "crl_chunk",
@@ -40,9 +43,12 @@ __all__ = [
     "event_stream",
     "group",
     "job",
+    "key_record",
     "metadata",
     "ndes_page",
     "profile",
+    "pseudonym_key",
+    "retention",
     "revocation",
     "sealed_challenge",
     "wrapped_key",
@@ -77,6 +83,8 @@ authority = Table(
     _required("certificate_id", LargeBinary),
     _required("certificate_der", LargeBinary),
     _required("created_at", BigInteger),
+    _optional("state_since", BigInteger),
+    _optional("activates_at", BigInteger),
 )
 
 authority_counter = Table(
@@ -87,6 +95,22 @@ authority_counter = Table(
     _required("crl_number", BigInteger),
 )
 """What an authority counts: revocations, for CRL snapshots, and its last CRL number. Its row is the lock for both."""
+
+authority_request = Table(
+    "authority_request",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _required("id", LargeBinary),
+    _required("group", Text),
+    _optional("parent", Text),
+    _required("key_id", LargeBinary),
+    _required("key_kind", Text),
+    _required("info", LargeBinary),
+    _optional("csr", LargeBinary),
+    _required("created_at", BigInteger),
+    UniqueConstraint("id", name="authority_request_id"),
+)
+"""Issuing authorities to be. A row without `csr` is an intent; it goes when the certificate comes."""
 
 credential = Table(
     "credential",
@@ -101,6 +125,7 @@ credential = Table(
     _required("not_before", BigInteger),
     _required("not_after", BigInteger),
     _required("created_at", BigInteger),
+    _optional("ended_at", BigInteger),
     Index("credential_authority", "authority", "purpose", "id"),
     Index("credential_group", "group", "purpose", "id"),
 )
@@ -112,6 +137,8 @@ group = Table(
     _required("authority", Text),
     _required("debug", SmallInteger),
     _required("created_at", BigInteger),
+    _optional("suspended_at", BigInteger),
+    Column("suspended_why", Text, nullable=False, server_default=""),
 )
 
 profile = Table(
@@ -418,6 +445,7 @@ event = Table(
     _required("security", SmallInteger),
     _optional("serial", Text),
     _optional("transaction_id", Text),
+    _optional("personal", Text),
     UniqueConstraint("stream", "sequence", name="event_sequence"),
     Index("event_object", "object", "position"),
     Index(
@@ -427,7 +455,49 @@ event = Table(
         postgresql_where=text("security = 1"),
     ),
 )
-"""`record` is the canonical text; the columns after it repeat what queries ask for."""
+"""`record` is the canonical text; the columns after it repeat what queries ask for. `personal` is JSON: what the
+record's pseudonyms stand for, until it is forgotten."""
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    _required("at", BigInteger),
+    _required("key_number", BigInteger),
+    _required("record", Text),
+    _required("hash", LargeBinary),
+    _required("signature", LargeBinary),
+)
+"""`record` is the canonical text that was signed."""
+
+checkpoint_key = Table(
+    "checkpoint_key",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    _required("key_id", LargeBinary),
+    _required("public_key", LargeBinary),
+    _required("created_at", BigInteger),
+)
+
+pseudonym_key = Table(
+    "pseudonym_key",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    _optional("sealed", LargeBinary),
+    _required("created_at", BigInteger),
+    _required("until", BigInteger),
+    _optional("destroyed_at", BigInteger),
+)
+"""`sealed` is NULL once the key is destroyed."""
+
+retention = Table(
+    "retention",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _required("done", LargeBinary),
+    _required("at", BigInteger),
+)
+"""How far the rows of a table have been gone through for personal data that is too old."""
 
 change = Table(
     "change",
@@ -459,3 +529,17 @@ wrapped_key = Table(
     _required("blob", LargeBinary),
     _required("created_at", BigInteger),
 )
+
+key_record = Table(
+    "key_record",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    _required("kind", Text),
+    _required("scope", Text),
+    _required("location", Text),
+    _required("key_sha256", LargeBinary),
+    _required("created_at", BigInteger),
+    _optional("destroyed_at", BigInteger),
+    _optional("destroyed_by", Text),
+)
+"""Every key that there ever was; no row is deleted."""
