@@ -8,6 +8,8 @@ back what was put in.
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -24,6 +26,7 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "OPEN",
     "authority",
     "authority_counter",
     "authority_request",
@@ -42,6 +45,7 @@ __all__ = [
     "event",
     "event_stream",
     "group",
+    "hold",
     "job",
     "key_record",
     "metadata",
@@ -85,6 +89,10 @@ authority = Table(
     _required("created_at", BigInteger),
     _optional("state_since", BigInteger),
     _optional("activates_at", BigInteger),
+    Column("crl_shards", BigInteger, nullable=False, server_default="0"),
+    Column("crl_lists", BigInteger, nullable=False, server_default="0"),
+    Column("crl_delta", SmallInteger, nullable=False, server_default="0"),
+    Column("crl_full", SmallInteger, nullable=False, server_default="1"),
 )
 
 authority_counter = Table(
@@ -290,6 +298,7 @@ certificate = Table(
     _required("created_at", BigInteger),
     _required("state", Text),
     _optional("issued_at", BigInteger),
+    Column("shard", BigInteger, nullable=False, server_default="0"),
     # The serial comes first so that it is found without its authority as well (ISS-1).
     UniqueConstraint("serial", "authority", name="certificate_serial"),
     Index("certificate_key", "key_sha256"),
@@ -348,11 +357,73 @@ revocation = Table(
     _required("actor", Text),
     _required("at", BigInteger),
     _required("note", Text),
+    Column("shard", BigInteger, nullable=False, server_default="0"),
+    _optional("entry", LargeBinary),
     # Everything that a CRL says and asks, in its order: a list is read from here alone.
-    Index("revocation_listed", "authority", "serial", "position", "not_after", "at", "reason"),
+    Index(
+        "revocation_entries",
+        "authority",
+        "shard",
+        "serial",
+        "position",
+        "not_after",
+        "entry",
+        sqlite_where=text("entry IS NOT NULL"),
+        postgresql_where=text("entry IS NOT NULL"),
+    ),
+    # The same for rows from before entries were kept.
+    Index(
+        "revocation_unwritten",
+        "authority",
+        "shard",
+        "serial",
+        "position",
+        "not_after",
+        "at",
+        "reason",
+        sqlite_where=text("entry IS NULL"),
+        postgresql_where=text("entry IS NULL"),
+    ),
+    Index("revocation_position", "authority", "position"),
     sqlite_with_rowid=False,
 )
-"""`position` is the authority's revocation counter after this one: a CRL snapshot holds all up to a position."""
+"""`position` is the authority's counter after this one: a CRL snapshot holds all up to a position. `entry` is the DER of
+what a CRL says about it."""
+
+OPEN: Final = 9_223_372_036_854_775_807
+"""Where a hold ends that has not ended: beyond every position."""
+
+hold = Table(
+    "hold",
+    metadata,
+    Column("certificate_id", LargeBinary, ForeignKey("certificate.id"), primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    _required("authority", Text),
+    _required("shard", BigInteger),
+    _required("serial", LargeBinary),
+    _required("not_after", BigInteger),
+    _required("entry", LargeBinary),
+    _required("cause", Text),
+    _required("actor", Text),
+    _required("at", BigInteger),
+    _required("note", Text),
+    Column("ended_position", BigInteger, nullable=False, server_default=str(OPEN)),
+    Column("released", SmallInteger, nullable=False, server_default="0"),
+    _optional("ended_by", Text),
+    _optional("ended_at", BigInteger),
+    _optional("ended_note", Text),
+    Index(
+        "hold_open",
+        "certificate_id",
+        unique=True,
+        sqlite_where=text(f"ended_position = {OPEN}"),
+        postgresql_where=text(f"ended_position = {OPEN}"),
+    ),
+    Index("hold_position", "authority", "position", "ended_position"),
+    Index("hold_ended", "authority", "ended_position"),
+    sqlite_with_rowid=False,
+)
+"""Certificates that were on hold, each time: `position` and `ended_position` are those of the authority's counter."""
 
 crl = Table(
     "crl",
@@ -371,9 +442,13 @@ crl = Table(
     _optional("created_at", BigInteger),
     _optional("sha256", LargeBinary),
     _optional("published_at", BigInteger),
+    Column("shard", BigInteger, nullable=False, server_default="0"),
+    Column("base", BigInteger, nullable=True),
+    Column("partial", SmallInteger, nullable=False, server_default="0"),
     UniqueConstraint("authority", "number", name="crl_number"),
 )
-"""Reserved, then an intent (`tbs_sha256`), then published (`published_at`)."""
+"""Reserved, then an intent (`tbs_sha256`), then published (`published_at`). `authority` is the CRL's own name, which for
+a partial or a delta CRL is longer than its authority's (`model.crl_name`)."""
 
 sealed_challenge = Table(
     "sealed_challenge",
