@@ -40,6 +40,7 @@ from regalia.ports.ndes import HandOut, NdesPages
 from regalia.ports.outside import Clock, Entropy
 from regalia.ports.records import ChangeFeed, EventFilter, Events, Jobs, JobStatus
 from regalia.ports.store import Store
+from regalia.ports.succession import Holder, Successions
 
 __all__ = [
     "ELSEWHERE",
@@ -63,6 +64,7 @@ __all__ = [
     "EventFilter",
     "Events",
     "HandOut",
+    "Holder",
     "Hierarchies",
     "IntentSigner",
     "Intents",
@@ -82,5 +84,6 @@ __all__ = [
     "SerialStatus",
     "Store",
     "StreamedFile",
+    "Successions",
     "WrappedKey",
 ]

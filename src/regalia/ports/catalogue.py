@@ -37,7 +37,11 @@ class Authorities(Protocol):
     def add_authority(self, authority: Authority, events: Sequence[EventDraft]) -> bool:
         """False where the name is taken."""
 
-    def set_authority_state(self, name: str, state: AuthorityState, events: Sequence[EventDraft]) -> None: ...
+    def set_authority_state(
+        self, name: str, state: AuthorityState, events: Sequence[EventDraft], *, at: datetime | None = None
+    ) -> None:
+        """`at` is when it came into the state. Raises `AdminError` ADM-004 where there is no such authority."""
+
     def credentials(self, purpose: CredentialPurpose, authority: str) -> tuple[Credential, ...]:
         """Of one issuing authority, newest first."""
 

@@ -11,6 +11,7 @@ from regalia.ports.issuance import Certificates, Enrolments, Issuance
 from regalia.ports.keys import Intents, KeyRecords, KeyVault
 from regalia.ports.ndes import NdesPages
 from regalia.ports.records import Events, Jobs
+from regalia.ports.succession import Successions
 
 __all__ = [
     "Store",
@@ -20,6 +21,7 @@ __all__ = [
 class Store(
     Authorities,
     Hierarchies,
+    Successions,
     Catalogue,
     Challenges,
     NdesPages,

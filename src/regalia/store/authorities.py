@@ -12,10 +12,11 @@ from regalia.errors import AdminError, InvariantError
 from regalia.model import Authority, AuthorityKind, AuthorityState, Credential, CredentialPurpose, KeyKind
 from regalia.store.session import Noun, Row, Statement, Transaction, inserting
 from regalia.store.tables import authority, certificate, credential
-from regalia.store.values import from_millis, millis, storable
+from regalia.store.values import from_millis, millis, optional_millis, storable, time_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from regalia.model import EventDraft
     from regalia.store.session import Columns
@@ -26,7 +27,9 @@ _ONE = Statement(select(authority).where(authority.c.name == bindparam("name")))
 _ALL = Statement(select(authority).order_by(authority.c.created_at, authority.c.name))
 ADD_AUTHORITY = inserting(authority)
 _SET_STATE = Statement(
-    update(authority).where(authority.c.name == bindparam("which")).values(state=bindparam("new_state"))
+    update(authority)
+    .where(authority.c.name == bindparam("which"))
+    .values(state=bindparam("new_state"), state_since=bindparam("at"))
 )
 _CREDENTIALS = Statement(
     select(credential)
@@ -58,11 +61,14 @@ class SqlAuthorities(Noun):
         columns = authority_columns(authority)
         return self._add_to_catalogue(events, f"authority:{authority.name}", ADD_AUTHORITY, columns)
 
-    def set_authority_state(self, name: str, state: AuthorityState, events: Sequence[EventDraft]) -> None:
+    def set_authority_state(
+        self, name: str, state: AuthorityState, events: Sequence[EventDraft], *, at: datetime | None = None
+    ) -> None:
         """Set the state; raises `AdminError` ADM-004 where there is no such authority."""
 
         def unit(transaction: Transaction) -> None:
-            if not transaction.run(_SET_STATE, {"which": name, "new_state": state.value}):
+            values: Columns = {"which": name, "new_state": state.value, "at": optional_millis(at)}
+            if not transaction.run(_SET_STATE, values):
                 raise AdminError(reasons.NOT_FOUND, f"authority {name}")
 
         self._change_catalogue(events, f"authority:{name}", unit)
@@ -99,6 +105,8 @@ def read_authority(row: Row) -> Authority:
         certificate_id=UUID(bytes=row["certificate_id"]),
         certificate_der=row["certificate_der"],
         created_at=from_millis(row["created_at"]),
+        state_since=time_or_none(row["state_since"]),
+        activates_at=time_or_none(row["activates_at"]),
     )
 
 
@@ -115,6 +123,8 @@ def authority_columns(value: Authority) -> Columns:
         "certificate_id": value.certificate_id.bytes,
         "certificate_der": value.certificate_der,
         "created_at": millis(value.created_at),
+        "state_since": optional_millis(value.state_since),
+        "activates_at": optional_millis(value.activates_at),
     }
 
 
@@ -131,6 +141,7 @@ def read_credential(row: Row) -> Credential:
         not_before=from_millis(row["not_before"]),
         not_after=from_millis(row["not_after"]),
         created_at=from_millis(row["created_at"]),
+        ended_at=time_or_none(row["ended_at"]),
     )
 
 
@@ -146,4 +157,5 @@ def _credential_columns(value: Credential) -> Columns:
         "not_before": millis(value.not_before),
         "not_after": millis(value.not_after),
         "created_at": millis(value.created_at),
+        "ended_at": optional_millis(value.ended_at),
     }

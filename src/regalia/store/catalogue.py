@@ -12,7 +12,7 @@ from regalia.model import Authoriser, AuthorityKind, Door, Endpoint, Group, Prof
 from regalia.store.authorities import read_authority, read_credential
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
 from regalia.store.tables import authority, credential, endpoint, group, profile
-from regalia.store.values import from_millis, millis, storable
+from regalia.store.values import from_millis, millis, optional_millis, plain, storable, time_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +79,8 @@ class SqlCatalogue(Noun):
             "authority": group.authority,
             "debug": int(group.debug),
             "created_at": millis(group.created_at),
+            "suspended_at": optional_millis(group.suspended_at),
+            "suspended_why": plain(group.suspended_why),
         }
         return self._add_to_catalogue(events, f"group:{group.name}", _ADD_GROUP, columns)
 
@@ -195,6 +197,8 @@ def _read_group(row: Row) -> Group:
         authority=row["authority"],
         created_at=from_millis(row["created_at"]),
         debug=bool(row["debug"]),
+        suspended_at=time_or_none(row["suspended_at"]),
+        suspended_why=row["suspended_why"],
     )
 
 

@@ -20,6 +20,7 @@ from regalia.store.jobs import SqlJobs
 from regalia.store.keys import SqlKeyVault
 from regalia.store.ndes import SqlNdesPages
 from regalia.store.sqlite import SqliteDatabase
+from regalia.store.succession import SqlSuccessions
 from regalia.store.urls import sqlite_path
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = ["SqlStore", "open_change_feed", "open_store"]
 
 class SqlStore(
     SqlAuthorities,
+    SqlSuccessions,
     SqlHierarchies,
     SqlCatalogue,
     SqlChallenges,
