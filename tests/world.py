@@ -29,6 +29,7 @@ from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.enrol import Enroller
 from regalia.ra.limits import Allowances, Limits
+from regalia.ra.order import OrderDesk
 from regalia.ra.refusals import Refusals
 from regalia.ra.registry import Registry
 from regalia.ra.request import EnrolmentRequest, PollRequest
@@ -130,6 +131,7 @@ class World:
             pause=self._pause,
             sealer=MemorySealer(),
         )
+        self.orders = OrderDesk(store=self.store, enroller=self.enroller, clock=self.clock)
         self.scep = self.service(self.keys)
         self.ceremony.create_root("root", actor=ADMIN)
         self.open_group("default")

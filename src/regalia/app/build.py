@@ -34,6 +34,7 @@ from regalia.ra.enrol import Enroller
 from regalia.ra.limits import Allowances, Limits
 from regalia.ra.ndes import NdesService
 from regalia.ra.ndes_pages import NdesDesk
+from regalia.ra.order import OrderDesk
 from regalia.ra.refusals import WINDOW, Refusals
 from regalia.ra.registry import Registry
 from regalia.ra.retrieve import Retriever
@@ -91,6 +92,7 @@ class App:
     registry: Registry
     challenges: ChallengeDesk
     approvals: ApprovalDesk
+    orders: OrderDesk
     ndes: NdesService
     ndes_pages: NdesDesk
     recovery: Recovery
@@ -237,6 +239,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
             serial_prefix=prefix,
             pending_life=timedelta(days=config.limits.pending_days),
         ),
+        orders=OrderDesk(store=store, enroller=enroller, clock=clock),
         ndes=ndes,
         ndes_pages=NdesDesk(store, clock, entropy),
         recovery=recovery,

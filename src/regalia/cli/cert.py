@@ -11,6 +11,8 @@ import typer
 from regalia import reasons
 from regalia.ca.revoke import revoke as revoke_certificate
 from regalia.cli.ca import found_authority
+from regalia.cli.cert_issue import ISSUE_EXAMPLES, issue
+from regalia.cli.chain import issuers, pem
 from regalia.cli.context import administrator, agreed, opened
 from regalia.cli.fingerprints import fingerprints
 from regalia.cli.group import found_group
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "status_of"]
 
-app = noun_app("Certificates: look, revoke, export.")
+app = noun_app("Certificates: look, issue, revoke, export.")
+app.command(epilog=ISSUE_EXAMPLES)(issue)
 
 _SERIAL_BITS = 160
 """RFC 5280 §4.1.2.2: at most 20 octets."""
@@ -167,8 +170,8 @@ def export(
         certificate = _found(regalia, serial)
         if certificate.der is None:
             raise AdminError(reasons.NOT_FOUND, f"serial {certificate.serial:x} was never signed")
-        ders = [certificate.der, *(_issuers(regalia, certificate) if chain else ())]
-    octets = ders[0] if form is Format.DER else "".join(map(_pem, ders)).encode("ascii")
+        ders = [certificate.der, *(issuers(regalia, certificate) if chain else ())]
+    octets = ders[0] if form is Format.DER else "".join(map(pem, ders)).encode("ascii")
     if out is not None:
         _write(out, octets)
     if as_json:
@@ -253,22 +256,6 @@ def _more(certificate: Certificate) -> dict[str, object]:
         "key_sha256": intent.key_sha256,
         **(fingerprints(certificate.der) if certificate.der is not None else {}),
     }
-
-
-def _issuers(regalia: "App", certificate: Certificate) -> list[bytes]:
-    """Climb from a certificate to its root; a root has nobody above it."""
-    chain: list[bytes] = []
-    authority = regalia.store.authority(certificate.intent.authority)
-    while authority is not None and authority.certificate_id != certificate.id:
-        chain.append(authority.certificate_der)
-        authority = regalia.store.authority(authority.parent) if authority.parent is not None else None
-    return chain
-
-
-def _pem(der: bytes) -> str:
-    text = base64.b64encode(der).decode("ascii")
-    lines = "\n".join(text[start : start + 64] for start in range(0, len(text), 64))
-    return f"-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n"
 
 
 def _write(path: Path, octets: bytes) -> None:
