@@ -115,6 +115,8 @@ class OrderDesk:
         except PeerError as fault:
             raise AdminError(fault.reason, fault.detail) from fault
         vouched = Vouched(order.names if order.names is not None else csr.asked, order.device, actor)
+        if not vouched.names:
+            raise AdminError(reasons.NO_NAMES, "neither the order nor the request names anybody")
         return EnrolmentRequest(
             door=door,
             transaction_id=_transaction(order, door, vouched),
