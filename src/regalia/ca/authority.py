@@ -174,9 +174,9 @@ class Ceremony:
         Its common name ends with the beginning of its key's hash, so that two installations never have roots of one
         name. Raises `AdminError` ADM-003 or ADM-005 for the name, CA-001 where the lint finds something.
         """
-        self._check_name(name)
-        key = self._new_key(key_kind, ROOT_SCOPE, actor)
-        subject = self._subject(f"Regalia Root {_short_hash(key)}", key, organisation)
+        self.check_name(name)
+        key = self.new_key(key_kind, ROOT_SCOPE, actor)
+        subject = self.subject(f"Regalia Root {_short_hash(key)}", key, organisation)
         prepared = prepare_own(
             CertificateKind.ROOT,
             root_tbs(key_kind, subject),
@@ -194,10 +194,10 @@ class Ceremony:
             key_id=key.id,
             key_kind=key_kind,
             certificate_id=prepared.intent.id,
-            certificate_der=self._issue(prepared, actor),
+            certificate_der=self.issue(prepared, actor),
             created_at=subject.now,
         )
-        return self._added(authority, prepared.intent, actor)
+        return self.keep(authority, prepared.intent, actor)
 
     def create_issuing(
         self,
@@ -214,12 +214,12 @@ class Ceremony:
         Raises `AdminError` ADM-009 where the root's key is not here, ADM-017 where the root is not active or not
         valid, ADM-003 or ADM-005 for the name, CA-001 where the lint finds something.
         """
-        self._check_name(name)
-        self._check_issuer(root, AuthorityKind.ROOT)
+        self.check_name(name)
+        self.check_issuer(root, AuthorityKind.ROOT)
         if not self._keys.holds(root.key_id):
             raise AdminError(reasons.ROOT_KEY_ELSEWHERE, f"authority {root.name} signs with key {root.key_id}")
-        key = self._new_key(key_kind, ca_scope(group), actor)
-        subject = self._subject(f"Regalia {name} {_short_hash(key)}", key, organisation)
+        key = self.new_key(key_kind, ca_scope(group), actor)
+        subject = self.subject(f"Regalia {name} {_short_hash(key)}", key, organisation)
         prepared = prepare_own(
             CertificateKind.ISSUING,
             issuing_tbs(root, subject, self._urls),
@@ -237,10 +237,10 @@ class Ceremony:
             key_id=key.id,
             key_kind=key_kind,
             certificate_id=prepared.intent.id,
-            certificate_der=self._issue(prepared, actor),
+            certificate_der=self.issue(prepared, actor),
             created_at=subject.now,
         )
-        return self._added(authority, prepared.intent, actor)
+        return self.keep(authority, prepared.intent, actor)
 
     def create_credential(self, purpose: CredentialPurpose, authority: Authority, *, actor: Actor) -> Credential:
         """Make the RA or OCSP credential of an issuing authority: the first, or a successor with a new key.
@@ -251,12 +251,12 @@ class Ceremony:
         """
         group = self._check_signer(authority)
         if purpose is CredentialPurpose.RA:
-            key = self._new_key(KeyKind.RSA_2048, ra_scope(group), actor)
-            subject = self._subject(f"{group} RA", key)
+            key = self.new_key(KeyKind.RSA_2048, ra_scope(group), actor)
+            subject = self.subject(f"{group} RA", key)
             tbs = ra_tbs(authority, subject, self._urls)
         elif purpose is CredentialPurpose.OCSP:
-            key = self._new_key(KeyKind.P256, ocsp_scope(authority.name), actor)
-            subject = self._subject(f"{authority.name} OCSP", key)
+            key = self.new_key(KeyKind.P256, ocsp_scope(authority.name), actor)
+            subject = self.subject(f"{authority.name} OCSP", key)
             tbs = ocsp_tbs(authority, subject)
         else:
             raise InvariantError("a TLS credential has names: create_tls makes it")
@@ -268,10 +268,10 @@ class Ceremony:
         Raises what `create_credential` raises.
         """
         group = self._check_signer(authority)
-        key = self._new_key(KeyKind.P256, tls_scope(group), actor)
+        key = self.new_key(KeyKind.P256, tls_scope(group), actor)
         # Few look at it where there are SANs, but those that list certificates show it. A DNS name may be too long.
         first = next((name.value for name in sorted(sans) if len(name.value) <= _COMMON_NAME_LIMIT), f"{group} TLS")
-        subject = self._subject(first, key)
+        subject = self.subject(first, key)
         tbs = tls_tbs(authority, subject, sans, self._urls)
         return self._credential(CredentialPurpose.TLS, tbs, authority, key, subject=subject, actor=actor, sans=sans)
 
@@ -279,7 +279,7 @@ class Ceremony:
 
     def _check_signer(self, authority: Authority) -> str:
         """See that an authority can issue a credential, before a key is made; return its group."""
-        self._check_issuer(authority, AuthorityKind.ISSUING)
+        self.check_issuer(authority, AuthorityKind.ISSUING)
         if authority.group is None:
             raise InvariantError(f"issuing authority {authority.name} belongs to no group")
         if not self._keys.holds(authority.key_id):
@@ -315,7 +315,7 @@ class Ceremony:
             authority=authority.name,
             key_id=key.id,
             certificate_id=prepared.intent.id,
-            certificate_der=self._issue(prepared, actor),
+            certificate_der=self.issue(prepared, actor),
             not_before=tbs.not_before,
             not_after=tbs.not_after,
             created_at=subject.now,
@@ -323,7 +323,9 @@ class Ceremony:
         self._authorities.add_credential(credential, (self._credential_event(credential, prepared.intent, actor),))
         return credential
 
-    def _new_key(self, kind: KeyKind, scope: str, actor: Actor) -> NewKey:
+    def new_key(self, kind: KeyKind, scope: str, actor: Actor) -> NewKey:
+        """Make a key with its event."""
+
         def told(key: NewKey) -> tuple[EventDraft]:
             details: dict[str, JsonValue] = {"kind": kind.value, "scope": scope, "key_sha256": _key_hash(key)}
             now = self._clock.now()
@@ -331,18 +333,21 @@ class Ceremony:
 
         return self._keys.generate(kind, scope, told)
 
-    def _subject(self, cn: str, key: NewKey, organisation: str | None = None) -> Subject:
+    def subject(self, cn: str, key: NewKey, organisation: str | None = None) -> Subject:
+        """Say whom a certificate is about, with a new serial, now."""
         serial = new_serial(self._entropy, self._serial_prefix)
         return Subject(cn, organisation, key.public_key, serial, self._clock.now())
 
-    def _issue(self, prepared: Prepared, actor: Actor) -> bytes:
+    def issue(self, prepared: Prepared, actor: Actor) -> bytes:
+        """Record, sign, record; return the certificate."""
         issued = self._issuer.issue(prepared, actor=actor)
         if not isinstance(issued, Certificate) or issued.der is None:
             # Only an enrolment or a challenge can lose a race, and there is neither.
             raise InvariantError(f"certificate {prepared.intent.id} of our own was not issued: {issued}")
         return issued.der
 
-    def _added(self, authority: Authority, intent: CertificateIntent, actor: Actor) -> Authority:
+    def keep(self, authority: Authority, intent: CertificateIntent, actor: Actor) -> Authority:
+        """Add an authority that was just certified. Raises `AdminError` ADM-003 where its name was taken meanwhile."""
         details: dict[str, JsonValue] = {
             "kind": authority.kind.value,
             "parent": authority.parent,
@@ -384,13 +389,15 @@ class Ceremony:
             details=details,
         )
 
-    def _check_name(self, name: str) -> None:
+    def check_name(self, name: str) -> None:
+        """Raise `AdminError` ADM-005 for a name that cannot be one, ADM-003 for one that is taken."""
         if not AUTHORITY_NAME.fullmatch(name):
             raise AdminError(reasons.NAME_REFUSED, name)
         if self._authorities.authority(name) is not None:
             raise AdminError(reasons.NAME_TAKEN, f"authority {name}")
 
-    def _check_issuer(self, authority: Authority, kind: AuthorityKind) -> None:
+    def check_issuer(self, authority: Authority, kind: AuthorityKind) -> None:
+        """Raise `AdminError` ADM-017 unless an authority of this kind is active and valid now."""
         certificate = read_certificate(authority.certificate_der)
         if authority.kind is not kind or authority.state is not AuthorityState.ACTIVE:
             raise AdminError(reasons.AUTHORITY_STATE, f"{authority.name} is {authority.kind}, {authority.state}")

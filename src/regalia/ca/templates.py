@@ -7,7 +7,7 @@ but the OCSP signer's and the listener's: one on an issuing authority would limi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -38,16 +38,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BACKDATE",
+    "CROSS_LIFETIME",
     "ISSUING_LIFETIME",
     "OCSP_LIFETIME",
     "RA_LIFETIME",
     "ROOT_LIFETIME",
     "TLS_LIFETIME",
     "Subject",
+    "cross_tbs",
     "issuing_tbs",
     "ocsp_tbs",
     "ra_tbs",
     "root_tbs",
+    "subordinate_tbs",
     "tls_tbs",
 ]
 
@@ -55,6 +58,8 @@ ROOT_LIFETIME = timedelta(days=7305)
 """20 years."""
 ISSUING_LIFETIME = timedelta(days=2922)
 """8 years."""
+CROSS_LIFETIME = timedelta(days=3653)
+"""10 years: longer than it takes until devices and servers know the new root."""
 RA_LIFETIME = timedelta(days=365)
 OCSP_LIFETIME = timedelta(days=30)
 """Short, because nobody can ask whether an OCSP signer's certificate is revoked (RFC 6960 §4.2.2.2.1)."""
@@ -73,11 +78,13 @@ class Subject:
     """DER SubjectPublicKeyInfo."""
     serial: int
     now: datetime
+    written: bytes | None = None
+    """The whole DER Name, where somebody else chose it: a request, or the root that is cross-certified."""
 
     @property
     def name(self) -> bytes:
         """The DER Name."""
-        return encode_name(cn=self.cn, organisation=self.organisation)
+        return self.written if self.written is not None else encode_name(cn=self.cn, organisation=self.organisation)
 
     @property
     def not_before(self) -> datetime:
@@ -111,15 +118,41 @@ def root_tbs(key_kind: KeyKind, subject: Subject) -> TbsCertificate:
 
 def issuing_tbs(root: Authority, subject: Subject, urls: Urls) -> TbsCertificate:
     """Describe an issuing authority under a root. The root's status comes by CRL alone, so AIA names no OCSP."""
+    return subordinate_tbs(root, subject, crl=urls.crl(root.name), issuer=urls.issuer(root.name))
+
+
+def subordinate_tbs(
+    root: Authority, subject: Subject, *, crl: str, issuer: str, lifetime: timedelta = ISSUING_LIFETIME
+) -> TbsCertificate:
+    """Describe an issuing authority whose root is served elsewhere: `crl` and `issuer` are the URLs there."""
     return _issued(
         root,
         subject,
-        ISSUING_LIFETIME,
+        lifetime,
         basic_constraints(ca=True, path_length=0),
         key_usage(("keyCertSign", "cRLSign")),
-        crl_distribution_points(urls.crl(root.name)),
-        authority_information_access(ca_issuers=urls.issuer(root.name)),
+        crl_distribution_points(crl),
+        authority_information_access(ca_issuers=issuer),
     )
+
+
+def cross_tbs(issuer: Authority, other: Authority, subject: Subject, urls: Urls) -> TbsCertificate:
+    """Describe another root's name and key under this one, for as long as both live (RFC 5280 §3.2).
+
+    The key identifier is copied from the other's own certificate, so that what it issued chains through either.
+    """
+    facts = read_certificate(other.certificate_der)
+    tbs = _issued(
+        issuer,
+        subject,
+        CROSS_LIFETIME,
+        basic_constraints(ca=True),
+        key_usage(("keyCertSign", "cRLSign")),
+        crl_distribution_points(urls.crl(issuer.name)),
+        authority_information_access(ca_issuers=urls.issuer(issuer.name)),
+        ski=facts.ski,
+    )
+    return replace(tbs, not_after=min(tbs.not_after, facts.not_after))
 
 
 def ra_tbs(authority: Authority, subject: Subject, urls: Urls) -> TbsCertificate:
@@ -163,7 +196,9 @@ def tls_tbs(authority: Authority, subject: Subject, sans: frozenset[San], urls: 
     )
 
 
-def _issued(issuer: Authority, subject: Subject, lifetime: timedelta, *extensions: Extension) -> TbsCertificate:
+def _issued(
+    issuer: Authority, subject: Subject, lifetime: timedelta, *extensions: Extension, ski: bytes | None = None
+) -> TbsCertificate:
     """Fill in what follows from the issuer: name, key identifier, and no life outside its own (POL-7)."""
     above = read_certificate(issuer.certificate_der)
     not_before = max(subject.not_before, above.not_before)
@@ -177,7 +212,7 @@ def _issued(issuer: Authority, subject: Subject, lifetime: timedelta, *extension
         public_key=subject.public_key,
         extensions=(
             *extensions,
-            subject_key_identifier(key_identifier(subject.public_key)),
+            subject_key_identifier(ski if ski is not None else key_identifier(subject.public_key)),
             # The issuer's own identifier, copied: an imported issuer may have computed it in another way.
             authority_key_identifier(above.ski if above.ski is not None else key_identifier(above.public_key)),
         ),
