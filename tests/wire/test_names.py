@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from time import thread_time
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat import asn1
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +19,7 @@ from regalia import reasons
 from regalia.errors import InvariantError, PeerError
 from regalia.model import Names, San, SanKind
 from regalia.wire import der, oids
+from regalia.wire.certificate import SignatureAlgorithm, TbsCertificate, assemble, encode_tbs, subject_alt_name
 from regalia.wire.names import (
     check_names,
     check_organisation,
@@ -216,12 +222,12 @@ def _their_san(general_names: bytes) -> x509.SubjectAlternativeName:
 
 
 def test_other_kinds_are_read_but_never_written() -> None:
-    """A UPN or a directoryName is read as OTHER with its octets, and cannot be encoded."""
-    upn = der.context(0, der.oid("1.3.6.1.4.1.311.20.2.3"), der.context(0, der.utf8_string("a@b")))
+    """An unknown otherName or a directoryName is read as OTHER with its octets, and cannot be encoded."""
+    upn = der.context(0, der.oid("1.3.6.1.4.1.311.20.2.9"), der.context(0, der.utf8_string("a@b")))
     directory = der.context(4, encode_name(cn="x"))
     odd_ip = der.context(7, b"12345", constructed=False)
     sans = read_sans(der.sequence(upn, directory, odd_ip))
-    assert San(SanKind.OTHER, "1.3.6.1.4.1.311.20.2.3:0c03614062") in sans
+    assert San(SanKind.OTHER, "1.3.6.1.4.1.311.20.2.9:0c03614062") in sans
     assert San(SanKind.OTHER, f"[4]:{encode_name(cn='x').hex()}") in sans
     assert San(SanKind.OTHER, f"[7]:{b'12345'.hex()}") in sans
     with pytest.raises(InvariantError):
@@ -317,3 +323,153 @@ def test_a_name_of_more_than_a_kibibyte_equals_only_itself() -> None:
     assert not same_name(one, other)
     assert same_name(one, bytes(one))
     assert thread_time() - begun < 0.1, "a comparison by RFC 5280 takes more than a second"
+
+
+# --- names of Windows, of devices and of hardware ---------------------------------------------------------------------
+
+_OTHERS = (
+    San(SanKind.UPN, "Ada.Lovelace@example.com"),
+    San(SanKind.UPN, "zoë@example.com"),
+    San(SanKind.PERMANENT_IDENTIFIER, "C02XK1ZZJGH5"),
+    San(SanKind.PERMANENT_IDENTIFIER, "a/b/1.3.6.1.4.1.99999"),
+    San(SanKind.HARDWARE_MODULE, "1.3.6.1.4.1.99999.1/00ff10"),
+)
+
+
+@pytest.mark.parametrize("san", _OTHERS, ids=str)
+def test_other_names_survive_writing_and_reading(san: San) -> None:
+    """UPN, permanentIdentifier (RFC 4043) and hardwareModuleName (RFC 4108) come back as they were written."""
+    check_names(Names(sans=frozenset({san})))
+    assert read_sans(encode_sans(frozenset({san}))) == {san}
+
+
+@pytest.mark.parametrize("san", _OTHERS, ids=str)
+def test_other_names_are_read_alike_by_a_parser_of_other_make(san: San) -> None:
+    """An independent reader finds an otherName of the right type, and the octets of the standard in it."""
+    names = x509.load_der_x509_certificate(_certificate_with(encode_sans(frozenset({san})))).extensions
+    (name,) = names.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert isinstance(name, x509.OtherName)
+    if san.kind is SanKind.UPN:
+        assert name.type_id.dotted_string == "1.3.6.1.4.1.311.20.2.3"
+        assert asn1.decode_der(str, name.value) == san.value
+    elif san.kind is SanKind.PERMANENT_IDENTIFIER:
+        read = asn1.decode_der(_PermanentIdentifier, name.value)
+        assigner = f"/{read.assigner.dotted_string}" if read.assigner is not None else ""
+        assert f"{read.value}{assigner}" == san.value
+    else:
+        module = asn1.decode_der(_HardwareModuleName, name.value)
+        assert f"{module.type.dotted_string}/{module.number.hex()}" == san.value
+
+
+@asn1.sequence
+class _PermanentIdentifier:
+    value: str | None
+    assigner: x509.ObjectIdentifier | None
+
+
+@asn1.sequence
+class _HardwareModuleName:
+    type: x509.ObjectIdentifier
+    number: bytes
+
+
+def _certificate_with(general_names: bytes) -> bytes:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    tbs = TbsCertificate(
+        serial=1 << 100,
+        signature=SignatureAlgorithm.ECDSA_SHA256,
+        issuer=encode_name(cn="x"),
+        not_before=now,
+        not_after=now + timedelta(days=1),
+        subject=encode_name(cn="y"),
+        public_key=key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        extensions=(subject_alt_name(general_names),),
+    )
+    octets = encode_tbs(tbs)
+    return assemble(octets, tbs.signature, key.sign(octets, ec.ECDSA(hashes.SHA256())))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (SanKind.UPN, "ada"),
+        (SanKind.UPN, "ada@localhost"),
+        (SanKind.UPN, "a b@example.com"),
+        (SanKind.UPN, "EXAMPLE\\ada@example.com"),
+        (SanKind.UPN, "ada@lovelace@example.com"),
+        (SanKind.UPN, "ad\u202ea@example.com"),
+        (SanKind.PERMANENT_IDENTIFIER, ""),
+        (SanKind.PERMANENT_IDENTIFIER, "a\u0000b"),
+        (SanKind.PERMANENT_IDENTIFIER, "x" * 257),
+        (SanKind.HARDWARE_MODULE, "00ff"),
+        (SanKind.HARDWARE_MODULE, "1.3.6.1/0F"),
+        (SanKind.HARDWARE_MODULE, "1.3.6.1/"),
+        (SanKind.HARDWARE_MODULE, "1.40.6/00"),
+    ],
+)
+def test_pol5_other_names_that_no_certificate_carries(kind: SanKind, text: str) -> None:
+    """POL-5 and IN-8: a UPN has one @ and a whole domain; identifiers print; modules are an OID and hex digits."""
+    with pytest.raises(PeerError):
+        check_names(Names(sans=frozenset({San(kind, text)})))
+
+
+def test_other_names_of_another_form_are_what_nobody_issues() -> None:
+    """A UPN that is no UTF8String, or an identifier with something behind it, is read as OTHER, which is refused."""
+    upn = der.context(0, der.oid(oids.ON_MS_UPN), der.context(0, der.printable_string("a@example.com")))
+    odd = der.sequence(der.utf8_string("a"), der.oid("1.2.3"), der.null())
+    permanent = der.context(0, der.oid(oids.ON_PERMANENT_IDENTIFIER), der.context(0, odd))
+    ambiguous = der.context(
+        0, der.oid(oids.ON_PERMANENT_IDENTIFIER), der.context(0, der.sequence(der.utf8_string("a/1.2.3")))
+    )
+    for name in (upn, permanent, ambiguous):
+        (read,) = read_sans(der.sequence(name))
+        assert read.kind is SanKind.OTHER
+
+
+def test_pol2_a_sid_stands_only_where_it_was_vouched_for() -> None:
+    """POL-2: the URI form of a SID is allowed for exactly the SID that the names were vouched for with."""
+    sid = "S-1-5-21-3623811015-3361044348-30300820-1013"
+    uri = frozenset({San(SanKind.URI, f"tag:microsoft.com,2022-09-14:sid:{sid}")})
+    check_names(Names("x", uri, sid=sid))
+    for names in (Names("x", uri), Names("x", uri, sid=sid[:-1]), Names("x", sid="S-1-5-21-x"), Names(sid="500")):
+        with pytest.raises(PeerError):
+            check_names(names)
+
+
+# --- further attributes of a subject ---------------------------------------------------------------------------------
+
+
+def test_a_subject_goes_from_the_general_to_the_special() -> None:
+    """Attributes stand in one order, whatever order they came in; those of one kind keep theirs."""
+    rdns = (("ou", "Sales"), ("dc", "com"), ("dc", "example"), ("ou", "North"), ("serial-number", "C02"), ("c", "DE"))
+    subject = x509.load_der_x509_certificate(_named(encode_name(cn="x", organisation="Example", rdns=rdns))).subject
+    assert subject.rfc4514_string() == "CN=x,2.5.4.5=C02,OU=North,OU=Sales,O=Example,DC=example,DC=com,C=DE"
+    assert encode_name(cn="x", rdns=(("o", "Example"),)) == encode_name(cn="x", organisation="Example")
+
+
+def _named(subject: bytes) -> bytes:
+    certificate = der.read_one(_certificate_with(encode_sans(frozenset({San(SanKind.DNS, "a.example.com")}))))
+    info, algorithm, signature = certificate.children()
+    parts = [part.raw for part in info.children()]
+    parts[5] = subject
+    return der.sequence(der.sequence(*parts), algorithm.raw, signature.raw)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text"),
+    [
+        ("c", "de"),
+        ("c", "DEU"),
+        ("dc", "example.com"),
+        ("serial-number", "ä"),
+        ("ou", "x" * 65),
+        ("ou", " x"),
+        ("ou", "a\u200bb"),
+        ("e", "a@example.com"),
+    ],
+)
+def test_in8_attributes_that_a_subject_cannot_hold(keyword: str, text: str) -> None:
+    """IN-8: length, alphabet and form of each attribute of a subject are judged before it is written."""
+    with pytest.raises(PeerError):
+        check_names(Names("x", rdns=((keyword, text),)))

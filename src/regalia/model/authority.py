@@ -6,9 +6,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from regalia.model.profile import KeyReuse
+
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
+
+    from regalia.model.profile import (
+        Condition,
+        DeviceLimits,
+        ExpiryRule,
+        MicrosoftTemplate,
+        NameRules,
+        PolicyRules,
+        RenewalRule,
+    )
 
 __all__ = [
     "STANDING_PURPOSES",
@@ -80,6 +92,12 @@ class Authority:
     created_at: datetime
     crl_shards: int = 0
     """Among how many partial CRLs new certificates are spread; 0: one full CRL without a scope."""
+    crl_lists: int = 0
+    """How many partial CRLs there were at the most: certificates point to them, so they go on."""
+    crl_delta: bool = False
+    """Whether a delta CRL is published beside each CRL, and new certificates say where."""
+    crl_full: bool = True
+    """Whether the CRL without a scope lists the certificates of partial ones too; else it has a scope of its own."""
     state_since: datetime | None = None
     """When it came into this state; None where it never was in another one."""
     activates_at: datetime | None = None
@@ -192,6 +210,23 @@ class Profile:
     """Whether Ed25519 keys are allowed."""
     ml_dsa: tuple[str, ...] = ()
     """Allowed parameter sets of ML-DSA (FIPS 204), as `ml-dsa-44`."""
+    rsa_bits: tuple[int, ...] = ()
+    """The only sizes of RSA keys that are allowed; empty: any from `rsa_min_bits`."""
+    key_reuse: KeyReuse = KeyReuse.SAME_IDENTITY
+    """Whether a key may be certified again."""
+    name_rules: NameRules | None = None
+    """How names are made; None: they are the binding's (R5.1)."""
+    domains: tuple[str, ...] = ()
+    """DNS suffixes that all DNS, e-mail and UPN names end with; empty: any (POL-5)."""
+    conditions: tuple[Condition, ...] = ()
+    """What must be true of a request, in order."""
+    expiry: ExpiryRule | None = None
+    renewal: RenewalRule | None = None
+    limits: DeviceLimits | None = None
+    policies: PolicyRules | None = None
+    microsoft_template: MicrosoftTemplate | None = None
+    lint_ignored: tuple[tuple[str, str], ...] = ()
+    """Findings of pkilint that are none here, each with its reason."""
 
 
 class Authoriser(StrEnum):

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from regalia.model.names import NO_NAMES, Names
+from regalia.model.profile import Assurance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -197,6 +198,10 @@ class IssueOrder:
     """DER SubjectPublicKeyInfo."""
     enrolment: Enrolment
     """Written with the intent."""
+    assurance: Assurance = Assurance.BEARER
+    """How sure the names are: what the certificate's policies say."""
+    inputs: tuple[tuple[str, str], ...] = ()
+    """The variables that the names were made of, with their values; empty where no template was filled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,14 +46,20 @@ class Names:
 
     cn: str | None = None
     sans: frozenset[San] = frozenset()
+    rdns: tuple[tuple[str, str], ...] = ()
+    """Further attributes of the subject, as (keyword, text) in their order: `("ou", "Sales")`."""
+    sid: str | None = None
+    """A Windows SID, vouched for by a directory or an administrator and never asked for (POL-2)."""
 
     def __bool__(self) -> bool:
-        return self.cn is not None or bool(self.sans)
+        return self.cn is not None or bool(self.sans) or bool(self.rdns) or self.sid is not None
 
     def listed(self) -> tuple[str, ...]:
-        """All names as `kind:value`, the common name first, the rest sorted."""
+        """All names as `kind:value`, the common name first, alternative names sorted."""
         first = (f"cn:{self.cn}",) if self.cn is not None else ()
-        return first + tuple(str(san) for san in sorted(self.sans))
+        last = (f"sid:{self.sid}",) if self.sid is not None else ()
+        further = tuple(f"{keyword}:{text}" for keyword, text in self.rdns)
+        return first + further + tuple(str(san) for san in sorted(self.sans)) + last
 
 
 NO_NAMES = Names()

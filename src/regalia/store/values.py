@@ -90,7 +90,13 @@ def serial_octets(serial: int) -> bytes:
 def names_text(names: Names) -> str:
     """Canonical JSON of a set of names."""
     # Remembered: the same names stand in a request, its challenge, its lineage and its certificate.
-    return _json({"cn": names.cn, "sans": [[san.kind.value, san.value] for san in sorted(names.sans)]})
+    fields: dict[str, object] = {"cn": names.cn, "sans": [[san.kind.value, san.value] for san in sorted(names.sans)]}
+    # Only where there are any: rows of earlier versions, and most of later ones, have neither.
+    if names.rdns:
+        fields["rdns"] = [list(rdn) for rdn in names.rdns]
+    if names.sid is not None:
+        fields["sid"] = names.sid
+    return _json(fields)
 
 
 def read_names(text: str) -> Names:
@@ -99,7 +105,12 @@ def read_names(text: str) -> Names:
 
 
 def _read_names_value(fields: dict[str, Any]) -> Names:
-    return Names(fields["cn"], frozenset(San(SanKind(kind), value) for kind, value in fields["sans"]))
+    return Names(
+        fields["cn"],
+        frozenset(San(SanKind(kind), value) for kind, value in fields["sans"]),
+        tuple((keyword, text) for keyword, text in fields.get("rdns", ())),
+        fields.get("sid"),
+    )
 
 
 def lineage_text(link: LineageLink | None) -> str | None:

@@ -36,12 +36,15 @@ __all__ = [
     "authority_information_access",
     "authority_key_identifier",
     "basic_constraints",
+    "certificate_policies",
+    "certificate_template",
     "crl_distribution_points",
     "encode_extensions",
     "encode_tbs",
     "extended_key_usage",
     "key_identifier",
     "key_usage",
+    "microsoft_sid",
     "ocsp_nocheck",
     "read_authority_key_identifier",
     "read_basic_constraints",
@@ -313,6 +316,25 @@ def authority_information_access(*, ocsp: str | None = None, ca_issuers: str | N
 def ocsp_nocheck() -> Extension:
     """Build id-pkix-ocsp-nocheck (RFC 6960 §4.2.2.2.1)."""
     return Extension(oids.PKIX_OCSP_NOCHECK, critical=False, value=der.null())
+
+
+def certificate_policies(policies: Sequence[str]) -> Extension:
+    """Build CertificatePolicies without qualifiers from dotted object identifiers (RFC 5280 §4.2.1.4)."""
+    value = der.sequence(*(der.sequence(der.oid(policy)) for policy in policies))
+    return Extension(oids.CE_CERTIFICATE_POLICIES, critical=False, value=value)
+
+
+def certificate_template(template: str, major: int, minor: int) -> Extension:
+    """Build Microsoft's CertificateTemplateOID ([MS-WCCE] §2.2.2.7.7.2)."""
+    value = der.sequence(der.oid(template), der.integer(major), der.integer(minor))
+    return Extension(oids.MS_CERTIFICATE_TEMPLATE, critical=False, value=value)
+
+
+def microsoft_sid(sid: str) -> Extension:
+    """Build Microsoft's SID extension: GeneralNames with one otherName that holds the SID as octets (KB5014754)."""
+    value = der.context(0, der.octet_string(sid.encode("ascii")))
+    name = der.context(0, der.oid(oids.MS_NTDS_OBJECT_SID), value)
+    return Extension(oids.MS_NTDS_CA_SECURITY, critical=False, value=der.sequence(name))
 
 
 def _uri_name(url: str) -> bytes:

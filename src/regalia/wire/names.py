@@ -10,7 +10,7 @@ import re
 import unicodedata
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from regalia import reasons
@@ -21,9 +21,14 @@ from regalia.wire import der, oids
 __all__ = [
     "MAX_COMMON_NAME",
     "MAX_SANS",
+    "SID_URI",
+    "SUBJECT_ATTRIBUTES",
+    "SubjectAttribute",
     "check_common_name",
     "check_names",
     "check_organisation",
+    "check_rdn",
+    "check_sid",
     "encode_name",
     "encode_sans",
     "make_san",
@@ -51,8 +56,14 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
 
-_SID_URI = "tag:microsoft.com,2022-09-14:sid:"
+SID_URI: Final = "tag:microsoft.com,2022-09-14:sid:"
 """What Windows reads as a user's or machine's SID (KB5014754): never from a requester (POL-2)."""
+_SID = re.compile(r"S-1-(?:0|[1-9][0-9]{0,14})(?:-(?:0|[1-9][0-9]{0,9})){1,15}")
+_UPN_LOCAL = re.compile(r"[^\s@\"/\\\[\]:;|=,+*?<>]+")
+"""What Windows lets stand before the @ of a user principal name."""
+_DOTTED = re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,18})){1,30}")
+_HEX = re.compile(r"(?:[0-9a-f]{2}){1,64}")
+_MAX_UPN = 256
 
 _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 """Characters without width that Unicode does not class as format characters."""
@@ -74,8 +85,14 @@ def check_names(names: Names) -> None:
         check_common_name(names.cn)
     if len(names.sans) > MAX_SANS:
         raise _malformed(f"{len(names.sans)} alternative names where at most {MAX_SANS} are allowed")
+    for keyword, text in names.rdns:
+        check_rdn(keyword, text)
+    sid_uri = None
+    if names.sid is not None:
+        check_sid(names.sid)
+        sid_uri = San(SanKind.URI, SID_URI + names.sid)
     for san in sorted(names.sans):
-        if make_san(san.kind, san.value) != san:
+        if san != sid_uri and make_san(san.kind, san.value) != san:
             raise _malformed(f"{_shown(str(san))} is not in its normal form")
 
 
@@ -91,6 +108,54 @@ def check_organisation(text: str) -> None:
     _check_text("organisation", text, MAX_COMMON_NAME)
 
 
+class SubjectAttribute(NamedTuple):
+    """An attribute that a subject may have besides O of the profile and CN."""
+
+    oid: str
+    tag: int
+    longest: int
+    """Characters: the upper bounds of RFC 5280 appendix A."""
+
+
+SUBJECT_ATTRIBUTES: Final = {
+    "c": SubjectAttribute(oids.AT_COUNTRY_NAME, der.PRINTABLE_STRING, 2),
+    "dc": SubjectAttribute(oids.AT_DOMAIN_COMPONENT, der.IA5_STRING, 63),
+    "st": SubjectAttribute(oids.AT_STATE_OR_PROVINCE_NAME, der.UTF8_STRING, 128),
+    "l": SubjectAttribute(oids.AT_LOCALITY_NAME, der.UTF8_STRING, 128),
+    "o": SubjectAttribute(oids.AT_ORGANIZATION_NAME, der.UTF8_STRING, 64),
+    "ou": SubjectAttribute(oids.AT_ORGANIZATIONAL_UNIT_NAME, der.UTF8_STRING, 64),
+    "title": SubjectAttribute(oids.AT_TITLE, der.UTF8_STRING, 64),
+    "surname": SubjectAttribute(oids.AT_SURNAME, der.UTF8_STRING, 64),
+    "given-name": SubjectAttribute(oids.AT_GIVEN_NAME, der.UTF8_STRING, 64),
+    "serial-number": SubjectAttribute(oids.AT_SERIAL_NUMBER, der.PRINTABLE_STRING, 64),
+    "dn-qualifier": SubjectAttribute(oids.AT_DN_QUALIFIER, der.PRINTABLE_STRING, 64),
+    "uid": SubjectAttribute(oids.AT_USER_ID, der.UTF8_STRING, 256),
+}
+"""By the keyword of profiles, in the order in which a subject has them: from what is general to what is special."""
+
+_PRINTABLE: Final = re.compile(r"[A-Za-z0-9 '()+,./:=?-]+")
+
+
+def check_rdn(keyword: str, text: str) -> None:
+    """Refuse a text that the attribute of a subject cannot hold. Raises `PeerError` NAME_MALFORMED."""
+    attribute = SUBJECT_ATTRIBUTES.get(keyword)
+    if attribute is None:
+        raise _malformed(f"{_shown(keyword)} is no attribute of a subject")
+    _check_text(keyword, text, attribute.longest)
+    if keyword == "c" and not re.fullmatch("[A-Z]{2}", text):
+        raise _malformed(f"the c {_shown(text)} is not a country of two capital letters (ISO 3166)")
+    if keyword == "dc" and not _LABEL.fullmatch(text):
+        raise _malformed(f"the dc {_shown(text)} is not one label of a DNS name")
+    if attribute.tag == der.PRINTABLE_STRING and not _PRINTABLE.fullmatch(text):
+        raise _malformed(f"the {keyword} {_shown(text)} has characters that a PrintableString cannot hold")
+
+
+def check_sid(text: str) -> None:
+    """Refuse what is not a Windows SID in its usual text form. Raises `PeerError` NAME_MALFORMED."""
+    if not _SID.fullmatch(text):
+        raise _malformed(f"{_shown(text)} is not a Windows SID such as S-1-5-21-1-2-3-500")
+
+
 def make_san(kind: SanKind, text: str) -> San:
     """Bring a subjectAltName into its normal form.
 
@@ -104,6 +169,12 @@ def make_san(kind: SanKind, text: str) -> San:
         return San(kind, _uri(text))
     if kind is SanKind.IP:
         return San(kind, _ip(text))
+    if kind is SanKind.UPN:
+        return San(kind, _upn(text))
+    if kind is SanKind.PERMANENT_IDENTIFIER:
+        return San(kind, _permanent_identifier(text))
+    if kind is SanKind.HARDWARE_MODULE:
+        return San(kind, _hardware_module(text))
     raise _malformed(f"{_shown(text)} is of a kind that we do not issue")
 
 
@@ -170,7 +241,7 @@ def _email(text: str) -> str:
 def _uri(text: str) -> str:
     if len(text) > _MAX_RDN_VALUE or not _URI.fullmatch(text):
         raise _malformed(f"{_shown(text)} is not an absolute URI of at most {_MAX_RDN_VALUE} ASCII characters")
-    if unquote(text).casefold().startswith(_SID_URI):
+    if unquote(text).casefold().startswith(SID_URI):
         raise _malformed(f"{_shown(text)} names a Windows SID, which is written only from directory data")
     return text
 
@@ -185,24 +256,72 @@ def _ip(text: str) -> str:
     return str(address)
 
 
+def _upn(text: str) -> str:
+    local, at, domain = text.partition("@")
+    _check_text("user principal name", text, _MAX_UPN)
+    if not at or not _UPN_LOCAL.fullmatch(local):
+        raise _malformed(f"{_shown(text)} is not a name, one @ and one domain")
+    return f"{local}@{_dns(domain, text)}"
+
+
+def _permanent_identifier(text: str) -> str:
+    value, assigner = _split_permanent(text)
+    _check_text("permanent identifier", value, _MAX_RDN_VALUE)
+    if assigner is not None:
+        der.oid(assigner)
+    return text
+
+
+def _split_permanent(text: str) -> tuple[str, str | None]:
+    """Split `value/assigner`; what stands behind the last slash is an assigner only where it is an OID."""
+    value, slash, assigner = text.rpartition("/")
+    return (value, assigner) if slash and _is_oid(assigner) else (text, None)
+
+
+def _is_oid(text: str) -> bool:
+    if not _DOTTED.fullmatch(text):
+        return False
+    first, second = text.split(".")[:2]
+    return first == "2" or int(second) < 40
+
+
+def _hardware_module(text: str) -> str:
+    module, slash, number = text.partition("/")
+    if not slash or not _is_oid(module) or not _HEX.fullmatch(number):
+        raise _malformed(f"{_shown(text)} is not a module type (OID), a slash and a serial number in small hex digits")
+    return text
+
+
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def encode_name(*, cn: str | None, organisation: str | None = None) -> bytes:
-    """Encode a Name: O before CN, each an RDN of its own, as UTF8String. Both None gives the empty name.
+def encode_name(*, cn: str | None, organisation: str | None = None, rdns: tuple[tuple[str, str], ...] = ()) -> bytes:
+    """Encode a Name, each attribute an RDN of its own, in the order of `SUBJECT_ATTRIBUTES` and CN last.
 
-    Raises `PeerError` NAME_MALFORMED where the whole is longer than 1 KiB (IN-8).
+    None of all gives the empty name. Raises `PeerError` NAME_MALFORMED where the whole is longer than 1 KiB (IN-8).
     """
-    values = ((oids.AT_ORGANIZATION_NAME, organisation), (oids.AT_COMMON_NAME, cn))
-    rdns = (
-        der.set_of([der.sequence(der.oid(attribute), der.utf8_string(text))])
-        for attribute, text in values
-        if text is not None
-    )
-    encoded = der.sequence(*rdns)
+    parts = [_rdn(oids.AT_COMMON_NAME, der.utf8_string(cn))] if cn is not None else []
+    if organisation is not None:
+        parts.insert(0, _rdn(oids.AT_ORGANIZATION_NAME, der.utf8_string(organisation)))
+    if rdns:
+        parts = _further(organisation, rdns) + parts[organisation is not None :]
+    encoded = der.sequence(*parts)
     if len(encoded) > _MAX_NAME:
         raise _malformed(f"the subject has {len(encoded)} octets where at most {_MAX_NAME} are allowed")
     return encoded
+
+
+def _further(organisation: str | None, rdns: tuple[tuple[str, str], ...]) -> list[bytes]:
+    """Encode all but CN; what has the same attribute keeps its order."""
+    places = {keyword: place for place, keyword in enumerate(SUBJECT_ATTRIBUTES)}
+    first = (("o", organisation),) if organisation is not None else ()
+    values = sorted((*first, *rdns), key=lambda value: places[value[0]])
+    attributes = [(SUBJECT_ATTRIBUTES[keyword], text) for keyword, text in values]
+    return [_rdn(attribute.oid, der.tlv(attribute.tag, text.encode())) for attribute, text in attributes]
+
+
+def _rdn(attribute: str, value: bytes) -> bytes:
+    return der.set_of([der.sequence(der.oid(attribute), value)])
 
 
 def encode_sans(sans: frozenset[San]) -> bytes:
@@ -216,9 +335,28 @@ def encode_sans(sans: frozenset[San]) -> bytes:
 def _general_name(san: San) -> bytes:
     if san.kind is SanKind.IP:
         return der.context(_IP_TAG, ip_address(san.value).packed, constructed=False)
+    if san.kind in _OTHER_NAMES:
+        return der.context(0, der.oid(_OTHER_NAMES[san.kind]), der.context(0, _other_value(san)))
     if san.kind not in _IA5_TAG or not san.value.isascii():
         raise InvariantError(f"cannot encode {san}")
     return der.context(_IA5_TAG[san.kind], san.value.encode(), constructed=False)
+
+
+_OTHER_NAMES: Final = {
+    SanKind.UPN: oids.ON_MS_UPN,
+    SanKind.PERMANENT_IDENTIFIER: oids.ON_PERMANENT_IDENTIFIER,
+    SanKind.HARDWARE_MODULE: oids.ON_HARDWARE_MODULE_NAME,
+}
+
+
+def _other_value(san: San) -> bytes:
+    if san.kind is SanKind.UPN:
+        return der.utf8_string(san.value)
+    if san.kind is SanKind.PERMANENT_IDENTIFIER:
+        value, assigner = _split_permanent(san.value)
+        return der.sequence(der.utf8_string(value), der.oid(assigner) if assigner is not None else b"")
+    module, _, number = san.value.partition("/")
+    return der.sequence(der.oid(module), der.octet_string(bytes.fromhex(number)))
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -262,8 +400,43 @@ def _read_general_name(name: der.Tlv) -> San:
         parts = name.children()
         if len(parts) != 2:
             raise der.DerError("otherName is not a type and a value")
-        return San(SanKind.OTHER, f"{parts[0].as_oid()}:{parts[1].content.hex()}")
+        return _read_other_name(parts[0].as_oid(), parts[1])
     return San(SanKind.OTHER, f"[{number}]:{name.content.hex()}")
+
+
+def _read_other_name(type_id: str, explicit: der.Tlv) -> San:
+    """Read those that we issue; a value of another form than we would write stays what nobody issues."""
+    other = San(SanKind.OTHER, f"{type_id}:{explicit.content.hex()}")
+    kind = next((kind for kind, oid in _OTHER_NAMES.items() if oid == type_id), None)
+    if kind is None:
+        return other
+    try:
+        text = _OTHER_READERS[kind](der.read_one(explicit.content))
+        if _other_value(San(kind, text)) != explicit.content:
+            return other
+    except (der.DerError, ValueError):
+        return other
+    return San(kind, _normal_case(SanKind.EMAIL, text) if kind is SanKind.UPN else text)
+
+
+def _read_permanent(value: der.Tlv) -> str:
+    parts = value.expect(der.SEQUENCE).children()
+    text = text_of(parts.pop(0).expect(der.UTF8_STRING)) if parts else ""
+    return f"{text}/{parts[0].as_oid()}" if parts else text
+
+
+def _read_module(value: der.Tlv) -> str:
+    parts = value.expect(der.SEQUENCE).children()
+    if len(parts) != 2:
+        raise der.DerError("HardwareModuleName is not a type and a serial number")
+    return f"{parts[0].as_oid()}/{parts[1].expect(der.OCTET_STRING).content.hex()}"
+
+
+_OTHER_READERS: Final = {
+    SanKind.UPN: lambda value: text_of(value.expect(der.UTF8_STRING)),
+    SanKind.PERMANENT_IDENTIFIER: _read_permanent,
+    SanKind.HARDWARE_MODULE: _read_module,
+}
 
 
 def _ascii(content: bytes) -> str:

@@ -130,6 +130,12 @@ MS_CERTIFICATE_TEMPLATE_NAME = "1.3.6.1.4.1.311.20.2"
 MS_CERTIFICATE_TEMPLATE = "1.3.6.1.4.1.311.21.7"
 MS_APPLICATION_POLICIES = "1.3.6.1.4.1.311.21.10"
 MS_NTDS_CA_SECURITY = "1.3.6.1.4.1.311.25.2"
+MS_NTDS_OBJECT_SID = "1.3.6.1.4.1.311.25.2.1"
+
+# --- other names (RFC 4043 §2, RFC 4108 §5, [MS-WCCE]) ----------------------------------------------------------------
+ON_PERMANENT_IDENTIFIER = "1.3.6.1.5.5.7.8.3"
+ON_HARDWARE_MODULE_NAME = "1.3.6.1.5.5.7.8.4"
+ON_MS_UPN = "1.3.6.1.4.1.311.20.2.3"
 
 # --- access methods and OCSP (RFC 5280 §4.2.2.1, RFC 6960 §4) --------------------------------------------------------
 AD_OCSP = "1.3.6.1.5.5.7.48.1"
@@ -147,6 +153,19 @@ KP_OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
 KP_EAP_OVER_LAN = "1.3.6.1.5.5.7.3.14"
 KP_MS_ENROLMENT_AGENT = "1.3.6.1.4.1.311.20.2.1"
 KP_MS_SMARTCARD_LOGON = "1.3.6.1.4.1.311.20.2.2"
+KP_TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
+KP_IPSEC_IKE = "1.3.6.1.5.5.7.3.17"  # RFC 4945 §5.1.3.12
+KP_DOCUMENT_SIGNING = "1.3.6.1.5.5.7.3.36"  # RFC 9336
+KP_PKINIT_CLIENT = "1.3.6.1.5.2.3.4"  # RFC 4556 §3.2.2
+KP_PKINIT_KDC = "1.3.6.1.5.2.3.5"
+KP_MS_CTL_SIGNING = "1.3.6.1.4.1.311.10.3.1"
+KP_MS_EFS_RECOVERY = "1.3.6.1.4.1.311.10.3.4.1"
+KP_MS_ROOT_LIST_SIGNER = "1.3.6.1.4.1.311.10.3.9"
+KP_MS_QUALIFIED_SUBORDINATION = "1.3.6.1.4.1.311.10.3.10"
+KP_MS_KEY_RECOVERY = "1.3.6.1.4.1.311.10.3.11"
+KP_MS_KEY_RECOVERY_AGENT = "1.3.6.1.4.1.311.21.6"
+KP_MS_CA_EXCHANGE = "1.3.6.1.4.1.311.21.5"
+KP_MS_KERNEL_CODE = "1.3.6.1.4.1.311.61.1.1"
 ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0"
 
 _KNOWN_AS = {
@@ -255,6 +274,22 @@ _KNOWN_AS = {
     KP_EAP_OVER_LAN: "eapOverLAN",
     KP_MS_ENROLMENT_AGENT: "Microsoft enrolment agent",
     KP_MS_SMARTCARD_LOGON: "msSmartcardLogon",
+    KP_TIME_STAMPING: "timeStamping",
+    KP_IPSEC_IKE: "ipsecIKE",
+    KP_DOCUMENT_SIGNING: "documentSigning",
+    KP_PKINIT_CLIENT: "pkinitClient",
+    KP_PKINIT_KDC: "pkinitKDC",
+    KP_MS_CTL_SIGNING: "Microsoft trust list signing",
+    KP_MS_EFS_RECOVERY: "Microsoft file recovery",
+    KP_MS_ROOT_LIST_SIGNER: "Microsoft root list signer",
+    KP_MS_QUALIFIED_SUBORDINATION: "Microsoft qualified subordination",
+    KP_MS_KEY_RECOVERY: "Microsoft key recovery",
+    KP_MS_KEY_RECOVERY_AGENT: "Microsoft key recovery agent",
+    KP_MS_CA_EXCHANGE: "Microsoft CA exchange",
+    KP_MS_KERNEL_CODE: "Microsoft kernel mode code signing",
+    ON_PERMANENT_IDENTIFIER: "permanentIdentifier",
+    ON_HARDWARE_MODULE_NAME: "hardwareModuleName",
+    ON_MS_UPN: "Microsoft UPN",
     ANY_EXTENDED_KEY_USAGE: "anyExtendedKeyUsage",
 }
 
