@@ -8,6 +8,7 @@ Every port has its fake in `tests/fakes.py`; adapter and fake pass the same cont
 
 from __future__ import annotations
 
+from regalia.ports.audit import CheckpointCopy, Checkpoints, Forgotten, PersonalData, PseudonymKey
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import CrlFiles, Crls, PublishedCrl, ReservedCrl, StreamedFile
 from regalia.ports.hierarchy import Adopted, Hierarchies
@@ -55,6 +56,8 @@ __all__ = [
     "Certificates",
     "Challenges",
     "ChangeFeed",
+    "CheckpointCopy",
+    "Checkpoints",
     "Clock",
     "CrlFiles",
     "Crls",
@@ -63,9 +66,10 @@ __all__ = [
     "Entropy",
     "EventFilter",
     "Events",
+    "Forgotten",
     "HandOut",
-    "Holder",
     "Hierarchies",
+    "Holder",
     "IntentSigner",
     "Intents",
     "Issuance",
@@ -77,7 +81,9 @@ __all__ = [
     "KeyVault",
     "NdesPages",
     "NewKey",
+    "PersonalData",
     "PrivateKey",
+    "PseudonymKey",
     "PublishedCrl",
     "ReservedCrl",
     "Sealer",

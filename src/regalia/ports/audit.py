@@ -1,0 +1,104 @@
+"""What the audit log needs beside its records: checkpoints, and the forgetting of personal data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from regalia.model import CheckpointKey, EventDraft, SignedCheckpoint
+
+__all__ = ["CheckpointCopy", "Checkpoints", "Forgotten", "PersonalData", "PseudonymKey"]
+
+
+class Checkpoints(Protocol):
+    """Signed checkpoints, and the public halves of the keys that signed them (AUD-3). Neither is changed or removed."""
+
+    def add_checkpoint(
+        self,
+        signed: SignedCheckpoint,
+        at: datetime,
+        key_number: int,
+        successor: CheckpointKey | None = None,
+        events: Sequence[EventDraft] = (),
+    ) -> bool:
+        """Keep a checkpoint, and the key that signs from the next one on; False where the number is taken."""
+
+    def last_checkpoint(self) -> SignedCheckpoint | None:
+        """The one with the highest number."""
+
+    def checkpoints(self, after: int = 0) -> Iterator[SignedCheckpoint]:
+        """All with higher numbers, in order."""
+
+    def add_checkpoint_key(self, key: CheckpointKey) -> bool:
+        """Keep the first key; False where its number is taken."""
+
+    def checkpoint_keys(self) -> tuple[CheckpointKey, ...]:
+        """All, the first one first."""
+
+
+class CheckpointCopy(Protocol):
+    """A copy of the checkpoints where whoever can change the database cannot change them."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+
+    def keep(self, signed: SignedCheckpoint) -> None:
+        """Write one; kept already is fine. Raises `UnavailableError` where it cannot be written."""
+
+    def keep_key(self, public_key: bytes) -> None:
+        """Write the public half of a key; kept already is fine."""
+
+    def names(self) -> frozenset[str]:
+        """What `name` gives for those that are kept."""
+
+    def name(self, signed: SignedCheckpoint) -> str:
+        """How the copy names a checkpoint: two with the same number and other contents lie side by side."""
+
+
+@dataclass(frozen=True, slots=True)
+class PseudonymKey:
+    """A key that made pseudonyms of personal data in the log (PRIV-1)."""
+
+    number: int
+    created_at: datetime
+    until: datetime
+    """When the next one is made."""
+    destroyed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """How many rows of each kind lost their personal data, or would."""
+
+    events: int
+    enrolments: int
+    challenges: int
+
+    @property
+    def any(self) -> bool:
+        """Whether there was anything to forget."""
+        return bool(self.events or self.enrolments or self.challenges)
+
+
+class PersonalData(Protocol):
+    """Personal data that has its retention (PRIV-1)."""
+
+    def forget_personal(self, before: datetime, *, dry_run: bool, most: int = 0) -> Forgotten:
+        """Remove what is older; the records of the log stay, with pseudonyms. At most so many rows each, 0 for all."""
+
+    def pseudonym_keys(self) -> tuple[PseudonymKey, ...]:
+        """All, the first one first."""
+
+    def add_pseudonym_key(self, number: int, created_at: datetime, until: datetime, sealed: bytes) -> bool:
+        """Keep a new key, under the master key; False where its number is taken."""
+
+    def destroy_pseudonym_key(self, number: int, at: datetime, events: Sequence[EventDraft]) -> bool:
+        """Destroy a key for good: what it made can be told from nothing any more. False where it was, or never was."""
+
+    def personal_left(self, until: datetime) -> bool:
+        """Whether an event of before then still has its personal data."""
