@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from memory_hierarchy import MemoryHierarchies
+from memory_succession import MemorySuccessions
 from regalia.ca.recover import overdue
 from regalia.errors import InvariantError
 from regalia.model import (
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(MemoryHierarchies):
+class MemoryStore(MemoryHierarchies, MemorySuccessions):
     """The whole store in dictionaries, under one lock: each method is one transaction."""
 
     def __init__(self, stream: str = "memory/0") -> None:
@@ -133,9 +134,11 @@ class MemoryStore(MemoryHierarchies):
             self.record(events)
             return True
 
-    def set_authority_state(self, name: str, state: AuthorityState, events: Sequence[EventDraft]) -> None:
+    def set_authority_state(
+        self, name: str, state: AuthorityState, events: Sequence[EventDraft], *, at: datetime | None = None
+    ) -> None:
         with self._lock:
-            self._authorities[name] = replace(self._authorities[name], state=state)
+            self._authorities[name] = replace(self._authorities[name], state=state, state_since=at)
             self.record(events)
 
     def credentials(self, purpose: CredentialPurpose, authority: str) -> tuple[Credential, ...]:
@@ -210,15 +213,10 @@ class MemoryStore(MemoryHierarchies):
         found = self._endpoints.get(endpoint)
         if found is None:
             return None
-        group = self._groups[found.group]
         profile = self.profile(found.profile)
-        *between, root = self._above(self._authorities[group.authority])
-        ras = self.credentials(CredentialPurpose.RA, group.authority)
         if profile is None:
             raise InvariantError("endpoint without its profile")
-        return Door(
-            found, group, profile, self._authorities[group.authority], root, ras[0], ras[1:], between=tuple(between)
-        )
+        return self._door(found, profile, self._above(self._authorities[self._groups[found.group].authority]))
 
     def _above(self, authority: Authority) -> list[Authority]:
         above = []

@@ -150,7 +150,7 @@ class Credential:
     not_after: datetime
     created_at: datetime
     ended_at: datetime | None = None
-    """When its key was destroyed: it signs and opens nothing any more (ENV-8)."""
+    """Since when it signs and opens nothing any more; its key is destroyed then (ENV-8)."""
 
 
 @dataclass(frozen=True, slots=True)

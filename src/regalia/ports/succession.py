@@ -53,10 +53,10 @@ class Successions(Protocol):
         """False where it is unknown or not suspended."""
 
     def group_credentials(self, purpose: CredentialPurpose, group: str) -> tuple[Credential, ...]:
-        """Of all authorities of a group, newest first; those whose key was destroyed, too."""
+        """Of all authorities of a group, newest first; ended ones, too."""
 
     def end_credential(self, credential_id: UUID, at: datetime, events: Sequence[EventDraft]) -> bool:
-        """Destroy the credential's key and note when, in one transaction; False where that was done already."""
+        """Use it no more from this moment on; its key can be destroyed then. False where it has ended already."""
 
     def lives_on(self, authority: str, now: datetime) -> bool:
         """Whether a certificate that it issued to a device, a listener or a person is not expired yet."""

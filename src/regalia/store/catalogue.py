@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, func, select, update
 
 from regalia.ca.profile import read_profile
 from regalia.errors import InvariantError
-from regalia.model import Authoriser, AuthorityKind, Door, Endpoint, Group, Profile
+from regalia.model import Authoriser, AuthorityKind, AuthorityState, Door, Endpoint, Group, Profile
 from regalia.store.authorities import read_authority, read_credential
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
 from regalia.store.tables import authority, credential, endpoint, group, profile
@@ -50,12 +50,18 @@ _DISABLE = Statement(
 )
 
 _AUTHORITY = Statement(select(authority).where(authority.c.name == bindparam("name")))
+_OF_GROUP = Statement(
+    select(authority)
+    .where(authority.c.group == bindparam("group"))
+    .order_by(authority.c.created_at.desc(), authority.c.name)
+)
 _RA_CREDENTIALS = Statement(
     select(credential)
-    .where(credential.c.group == bindparam("group"), credential.c.purpose == "ra")
+    .where(credential.c.group == bindparam("group"), credential.c.purpose == "ra", credential.c.ended_at.is_(None))
     .order_by(credential.c.id.desc())
 )
 
+_SERVING = frozenset({AuthorityState.ACTIVE, AuthorityState.RETIRING})
 _CHAIN_LIMIT = 8
 """Longer than any chain that is accepted; a loop in the database must not be one here (RES-4)."""
 
@@ -163,12 +169,20 @@ def _door(transaction: Transaction, name: str) -> Door | None:
     profile_row = transaction.row(_NEWEST_PROFILE, {"name": endpoint_row["profile"]})
     if group_row is None or profile_row is None:
         raise InvariantError(f"endpoint {name} without its group or profile")
-    authority_row = transaction.row(_AUTHORITY, {"name": group_row["authority"]})
+    of_group = {row["name"]: row for row in transaction.rows(_OF_GROUP, {"group": group_row["name"]})}
+    authority_row = of_group.get(group_row["authority"])
     above = _above(transaction, authority_row)
-    credentials = transaction.rows(_RA_CREDENTIALS, {"group": group_row["name"]})
-    current = next((row for row in credentials if row["authority"] == group_row["authority"]), None)
-    if authority_row is None or not above or above[-1].kind is not AuthorityKind.ROOT or current is None:
+    if authority_row is None or not above or above[-1].kind is not AuthorityKind.ROOT:
         return None
+    credentials = transaction.rows(_RA_CREDENTIALS, {"group": group_row["name"]})
+    current = _newest_of(credentials, authority_row)
+    if current is None:
+        return None
+    following = next((row for row in of_group.values() if row["state"] == AuthorityState.NEXT), None)
+    successor_ra = _newest_of(credentials, following)
+    # A revoked authority vouches for no RA: whoever holds its key may have made the one that a device encrypts to.
+    serving = {name for name, row in of_group.items() if row["state"] in _SERVING}
+    former = [row for row in credentials if row is not current and row["authority"] in serving]
     return Door(
         endpoint=_read_endpoint(endpoint_row),
         group=_read_group(group_row),
@@ -176,9 +190,19 @@ def _door(transaction: Transaction, name: str) -> Door | None:
         authority=read_authority(authority_row),
         root=above[-1],
         ra=read_credential(current),
-        former_ras=tuple(read_credential(row) for row in credentials if row is not current),
+        former_ras=tuple(read_credential(row) for row in former),
         between=above[:-1],
+        former=tuple(read_authority(row) for row in of_group.values() if row["state"] == AuthorityState.RETIRING),
+        successor=read_authority(following) if following is not None and successor_ra is not None else None,
+        successor_ra=read_credential(successor_ra) if successor_ra is not None else None,
     )
+
+
+def _newest_of(credentials: Sequence[Row], authority_row: Row | None) -> Row | None:
+    """Find an authority's newest credential; None where there is none, or no authority."""
+    if authority_row is None:
+        return None
+    return next((row for row in credentials if row["authority"] == authority_row["name"]), None)
 
 
 def _above(transaction: Transaction, row: Row | None) -> tuple[Authority, ...]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, exists, literal_column, select, update
+from sqlalchemy import bindparam, exists, literal_column, select, update
 
 from regalia.ports import Holder
 from regalia.store.authorities import read_credential
 from regalia.store.session import LostError, Noun, Statement, Transaction
-from regalia.store.tables import authority, certificate, credential, enrolment, group, revocation, wrapped_key
+from regalia.store.tables import authority, certificate, credential, enrolment, group, revocation
 from regalia.store.values import from_millis, millis, plain, storable
 
 if TYPE_CHECKING:
@@ -57,14 +57,6 @@ _END = Statement(
     update(credential)
     .where(credential.c.id == bindparam("which"), credential.c.ended_at.is_(None))
     .values(ended_at=bindparam("at"))
-)
-_DESTROY = Statement(
-    delete(wrapped_key).where(
-        wrapped_key.c.id
-        == select(credential.c.key_id).where(credential.c.id == bindparam("which")).scalar_subquery(),
-        # The key of a CA that is its own RA goes with the CA.
-        wrapped_key.c.id.not_in(select(authority.c.key_id)),
-    )
 )
 _LIVES = Statement(
     select(certificate.c.id)
@@ -171,16 +163,13 @@ class SqlSuccessions(Noun):
         return tuple(read_credential(row) for row in rows)
 
     def end_credential(self, credential_id: UUID, at: datetime, events: Sequence[EventDraft]) -> bool:
-        """Destroy its key, in the database's files too where they are ours; False where that was done already."""
+        """Note when it ended; False where that was done already."""
 
         def unit(transaction: Transaction) -> None:
             if not transaction.run(_END, {"which": credential_id.bytes, "at": millis(at)}):
                 raise LostError
-            transaction.run(_DESTROY, {"which": credential_id.bytes})
 
-        ended = self._change_catalogue(events, f"credential:{credential_id}", unit)
-        self._database.erase()
-        return ended
+        return self._change_catalogue(events, f"credential:{credential_id}", unit)
 
     def lives_on(self, authority: str, now: datetime) -> bool:
         """Whether a certificate of somebody else's that it issued is not expired yet."""
