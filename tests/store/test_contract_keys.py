@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from regalia.model import KeyKind
-from regalia.ports import WrappedKey
+from regalia.ca.key_events import key_destroyed
+from regalia.model import Action, Actor, ActorKind, KeyKind
+from regalia.ports import ELSEWHERE, SOFTWARE, EventFilter, KeyRecord, WrappedKey
 from store.samples import NOW, an_id, octets
 
 if TYPE_CHECKING:
     from regalia.ports import Store
+
+ADMIN = Actor(ActorKind.ADMIN, "os:root")
 
 
 def test_a_key_is_kept_until_it_is_destroyed(store: Store) -> None:
@@ -28,3 +34,40 @@ def test_a_key_is_kept_until_it_is_destroyed(store: Store) -> None:
 def test_the_store_answers(store: Store) -> None:
     """A database that answers tells its kind and version."""
     assert store.check()
+
+
+def test_every_key_has_a_record_that_outlives_it(store: Store) -> None:
+    """A key's record says where it lies, follows it when it is moved out, and tells who destroyed it and when."""
+    key = WrappedKey(an_id("key", 3), KeyKind.P384, "ca:root", octets("public", 120), octets("blob", 300), NOW)
+    store.put_key(key)
+    record = KeyRecord(key.id, key.kind, key.scope, SOFTWARE, hashlib.sha256(key.public_key).digest(), NOW)
+    assert store.key_record(key.id) == record
+    assert store.destroy_key(key.id)
+    assert store.key_record(key.id) == replace(record, location=ELSEWHERE)
+    ended = key_destroyed(key.id, at=NOW + timedelta(days=1), actor=ADMIN, why="no longer needed")
+    assert store.end_key(key.id, (ended,))
+    assert not store.end_key(key.id, (ended,))
+    gone = replace(record, location=ELSEWHERE, destroyed_at=NOW + timedelta(days=1), destroyed_by="admin os:root")
+    assert store.key_records() == (gone,)
+    assert [event.draft for event in store.events(EventFilter(action=Action.KEY_DESTROYED))] == [ended]
+
+
+def test_a_destroyed_key_leaves_the_vault(store: Store) -> None:
+    """The end of a wrapped key takes its octets with it."""
+    key = WrappedKey(an_id("key", 4), KeyKind.P256, "ocsp:a", octets("public", 91), octets("blob", 200), NOW)
+    store.put_key(key)
+    assert store.end_key(key.id, (key_destroyed(key.id, at=NOW, actor=ADMIN, why="renewed"),))
+    assert store.get_key(key.id) is None
+    assert not store.end_key(an_id("key", 5), (key_destroyed(an_id("key", 5), at=NOW, actor=ADMIN, why=""),))
+
+
+def test_a_key_on_a_token_is_on_record_alone(store: Store) -> None:
+    """Of a key that lies on a token the database has the record, oldest first among all."""
+    uri = "pkcs11:token=regalia;object=ca%3Aroot;id=%01;type=private"
+    first = KeyRecord(an_id("key", 6), KeyKind.P256, "ca:group:staff", uri, octets("hash", 32), NOW)
+    second = replace(first, id=an_id("key", 7), kind=KeyKind.RSA_3072)
+    store.add_token_key(second, ())
+    store.add_token_key(first, ())
+    assert store.key_records() == (first, second)
+    assert store.get_key(first.id) is None
+    assert (first.repeats, second.repeats) == (False, True)

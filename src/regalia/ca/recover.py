@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 from regalia.ca.issue import Issuer, Prepared, certificate_event
 from regalia.errors import InvariantError, UnavailableError
 from regalia.model import Action, Actor, ActorKind, CertificateKind
-from regalia.ports import Authorities, Certificates, Issuance
+from regalia.ports import Authorities, Certificates, Issuance, KeyRecords
 from regalia.wire.certificate import read_certificate, signature_algorithm_for
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from regalia.model import Certificate, CertificateIntent
     from regalia.ports import Clock
@@ -32,7 +33,7 @@ def overdue(intent: CertificateIntent, now: datetime) -> bool:
     return intent.lease_until < now or intent.created_at > now + lease
 
 
-class RecoveryStore(Authorities, Certificates, Issuance, Protocol):
+class RecoveryStore(Authorities, Certificates, Issuance, KeyRecords, Protocol):
     """What recovery reads and writes."""
 
 
@@ -59,12 +60,15 @@ class Recovery:
     def settle(self, certificate: Certificate) -> Certificate | None:
         """Sign the recorded octets again, which gives the same certificate; where that cannot be, abandon them.
 
-        Only leaves are finished: whoever was making a certificate of our own is gone with what it was for.
-        Returns the row as it then is.
+        Only leaves are finished: whoever was making a certificate of our own is gone with what it was for. A key on a
+        token whose signatures differ each time is not asked again: its first one may be somewhere, so the serial is
+        closed, and the device's retry gets another (ISS-2). Returns the row as it then is.
         """
         prepared = self._prepared(certificate.intent)
         why = "nobody is left to use it"
-        if prepared is not None:
+        if prepared is not None and not self._repeats(certificate.intent.key_id):
+            why = "its key signs differently each time: a second certificate of this serial would come to be"
+        elif prepared is not None:
             try:
                 return self._issuer.complete(prepared, actor=RECOVERY)
             except (UnavailableError, InvariantError) as failure:
@@ -74,6 +78,10 @@ class Recovery:
         event = certificate_event(Action.CERTIFICATE_ABANDONED, certificate.intent, RECOVERY, now, details={"why": why})
         self._store.abandon(certificate.id, now, (event,))
         return self._store.certificate(certificate.id)
+
+    def _repeats(self, key_id: UUID) -> bool:
+        record = self._store.key_record(key_id)
+        return record is None or record.repeats
 
     def _prepared(self, intent: CertificateIntent) -> Prepared | None:
         authority = self._store.authority(intent.authority)

@@ -163,6 +163,11 @@ class SoftwareKeys:
             self._opened.pop(key_id, None)
         return path
 
+    def forget(self, key_id: UUID) -> None:
+        """Let go of an opened key that was destroyed. Other processes that opened it use it until they end."""
+        with self._lock:
+            self._opened.pop(key_id, None)
+
     def self_test(self) -> None:
         """Prove ENV-1 of this machine's OpenSSL with a key made for it (0.1 s). Raises `UnavailableError` CA-010."""
         block = b"\x00" + self._entropy.octets(_TEST_KEY_OCTETS - 1)  # the zero keeps it below the modulus

@@ -49,6 +49,8 @@ class Action(StrEnum):
 
     HOME_INITIALISED = "home.initialised"
     NODE_JOINED = "node.joined"
+    HOME_RESTORED = "home.restored"
+    BACKUP_CREATED = "backup.created"
     SERVER_STARTED = "server.started"
     SERVER_STOPPED = "server.stopped"
     DATABASE_UPGRADED = "database.upgraded"

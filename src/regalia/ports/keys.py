@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+from regalia.model import KeyKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -13,16 +15,19 @@ if TYPE_CHECKING:
 
     from regalia.model import (
         EventDraft,
-        KeyKind,
         SigningIntent,
     )
     from regalia.wire.algorithms import Oaep
 
 __all__ = [
+    "ELSEWHERE",
+    "SOFTWARE",
     "CaKey",
     "CaKeys",
     "IntentSigner",
     "Intents",
+    "KeyRecord",
+    "KeyRecords",
     "KeyStore",
     "KeyVault",
     "NewKey",
@@ -30,6 +35,11 @@ __all__ = [
     "Sealer",
     "WrappedKey",
 ]
+
+SOFTWARE: Final = "software"
+"""Location of a key that lies wrapped in the database."""
+ELSEWHERE: Final = "elsewhere"
+"""Location of a key that was moved out, to a medium of an administrator."""
 
 
 class PrivateKey(Protocol):
@@ -85,6 +95,14 @@ class KeyStore(Protocol):
         The events are committed with the destruction.
         """
 
+    def destroy(self, key_id: UUID, events: Sequence[EventDraft]) -> bool:
+        """Destroy a key for good, wherever we reach it; its record stays and says when and by whom.
+
+        The first event says both (`ca.key_events.key_destroyed`); all are committed with the destruction. False, and no
+        events, where there is no such key or it was destroyed before. Whether anything needs it is the caller's to see.
+        Raises `UnavailableError` where the key lies on a token that cannot be reached.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
@@ -110,6 +128,47 @@ class KeyVault(Protocol):
 
     def destroy_key(self, key_id: UUID, events: Sequence[EventDraft] = ()) -> bool:
         """Forget a wrapped key; False, and no events, where there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key in the inventory; the record outlives the key."""
+
+    id: UUID
+    kind: KeyKind
+    scope: str
+    location: str
+    """`SOFTWARE`, `ELSEWHERE`, or the PKCS #11 URI of a key on a token (RFC 7512)."""
+    key_sha256: bytes
+    """SHA-256 of its SubjectPublicKeyInfo."""
+    created_at: datetime
+    destroyed_at: datetime | None = None
+    destroyed_by: str | None = None
+    """Kind and id of the actor."""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether signing the same octets again gives the same signature (ISS-2); a token's ECDSA is randomised."""
+        return self.location in {SOFTWARE, ELSEWHERE} or self.kind not in {KeyKind.P256, KeyKind.P384}
+
+
+class KeyRecords(Protocol):
+    """Every key that there ever was. `KeyVault` writes the records of wrapped keys itself."""
+
+    def add_token_key(self, record: KeyRecord, events: Sequence[EventDraft]) -> None:
+        """Record a key that lies on a token."""
+
+    def key_record(self, key_id: UUID) -> KeyRecord | None:
+        """One record."""
+
+    def key_records(self) -> tuple[KeyRecord, ...]:
+        """All, oldest first."""
+
+    def end_key(self, key_id: UUID, events: Sequence[EventDraft]) -> bool:
+        """Forget a key's wrapped octets, if any lie here, and record its end by the first event's time and actor.
+
+        False, and no events, where there is no such record or it has ended before.
+        """
 
 
 class Sealer(Protocol):

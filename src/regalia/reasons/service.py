@@ -9,8 +9,16 @@ __all__ = [
     "CRL_UNPUBLISHED",
     "IN_PROGRESS",
     "ISSUER_UNAVAILABLE",
+    "KEY_BOUND",
+    "KEY_NEEDED",
     "LINT_REFUSED",
+    "SIGNER_AWAY",
+    "SIGNER_BUSY",
+    "SIGNER_REFUSED",
+    "PIN_REFUSED",
     "STORE_UNAVAILABLE",
+    "TOKEN_KEY_REFUSED",
+    "TOKEN_UNAVAILABLE",
 ]
 
 # --- Issuance ------------------------------------------------------------------------------------------------------
@@ -51,4 +59,56 @@ CRL_UNPUBLISHED = Reason(
     Stage.SERVICE,
     "no CRL of the authority is published yet",
     "The server publishes one within a minute of its start; see `regalia ca crl list`.",
+)
+
+# --- Keys on a token -----------------------------------------------------------------------------------------------
+TOKEN_UNAVAILABLE = Reason(
+    "CA-020",
+    Stage.SERVICE,
+    "the token with the CA keys cannot be reached",
+    "Nothing is lost: devices retry, status goes on. See that the token is there and that `[keys]` names its module and label.",
+)
+PIN_REFUSED = Reason(
+    "CA-021",
+    Stage.SERVICE,
+    "the token's PIN is missing or was refused",
+    "Correct the file that `keys.pkcs11_pin_file` names. A refused PIN is not tried again before the file has changed.",
+)
+TOKEN_KEY_REFUSED = Reason(
+    "CA-022",
+    Stage.ADMIN,
+    "a key on the token is not fit to be a CA's",
+    "A CA's key is sensitive, not extractable, and signs: let Regalia make it, or correct its attributes on the token.",
+)
+KEY_BOUND = Reason(
+    "CA-023",
+    Stage.ADMIN,
+    "the key cannot leave its token",
+    "Take the token away instead, or back the key up by the token's own means.",
+)
+KEY_NEEDED = Reason(
+    "CA-024",
+    Stage.ADMIN,
+    "something still needs the key",
+    "Read what would stop working; repeat with --although-needed if that is what you want.",
+)
+
+# --- The signer, where it is a process of its own ------------------------------------------------------------------
+SIGNER_AWAY = Reason(
+    "CA-025",
+    Stage.SERVICE,
+    "the signer does not answer",
+    "See that it runs and that `[signer]` leads to it; devices retry by themselves, and what was begun is finished.",
+)
+SIGNER_BUSY = Reason(
+    "CA-026",
+    Stage.SERVICE,
+    "the signer was asked for more than it takes",
+    "Devices retry by themselves; the signer's log says who asks so much.",
+)
+SIGNER_REFUSED = Reason(
+    "CA-027",
+    Stage.SERVICE,
+    "the signer does not know this caller",
+    "Compare the user, or the certificate's name, that calls with those that the signer was started for.",
 )

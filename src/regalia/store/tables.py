@@ -387,8 +387,8 @@ revocation = Table(
     Index("revocation_position", "authority", "position"),
     sqlite_with_rowid=False,
 )
-"""`position` is the authority's counter after this one: a CRL snapshot holds all up to a position. `entry` is the DER of
-what a CRL says about it."""
+"""`position` is the authority's counter after this one: a CRL snapshot holds all up to a position. `entry` is the DER
+of what a CRL says about it."""
 
 OPEN: Final = 9_223_372_036_854_775_807
 """Where a hold ends that has not ended: beyond every position."""
@@ -447,8 +447,8 @@ crl = Table(
     Column("partial", SmallInteger, nullable=False, server_default="0"),
     UniqueConstraint("authority", "number", name="crl_number"),
 )
-"""Reserved, then an intent (`tbs_sha256`), then published (`published_at`). `authority` is the CRL's own name, which for
-a partial or a delta CRL is longer than its authority's (`model.crl_name`)."""
+"""Reserved, then an intent (`tbs_sha256`), then published (`published_at`). `authority` is the CRL's own name, which
+for a partial or a delta CRL is longer than its authority's (`model.crl_name`)."""
 
 sealed_challenge = Table(
     "sealed_challenge",
