@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
@@ -18,7 +18,7 @@ from regalia import reasons
 from regalia.ca.issue import Prepared
 from regalia.ca.lint import lint_full
 from regalia.ca.revoke import revoke
-from regalia.ca.scopes import ROOT_SCOPE, ca_scope, ocsp_scope, ra_scope, tls_scope
+from regalia.ca.scopes import ROOT_SCOPE, ca_ra_scope, ca_scope, ocsp_scope, ra_scope, tls_scope
 from regalia.ca.serial import NODE_PREFIX, new_serial
 from regalia.ca.templates import Subject, issuing_tbs, ocsp_tbs, ra_tbs, root_tbs, tls_tbs
 from regalia.errors import AdminError, InvariantError, UnavailableError
@@ -66,6 +66,13 @@ AUTHORITY_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 _COMMON_NAME_LIMIT: Final = 64
 """ub-common-name (RFC 5280 appendix A.1)."""
+_ONLY_ACTIVE: Final = frozenset({AuthorityState.ACTIVE})
+_SIGNS: Final = {
+    CredentialPurpose.RA: frozenset({AuthorityState.NEXT, AuthorityState.ACTIVE}),
+    CredentialPurpose.OCSP: frozenset(AuthorityState) - {AuthorityState.RETIRED},
+    CredentialPurpose.TLS: _ONLY_ACTIVE,
+}
+"""In which states an authority gets credentials: whoever issued goes on to say what became of it."""
 _KINDS: Final = {
     CredentialPurpose.RA: CertificateKind.RA,
     CredentialPurpose.OCSP: CertificateKind.OCSP,
@@ -208,8 +215,13 @@ class Ceremony:
         actor: Actor,
         organisation: str | None = None,
         key_kind: KeyKind = KeyKind.P256,
+        next_until: datetime | Literal[True] | None = None,
+        is_ra: bool = False,
     ) -> Authority:
         """Make a group's issuing authority for 8 years, or as long as its root lives.
+
+        `next_until` makes it NEXT, until that time or (True) until somebody activates it. `is_ra` lets its RSA key
+        open and sign SCEP messages, too (R2).
 
         Raises `AdminError` ADM-009 where the root's key is not here, ADM-017 where the root is not active or not
         valid, ADM-003 or ADM-005 for the name, CA-001 where the lint finds something.
@@ -218,11 +230,13 @@ class Ceremony:
         self.check_issuer(root, AuthorityKind.ROOT)
         if not self._keys.holds(root.key_id):
             raise AdminError(reasons.ROOT_KEY_ELSEWHERE, f"authority {root.name} signs with key {root.key_id}")
-        key = self.new_key(key_kind, ca_scope(group), actor)
+        if is_ra and not key_kind.startswith("rsa-"):
+            raise AdminError(reasons.CA_AS_RA_REFUSED, f"a {key_kind} key decrypts nothing")
+        key = self.new_key(key_kind, ca_ra_scope(group) if is_ra else ca_scope(group), actor)
         subject = self.subject(f"Regalia {name} {_short_hash(key)}", key, organisation)
         prepared = prepare_own(
             CertificateKind.ISSUING,
-            issuing_tbs(root, subject, self._urls),
+            issuing_tbs(root, subject, self._urls, is_ra=is_ra),
             Signatory.of(root),
             subject=subject,
             group=group,
@@ -233,23 +247,24 @@ class Ceremony:
             kind=AuthorityKind.ISSUING,
             parent=root.name,
             group=group,
-            state=AuthorityState.ACTIVE,
+            state=AuthorityState.ACTIVE if next_until is None else AuthorityState.NEXT,
             key_id=key.id,
             key_kind=key_kind,
             certificate_id=prepared.intent.id,
             certificate_der=self.issue(prepared, actor),
             created_at=subject.now,
+            activates_at=None if next_until is True else next_until,
         )
         return self.keep(authority, prepared.intent, actor)
 
     def create_credential(self, purpose: CredentialPurpose, authority: Authority, *, actor: Actor) -> Credential:
         """Make the RA or OCSP credential of an issuing authority: the first, or a successor with a new key.
 
-        Former RA keys stay and decrypt what was encrypted to them (ENV-8). Raises `AdminError` ADM-017 where the
-        authority is not active or not valid, CA-001 where the lint finds something; `UnavailableError` CA-010 where
-        its key is elsewhere.
+        Former RA keys stay and decrypt what was encrypted to them (ENV-8). An authority that issues no more goes on to
+        answer by OCSP. Raises `AdminError` ADM-017 where the authority is not in a state for it or not valid, CA-001
+        where the lint finds something; `UnavailableError` CA-010 where its key is elsewhere.
         """
-        group = self._check_signer(authority)
+        group = self._check_signer(authority, _SIGNS[purpose])
         if purpose is CredentialPurpose.RA:
             key = self.new_key(KeyKind.RSA_2048, ra_scope(group), actor)
             subject = self.subject(f"{group} RA", key)
@@ -262,12 +277,51 @@ class Ceremony:
             raise InvariantError("a TLS credential has names: create_tls makes it")
         return self._credential(purpose, tbs, authority, key, subject=subject, actor=actor)
 
+    def appoint_ra(self, authority: Authority, *, actor: Actor) -> Credential:
+        """Let an issuing authority be its own RA (R2): its certificate and key, no others.
+
+        Raises `AdminError` ADM-017 where it is not in a state for it or not valid.
+        """
+        group = self._check_signer(authority, _SIGNS[CredentialPurpose.RA])
+        facts, now = read_certificate(authority.certificate_der), self._clock.now()
+        credential = Credential(
+            id=new_id(now, self._entropy.octets(10)),
+            purpose=CredentialPurpose.RA,
+            group=group,
+            authority=authority.name,
+            key_id=authority.key_id,
+            certificate_id=authority.certificate_id,
+            certificate_der=authority.certificate_der,
+            not_before=facts.not_before,
+            not_after=facts.not_after,
+            created_at=now,
+        )
+        details: dict[str, JsonValue] = {
+            "purpose": credential.purpose.value,
+            "authority": authority.name,
+            "acknowledged": "the authority is its own RA: its key opens messages from strangers",
+            "not_after": time_text(facts.not_after),
+        }
+        event = EventDraft(
+            at=now,
+            actor=actor,
+            action=Action.CREDENTIAL_RENEWED,
+            object=f"credential:{credential.id}",
+            outcome=Outcome.OK,
+            group=group,
+            serial=f"{facts.serial:x}",
+            security=True,
+            details=details,
+        )
+        self._authorities.add_credential(credential, (event,))
+        return credential
+
     def create_tls(self, authority: Authority, sans: frozenset[San], *, actor: Actor) -> Credential:
         """Make a certificate for the device listener, under these names, with a new key.
 
         Raises what `create_credential` raises.
         """
-        group = self._check_signer(authority)
+        group = self._check_signer(authority, _SIGNS[CredentialPurpose.TLS])
         key = self.new_key(KeyKind.P256, tls_scope(group), actor)
         # Few look at it where there are SANs, but those that list certificates show it. A DNS name may be too long.
         first = next((name.value for name in sorted(sans) if len(name.value) <= _COMMON_NAME_LIMIT), f"{group} TLS")
@@ -277,9 +331,9 @@ class Ceremony:
 
     # --- the steps that they share ---
 
-    def _check_signer(self, authority: Authority) -> str:
+    def _check_signer(self, authority: Authority, states: frozenset[AuthorityState]) -> str:
         """See that an authority can issue a credential, before a key is made; return its group."""
-        self.check_issuer(authority, AuthorityKind.ISSUING)
+        self.check_issuer(authority, AuthorityKind.ISSUING, states)
         if authority.group is None:
             raise InvariantError(f"issuing authority {authority.name} belongs to no group")
         if not self._keys.holds(authority.key_id):
@@ -337,6 +391,11 @@ class Ceremony:
         """Say whom a certificate is about, with a new serial, now."""
         serial = new_serial(self._entropy, self._serial_prefix)
         return Subject(cn, organisation, key.public_key, serial, self._clock.now())
+
+    def subject_of(self, name: bytes, public_key: bytes, cn: str | None) -> Subject:
+        """The same for a DER Name and a key that are somebody else's."""
+        serial = new_serial(self._entropy, self._serial_prefix)
+        return Subject(cn or "", None, public_key, serial, self._clock.now(), name)
 
     def issue(self, prepared: Prepared, actor: Actor) -> bytes:
         """Record, sign, record; return the certificate."""
@@ -396,10 +455,12 @@ class Ceremony:
         if self._authorities.authority(name) is not None:
             raise AdminError(reasons.NAME_TAKEN, f"authority {name}")
 
-    def check_issuer(self, authority: Authority, kind: AuthorityKind) -> None:
+    def check_issuer(
+        self, authority: Authority, kind: AuthorityKind, states: frozenset[AuthorityState] = _ONLY_ACTIVE
+    ) -> None:
         """Raise `AdminError` ADM-017 unless an authority of this kind is active and valid now."""
         certificate = read_certificate(authority.certificate_der)
-        if authority.kind is not kind or authority.state is not AuthorityState.ACTIVE:
+        if authority.kind is not kind or authority.state not in states:
             raise AdminError(reasons.AUTHORITY_STATE, f"{authority.name} is {authority.kind}, {authority.state}")
         if not certificate.not_before <= self._clock.now() < certificate.not_after:
             raise AdminError(reasons.AUTHORITY_STATE, f"{authority.name} is valid until {certificate.not_after}")
@@ -445,8 +506,8 @@ def revoke_authority(
         serial=f"{certificate.serial:x}",
         details={"reason": reason.name.lower(), "note": note},
     )
-    authorities.set_authority_state(authority.name, AuthorityState.REVOKED, (event,))
-    return replace(authority, state=AuthorityState.REVOKED)
+    authorities.set_authority_state(authority.name, AuthorityState.REVOKED, (event,), at=event.at)
+    return replace(authority, state=AuthorityState.REVOKED, state_since=event.at)
 
 
 def _key_hash(key: NewKey) -> str:

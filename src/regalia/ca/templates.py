@@ -116,8 +116,12 @@ def root_tbs(key_kind: KeyKind, subject: Subject) -> TbsCertificate:
     )
 
 
-def issuing_tbs(root: Authority, subject: Subject, urls: Urls) -> TbsCertificate:
-    """Describe an issuing authority under a root. The root's status comes by CRL alone, so AIA names no OCSP."""
+def issuing_tbs(root: Authority, subject: Subject, urls: Urls, *, is_ra: bool = False) -> TbsCertificate:
+    """Describe an issuing authority under a root. The root's status comes by CRL alone, so AIA names no OCSP.
+
+    One that is its own RA has the key usages of both (RFC 8894 §2.1.2).
+    """
+    as_ra = ("digitalSignature", "keyEncipherment") if is_ra else ()
     return subordinate_tbs(root, subject, crl=urls.crl(root.name), issuer=urls.issuer(root.name))
 
 
@@ -130,7 +134,7 @@ def subordinate_tbs(
         subject,
         lifetime,
         basic_constraints(ca=True, path_length=0),
-        key_usage(("keyCertSign", "cRLSign")),
+        key_usage((*as_ra, "keyCertSign", "cRLSign")),
         crl_distribution_points(crl),
         authority_information_access(ca_issuers=issuer),
     )

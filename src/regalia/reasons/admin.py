@@ -12,17 +12,24 @@ __all__ = [
     "AUTHORITY_KEY_REFUSED",
     "AUTHORITY_REQUEST_REFUSED",
     "AUTHORITY_STATE",
+    "BACKUP_KEY_REFUSED",
+    "BACKUP_REFUSED",
     "BINDING_REFUSED",
+    "CA_AS_RA_REFUSED",
     "CEREMONY_REFUSED",
     "CHAIN_BROKEN",
     "CHALLENGE_NOT_OPEN",
+    "CHECKPOINT_COPY_DIVERGED",
+    "CHECKPOINT_REFUSED",
     "CONFIG_REFUSED",
     "DATABASE_UNFIT",
     "ENROLMENT_DECIDED",
     "FILE_REFUSED",
+    "GROUP_STATE",
     "HOME_MISSING",
     "HOME_USED",
     "INIT_UNFINISHED",
+    "KNOWN_CRL_REFUSED",
     "LISTENER_REFUSED",
     "MASTER_KEY_REFUSED",
     "NAME_REFUSED",
@@ -30,6 +37,8 @@ __all__ = [
     "NOT_FOUND",
     "PERMISSIONS_REFUSED",
     "PROFILE_REFUSED",
+    "REPLACEMENT_WAITS",
+    "ROLLOVER_REFUSED",
     "ROOT_KEY_ELSEWHERE",
     "SCHEMA_OLD",
     "SECRET_REFUSED",
@@ -189,4 +198,58 @@ TRANSCRIPT_BROKEN = Reason(
     Stage.ADMIN,
     "the transcript was altered",
     "Compare it with the copies that the witnesses kept, from the named line on.",
+)
+BACKUP_REFUSED = Reason(
+    "ADM-060",
+    Stage.ADMIN,
+    "the backup cannot be used",
+    "Try the one before it, and name the private key that belongs to the public key it was made with.",
+)
+BACKUP_KEY_REFUSED = Reason(
+    "ADM-061",
+    Stage.ADMIN,
+    "this is no key for backups",
+    "`regalia backup key` makes a pair: backups are made with the public file and opened with the private one.",
+)
+KNOWN_CRL_REFUSED = Reason(
+    "ADM-062",
+    Stage.ADMIN,
+    "the CRL is none of these authorities'",
+    "Name a CRL as it was published by an authority of this home, from a mirror or a node's `crl` directory.",
+)
+CHECKPOINT_COPY_DIVERGED = Reason(
+    "ADM-055",
+    Stage.ADMIN,
+    "the copy of the checkpoints holds what the log does not",
+    "Run `regalia event verify --against DIR`. After a restore, begin a new directory and keep the old one.",
+)
+CHECKPOINT_REFUSED = Reason(
+    "ADM-056",
+    Stage.ADMIN,
+    "what was given is no checkpoint, or no key for one",
+    "Name a directory or file that `regalia event checkpoint` wrote, or a public key in PEM.",
+)
+CA_AS_RA_REFUSED = Reason(
+    "ADM-037",
+    Stage.ADMIN,
+    "the authority cannot be its own RA",
+    "Only an RSA key in software can; leave --ca-as-ra out, and the group gets an RA credential of its own.",
+)
+ROLLOVER_REFUSED = Reason(
+    "ADM-038",
+    Stage.ADMIN,
+    "the group's authority cannot be rolled over now",
+    "See `regalia group show`: what is said must be finished first.",
+)
+GROUP_STATE = Reason(
+    "ADM-039",
+    Stage.ADMIN,
+    "the group is not in a state for this",
+    "See `regalia group show`.",
+)
+REPLACEMENT_WAITS = Reason(
+    "ADM-040",
+    Stage.ADMIN,
+    "the replacement waits for the root's key",
+    "Do what is listed, then give the same command again: it goes on from there.",
 )

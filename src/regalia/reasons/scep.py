@@ -34,11 +34,13 @@ __all__ = [
     "SIGNATURE_ALGORITHM_REFUSED",
     "SIGNATURE_INVALID",
     "SIGNER_CERTIFICATE_MISSING",
+    "SIGNER_COMPROMISED",
     "SIGNER_COUNT",
     "SIGNER_EXPIRED",
     "SIGNER_FOREIGN",
     "SIGNER_IS_OURS",
     "SIGNER_KEY_REFUSED",
+    "SIGNER_NOT_ON_RECORD",
     "SIGNER_REVOKED",
     "SIGNER_SUPERSEDED",
     "SIGNER_WITHDRAWN",
@@ -177,6 +179,19 @@ SIGNER_FOREIGN = Reason(
     Stage.SIGNER,
     "the signing certificate is neither self-signed nor one that this group issued",
     "The device holds a certificate of another CA or group: enrol it anew with a challenge of this endpoint.",
+)
+SIGNER_NOT_ON_RECORD = Reason(
+    "SCEP-059",
+    Stage.SIGNER,
+    "this group's authority signed the certificate, and it is not on record",
+    "After a restore it was issued later than the backup: enrol the device anew with a challenge. "
+    "Without one, somebody else signs with the authority's key: treat it as compromised.",
+)
+SIGNER_COMPROMISED = Reason(
+    "SCEP-060",
+    Stage.SIGNER,
+    "the authority that issued the signing certificate is revoked",
+    "Its certificates prove nothing any more: hand the device a new challenge. `regalia group holders` lists who needs one.",
 )
 SIGNER_EXPIRED = Reason(
     "SCEP-043",

@@ -7,15 +7,16 @@ from regalia.errors import Reason, Stage
 __all__ = [
     "BUSY",
     "CRL_UNPUBLISHED",
+    "GROUP_SUSPENDED",
     "IN_PROGRESS",
     "ISSUER_UNAVAILABLE",
     "KEY_BOUND",
     "KEY_NEEDED",
     "LINT_REFUSED",
+    "PIN_REFUSED",
     "SIGNER_AWAY",
     "SIGNER_BUSY",
     "SIGNER_REFUSED",
-    "PIN_REFUSED",
     "STORE_UNAVAILABLE",
     "TOKEN_KEY_REFUSED",
     "TOKEN_UNAVAILABLE",
@@ -91,6 +92,13 @@ KEY_NEEDED = Reason(
     Stage.ADMIN,
     "something still needs the key",
     "Read what would stop working; repeat with --although-needed if that is what you want.",
+)
+
+GROUP_SUSPENDED = Reason(
+    "CA-015",
+    Stage.SERVICE,
+    "the group is suspended",
+    "An administrator stopped it: `regalia group show` says why, `regalia group resume` ends it. Devices retry by themselves.",
 )
 
 # --- The signer, where it is a process of its own ------------------------------------------------------------------
