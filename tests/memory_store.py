@@ -26,7 +26,17 @@ from regalia.model import (
     RevokedEntry,
     SigningIntent,
 )
-from regalia.ports import ELSEWHERE, SOFTWARE, Begun, HandOut, JobStatus, KeyRecord, ReservedCrl, SerialStatus
+from regalia.ports import (
+    BLOCKED_OCTETS,
+    ELSEWHERE,
+    SOFTWARE,
+    Begun,
+    HandOut,
+    JobStatus,
+    KeyRecord,
+    ReservedCrl,
+    SerialStatus,
+)
 from regalia.wire.event import canonical_record, record_hash
 
 if TYPE_CHECKING:
@@ -51,7 +61,7 @@ if TYPE_CHECKING:
         Profile,
         StageNote,
     )
-    from regalia.ports import CertificateFilter, EnrolmentFilter, EventFilter, WrappedKey
+    from regalia.ports import Blocklist, CertificateFilter, EnrolmentFilter, EventFilter, WrappedKey
 
 __all__ = ["MemoryStore"]
 
@@ -66,6 +76,8 @@ class MemoryStore(MemoryHierarchies, MemorySuccessions):
         self._authorities: dict[str, Authority] = {}
         self._requests: dict[str, AuthorityRequest] = {}
         self._credentials: list[Credential] = []
+        self._own_keys: frozenset[bytes] = frozenset()
+        self._blocklists: dict[str, tuple[Blocklist, frozenset[bytes]]] = {}
         self._groups: dict[str, Group] = {}
         self._profiles: dict[tuple[str, int], Profile] = {}
         self._endpoints: dict[str, Endpoint] = {}
@@ -152,7 +164,34 @@ class MemoryStore(MemoryHierarchies, MemorySuccessions):
 
     def own_keys(self) -> frozenset[bytes]:
         ids = [a.certificate_id for a in self._authorities.values()] + [c.certificate_id for c in self._credentials]
-        return frozenset(self._certificates[i].intent.key_sha256 for i in ids)
+        return frozenset(self._certificates[i].intent.key_sha256 for i in ids) | self._own_keys
+
+    # blocklists
+
+    def blocklists(self) -> tuple[Blocklist, ...]:
+        return tuple(self._blocklists[name][0] for name in sorted(self._blocklists))
+
+    def is_listed(self, blocklist: Blocklist, digest: bytes) -> bool:
+        kept, hashes = self._blocklists.get(blocklist.name, (None, frozenset()))
+        return kept is not None and kept.id == blocklist.id and digest[:BLOCKED_OCTETS] in hashes
+
+    def put_blocklist(self, blocklist: Blocklist, pieces: Sequence[bytes], events: Sequence[EventDraft]) -> None:
+        whole = b"".join(pieces)
+        hashes = {whole[at : at + BLOCKED_OCTETS] for at in range(0, len(whole), BLOCKED_OCTETS)}
+        with self._lock:
+            self._blocklists[blocklist.name] = (blocklist, frozenset(hashes))
+            self.record(events)
+
+    def remove_blocklist(self, name: str, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            if self._blocklists.pop(name, None) is None:
+                return False
+            self.record(events)
+            return True
+
+    def add_own_key(self, key_sha256: bytes, purpose: str, at: datetime) -> None:
+        del purpose, at
+        self._own_keys |= {key_sha256}
 
     def group(self, name: str) -> Group | None:
         return self._groups.get(name)

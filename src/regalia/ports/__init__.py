@@ -9,6 +9,7 @@ Every port has its fake in `tests/fakes.py`; adapter and fake pass the same cont
 from __future__ import annotations
 
 from regalia.ports.audit import CheckpointCopy, Checkpoints, Forgotten, PersonalData, PseudonymKey
+from regalia.ports.blocklists import BLOCKED_OCTETS, Blocklist, Blocklists, KeyHash
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import CrlFiles, Crls, PublishedCrl, ReservedCrl, StreamedFile
 from regalia.ports.hierarchy import Adopted, Hierarchies
@@ -44,11 +45,14 @@ from regalia.ports.store import Store
 from regalia.ports.succession import Holder, Successions
 
 __all__ = [
+    "BLOCKED_OCTETS",
     "ELSEWHERE",
     "SOFTWARE",
     "Adopted",
     "Authorities",
     "Begun",
+    "Blocklist",
+    "Blocklists",
     "CaKey",
     "CaKeys",
     "Catalogue",
@@ -75,6 +79,7 @@ __all__ = [
     "Issuance",
     "JobStatus",
     "Jobs",
+    "KeyHash",
     "KeyRecord",
     "KeyRecords",
     "KeyStore",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from regalia.ports.blocklists import Blocklists
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import Crls
 from regalia.ports.hierarchy import Hierarchies
@@ -22,6 +23,7 @@ class Store(
     Authorities,
     Hierarchies,
     Successions,
+    Blocklists,
     Catalogue,
     Challenges,
     NdesPages,

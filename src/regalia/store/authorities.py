@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, union, update
+from sqlalchemy import bindparam, case, select, union, update
 
 from regalia import reasons
 from regalia.errors import AdminError, InvariantError
 from regalia.model import Authority, AuthorityKind, AuthorityState, Credential, CredentialPurpose, KeyKind
 from regalia.store.session import Noun, Row, Statement, Transaction, inserting
-from regalia.store.tables import authority, certificate, credential
+from regalia.store.tables import authority, certificate, credential, own_key
 from regalia.store.values import from_millis, millis, optional_millis, storable, time_or_none
 
 if TYPE_CHECKING:
@@ -31,6 +31,17 @@ _SET_STATE = Statement(
     .where(authority.c.name == bindparam("which"))
     .values(state=bindparam("new_state"), state_since=bindparam("at"))
 )
+_SET_CRL_PLAN = Statement(
+    update(authority)
+    .where(authority.c.name == bindparam("which"))
+    .values(
+        crl_shards=bindparam("shards"),
+        # Certificates point to the lists that there were: their number never falls.
+        crl_lists=case((authority.c.crl_lists < bindparam("shards"), bindparam("shards")), else_=authority.c.crl_lists),
+        crl_delta=bindparam("delta"),
+        crl_full=bindparam("full"),
+    )
+)
 _CREDENTIALS = Statement(
     select(credential)
     .where(credential.c.purpose == bindparam("purpose"), credential.c.authority == bindparam("authority"))
@@ -42,6 +53,7 @@ _OWN_KEYS = Statement(
         certificate.c.id.in_(union(select(authority.c.certificate_id), select(credential.c.certificate_id)))
     )
 )
+_LISTENERS_KEYS = Statement(select(own_key.c.key_sha256))
 
 
 class SqlAuthorities(Noun):
@@ -73,6 +85,16 @@ class SqlAuthorities(Noun):
 
         self._change_catalogue(events, f"authority:{name}", unit)
 
+    def set_crl_plan(self, name: str, shards: int, events: Sequence[EventDraft], *, delta: bool, full: bool) -> None:
+        """Set how an authority's CRLs are made; raises `AdminError` ADM-004 where there is no such authority."""
+        values: Columns = {"which": name, "shards": shards, "delta": int(delta), "full": int(full)}
+
+        def unit(transaction: Transaction) -> None:
+            if not transaction.run(_SET_CRL_PLAN, values):
+                raise AdminError(reasons.NOT_FOUND, f"authority {name}")
+
+        self._change_catalogue(events, f"authority:{name}", unit)
+
     def credentials(self, purpose: CredentialPurpose, authority: str) -> tuple[Credential, ...]:
         """Return those of one issuing authority, newest first."""
         rows = self._database.rows(_CREDENTIALS, {"purpose": purpose.value, "authority": authority})
@@ -89,7 +111,8 @@ class SqlAuthorities(Noun):
         return self._remembered.get("own keys", self._load_own_keys)
 
     def _load_own_keys(self) -> frozenset[bytes]:
-        return frozenset(row["key_sha256"] for row in self._database.rows(_OWN_KEYS, {}))
+        rows = [*self._database.rows(_OWN_KEYS, {}), *self._database.rows(_LISTENERS_KEYS, {})]
+        return frozenset(row["key_sha256"] for row in rows)
 
 
 def read_authority(row: Row) -> Authority:
@@ -107,6 +130,10 @@ def read_authority(row: Row) -> Authority:
         created_at=from_millis(row["created_at"]),
         state_since=time_or_none(row["state_since"]),
         activates_at=time_or_none(row["activates_at"]),
+        crl_shards=row["crl_shards"],
+        crl_lists=row["crl_lists"],
+        crl_delta=bool(row["crl_delta"]),
+        crl_full=bool(row["crl_full"]),
     )
 
 
@@ -125,6 +152,10 @@ def authority_columns(value: Authority) -> Columns:
         "created_at": millis(value.created_at),
         "state_since": optional_millis(value.state_since),
         "activates_at": optional_millis(value.activates_at),
+        "crl_shards": value.crl_shards,
+        "crl_lists": max(value.crl_shards, value.crl_lists),
+        "crl_delta": int(value.crl_delta),
+        "crl_full": int(value.crl_full),
     }
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from regalia.errors import RegaliaError
 from regalia.store.authorities import SqlAuthorities
+from regalia.store.blocklists import SqlBlocklists
 from regalia.store.catalogue import SqlCatalogue
 from regalia.store.certificates import SqlCertificates
 from regalia.store.challenges import SqlChallenges
 from regalia.store.changes import SqliteChangeFeed
+from regalia.store.checkpoints import SqlCheckpoints
 from regalia.store.crls import SqlCrls
 from regalia.store.enrolments import SqlEnrolments
 from regalia.store.events import SqlEvents, StreamAppender
@@ -35,6 +37,7 @@ class SqlStore(
     SqlAuthorities,
     SqlSuccessions,
     SqlHierarchies,
+    SqlBlocklists,
     SqlCatalogue,
     SqlChallenges,
     SqlNdesPages,
@@ -43,6 +46,7 @@ class SqlStore(
     SqlCertificates,
     SqlCrls,
     SqlEvents,
+    SqlCheckpoints,
     SqlJobs,
     SqlKeyVault,
 ):

@@ -47,9 +47,12 @@ __all__ = [
     "group",
     "hold",
     "job",
+    "key_blocklist",
+    "key_blocklist_piece",
     "key_record",
     "metadata",
     "ndes_page",
+    "own_key",
     "profile",
     "pseudonym_key",
     "retention",
@@ -303,6 +306,8 @@ certificate = Table(
     UniqueConstraint("serial", "authority", name="certificate_serial"),
     Index("certificate_key", "key_sha256"),
     Index("certificate_subject", "subject"),
+    # What has expired, the last to do so first.
+    Index("certificate_end", "not_after", "id"),
     Index(
         "certificate_intent",
         "lease_until",
@@ -618,3 +623,34 @@ key_record = Table(
     _optional("destroyed_by", Text),
 )
 """Every key that there ever was; no row is deleted."""
+
+key_blocklist = Table(
+    "key_blocklist",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    _required("name", Text),
+    _required("hashed", Text),
+    _required("keys", BigInteger),
+    _required("source_sha256", LargeBinary),
+    _required("imported_at", BigInteger),
+    _required("imported_by", Text),
+    UniqueConstraint("name", name="key_blocklist_name"),
+)
+
+key_blocklist_piece = Table(
+    "key_blocklist_piece",
+    metadata,
+    Column("blocklist_id", LargeBinary, ForeignKey("key_blocklist.id"), primary_key=True),
+    Column("first", LargeBinary, primary_key=True),
+    _required("hashes", LargeBinary),
+)
+"""Some thousands of truncated hashes in ascending order, and the first of them."""
+
+own_key = Table(
+    "own_key",
+    metadata,
+    Column("key_sha256", LargeBinary, primary_key=True),
+    _required("purpose", Text),
+    _required("added_at", BigInteger),
+)
+"""Keys of our listeners whose certificate no authority of ours made: certified for nobody, like those that one did."""
