@@ -15,19 +15,23 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from regalia import reasons
+from regalia.app.keyring import ca_keys_of, token_of
 from regalia.ca.authority import Ceremony
 from regalia.ca.crl import CrlPublisher
+from regalia.ca.hierarchy import Hierarchy
 from regalia.ca.issue import Issuer
 from regalia.ca.recover import Recovery
 from regalia.ca.status import OcspResponder
 from regalia.ca.urls import Urls
 from regalia.errors import AdminError, RegaliaError, UnavailableError
-from regalia.keys.ca_keys import SoftwareCaKeys
+from regalia.keys.home_keys import HomeKeys
 from regalia.keys.master import load_master_key
 from regalia.keys.medium import FallbackVault, MediumVault
 from regalia.keys.sealing import MasterSealer
 from regalia.keys.signer import LocalSigner
 from regalia.keys.software import SoftwareKeys
+from regalia.keys.token_keys import TokenKeys
+from regalia.model import STANDING_PURPOSES
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.enrol import Enroller
@@ -44,8 +48,9 @@ from regalia.store.crl_files import DirectoryCrlFiles
 from regalia.store.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from uuid import UUID
 
     from regalia.config import Config, LimitSettings
     from regalia.errors import Reason
@@ -86,9 +91,10 @@ class App:
     entropy: Entropy
     store: SqlStore
     crl_files: DirectoryCrlFiles
-    keys: SoftwareKeys
+    keys: HomeKeys
     urls: Urls
     ceremony: Ceremony
+    hierarchy: Hierarchy
     registry: Registry
     challenges: ChallengeDesk
     approvals: ApprovalDesk
@@ -148,7 +154,7 @@ class Ground:
     master: MasterKey
     store: SqlStore
     crl_files: DirectoryCrlFiles
-    keys: SoftwareKeys
+    keys: HomeKeys
     signer: IntentSigner
 
 
@@ -160,13 +166,19 @@ def open_home(config: Config, *, medium: Path | None = None, node: str | None = 
     store = _open_store(config, node, clock)
     vault = FallbackVault(store, MediumVault(medium)) if medium is not None else store
     crl_files = DirectoryCrlFiles(config.home / "crl")
-    keys = SoftwareKeys(vault, clock, entropy, master)
     try:
+        token = token_of(config)
+        keys = HomeKeys(
+            SoftwareKeys(vault, clock, entropy, master),
+            store,
+            TokenKeys(token, store, clock, entropy) if token is not None else None,
+            to_token=config.keys.store == "pkcs11",
+        )
         _prove_master_key(store, keys)
     except RegaliaError:
         store.close()
         raise
-    signer = LocalSigner(store, crl_files, SoftwareCaKeys(vault, master, entropy))
+    signer = LocalSigner(store, crl_files, ca_keys_of(store, vault, master, entropy, token))
     return Ground(node, clock, entropy, master, store, crl_files, keys, signer)
 
 
@@ -228,6 +240,9 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         keys=keys,
         urls=urls,
         ceremony=ceremony,
+        hierarchy=Hierarchy(
+            ceremony, store=store, signer=ground.signer, clock=clock, entropy=entropy, urls=urls
+        ),
         registry=Registry(store, ceremony, clock, urls),
         challenges=ChallengeDesk(store, clock, entropy, challenge_mac),
         approvals=ApprovalDesk(
@@ -268,20 +283,29 @@ def serial_prefix(node: str) -> int:
     return hashlib.sha256(node.encode()).digest()[0] % 0x7F + 1
 
 
-def _prove_master_key(store: SqlStore, keys: SoftwareKeys) -> None:
+def _prove_master_key(store: SqlStore, keys: HomeKeys) -> None:
     """Refuse another home's master key before anything is told with it: a challenge made under it would never work.
 
-    One authority's key that opens is proof; a single row that was altered is no reason to stop the other groups.
+    One key that opens is proof; a single row that was altered is no reason to stop the other groups. Where the
+    authorities' keys are on a token, which knows nothing of the master key, it is their RA and OCSP keys that prove it.
     """
     refused: AdminError | None = None
-    for authority in store.authorities():
-        if not keys.holds(authority.key_id):
+    for key_id in _sealed_keys(store):
+        if not keys.proves_master_key(key_id):
             continue
         try:
-            keys.prove(authority.key_id)
+            keys.prove(key_id)
         except AdminError as error:
             refused = error
         else:
             return
     if refused is not None:
         raise refused
+
+
+def _sealed_keys(store: SqlStore) -> Iterator[UUID]:
+    authorities = store.authorities()
+    yield from (authority.key_id for authority in authorities)
+    for authority in authorities:
+        for purpose in STANDING_PURPOSES:
+            yield from (credential.key_id for credential in store.credentials(purpose, authority.name))

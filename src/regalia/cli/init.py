@@ -111,8 +111,9 @@ def initialise(
     given = {"server.url": url, "database.url": database}
     options = {path: value for path, value in given.items() if value is not None}
     try:
-        joins = _found_there(load_config(home=home, options=options))  # bad URLs too, before anything is written
-        write_initial(home, url or joins or default_url(), database)
+        told = load_config(home=home, options=options)
+        joins = _found_there(told)  # bad URLs too, before anything is written
+        write_initial(home, url or joins or default_url(), database, told.keys)
     except BaseException:
         # Nothing here is ours yet: another init may be at work in the same directory.
         if created:

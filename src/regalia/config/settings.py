@@ -26,6 +26,7 @@ __all__ = [
     "DatabaseSettings",
     "Effective",
     "IssuanceSettings",
+    "KeySettings",
     "LimitSettings",
     "LogSettings",
     "OcspSettings",
@@ -257,6 +258,30 @@ class IssuanceSettings(Section):
     )
 
 
+class KeySettings(Section):
+    """`[keys]`: where the keys of authorities lie; all others are in software (R10)."""
+
+    store: Literal["software", "pkcs11"] = Field(
+        default="software", description="Where new CA keys are made: software, or pkcs11 for a token."
+    )
+    pkcs11_module: _OptionalPath = Field(default=None, description="The token maker's PKCS #11 library, a .so file.")
+    pkcs11_token: _OptionalText = Field(default=None, description="Label of the token.")
+    pkcs11_pin_file: _OptionalPath = Field(
+        default=None,
+        description="File with its PIN, mode 0600, relative to the home; the credential regalia-pkcs11-pin if empty.",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.pkcs11_module is None) != (self.pkcs11_token is None):
+            msg = "pkcs11_module and pkcs11_token belong together: set both, or neither"
+            raise ValueError(msg)
+        if self.store == "pkcs11" and self.pkcs11_module is None:
+            msg = "store is pkcs11, so pkcs11_module and pkcs11_token must be set"
+            raise ValueError(msg)
+        return self
+
+
 class LimitSettings(Section):
     """`[limits]`: sizes of what a device may send (R7), and how often and how many (RES-5)."""
 
@@ -319,6 +344,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "ocsp": OcspSettings,
     "crl": CrlSettings,
     "issuance": IssuanceSettings,
+    "keys": KeySettings,
     "limits": LimitSettings,
     "log": LogSettings,
 }
@@ -345,6 +371,7 @@ class Config:
     ocsp: OcspSettings
     crl: CrlSettings
     issuance: IssuanceSettings
+    keys: KeySettings
     limits: LimitSettings
     log: LogSettings
     key_environment: Mapping[str, str]
