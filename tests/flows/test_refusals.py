@@ -210,6 +210,23 @@ def enrolled(world: World) -> Device:
     return device.fresh("transaction-2")
 
 
+@scenario(reasons.SIGNER_NOT_ON_RECORD, FailInfo.BAD_REQUEST)
+def _not_on_record(world: World) -> bytes:
+    """SEC-4: whoever else has the authority's key, or a certificate from after the backup, renews nothing."""
+    device = enrolled(world)
+    door = world.store.door("default")
+    assert door is not None
+    signed = x509.load_der_x509_certificate(device.certificate)
+    again = (
+        x509.CertificateBuilder(signed.issuer, signed.subject, signed.public_key(), x509.random_serial_number())
+        .not_valid_before(signed.not_valid_before_utc)
+        .not_valid_after(signed.not_valid_after_utc)
+        .sign(world.keys.private[door.authority.key_id], hashes.SHA256())
+    )
+    unknown = replace(device, certificate=again.public_bytes(serialization.Encoding.DER))
+    return unknown.message(unknown.csr(names("laptop-1"), None))
+
+
 @scenario(reasons.SIGNER_EXPIRED, FailInfo.BAD_REQUEST)
 def _expired(world: World) -> bytes:
     device = enrolled(world)

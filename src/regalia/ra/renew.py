@@ -9,11 +9,13 @@ from regalia import reasons
 from regalia.errors import PeerError
 from regalia.model import CertificateKind, CertificateState
 from regalia.ports import Authorities, Certificates, Enrolments
+from regalia.wire import der
+from regalia.wire.certificate import read_certificate, split, verify_signature
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from regalia.model import Certificate, Door, LineageLink
+    from regalia.model import Authority, Certificate, Door, LineageLink
     from regalia.wire.certificate import CertificateFacts
 
 __all__ = ["SUCCESSORS", "RenewalStore", "lineage_of", "live_signer", "renewals_since"]
@@ -62,7 +64,8 @@ def live_signer(
 
 def _stored(store: RenewalStore, door: Door, signer: bytes, facts: CertificateFacts) -> Certificate:
     """Find the signer among the group's own certificates, octet for octet (REN-1)."""
-    for candidate in store.find_serial(facts.serial):
+    candidates = store.find_serial(facts.serial)
+    for candidate in candidates:
         if candidate.der != signer or candidate.state is not CertificateState.ISSUED:
             continue
         if candidate.intent.kind is not CertificateKind.LEAF:
@@ -72,7 +75,22 @@ def _stored(store: RenewalStore, door: Door, signer: bytes, facts: CertificateFa
         if candidate.intent.profile != door.profile.name:
             raise PeerError(reasons.SIGNER_FOREIGN, f"it was issued under profile {candidate.intent.profile}")
         return candidate
+    if not candidates and any(_signed(authority, signer, facts) for authority in (door.authority, *door.former)):
+        made = f"valid from {facts.not_before:%Y-%m-%d %H:%M} UTC"
+        raise PeerError(reasons.SIGNER_NOT_ON_RECORD, f"serial {facts.serial:x}, {made}")
     raise PeerError(reasons.SIGNER_FOREIGN, f"serial {facts.serial:x} is not one of ours")
+
+
+def _signed(authority: Authority, certificate: bytes, facts: CertificateFacts) -> bool:
+    """Whether an authority's key made the signature of a certificate."""
+    issuer = read_certificate(authority.certificate_der)
+    if facts.issuer != issuer.subject:
+        return False
+    try:
+        tbs, algorithm, signature = split(certificate)
+    except der.DerError:
+        return False
+    return verify_signature(tbs, algorithm, signature, issuer.public_key)
 
 
 def lineage_of(store: Enrolments, certificate: Certificate) -> LineageLink:

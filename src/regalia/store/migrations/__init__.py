@@ -82,8 +82,8 @@ def tables_in(url: str) -> tuple[str, ...]:
         return tuple(sorted(inspect(connection).get_table_names()))
 
 
-def upgrade(url: str) -> SchemaStatus:
-    """Bring the schema to the newest revision, in one transaction; returns what was there before.
+def upgrade(url: str, revision: str = "head") -> SchemaStatus:
+    """Bring the schema to a revision, in one transaction; returns what was there before.
 
     Of two that find an empty database at the same time, only one is told that it was empty.
 
@@ -101,7 +101,7 @@ def upgrade(url: str) -> SchemaStatus:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})")
         before = _status(connection)
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
     return before
 
 

@@ -1,0 +1,193 @@
+"""Backups: made beside a running server, read back in full to verify them, and put into an empty home.
+
+A backup holds the whole database as rows (`store.dump`) and the configuration file, compressed and encrypted to a
+public key (`keys.backup_file`). It never holds a master key, and private keys in it lie under theirs (R10, SEC-4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from regalia import __version__, reasons
+from regalia.config import CONFIG_FILE
+from regalia.errors import AdminError
+from regalia.keys.backup_file import BackupWriter, read_backup, recipient_sha256
+from regalia.keys.private_files import sync_directory
+from regalia.model import Action, EventDraft, Outcome
+from regalia.ra.audit import verify
+from regalia.store import migrations
+from regalia.store.dump import dump, load, read_head
+from regalia.store.store import open_store
+from regalia.wire.event import time_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+    from regalia.app.build import App
+    from regalia.model import Actor
+    from regalia.ports import Clock
+    from regalia.store.dump import Dumped
+
+__all__ = ["Checked", "Made", "create_backup", "opened_backup", "verify_backup"]
+
+_LEVEL: Final = 1
+"""DER and hashes do not get smaller for more effort; names and JSON are small at once."""
+_READ: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A backup that lies where it was to lie."""
+
+    path: Path
+    sha256: str
+    octets: int
+    recipient: str
+    """SHA-256 of the public key that it is encrypted to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a backup holds, after all of it was read."""
+
+    made_at: str
+    node: str
+    url: str
+    schema: str
+    rows: Mapping[str, int]
+    records: int
+    """Of the audit log, whose chains were verified."""
+    findings: tuple[str, ...]
+    """What is wrong with the log."""
+
+
+def create_backup(regalia: App, to: Path, recipient: X25519PublicKey, *, node: str, actor: Actor) -> Made:
+    """Write a backup of one state of the database to a new file; a server may be at work meanwhile.
+
+    Raises `AdminError` ADM-020 where the file is there already or cannot be written; nothing is left then.
+    """
+    config = regalia.config
+    about: dict[str, Any] = {
+        "made_at": time_text(regalia.clock.now()),
+        "node": node,
+        "url": config.server.url,
+        "product": __version__,
+        "config": (config.home / CONFIG_FILE).read_text("utf-8") if (config.home / CONFIG_FILE).exists() else "",
+    }
+    lines = dump(config.database.connection_url(), migrations.NEEDED, about)
+    try:
+        made = _written(lines, to, recipient, regalia)
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{to}: {error.strerror}") from error
+    event = EventDraft(
+        regalia.clock.now(),
+        actor,
+        Action.BACKUP_CREATED,
+        f"backup:{to.name}",
+        Outcome.OK,
+        details={"sha256": made.sha256, "octets": made.octets, "recipient_sha256": made.recipient},
+    )
+    regalia.store.record((event,))
+    return made
+
+
+def _written(lines: Iterable[bytes], to: Path, recipient: X25519PublicKey, regalia: App) -> Made:
+    digest = hashlib.sha256()
+    descriptor = os.open(to, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            writer, packer = BackupWriter(file, recipient, regalia.entropy), zlib.compressobj(_LEVEL)
+            for line in lines:
+                writer.write(packer.compress(line))
+            writer.write(packer.flush())
+            writer.close()
+            file.flush()
+            os.fsync(file.fileno())
+            octets = file.seek(0)
+            while block := file.read(_READ):
+                digest.update(block)
+                octets += len(block)
+        sync_directory(to.parent)
+    except BaseException:
+        to.unlink(missing_ok=True)  # half a backup must not be taken for one
+        raise
+    return Made(to, digest.hexdigest(), octets, recipient_sha256(recipient))
+
+
+def opened_backup(path: Path, key: X25519PrivateKey) -> tuple[Dumped, Iterator[bytes]]:
+    """Open a backup: what it says of itself, and its further lines. Raises `AdminError` ADM-020, ADM-060."""
+    lines = _lines(path, key)
+    first = next(lines, b"")
+    return read_head(first), lines
+
+
+def _lines(path: Path, key: X25519PrivateKey) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            unpacker, held = zlib.decompressobj(), b""
+            for chunk in read_backup(file, key):
+                try:
+                    held += unpacker.decompress(chunk)
+                except zlib.error:
+                    raise AdminError(reasons.BACKUP_REFUSED, "what was encrypted is no backup") from None
+                *whole, held = held.split(b"\n")
+                yield from whole
+            if held or not unpacker.eof:
+                raise AdminError(reasons.BACKUP_REFUSED, "what was encrypted ends too early")
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{path}: {error.strerror}") from error
+
+
+def verify_backup(path: Path, key: X25519PrivateKey, clock: Clock) -> Checked:
+    """Read all of a backup, put it into a database of its own that is thrown away, and verify the log in it.
+
+    Raises `AdminError` ADM-060 where the file is damaged, ADM-012 where it is of a newer version.
+    """
+    head, lines = opened_backup(path, key)
+    require_known_schema(head)
+    with tempfile.TemporaryDirectory(prefix="regalia-verify-") as scratch:
+        url = f"sqlite:///{Path(scratch) / 'regalia.db'}"
+        rows = fill(url, head, lines)
+        store = open_store(url, node="verify", clock=clock)
+        try:
+            report = verify(store)
+        finally:
+            store.close()
+    return Checked(
+        made_at=head.about["made_at"],
+        node=head.about["node"],
+        url=head.about["url"],
+        schema=head.schema,
+        rows=rows,
+        records=rows.get("event", 0),
+        findings=tuple(str(finding) for finding in report.findings),
+    )
+
+
+def require_known_schema(head: Dumped) -> None:
+    """Refuse a backup that a newer version made. Raises `AdminError` ADM-012."""
+    if head.schema > migrations.NEEDED:
+        told = f"the backup is of schema {head.schema}, this version knows {migrations.NEEDED}"
+        raise AdminError(reasons.SCHEMA_OLD, told)
+
+
+def fill(url: str, head: Dumped, lines: Iterable[bytes]) -> dict[str, int]:
+    """Make the schema that a backup was made of in an empty database, fill it, and bring it up to date."""
+    migrations.upgrade(url, head.schema)
+    rows = load(url, head, lines)
+    migrations.upgrade(url)
+    return rows
+
+
+def made_at(head: Dumped) -> datetime:
+    """Read when a backup was made."""
+    return datetime.fromisoformat(head.about["made_at"])

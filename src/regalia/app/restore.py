@@ -1,0 +1,238 @@
+"""A backup put into an empty home: another path, another port, perhaps the other database.
+
+What happened after the backup was made is not in it, and a restore must not undo it silently (SEC-4): CRL numbers jump
+ahead, what the published CRLs list is revoked again, one-time challenges that were open are closed, because they may
+have been used since, and the log says what was done. The home is one when its `node` file is there, written last.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from regalia import reasons
+from regalia.app.backup import fill, made_at, opened_backup, require_known_schema
+from regalia.app.build import NODE_FILE, SystemClock, SystemEntropy, build
+from regalia.ca.known_crl import read_known_crl
+from regalia.config import CONFIG_FILE, load_config
+from regalia.config.edited import with_settings
+from regalia.errors import AdminError
+from regalia.keys.admin_tls import make_admin_tls
+from regalia.keys.master import HOME_FILE
+from regalia.keys.private_files import create_private, read_private
+from regalia.model import Action, CertificateState, EventDraft, Outcome, Revocation
+from regalia.store import migrations
+from regalia.store.dump import lift_crl_numbers
+from regalia.wire.event import time_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    from regalia.app.build import App
+    from regalia.ca.known_crl import KnownCrl
+    from regalia.config import Config
+    from regalia.model import Actor, JsonValue
+    from regalia.store.dump import Dumped
+
+__all__ = ["Place", "Restored", "restore_backup"]
+
+_JUMP: Final = 1_000
+"""How far CRL numbers jump ahead (SEC-4): a CRL that was published after the backup has a lower one."""
+_MAX_KEY_FILE: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a backup is to live."""
+
+    home: Path
+    """Empty, or not there yet."""
+    database: str | None
+    """URL of an empty database; SQLite in the home where it is None."""
+    url: str | None
+    """Another address for devices, in place of the backup's; certificates that are out carry the old one."""
+    master_key: Path | None
+    """A copy goes into the home; None where the environment names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What became of it."""
+
+    config: Config
+    node: str
+    made_at: str
+    rows: int
+    revoked_again: int
+    """Certificates that only the published CRLs knew as revoked."""
+    not_on_record: int
+    """Serials on the published CRLs that the backup does not know: issued after it was made."""
+    challenges_closed: int
+
+
+def restore_backup(
+    backup: Path, key: X25519PrivateKey, place: Place, crls: Sequence[Path], *, actor: Actor
+) -> Restored:
+    """Restore, or leave nothing behind.
+
+    Raises `AdminError`: ADM-001 the home or the database is in use, ADM-060 the backup is damaged, ADM-062 a CRL is
+    not one of its authorities, ADM-010 and ADM-011 the master key, ADM-012 a newer version's backup, ADM-020 files.
+    """
+    head, lines = opened_backup(backup, key)
+    require_known_schema(head)
+    created = _claim(place.home)
+    filled = False
+    try:
+        config = _configure(head, place)
+        _see_that_it_is_empty(config)
+        filled = True
+        rows = fill(config.database.connection_url(), head, lines)
+        return _settle(config, head, rows, crls, actor)
+    except BaseException:
+        if filled:
+            migrations.remove(config.database.connection_url())
+        _unclaim(place.home, created=created)
+        raise
+
+
+def _claim(home: Path) -> bool:
+    """Make the home's directory, or see that it is empty; returns whether it was made."""
+    try:
+        home.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        if any(home.iterdir()):
+            raise AdminError(reasons.HOME_USED, f"{home} is not empty") from None
+        home.chmod(0o700)
+        return False
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{home}: {error.strerror}") from error
+    return True
+
+
+def _see_that_it_is_empty(config: Config) -> None:
+    if migrations.tables_in(config.database.connection_url()):
+        raise AdminError(reasons.HOME_USED, f"{config.database.url} is not empty")
+
+
+def _unclaim(home: Path, *, created: bool) -> None:
+    for each in home.iterdir():
+        if each.is_dir():
+            shutil.rmtree(each, ignore_errors=True)
+        else:
+            each.unlink(missing_ok=True)
+    if created:
+        home.rmdir()
+
+
+def _configure(head: Dumped, place: Place) -> Config:
+    changes: dict[tuple[str, str], str | None] = {
+        ("database", "url"): place.database,
+        # Of the old database, and of the old machine's paths.
+        ("database", "password_file"): None,
+    }
+    if place.url is not None:
+        changes["server", "url"] = place.url
+    text = with_settings(head.about["config"], changes)
+    create_private(place.home / CONFIG_FILE, text.encode())
+    if place.master_key is not None:
+        try:
+            octets = read_private(place.master_key, _MAX_KEY_FILE)
+        except OSError as error:
+            raise AdminError(reasons.FILE_REFUSED, f"{place.master_key}: {error.strerror}") from error
+        create_private(place.home / HOME_FILE, octets)
+    return load_config(home=place.home)
+
+
+def _settle(config: Config, head: Dumped, rows: dict[str, int], crls: Sequence[Path], actor: Actor) -> Restored:
+    """Make what was loaded safe to serve, and the home a home."""
+    entropy = SystemEntropy()
+    node = entropy.octets(4).hex()
+    regalia = build(config, node=node)  # which refuses a master key that is not theirs
+    try:
+        published = [_published(regalia, path) for path in crls]
+        floors: dict[str, int] = {}
+        for crl in published:
+            floors[crl.authority] = max(floors.get(crl.authority, 0), crl.number)
+        lift_crl_numbers(config.database.connection_url(), floors, _JUMP)
+        done = Restored(
+            config, node, head.about["made_at"], sum(rows.values()), 0, 0, _close_challenges(regalia, actor)
+        )
+        for crl in published:
+            again, unknown = _revoke_again(regalia, crl, actor)
+            done = replace(done, revoked_again=done.revoked_again + again, not_on_record=done.not_on_record + unknown)
+        host = urlsplit(config.server.url).hostname or "localhost"
+        make_admin_tls(config.home, host, now=SystemClock().now(), entropy=entropy)
+        regalia.store.record((_event(regalia, head, done, actor),))
+    finally:
+        regalia.close()
+    create_private(config.home / NODE_FILE, f"{node}\n".encode())
+    return done
+
+
+def _published(regalia: App, path: Path) -> KnownCrl:
+    try:
+        octets = path.read_bytes()
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{path}: {error.strerror}") from error
+    try:
+        return read_known_crl(octets, regalia.store.authorities())
+    except AdminError as error:
+        raise AdminError(error.reason, f"{path}: {error.detail}") from None
+
+
+def _revoke_again(regalia: App, crl: KnownCrl, actor: Actor) -> tuple[int, int]:
+    """Revoke what a published CRL lists: how many anew, and how many nobody knows here."""
+    again = unknown = 0
+    for entry in crl.entries:
+        found = [each for each in regalia.store.find_serial(entry.serial) if each.intent.authority == crl.authority]
+        if not found:
+            unknown += 1
+            continue
+        (certificate,) = found
+        if certificate.revocation is not None or certificate.state is CertificateState.INTENT:
+            continue
+        note = f"on the CRL numbered {crl.number}, published after the backup"
+        revocation = Revocation(certificate.id, entry.reason, "restored", actor.id, entry.at, note)
+        event = EventDraft(
+            regalia.clock.now(),
+            actor,
+            Action.CERTIFICATE_REVOKED,
+            f"certificate:{certificate.serial:x}",
+            Outcome.OK,
+            certificate.intent.group,
+            serial=f"{certificate.serial:x}",
+            details={"reason": entry.reason.name.lower(), "cause": "restored", "note": note},
+        )
+        again += regalia.store.revoke(revocation, (event,))
+    return again, unknown
+
+
+def _close_challenges(regalia: App, actor: Actor) -> int:
+    """Close the one-time challenges that were open: whoever has one may have used it after the backup (ISS-4)."""
+    closed, now = 0, regalia.clock.now()
+    for challenge in regalia.store.challenges():
+        if challenge.reusable or challenge.consumed_at or challenge.revoked_at or challenge.expires_at <= now:
+            continue
+        regalia.challenges.revoke(challenge.id, actor=actor)
+        closed += 1
+    return closed
+
+
+def _event(regalia: App, head: Dumped, done: Restored, actor: Actor) -> EventDraft:
+    details: dict[str, JsonValue] = {
+        "made_at": time_text(made_at(head)),
+        "from_node": head.about["node"],
+        "node": done.node,
+        "url": done.config.server.url,
+        "schema": head.schema,
+        "rows": done.rows,
+        "revoked_again": done.revoked_again,
+        "not_on_record": done.not_on_record,
+        "challenges_closed": done.challenges_closed,
+    }
+    return EventDraft(regalia.clock.now(), actor, Action.HOME_RESTORED, "home", Outcome.OK, details=details)
