@@ -66,6 +66,7 @@ OCSP_LIFETIME = timedelta(days=30)
 TLS_LIFETIME = timedelta(days=90)
 BACKDATE = timedelta(minutes=5)
 """For peers whose clocks run behind."""
+_RA_USAGES = ("digitalSignature", "keyEncipherment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +122,17 @@ def issuing_tbs(root: Authority, subject: Subject, urls: Urls, *, is_ra: bool = 
 
     One that is its own RA has the key usages of both (RFC 8894 §2.1.2).
     """
-    as_ra = ("digitalSignature", "keyEncipherment") if is_ra else ()
-    return subordinate_tbs(root, subject, crl=urls.crl(root.name), issuer=urls.issuer(root.name))
+    return subordinate_tbs(root, subject, crl=urls.crl(root.name), issuer=urls.issuer(root.name), is_ra=is_ra)
 
 
 def subordinate_tbs(
-    root: Authority, subject: Subject, *, crl: str, issuer: str, lifetime: timedelta = ISSUING_LIFETIME
+    root: Authority,
+    subject: Subject,
+    *,
+    crl: str,
+    issuer: str,
+    lifetime: timedelta = ISSUING_LIFETIME,
+    is_ra: bool = False,
 ) -> TbsCertificate:
     """Describe an issuing authority whose root is served elsewhere: `crl` and `issuer` are the URLs there."""
     return _issued(
@@ -134,7 +140,7 @@ def subordinate_tbs(
         subject,
         lifetime,
         basic_constraints(ca=True, path_length=0),
-        key_usage((*as_ra, "keyCertSign", "cRLSign")),
+        key_usage((*(_RA_USAGES if is_ra else ()), "keyCertSign", "cRLSign")),
         crl_distribution_points(crl),
         authority_information_access(ca_issuers=issuer),
     )
@@ -166,7 +172,7 @@ def ra_tbs(authority: Authority, subject: Subject, urls: Urls) -> TbsCertificate
         subject,
         RA_LIFETIME,
         basic_constraints(ca=False),
-        key_usage(("digitalSignature", "keyEncipherment")),
+        key_usage(_RA_USAGES),
         crl_distribution_points(urls.crl(authority.name)),
         authority_information_access(ocsp=urls.ocsp(authority.name), ca_issuers=urls.issuer(authority.name)),
     )
