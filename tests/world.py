@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from fakes import FakeClock, MemoryCrlFiles, MemoryKeys, MemorySealer, MemorySigner, SeededEntropy
 from memory_store import MemoryStore
 from regalia.ca.authority import Ceremony
+from regalia.ca.hierarchy import Hierarchy
 from regalia.ca.issue import Issuer
 from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.ca.recover import Recovery
@@ -100,6 +101,14 @@ class World:
             self.issuer,
             authorities=self.store,
             keys=self.keys,
+            clock=self.clock,
+            entropy=self.entropy,
+            urls=self.urls,
+        )
+        self.hierarchy = Hierarchy(
+            self.ceremony,
+            store=self.store,
+            signer=self.signer,
             clock=self.clock,
             entropy=self.entropy,
             urls=self.urls,

@@ -240,9 +240,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         keys=keys,
         urls=urls,
         ceremony=ceremony,
-        hierarchy=Hierarchy(
-            ceremony, store=store, signer=ground.signer, clock=clock, entropy=entropy, urls=urls
-        ),
+        hierarchy=Hierarchy(ceremony, store=store, signer=ground.signer, clock=clock, entropy=entropy, urls=urls),
         registry=Registry(store, ceremony, clock, urls),
         challenges=ChallengeDesk(store, clock, entropy, challenge_mac),
         approvals=ApprovalDesk(

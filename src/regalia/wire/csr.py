@@ -24,7 +24,7 @@ from regalia.wire.public_key import key_algorithm, key_fault, load_public_key
 from regalia.wire.signature import SchemeRefusedError, request_scheme
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from regalia.model import San
     from regalia.wire.algorithms import Accepted
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Csr",
     "build_csr",
+    "encode_info",
+    "key_of_info",
     "read_csr",
+    "subject_of",
     "verify_possession",
     "without_challenge",
 ]
@@ -309,6 +312,25 @@ def build_csr(
         attributes.append(_attribute(oids.EXTENSION_REQUEST, encode_extensions([extension])))
     info = der.sequence(der.integer(0), encode_name(cn=cn), public_key, der.context(0, *sorted(attributes)))
     return der.sequence(info, signature.identifier, der.bit_string(sign(info)))
+
+
+def encode_info(subject: bytes, public_key: bytes, extensions: Sequence[Extension]) -> bytes:
+    """Encode a CertificationRequestInfo that asks for these extensions (RFC 2986 §4.1); `subject` is a DER Name.
+
+    `certificate.assemble` puts the signature beside it.
+    """
+    wanted = _attribute(oids.EXTENSION_REQUEST, encode_extensions(extensions))
+    return der.sequence(der.integer(0), subject, public_key, der.context(0, wanted))
+
+
+def key_of_info(info: bytes) -> bytes:
+    """The DER SubjectPublicKeyInfo in a CertificationRequestInfo of ours."""
+    return _info_parts(der.read_one(info, der.SEQUENCE))[2].raw
+
+
+def subject_of(csr: Csr) -> bytes:
+    """The DER Name that a request was made for, as it was sent."""
+    return _info_parts(der.read_one(csr.info, der.SEQUENCE))[1].raw
 
 
 def _attribute(oid: str, value: bytes) -> bytes:
