@@ -7,7 +7,7 @@ keys by a way of its own (`ports.CaKeys`); `software.SoftwareKeys` refuses them.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cryptography.hazmat.primitives import hashes
 
@@ -16,18 +16,26 @@ from regalia.errors import InvariantError, UnavailableError
 from regalia.wire.certificate import signature_algorithm_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
     from regalia.model import SigningIntent
-    from regalia.ports import CaKeys, CrlFiles, Intents
+    from regalia.ports import CaKeys, Intents
 
-__all__ = ["LocalSigner"]
+__all__ = ["LocalSigner", "TbsFiles"]
+
+
+class TbsFiles(Protocol):
+    """Where the octets of a CRL's file come from: `ports.CrlFiles`, or whoever wants it signed."""
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """Read it in chunks, under the name that the row has for it."""
 
 
 class LocalSigner:
     """`IntentSigner` in this process, over committed intents and the CA keys that can be opened here."""
 
-    def __init__(self, intents: Intents, files: CrlFiles, ca_keys: CaKeys) -> None:
+    def __init__(self, intents: Intents, files: TbsFiles, ca_keys: CaKeys) -> None:
         self._intents = intents
         self._files = files
         self._ca_keys = ca_keys
@@ -46,6 +54,13 @@ class LocalSigner:
         if intent.tbs is not None:
             return key.sign(intent.tbs)
         return key.sign_digest(self._file_digest(intent, signature_algorithm_for(key.kind).hash))
+
+    def repeats(self, key_id: UUID) -> bool:
+        """Whether signing a row of this key again gives the same octets (ISS-2).
+
+        Raises `UnavailableError` CA-010 where the key is elsewhere.
+        """
+        return self._ca_keys.ca_key(key_id).repeatable
 
     def _file_digest(self, intent: SigningIntent, algorithm: hashes.HashAlgorithm) -> bytes:
         if intent.tbs_path is None:

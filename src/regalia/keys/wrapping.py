@@ -6,6 +6,8 @@ id, kind, scope and public key. A blob that is moved to another row, another gro
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import utils
 
-    from regalia.keys.master import MasterKey
+    from regalia.keys.master import MasterKey, Ring
     from regalia.ports import Entropy
 
 __all__ = [
@@ -64,35 +66,59 @@ def sign_with(key: Keypair, data: bytes, algorithm: hashes.HashAlgorithm | utils
 
 
 class Wrapping:
-    """Wraps and unwraps private keys under one master key."""
+    """Wraps private keys under the current master key, and unwraps them under any that rows may still be under."""
 
-    def __init__(self, master: MasterKey, entropy: Entropy) -> None:
-        self._cipher = AESGCM(master.wrapping_key())
-        self._source = str(master.path)
+    def __init__(self, master: Ring, entropy: Entropy) -> None:
+        self._master = master
         self._entropy = entropy
+        self._ciphers: dict[MasterKey, AESGCM] = {}
 
     def wrap(self, key: Keypair, *, key_id: UUID, kind: KeyKind, scope: str, at: datetime) -> WrappedKey:
-        """Wrap a key into the row that stands for it."""
+        """Wrap a key into the row that stands for it. Raises `AdminError` ADM-010, ADM-011 for the master key."""
         public_key = spki(key)
-        nonce = self._entropy.octets(_NONCE_OCTETS)
         plain = key.private_bytes(
             serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        blob = nonce + self._cipher.encrypt(nonce, plain, _associated_data(key_id, kind, scope, public_key))
-        return WrappedKey(key_id, kind, scope, public_key, blob, at)
+        row = WrappedKey(key_id, kind, scope, public_key, b"", at)
+        return self._sealed(row, plain)
 
     def unwrap(self, row: WrappedKey) -> Keypair:
         """Open a row. Raises AdminError ADM-010 where the master key is another one or the row was altered."""
+        return _load(self._opened(row)[0])
+
+    def rewrapped(self, row: WrappedKey) -> WrappedKey | None:
+        """Wrap a row's key under the current master key; None where it is already. Raises what `unwrap` raises."""
+        plain, key = self._opened(row)
+        return None if key == self._master.current() else self._sealed(row, plain)
+
+    def _sealed(self, row: WrappedKey, plain: bytes) -> WrappedKey:
+        nonce = self._entropy.octets(_NONCE_OCTETS)
+        data = _associated_data(row.id, row.kind, row.scope, row.public_key)
+        return replace(row, blob=nonce + self._cipher(self._master.current()).encrypt(nonce, plain, data))
+
+    def _opened(self, row: WrappedKey) -> tuple[bytes, MasterKey]:
         nonce, sealed = row.blob[:_NONCE_OCTETS], row.blob[_NONCE_OCTETS:]
-        try:
-            plain = self._cipher.decrypt(nonce, sealed, _associated_data(row.id, row.kind, row.scope, row.public_key))
-        except (InvalidTag, ValueError) as error:  # ValueError: a blob cut to less than a nonce
-            raise AdminError(
-                reasons.MASTER_KEY_REFUSED,
-                f"the master key in {self._source} does not open key {row.id} ({row.scope}): "
-                "it is another one, or the key's row was altered",
-            ) from error
-        return _load(plain)
+        data = _associated_data(row.id, row.kind, row.scope, row.public_key)
+        tried: set[MasterKey] = set()
+        # A row may have been wrapped anew by a rotation since the files were read.
+        for anew in (False, True):
+            for key in self._master.keys(anew=anew):
+                if key in tried:
+                    continue
+                tried.add(key)
+                with suppress(InvalidTag, ValueError):  # ValueError: a blob cut to less than a nonce
+                    return self._cipher(key).decrypt(nonce, sealed, data), key
+        raise AdminError(
+            reasons.MASTER_KEY_REFUSED,
+            f"the master key in {self._master.current().path} does not open key {row.id} ({row.scope}): "
+            "it is another one, or the key's row was altered",
+        )
+
+    def _cipher(self, key: MasterKey) -> AESGCM:
+        cipher = self._ciphers.get(key)
+        if cipher is None:
+            cipher = self._ciphers[key] = AESGCM(key.wrapping_key())
+        return cipher
 
 
 def _associated_data(key_id: UUID, kind: KeyKind, scope: str, public_key: bytes) -> bytes:
