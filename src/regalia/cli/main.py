@@ -32,6 +32,7 @@ NOUNS: Final = {
     "challenge": "Challenges: secrets that let a device enrol.",
     "enrolment": "Enrolments: what devices asked for, and what becomes of it.",
     "cert": "Certificates: look, issue, revoke, export.",
+    "key-blocklist": "Keys that no certificate may have, because strangers have them too.",
     "scep": "Our SCEP client.",
     "event": "The audit log.",
     "backup": "Backups: make, verify and restore them.",
@@ -40,7 +41,8 @@ NOUNS: Final = {
     "doctor": "Check everything that could keep devices from enrolling.",
     "demo": "The product's story on real parts, told and checked.",
 }
-"""Every noun with its help, in the order of `regalia --help`. Its module is `regalia.cli.NOUN`."""
+"""Every noun with its help, in the order of `regalia --help`. Its module is `regalia.cli.NOUN`, a hyphen
+being an underscore there."""
 
 _WIDTH: Final = 100
 
@@ -89,7 +91,7 @@ def _root(
 
 def noun(name: str) -> TyperCommand | TyperGroup:
     """Import a noun's module and make its command."""
-    command = get_command(import_module(f"regalia.cli.{name}").app)
+    command = get_command(import_module(f"regalia.cli.{name.replace('-', '_')}").app)
     if not isinstance(command, TyperCommand | TyperGroup):
         raise TypeError(name)
     command.name = name

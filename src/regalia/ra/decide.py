@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from regalia import reasons
+from regalia.ca.blocklist import blocked_by
 from regalia.ca.profile import forbidden_extensions
 from regalia.errors import PeerError
 from regalia.model import (
@@ -24,7 +25,7 @@ from regalia.model import (
     Pending,
     RevocationReason,
 )
-from regalia.ports import Authorities, Certificates, Challenges, Enrolments
+from regalia.ports import Authorities, Blocklists, Certificates, Challenges, Enrolments
 from regalia.ra.evidence import authorise_keyed_renewal, authorise_order, authorise_renewal, judge_challenge
 from regalia.ra.renew import lineage_of
 from regalia.ra.request import Evidence
@@ -44,7 +45,11 @@ __all__ = ["DecisionStore", "decide", "draft_enrolment", "judge"]
 _QUOTA_SPAN = timedelta(days=1)
 
 
-class DecisionStore(Authorities, Certificates, Challenges, Enrolments, Protocol):
+class KeyStore(Authorities, Blocklists, Protocol):
+    """What is known of keys that are certified for nobody."""
+
+
+class DecisionStore(KeyStore, Certificates, Challenges, Enrolments, Protocol):
     """What a decision needs to know."""
 
 
@@ -84,7 +89,7 @@ def judge(
     request: EnrolmentRequest,
     evidence: Evidence,
     same_key: Sequence[Certificate],
-    store: Authorities,
+    store: KeyStore,
     enrolment_id: UUID,
 ) -> Approved | Pending | Denied:
     """Judge names, key and extensions of a request whose evidence stands (step 10).
@@ -244,11 +249,14 @@ def _extensions(request: EnrolmentRequest) -> Denied | None:
 
 
 def _key(
-    request: EnrolmentRequest, same_key: Sequence[Certificate], store: Authorities, granted: _Granted
+    request: EnrolmentRequest, same_key: Sequence[Certificate], store: KeyStore, granted: _Granted
 ) -> Denied | None:
     """KEY-2: a key names one identity, was never compromised and is not the CA's own."""
     if request.key_sha256 in store.own_keys():
         return Denied(reasons.KEY_BLOCKED, "it belongs to the CA itself", security=True)
+    listed = blocked_by(store, request.csr.public_key)
+    if listed is not None:
+        return Denied(reasons.KEY_BLOCKED, f"it is on the list {listed}", security=True, facts={"blocklist": listed})
     for earlier in same_key:
         revoked = earlier.revocation
         if revoked is not None and revoked.reason is RevocationReason.KEY_COMPROMISE:

@@ -7,6 +7,7 @@ from regalia.errors import Reason, Stage
 __all__ = [
     "ACKNOWLEDGEMENT_NEEDED",
     "ALREADY_REVOKED",
+    "AUDIT_FOUND",
     "AUTHORITY_CERTIFICATE_REFUSED",
     "AUTHORITY_CRL_REFUSED",
     "AUTHORITY_KEY_REFUSED",
@@ -15,6 +16,7 @@ __all__ = [
     "BACKUP_KEY_REFUSED",
     "BACKUP_REFUSED",
     "BINDING_REFUSED",
+    "BLOCKLIST_REFUSED",
     "CA_AS_RA_REFUSED",
     "CEREMONY_REFUSED",
     "CHAIN_BROKEN",
@@ -252,4 +254,16 @@ REPLACEMENT_WAITS = Reason(
     Stage.ADMIN,
     "the replacement waits for the root's key",
     "Do what is listed, then give the same command again: it goes on from there.",
+)
+BLOCKLIST_REFUSED = Reason(
+    "ADM-046",
+    Stage.ADMIN,
+    "the list of keys cannot be read",
+    "Nothing was imported. See that the file is of the format that --format names.",
+)
+AUDIT_FOUND = Reason(
+    "ADM-047",
+    Stage.ADMIN,
+    "what was issued is not what it must be",
+    "Look at each certificate that is named: the database may have been altered, or a key is no longer to be trusted.",
 )
