@@ -83,7 +83,6 @@ class _Module:
         self.generation = 0
         """Sessions of an earlier one are gone."""
         self._lost = True
-        self._not_before = 0.0
 
     def lose(self, generation: int) -> None:
         """Have the library started again before its next use, unless that happened since."""
@@ -95,7 +94,7 @@ class _Module:
         """Use the library, started; gives it and its generation. Raises `UnavailableError` CA-020."""
         with self._changed:
             if self._pid != os.getpid():
-                self._pid, self._users, self._lost, self._not_before = os.getpid(), 0, True, 0.0
+                self._pid, self._users, self._lost = os.getpid(), 0, True
             while self._lost and self._users:
                 self._changed.wait()
             library = self._started()
@@ -108,22 +107,14 @@ class _Module:
                 self._users -= 1
                 self._changed.notify_all()
 
-    def away(self) -> None:
-        """Leave the token alone for a moment."""
-        with self._changed:
-            self._lost, self._not_before = True, time.monotonic() + _PAUSE_SECONDS
-
     def _started(self) -> Any:  # noqa: ANN401 - the library is imported where it is used
         pkcs11 = _library()
         if not self._lost:
             return pkcs11.lib(self._path)
-        if time.monotonic() < self._not_before:
-            raise UnavailableError(reasons.TOKEN_UNAVAILABLE, "it could not be reached a moment ago")
         try:
             library = pkcs11.lib(self._path)
             library.reinitialize()
         except (pkcs11.PKCS11Error, RuntimeError, OSError) as error:  # RuntimeError: no such file, or no such library
-            self._not_before = time.monotonic() + _PAUSE_SECONDS
             raise UnavailableError(reasons.TOKEN_UNAVAILABLE, f"{self._path}: {_told(error)}") from error
         self._lost = False
         self.generation += 1
@@ -133,6 +124,10 @@ class _Module:
 @cache
 def _module(path: str) -> _Module:
     return _Module(path)
+
+
+class _MissingError(Exception):
+    """An object is not on the token, or the library lost the token."""
 
 
 class _Session:
@@ -157,6 +152,7 @@ class Token:
         self._pin = pin
         self._lock = threading.Lock()
         self._idle: list[_Session] = []
+        self._not_before = 0.0
         self._places = threading.BoundedSemaphore(_SESSIONS)
 
     def generate(self, kind: KeyKind, object_id: bytes, label: str) -> TokenKey:
@@ -209,57 +205,67 @@ class Token:
 
     def sign(self, uri: KeyUri, kind: KeyKind, digest: bytes) -> bytes:
         """Sign a digest with a key: RSA PKCS #1 v1.5, or ECDSA as DER. Raises `UnavailableError` CA-010 for no key."""
-
-        def sign(session: _Session) -> bytes:
-            try:
-                private = self._key(session, uri)
-            except AdminError as error:
-                raise UnavailableError(reasons.ISSUER_UNAVAILABLE, error.detail) from error
-            return _signature(private, kind, digest)
-
-        return self._during(sign)
+        try:
+            return self._during(lambda session: _signature(self._key(session, uri), kind, digest))
+        except AdminError as error:
+            if error.reason is reasons.CONFIG_REFUSED:
+                raise
+            raise UnavailableError(reasons.ISSUER_UNAVAILABLE, error.detail) from error
 
     def destroy(self, uri: KeyUri) -> bool:
         """Destroy a key with its public half; False where there is none."""
 
-        def destroy(session: _Session) -> bool:
-            pkcs11 = _library()
-            try:
-                private = self._key(session, uri)
-            except AdminError:
-                return False
-            with suppress(AdminError):
+        def destroy(session: _Session) -> None:
+            private = self._key(session, uri)
+            with suppress(_MissingError):
                 _public(session, uri).destroy()
-            session.keys.pop(uri, None)
             private.destroy()
-            del pkcs11
-            return True
 
-        return self._during(destroy, writing=True)
+        try:
+            self._during(destroy, writing=True)
+        except AdminError as error:
+            if error.reason is reasons.NOT_FOUND:
+                return False
+            raise
+        return True
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 
     def _during(self, work: Callable[[_Session], T], *, writing: bool = False) -> T:
-        """Work in a session; once more in a new one where the token was away meanwhile."""
+        """Work in a session; once more with the library started again where the token was away meanwhile.
+
+        Which of a library's errors say so differs by vendor, and one that lost its token may simply find nothing any
+        more. What may have written is not done twice.
+        """
         pkcs11 = _library()
-        for last in (False, True):
+        if time.monotonic() < self._not_before:
+            raise UnavailableError(reasons.TOKEN_UNAVAILABLE, f"token {self.label} was away a moment ago")
+        failed: Exception | None = None
+        for _ in range(2):
+            began = False
             try:
                 with self._places, self._session(writing=writing) as session:
+                    began = True
                     return work(session)
+            except _MissingError as error:
+                failed = error
             except pkcs11.PKCS11Error as error:
-                # Which of its errors says that the token is another one than before differs by vendor.
-                if last or writing:
-                    self._module.away()
-                    raise UnavailableError(reasons.TOKEN_UNAVAILABLE, f"token {self.label}: {_told(error)}") from error
-        raise UnavailableError(reasons.TOKEN_UNAVAILABLE, f"token {self.label}")
+                failed = error
+                if began and writing:
+                    break
+        if isinstance(failed, _MissingError):
+            raise AdminError(reasons.NOT_FOUND, str(failed)) from failed
+        self._not_before = time.monotonic() + _PAUSE_SECONDS
+        raise UnavailableError(reasons.TOKEN_UNAVAILABLE, f"token {self.label}: {_told(failed)}") from failed
 
     @contextmanager
     def _session(self, *, writing: bool) -> Iterator[_Session]:
         with self._module.used() as (library, generation):
-            session = None if writing else self._take_idle(generation)
-            if session is None:
-                session = _Session(self._opened(library, writing=writing), generation)
+            session: _Session | None = None
             try:
+                session = None if writing else self._take_idle(generation)
+                if session is None:
+                    session = _Session(self._opened(library, writing=writing), generation)
                 yield session
             except RegaliaError:
                 self._give_back(session, writing=writing)
@@ -275,7 +281,9 @@ class Token:
             self._idle = [session for session in self._idle if session.generation == generation]
             return self._idle.pop() if self._idle else None
 
-    def _give_back(self, session: _Session, *, writing: bool) -> None:
+    def _give_back(self, session: _Session | None, *, writing: bool) -> None:
+        if session is None:
+            return
         if writing:
             # A session that may write is not kept; the others keep the login alive, or the next one logs in again.
             with suppress(RuntimeError):
@@ -286,11 +294,8 @@ class Token:
 
     def _opened(self, library: Any, *, writing: bool) -> Any:  # noqa: ANN401 - both of the library
         pkcs11 = _library()
-        try:
-            token = library.get_token(token_label=self.label)
-        except (pkcs11.NoSuchToken, pkcs11.MultipleTokensReturned) as error:
-            self._module.away()
-            raise UnavailableError(reasons.TOKEN_UNAVAILABLE, f"there is no token {self.label}, or several") from error
+        # Where it is not there: some libraries see a token that came later only once they are started again.
+        token = library.get_token(token_label=self.label)
         with self._lock:
             pin = self._pin.read()
             try:
@@ -327,7 +332,7 @@ def _object(session: _Session, uri: KeyUri, kind: object) -> Any:  # noqa: ANN40
         wanted[pkcs11.Attribute.LABEL] = uri.object
     found = list(session.real.get_objects(wanted))
     if not found:
-        raise AdminError(reasons.NOT_FOUND, f"the token has no {_word(kind)} for {uri}")
+        raise _MissingError(f"the token has no {_word(kind)} for {uri}")
     if len(found) > 1:
         raise AdminError(reasons.TOKEN_KEY_REFUSED, f"{len(found)} objects of the token fit {uri}: add its id")
     return found[0]
@@ -394,6 +399,6 @@ def _signature(private: Any, kind: KeyKind, digest: bytes) -> bytes:  # noqa: AN
     return bytes(private.sign(_DIGEST_INFO[len(digest)] + digest, mechanism=pkcs11.Mechanism.RSA_PKCS))
 
 
-def _told(error: BaseException) -> str:
+def _told(error: object) -> str:
     """Say what the library said: the class is often all of it."""
     return f"{type(error).__name__} {error}".strip()
