@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from memory_hierarchy import MemoryHierarchies
+from memory_status import MemoryStatus
 from memory_succession import MemorySuccessions
 from regalia.ca.recover import overdue
 from regalia.errors import InvariantError
@@ -23,7 +24,6 @@ from regalia.model import (
     Known,
     Revocation,
     RevocationReason,
-    RevokedEntry,
     SigningIntent,
 )
 from regalia.ports import (
@@ -34,13 +34,12 @@ from regalia.ports import (
     HandOut,
     JobStatus,
     KeyRecord,
-    ReservedCrl,
     SerialStatus,
 )
 from regalia.wire.event import canonical_record, record_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from uuid import UUID
 
     from regalia.model import (
@@ -66,10 +65,11 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(MemoryHierarchies, MemorySuccessions):
+class MemoryStore(MemoryHierarchies, MemoryStatus, MemorySuccessions):
     """The whole store in dictionaries, under one lock: each method is one transaction."""
 
     def __init__(self, stream: str = "memory/0") -> None:
+        super().__init__()
         self._lock = threading.RLock()
         self._stream = stream
         self.log: list[Event] = []
@@ -125,8 +125,8 @@ class MemoryStore(MemoryHierarchies, MemorySuccessions):
     def streams(self) -> tuple[tuple[str, int, bytes], ...]:
         return ((self._stream, len(self.log), self.log[-1].hash),) if self.log else ()
 
-    def stream(self, name: str) -> Iterator[tuple[int, bytes, bytes, str, bool]]:
-        for event in self.log if name == self._stream else ():
+    def stream(self, name: str, after: int | None = None) -> Iterator[tuple[int, bytes, bytes, str, bool]]:
+        for event in self.log[after or 0 :] if name == self._stream else ():
             text = canonical_record(event.stream, event.sequence, event.previous, event.draft).decode()
             yield event.sequence, event.previous, event.hash, text, True
 
@@ -666,74 +666,6 @@ class MemoryStore(MemoryHierarchies, MemorySuccessions):
         return SerialStatus(
             found.state is CertificateState.ISSUED, found.state is CertificateState.ABANDONED, found.revocation
         )
-
-    def revoke(self, revocation: Revocation, events: Sequence[EventDraft]) -> bool:
-        with self._lock:
-            row = self._certificates.get(revocation.certificate_id)
-            if row is None or row.revocation is not None:
-                return False
-            self._certificates[row.id] = replace(row, revocation=revocation)
-            self._count_revocation(row)
-            self.record(events)
-            return True
-
-    def _count_revocation(self, row: Certificate) -> None:
-        count = self._revocations.get(row.intent.authority, 0) + 1
-        self._revocations[row.intent.authority] = count
-        self._revoked_at_count[row.id] = count
-
-    # CRLs
-
-    def reserve_crl(self, crl_id: UUID, authority: str, at: datetime) -> ReservedCrl:
-        with self._lock:
-            nanoseconds = int(at.timestamp() * 1000) * 1_000_000
-            number = max(self._crl_numbers.get(authority, 0) + 1, nanoseconds)
-            self._crl_numbers[authority] = number
-            return ReservedCrl(crl_id, number, self._revocations.get(authority, 0))
-
-    def revoked_entries(self, authority: str, snapshot: int, expiring_after: datetime) -> Iterator[RevokedEntry]:
-        with self._lock:
-            rows = [
-                c
-                for c in self._certificates.values()
-                if c.intent.authority == authority
-                and c.revocation is not None
-                and self._revoked_at_count[c.id] <= snapshot
-                and c.intent.not_after > expiring_after
-            ]
-        for row in sorted(rows, key=lambda c: c.serial):
-            if row.revocation is not None:
-                at = round(row.revocation.at.timestamp() * 1000)
-                yield RevokedEntry(row.serial.to_bytes(20, "big"), at, row.revocation.reason)
-
-    def begin_crl(self, intent: CrlIntent) -> None:
-        with self._lock:
-            self._crl_intents[intent.id] = intent
-
-    def finish_crl(
-        self, crl_id: UUID, record: CrlRecord, octets: Iterable[bytes], events: Sequence[EventDraft]
-    ) -> bool:
-        whole = b"".join(octets)
-        with self._lock:
-            last = self._crls.get(record.authority)
-            if last is not None and last.number > record.number:
-                return False
-            if self._crl_intents.pop(crl_id, None) is None:
-                raise InvariantError("a CRL that was not begun")
-            self._crls[record.authority] = record
-            self._crl_octets[record.authority] = whole
-            self.record(events)
-            return True
-
-    def crl_octets(self, record: CrlRecord) -> Iterator[bytes]:
-        if self._crls.get(record.authority) == record:
-            yield self._crl_octets[record.authority]
-
-    def last_crl(self, authority: str) -> CrlRecord | None:
-        return self._crls.get(authority)
-
-    def revocation_count(self, authority: str) -> int:
-        return self._revocations.get(authority, 0)
 
     # keys, jobs
 

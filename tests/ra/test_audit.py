@@ -24,9 +24,9 @@ class Altered(MemoryStore):
         super().__init__()
         self._alter = alter
 
-    def stream(self, name: str) -> Iterator[Row]:
+    def stream(self, name: str, after: int | None = None) -> Iterator[Row]:
         """Yield the rows as they are now."""
-        yield from self._alter(list(super().stream(name)))
+        yield from self._alter(list(super().stream(name)))[after or 0 :]
 
 
 def filled(store: MemoryStore, count: int = 5) -> MemoryStore:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from regalia.model import CheckpointKey, EventDraft, SignedCheckpoint
@@ -88,17 +88,22 @@ class Forgotten:
 class PersonalData(Protocol):
     """Personal data that has its retention (PRIV-1)."""
 
-    def forget_personal(self, before: datetime, *, dry_run: bool, most: int = 0) -> Forgotten:
-        """Remove what is older; the records of the log stay, with pseudonyms. At most so many rows each, 0 for all."""
+    def count_personal(self, before: datetime) -> Forgotten:
+        """Count the rows that `forget_personal` would change, in all."""
+
+    def forget_personal(self, before: datetime, told: Callable[[Forgotten], Sequence[EventDraft]]) -> Forgotten:
+        """Remove what is older from some thousand rows; nothing is left where nothing was found.
+
+        The records of the log stay, with pseudonyms. `told` writes the events of the change, if there is one.
+        """
 
     def pseudonym_keys(self) -> tuple[PseudonymKey, ...]:
         """All, the first one first."""
 
-    def add_pseudonym_key(self, number: int, created_at: datetime, until: datetime, sealed: bytes) -> bool:
+    def add_pseudonym_key(
+        self, number: int, created_at: datetime, until: datetime, sealed: bytes, events: Sequence[EventDraft]
+    ) -> bool:
         """Keep a new key, under the master key; False where its number is taken."""
 
     def destroy_pseudonym_key(self, number: int, at: datetime, events: Sequence[EventDraft]) -> bool:
         """Destroy a key for good: what it made can be told from nothing any more. False where it was, or never was."""
-
-    def personal_left(self, until: datetime) -> bool:
-        """Whether an event of before then still has its personal data."""

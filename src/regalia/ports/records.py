@@ -47,8 +47,8 @@ class Events(Protocol):
     def streams(self) -> tuple[tuple[str, int, bytes], ...]:
         """Each stream's name, last sequence number and last hash as its head says."""
 
-    def stream(self, name: str) -> Iterator[tuple[int, bytes, bytes, str, bool]]:
-        """A stream in order of its rows.
+    def stream(self, name: str, after: int | None = None) -> Iterator[tuple[int, bytes, bytes, str, bool]]:
+        """A stream in order of its rows; from behind a sequence number, where one is given.
 
         Each: sequence, previous hash, hash, canonical record text, whether the columns that queries use agree with it.
         """

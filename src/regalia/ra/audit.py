@@ -1,32 +1,27 @@
 """Verifying the audit log: recompute each stream from its records and name the first one that is wrong (AUD-2).
 
-A record taken off the end together with the stream's head cannot be seen from inside the database; that needs the
-copy which the SIEM holds (AUD-3).
+A record taken off the end together with the stream's head cannot be seen from inside the database; checkpoints show it,
+and a copy of them elsewhere shows also that checkpoints were taken away (AUD-3).
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from regalia.wire.event import read_record, record_hash
+from regalia.ra.anchors import Anchors, Finding, weigh
+from regalia.wire.event import record_hash
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from regalia.model import Checkpoint, StreamHead
     from regalia.ports import Events
 
 __all__ = ["Finding", "Verified", "verify"]
 
-_GENESIS = bytes(32)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The first record of a stream that is not as it was written."""
-
-    stream: str
-    sequence: int
-    what: str
-    """`changed`, `removed`, `inserted` or `swapped`, and how that shows."""
+_GENESIS: Final = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +31,78 @@ class Verified:
     streams: int
     records: int
     findings: tuple[Finding, ...]
+    checkpoint: Checkpoint | None = None
+    """The newest one that was proved."""
+    covered: int = 0
+    """How many records it covers."""
 
 
-def verify(events: Events) -> Verified:
-    """Recompute every stream. At most one finding each: what follows a broken link proves nothing."""
-    findings: list[Finding] = []
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """What a stream has to be."""
+
+    name: str
+    last: int
+    head: bytes
+    expected: Mapping[int, tuple[bytes, int]]
+    """What checkpoints say of its records."""
+    begin: StreamHead | None
+    """A record that is taken as verified with all before it."""
+
+
+def verify(events: Events, anchors: Anchors | None = None, *, since: Checkpoint | None = None) -> Verified:
+    """Recompute every stream. At most one finding each: what follows a broken link proves nothing.
+
+    With `anchors`, each stream is also what the checkpoints say. What `since` covers, which must be proved, is taken as
+    verified but for the record where it ends.
+    """
+    proof = weigh(anchors or Anchors())
+    findings = list(proof.findings)
+    begin = {head.stream: head for head in since.heads} if since is not None else {}
     records = 0
     heads = events.streams()
     for name, last, head in heads:
-        count, finding = _verify_stream(events, name, last, head)
+        stream = _Stream(name, last, head, proof.expected.get(name, {}), begin.get(name))
+        count, finding = _verify_stream(events, stream)
         records += count
         if finding is not None:
             findings.append(finding)
-    return Verified(len(heads), records, tuple(findings))
+    for name in sorted(proof.expected.keys() - {name for name, _, _ in heads}):
+        last, (_, number) = max(proof.expected[name].items())
+        findings.append(Finding(name, 1, f"truncated: checkpoint {number} covers {last} records, and none is left"))
+    newest = proof.proved[-1] if proof.proved else None
+    return Verified(len(heads), records, tuple(findings), newest, newest.records if newest is not None else 0)
 
 
-def _verify_stream(events: Events, name: str, last: int, head: bytes) -> tuple[int, Finding | None]:
-    expected, previous = 1, _GENESIS
-    for sequence, stored_previous, stored_hash, text, columns_agree in events.stream(name):
-        what = _wrong(name, expected, previous, sequence, stored_previous, stored_hash, text)
+def _verify_stream(events: Events, stream: _Stream) -> tuple[int, Finding | None]:
+    expected, previous, after = 1, _GENESIS, None
+    if stream.begin is not None:
+        # The record where the checkpoint ends is read as well: it must still be there.
+        expected, after = stream.begin.sequence, stream.begin.sequence - 1
+        previous = b""
+    first = expected
+    for sequence, stored_previous, stored_hash, text, columns_agree in events.stream(stream.name, after):
+        what = _wrong(stream.name, expected, previous or stored_previous, sequence, stored_previous, stored_hash, text)
         if what is None and not columns_agree:
             what = "changed: the columns that queries use differ from the record"
+        if what is None and sequence in stream.expected and stream.expected[sequence][0] != stored_hash:
+            number = stream.expected[sequence][1]
+            what = f"forked: checkpoint {number} covers another record; the stream was written anew before this"
         if what is not None:
-            return expected, Finding(name, min(sequence, expected), what)
+            return expected - first, Finding(stream.name, min(sequence, expected), what)
         expected, previous = sequence + 1, stored_hash
-    if expected - 1 != last or previous != head:
-        return expected, Finding(name, expected, f"removed: the stream's head says {last} records")
-    return last, None
+    return expected - first, _wrong_end(stream, expected - 1, previous)
+
+
+def _wrong_end(stream: _Stream, last: int, previous: bytes) -> Finding | None:
+    """Say what is wrong with the end of a stream whose records are right."""
+    if last != stream.last or (previous and previous != stream.head):
+        return Finding(stream.name, last + 1, f"removed: the stream's head says {stream.last} records")
+    covered = max(stream.expected, default=0)
+    if covered > last:
+        number = stream.expected[covered][1]
+        return Finding(stream.name, last + 1, f"truncated: checkpoint {number} covers {covered} records")
+    return None
 
 
 def _wrong(
@@ -73,14 +113,23 @@ def _wrong(
         return f"removed: record {sequence} follows {expected - 1}"
     if sequence < expected:
         return f"inserted: a second record {sequence}"
-    try:
-        record_stream, record_sequence, record_previous, _ = read_record(text.encode())
-    except ValueError:
+    record = text.encode()
+    place = _place(record)
+    if place is None:
         return "changed: the record cannot be read"
-    if record_hash(text.encode()) != stored_hash:
+    if record_hash(record) != stored_hash:
         return "changed: its hash is not that of its text"
-    if record_stream != name or record_sequence != sequence:
-        return f"swapped: it was written as record {record_sequence} of {record_stream}"
-    if record_previous != stored_previous or stored_previous != previous:
+    if place[:2] != (name, sequence):
+        return f"swapped: it was written as record {place[1]} of {place[0]}"
+    if place[2] != stored_previous.hex() or stored_previous != previous:
         return "changed, inserted or swapped: it does not follow the record before it"
     return None
+
+
+def _place(record: bytes) -> tuple[object, object, object] | None:
+    """Read where a record says that it stands; whether it is canonical the store has seen (`columns_agree`)."""
+    try:
+        fields = json.loads(record)
+        return fields["stream"], fields["sequence"], fields["previous"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None

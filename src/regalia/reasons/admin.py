@@ -19,11 +19,14 @@ __all__ = [
     "BLOCKLIST_REFUSED",
     "CA_AS_RA_REFUSED",
     "CEREMONY_REFUSED",
+    "CERTIFICATE_STATE",
     "CHAIN_BROKEN",
     "CHALLENGE_NOT_OPEN",
     "CHECKPOINT_COPY_DIVERGED",
     "CHECKPOINT_REFUSED",
     "CONFIG_REFUSED",
+    "CRL_NAME_TAKEN",
+    "CRL_PLAN_TOO_LARGE",
     "DATABASE_UNFIT",
     "ENROLMENT_DECIDED",
     "FILE_REFUSED",
@@ -266,4 +269,22 @@ AUDIT_FOUND = Reason(
     Stage.ADMIN,
     "what was issued is not what it must be",
     "Look at each certificate that is named: the database may have been altered, or a key is no longer to be trusted.",
+)
+CRL_PLAN_TOO_LARGE = Reason(
+    "ADM-050",
+    Stage.ADMIN,
+    "a CRL could grow beyond the limit",
+    "Spread new certificates among as many partial CRLs as it says: `regalia ca crl-plan NAME --shards N --full off`.",
+)
+CRL_NAME_TAKEN = Reason(
+    "ADM-051",
+    Stage.ADMIN,
+    "an authority and a CRL of another one would have the same name",
+    "Choose another name for the new authority, or fewer partial CRLs for the old one.",
+)
+CERTIFICATE_STATE = Reason(
+    "ADM-052",
+    Stage.ADMIN,
+    "the certificate is not in a state for this",
+    "See `regalia cert show`: what is good can be held, what is held can be released, what is revoked stays so.",
 )

@@ -12,17 +12,20 @@ import itertools
 import secrets
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, literal_column, select, text, update
 
 from regalia import reasons
 from regalia.errors import AdminError, InvariantError
 from regalia.model import Event
-from regalia.store.session import Call, Noun, Row, Statement, Transaction, inserting
+from regalia.store.pseudonyms import OpenPseudonyms, SqlPseudonymKeys
+from regalia.store.session import Call, Row, Statement, Transaction, inserting
 from regalia.store.tables import event, event_stream
 from regalia.store.values import millis
-from regalia.wire.event import RecordError, capped, encode_capped, read_record, record_hash
+from regalia.wire.event import capped, encode_capped, read_fields, read_record, record_hash
+from regalia.wire.personal import personal_agrees, with_pseudonyms, without_pseudonyms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from regalia.model import EventDraft
-    from regalia.ports import Clock, EventFilter
+    from regalia.ports import Clock, EventFilter, Sealer
     from regalia.store.session import Columns, Database, Values
 
 __all__ = ["APPEND", "SqlEvents", "StreamAppender"]
@@ -95,7 +98,9 @@ class _Head:
 class StreamAppender:
     """Gives the events of this process their place; see `session.EventAppender`."""
 
-    def __init__(self, node: str, clock: Clock) -> None:
+    def __init__(self, node: str, clock: Clock, sealer: Sealer | None = None) -> None:
+        """`sealer` opens the keys of pseudonyms; without it records hold personal data in clear."""
+        self.opened = OpenPseudonyms(sealer)
         self._node = node
         self._clock = clock
         self._holder = secrets.token_bytes(16)
@@ -112,7 +117,7 @@ class StreamAppender:
         """
         with self._lock:
             head = self._known
-            if head is None:
+            if head is None or self.opened.stale(millis(self._clock.now())):
                 return None
             moved, rows = self._chain(head, events)
         before: Columns = {"from_sequence": head.sequence, "from_hash": head.hash}
@@ -120,7 +125,10 @@ class StreamAppender:
 
     def append(self, transaction: Transaction, events: Sequence[EventDraft]) -> None:
         """Lock the head of the stream and append."""
-        row = self._own_head(transaction, millis(self._clock.now()))
+        now = millis(self._clock.now())
+        if self.opened.stale(now):
+            self.opened.renew(transaction, now)
+        row = self._own_head(transaction, now)
         with self._lock:
             moved, rows = self._chain(_Head(row["name"], row["sequence"], row["hash"]), events)
         for columns in rows:
@@ -131,12 +139,18 @@ class StreamAppender:
         """Make the rows of events behind a head, and the head's new values; remember it."""
         stream, sequence, previous = head.stream, head.sequence, head.hash
         rows: list[Columns] = []
+        pseudonyms = self.opened.current()
         for event_draft in events:
             sequence += 1
-            draft = capped(event_draft)
-            record = encode_capped(stream, sequence, previous, draft)
+            draft, personal = capped(event_draft), None
+            if pseudonyms is not None:
+                draft, personal = with_pseudonyms(draft, pseudonyms)
+            under = None if pseudonyms is None or personal is None else pseudonyms.number
+            record = encode_capped(stream, sequence, previous, draft, under)
             columns = _columns(draft)
-            columns.update(stream=stream, sequence=sequence, previous=previous, record=record.decode())
+            columns.update(
+                stream=stream, sequence=sequence, previous=previous, record=record.decode(), personal=personal
+            )
             columns["hash"] = previous = record_hash(record)
             rows.append(columns)
         self._known = _Head(stream, sequence, previous)
@@ -190,7 +204,7 @@ def _columns(draft: EventDraft) -> Columns:
     }
 
 
-class SqlEvents(Noun):
+class SqlEvents(SqlPseudonymKeys):
     """See `ports.Events`."""
 
     def record(self, events: Sequence[EventDraft]) -> None:
@@ -211,13 +225,27 @@ class SqlEvents(Noun):
         """
         return self._database.read(_streams)
 
-    def stream(self, name: str) -> Iterator[tuple[int, bytes, bytes, str, bool]]:
-        """Walk over a stream in order of its rows, a page at a time."""
-        after = _BEFORE_ALL
+    def stream(self, name: str, after: int | None = None) -> Iterator[tuple[int, bytes, bytes, str, bool]]:
+        """Walk over a stream in order of its rows, a page at a time; from behind a sequence number if one is given."""
+        after = _BEFORE_ALL if after is None else after
         while rows := self._database.rows(_PAGE_OF_STREAM, {"name": name, "after": after}):
             for row in rows:
-                yield row["sequence"], row["previous"], row["hash"], row["record"], _agrees(row)
+                yield row["sequence"], row["previous"], row["hash"], row["record"], self._agrees(row)
             after = rows[-1]["sequence"]
+
+    def _agrees(self, row: Row) -> bool:
+        """Whether the columns are those of the record, and what lies beside it is what its pseudonyms stand for."""
+        fields = read_fields(row["record"].encode())
+        if fields is None or not _same(row, fields):
+            return False
+        personal = row["personal"]
+        if personal is None:
+            return True
+        number = fields.get("pseudonyms")
+        if type(number) is not int:
+            return False
+        pseudonyms = self._pseudonyms(number)
+        return pseudonyms is None or personal_agrees(fields, personal, pseudonyms)
 
 
 def _streams(transaction: Transaction) -> tuple[tuple[str, int, bytes], ...]:
@@ -247,15 +275,27 @@ def _conditions(wanted: EventFilter) -> Iterator[ColumnElement[bool]]:
 def _read(row: Row) -> Event:
     try:
         stream, sequence, previous, draft = read_record(row["record"].encode())
-    except RecordError as error:
+        draft = without_pseudonyms(draft, row["personal"])
+    except ValueError as error:
         raise AdminError(reasons.CHAIN_BROKEN, f"record {row['sequence']} of stream {row['stream']}") from error
     return Event(stream, sequence, previous, row["hash"], draft)
 
 
-def _agrees(row: Row) -> bool:
+def _same(row: Row, fields: dict[str, Any]) -> bool:
+    """Compare the columns that queries use with the fields of the record."""
     try:
-        stream, sequence, previous, draft = read_record(row["record"].encode())
-    except RecordError:
+        return bool(
+            row["stream"] == fields["stream"]
+            and row["sequence"] == fields["sequence"]
+            and row["previous"].hex() == fields["previous"]
+            and row["at"] == millis(datetime.fromisoformat(fields["at"]))
+            and row["action"] == fields["action"]
+            and row["object"] == fields["object"]
+            and row["group"] == fields["group"]
+            and row["outcome"] == fields["outcome"]
+            and row["security"] == int(fields["security"])
+            and row["serial"] == fields["serial"]
+            and row["transaction_id"] == fields["transaction"]
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
         return False
-    told = _columns(draft) | {"stream": stream, "sequence": sequence, "previous": previous}
-    return all(row[name] == value for name, value in told.items())

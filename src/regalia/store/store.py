@@ -26,7 +26,7 @@ from regalia.store.succession import SqlSuccessions
 from regalia.store.urls import sqlite_path
 
 if TYPE_CHECKING:
-    from regalia.ports import Clock, Store
+    from regalia.ports import Clock, Sealer, Store
     from regalia.store.notices import PostgresqlChangeFeed
     from regalia.store.session import Database
 
@@ -55,6 +55,7 @@ class SqlStore(
     def __init__(self, database: Database, appender: StreamAppender) -> None:
         super().__init__(database)
         self._appender = appender
+        self._opened = appender.opened
 
     def check(self) -> str:
         """Raise `UnavailableError` where the database does not answer; else its kind and version."""
@@ -75,13 +76,14 @@ class SqlStore(
         self._database.close()
 
 
-def open_store(url: str, *, node: str, clock: Clock, connections: int = 10) -> SqlStore:
+def open_store(url: str, *, node: str, clock: Clock, connections: int = 10, sealer: Sealer | None = None) -> SqlStore:
     """Open the store behind `sqlite:///…` or `postgresql://…`; nothing is connected before the first use.
 
-    `node` names this machine in the names of event streams; `connections` bounds PostgreSQL's pool.
+    `node` names this machine in the names of event streams; `connections` bounds PostgreSQL's pool; `sealer` opens the
+    keys of pseudonyms, without which events hold personal data in clear (for who writes none).
     Raises `AdminError` ADM-006 for another URL.
     """
-    appender = StreamAppender(node, clock)
+    appender = StreamAppender(node, clock, sealer)
     path = sqlite_path(url)
     if path is not None:
         return SqlStore(SqliteDatabase(path, appender), appender)

@@ -29,6 +29,7 @@ __all__ = [
     "canonical_record",
     "capped",
     "encode_capped",
+    "read_fields",
     "read_record",
     "record_hash",
     "time_text",
@@ -63,17 +64,20 @@ def canonical_record(stream: str, sequence: int, previous: bytes, draft: EventDr
     return encode_capped(stream, sequence, previous, capped(draft))
 
 
-def encode_capped(stream: str, sequence: int, previous: bytes, draft: CappedDraft) -> bytes:
-    """Like `canonical_record`, for an event that was capped already.
+def encode_capped(
+    stream: str, sequence: int, previous: bytes, draft: CappedDraft, pseudonyms: int | None = None
+) -> bytes:
+    """Like `canonical_record`, for an event that was capped already; `pseudonyms` is the key that made those in it.
 
     The fields stand in the order that sorted keys have: written out, since an enrolment waits for two of these.
     """
     actor = draft.actor
+    under = "" if pseudonyms is None else f',"pseudonyms":{pseudonyms}'
     text = (
         f'{{"action":{_quoted(draft.action)},"actor":{{"id":{_quoted(actor.id)},"kind":{_quoted(actor.kind)}'
         f',"source":{_quoted(actor.source)}}},"at":"{time_text(draft.at)}","details":{_ENCODER.encode({**draft.details})}'
         f',"group":{_quoted_or_null(draft.group)},"object":{_quoted(draft.object)},"outcome":{_quoted(draft.outcome)}'
-        f',"previous":"{previous.hex()}","reason":{_quoted_or_null(draft.reason_id)}'
+        f',"previous":"{previous.hex()}"{under},"reason":{_quoted_or_null(draft.reason_id)}'
         f',"security":{"true" if draft.security else "false"},"sequence":{sequence}'
         f',"serial":{_quoted_or_null(draft.serial)},"stream":{_quoted(stream)}'
         f',"transaction":{_quoted_or_null(draft.transaction_id)}}}'
@@ -100,12 +104,26 @@ def read_record(record: bytes) -> tuple[str, int, bytes, EventDraft]:
         stream, sequence = _exactly(str, fields["stream"]), _exactly(int, fields["sequence"])
         previous = bytes.fromhex(fields["previous"])
         draft = _read_draft(fields)
-        again = canonical_record(stream, sequence, previous, draft)
+        under = _exactly(int, fields["pseudonyms"]) if "pseudonyms" in fields else None
+        again = encode_capped(stream, sequence, previous, capped(draft), under)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, InvariantError) as error:
         raise RecordError(f"not a record: {type(error).__name__}") from None
     if again != record or len(previous) * 2 != _HASH_HEX:
         raise RecordError("not in canonical form")
     return stream, sequence, previous, draft
+
+
+def read_fields(record: bytes) -> dict[str, Any] | None:
+    """Read a record into its fields, None where it is not sorted JSON without white space.
+
+    Quicker than `read_record`: for who goes through a log of millions. The fields are those that were written where the
+    hash is.
+    """
+    try:
+        fields = json.loads(record)
+        return fields if _canonical(fields) == record and isinstance(fields, dict) else None
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def capped(draft: EventDraft) -> CappedDraft:

@@ -1,0 +1,66 @@
+"""Which details of an event stand in its record in clear, for as long as there is a log (AUD-6, PRIV-1).
+
+By action. What is not in this list is written under a pseudonym and forgotten when its time is over, so that a new
+field is safe until somebody has thought about it: here stands what names no person, no device and no address.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from regalia.model import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["KEPT"]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_CERTIFICATE = "kind authority key_sha256 profile unverified enrolment"
+_REFUSED = "title message enrolment"
+
+KEPT: Final[Mapping[Action, frozenset[str]]] = {
+    Action.HOME_INITIALISED: _words("url"),
+    Action.NODE_JOINED: _words("node url"),
+    Action.SERVER_STARTED: _words("listeners"),
+    Action.SERVER_STOPPED: _words("listeners"),
+    Action.DATABASE_UPGRADED: _words("before after"),
+    Action.KEY_GENERATED: _words("kind scope key_sha256"),
+    Action.KEY_MOVED: _words("authority file"),
+    Action.AUTHORITY_CREATED: _words("kind parent key_kind subject sha256 not_after"),
+    Action.AUTHORITY_REVOKED: _words("reason note"),
+    Action.CREDENTIAL_RENEWED: _words("purpose authority replaces not_after"),
+    Action.GROUP_CREATED: _words("authority debug"),
+    Action.PROFILE_CREATED: _words("version document acknowledged"),
+    Action.ENDPOINT_CREATED: _words(
+        "profile authoriser names_by include_root check_signing_time legacy non_rsa protocol"
+    ),
+    Action.ENDPOINT_DISABLED: _words(""),
+    Action.ENDPOINT_SECRET_ROTATED: _words("challenge secret former_until"),
+    Action.CHALLENGE_CREATED: _words("endpoint expires_at bits"),
+    Action.CHALLENGE_REVOKED: _words(""),
+    Action.NDES_PAGE_SET: _words(
+        "password digits encoding cache per_minute networks certsrv allow_binding acknowledged"
+    ),
+    Action.NDES_PAGE_REMOVED: _words(""),
+    Action.NDES_REFUSED: _words("title message"),
+    Action.ENROLMENT_PENDING: _words("endpoint key_sha256 message"),
+    Action.ENROLMENT_APPROVED: _words("endpoint key_sha256 since"),
+    Action.ENROLMENT_DENIED: _words("endpoint key_sha256 since"),
+    Action.ENROLMENT_REFUSED: _words(_REFUSED),
+    Action.REFUSALS_FOLDED: _words("count reasons since"),
+    Action.CERTIFICATE_INTENT: _words(f"{_CERTIFICATE} tbs_sha256"),
+    Action.CERTIFICATE_ISSUED: _words(_CERTIFICATE),
+    Action.CERTIFICATE_ABANDONED: _words(f"{_CERTIFICATE} why"),
+    Action.CERTIFICATE_REVOKED: _words(f"{_CERTIFICATE} reason cause"),
+    Action.CERTIFICATE_RETRIEVED: _words("endpoint authority message"),
+    Action.CRL_PUBLISHED: _words("number entries octets sha256 next_update"),
+    Action.CRL_RETRIEVED: _words("endpoint asked number message"),
+    Action.LEGACY_USED: _words("algorithms message"),
+    Action.LIMIT_REACHED: _words("title"),
+}
+"""Free text of administrators (`note`, `detail`) may name anybody, and so is not in it but for authorities."""
