@@ -29,6 +29,7 @@ from regalia.jobs.housekeeping import (
 )
 from regalia.jobs.lint_sample import LintSample
 from regalia.jobs.loop import JobLoop
+from regalia.jobs.own_keys import KnowOwnKeys
 from regalia.jobs.publish_crl import PublishCrls
 from regalia.jobs.recover import Recover
 from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials, RenewTls
@@ -289,8 +290,17 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         ExpirePending(app.approvals.expire),
         SweepSpool(app.crl_files.sweep),
         LintSample(app.store),
+        KnowOwnKeys(app.store, lambda: _listener_keys(app.config)),
         WatchChanges(feed, app.ocsp, app.store.invalidate, copies.hear),
     )
+
+
+def _listener_keys(config: Config) -> Iterator[tuple[bytes, str]]:
+    """Say which keys this node's listeners have in files; what an authority of ours issued is known anyway."""
+    own = read_admin_tls(config.home)
+    yield TlsFiles(own.certificate, own.key).key_sha256(), "admin listener"
+    if config.server.tls_certificate is not None and config.server.tls_key is not None:
+        yield TlsFiles(config.server.tls_certificate, config.server.tls_key).key_sha256(), "device listener"
 
 
 def _renew_admin_tls(app: App, now: datetime) -> bool:

@@ -78,6 +78,19 @@ class TlsFiles:
         digest = hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()
         return Presented(digest, certificate.not_valid_after_utc, names)
 
+    def key_sha256(self) -> bytes:
+        """Return the SHA-256 of the certificate's SubjectPublicKeyInfo. Raises `AdminError` ADM-020."""
+        try:
+            certificate = x509.load_pem_x509_certificate(self.certificate.read_bytes()[:_MAX_FILE_OCTETS])
+        except OSError as error:
+            raise AdminError(reasons.FILE_REFUSED, f"{error.filename}: {error.strerror}") from error
+        except ValueError as error:
+            raise AdminError(reasons.FILE_REFUSED, f"{self.certificate} is not readable PEM") from error
+        spki = certificate.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return hashlib.sha256(spki).digest()
+
     def _both(self) -> tuple[bytes, bytes]:
         return self.certificate.read_bytes()[:_MAX_FILE_OCTETS], read_private(
             self.key, _MAX_FILE_OCTETS, self.forbidden
