@@ -10,6 +10,7 @@ from regalia.config.read import ConfigRefusedError, Problem, find_home, load_con
 from regalia.config.settings import (
     CONFIG_FILE,
     Address,
+    AuditSettings,
     Config,
     CrlSettings,
     DatabaseSettings,
@@ -26,6 +27,7 @@ from regalia.config.settings import (
 __all__ = [
     "CONFIG_FILE",
     "Address",
+    "AuditSettings",
     "Config",
     "ConfigRefusedError",
     "CrlSettings",

@@ -20,6 +20,7 @@ __all__ = [
     "CONFIG_FILE",
     "SECTIONS",
     "Address",
+    "AuditSettings",
     "Config",
     "CrlSettings",
     "DatabaseSection",
@@ -323,6 +324,30 @@ class LimitSettings(Section):
     )
 
 
+def _outside(value: object) -> object:
+    """Take the empty text for nothing, and only whole paths: relative to the home would be in the home."""
+    if value in {"", None}:
+        return None
+    if isinstance(value, str) and not Path(value).is_absolute():
+        msg = "must be an absolute path, outside the home"
+        raise ValueError(msg)
+    return value
+
+
+class AuditSettings(Section):
+    """`[audit]`: checkpoints of the audit log, and how long personal data is kept."""
+
+    checkpoint_directory: Annotated[Path | None, BeforeValidator(_outside)] = Field(
+        default=None, description="Directory outside the home that gets a copy of each checkpoint; empty for none."
+    )
+    personal_days: int = Field(
+        default=400, ge=30, le=3_650, description="How long addresses and names of users and devices are kept."
+    )
+    pseudonym_days: int = Field(
+        default=2_557, ge=30, le=7_305, description="How long the keys of the pseudonyms in their place are kept."
+    )
+
+
 class LogSettings(Section):
     """`[log]`: the program's own log on stderr; the audit log is in the database."""
 
@@ -346,6 +371,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "issuance": IssuanceSettings,
     "keys": KeySettings,
     "limits": LimitSettings,
+    "audit": AuditSettings,
     "log": LogSettings,
 }
 
@@ -373,6 +399,7 @@ class Config:
     issuance: IssuanceSettings
     keys: KeySettings
     limits: LimitSettings
+    audit: AuditSettings
     log: LogSettings
     key_environment: Mapping[str, str]
     """The variables that `keys.master.load_master_key` looks at, where they are set."""
