@@ -140,6 +140,14 @@ class MemoryKeys:
         )
         return target
 
+    def destroy(self, key_id: UUID, events: Sequence[EventDraft]) -> bool:
+        """Forget a key; its record, where somebody keeps one, is not ours."""
+        if self.private.pop(key_id, None) is None:
+            return False
+        if self._events is not None:
+            self._events.record(events)
+        return True
+
 
 def _spki(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
     return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

@@ -10,9 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fakes import MemorySigner
 from regalia import reasons
+from regalia.ca.scopes import ca_scope
 from regalia.errors import UnavailableError
-from regalia.model import Action, Certificate, CertificateKind, CertificateState
-from regalia.ports import CertificateFilter
+from regalia.model import Action, Certificate, CertificateKind, CertificateState, KeyKind
+from regalia.ports import CertificateFilter, KeyRecord
 from regalia.wire.scep import PkiStatus
 from world import Device, World, names
 
@@ -25,10 +26,12 @@ class FlakySigner(MemorySigner):
     """A signer that cannot be reached while `down` is set, and that lets others go first where `stall` is set."""
 
     down = False
+    asked = 0
     stall: Callable[[], object] | None = None
 
     def sign_intent(self, row_id: UUID) -> bytes:
         """Sign, or be unreachable."""
+        self.asked += 1
         if self.stall is not None:
             others, self.stall = self.stall, None
             others()
@@ -181,6 +184,38 @@ def test_an_intent_whose_signature_does_not_verify_keeps_no_other_waiting(world:
     assert world.recovery.run() == (0, 2)
     world.keys.private[authority.key_id] = right
     assert device.enrol(names("laptop-1"), secret).status is PkiStatus.SUCCESS
+
+
+def put_on_a_token(world: Interrupted, kind: KeyKind) -> None:
+    """Have the inventory say that the issuing key lies on a token."""
+    authority = world.store.authority("default-ca-1")
+    assert authority is not None
+    uri = "pkcs11:token=regalia;object=ca%3Agroup%3Adefault;id=%01;type=private"
+    record = KeyRecord(authority.key_id, kind, ca_scope("default"), uri, bytes(32), world.clock.now())
+    world.store.add_token_key(record, ())
+
+
+def test_a_key_that_does_not_repeat_is_not_asked_again(world: Interrupted) -> None:
+    """ISS-2: a token's ECDSA signature may be somewhere already, so the serial is closed; the retry gets another."""
+    put_on_a_token(world, KeyKind.P256)
+    device, secret = interrupted_enrolment(world)
+    world.clock.advance(timedelta(seconds=61))
+    asked = world.flaky.asked
+    assert world.recovery.run() == (0, 1)
+    abandoned = world.leaf()
+    assert world.flaky.asked == asked
+    assert (abandoned.state, abandoned.revocation is None) == (CertificateState.ABANDONED, False)
+    assert "signs differently each time" in str(world.last_event().draft.details["why"])
+    assert device.enrol(names("laptop-1"), secret).status is PkiStatus.SUCCESS
+    assert world.leaf().serial != abandoned.serial
+
+
+def test_an_rsa_key_on_a_token_repeats(world: Interrupted) -> None:
+    """ISS-2: PKCS #1 v1.5 has no randomness, wherever the key lies, so the intent ends as the same certificate."""
+    put_on_a_token(world, KeyKind.RSA_3072)
+    interrupted_enrolment(world)
+    world.clock.advance(timedelta(seconds=61))
+    assert world.recovery.run() == (1, 0)
 
 
 def test_the_conversation_of_an_abandoned_intent_gets_another_serial(world: Interrupted) -> None:
