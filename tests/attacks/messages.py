@@ -114,7 +114,7 @@ def signing(world: World, add: Callable[[AnyDevice, str, bytes, Names], None]) -
 
 def publish_crls(world: World) -> None:
     """Have a CRL of each authority to hand out, so that none being there is not what is answered."""
-    publisher = CrlPublisher(world.store, world.files, world.signer, world.clock, world.entropy)
+    publisher = CrlPublisher(world.store, world.files, world.signer, world.clock, world.entropy, world.urls)
     for authority in world.store.authorities():
         publisher.publish(authority.name)
 

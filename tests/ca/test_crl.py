@@ -40,7 +40,7 @@ class _World:
 
     def with_(self, files: MemoryCrlFiles, signer: IntentSigner) -> CrlPublisher:
         """Make a publisher on other files or with another signer."""
-        return CrlPublisher(self.ca.store, files, signer, self.ca.clock, self.ca.entropy)
+        return CrlPublisher(self.ca.store, files, signer, self.ca.clock, self.ca.entropy, self.ca.urls)
 
     def published(self, authority: str = "default") -> x509.CertificateRevocationList:
         """The CRL that is served, by an independent parser."""
@@ -242,7 +242,7 @@ def test_rev2_a_crl_that_lost_an_entry_is_not_published(world: _World) -> None:
     world.revoked(2)
     files = world.ca.files = _ForgetfulFiles()
     world.ca.signer = type(world.ca.signer)(world.ca.store, world.ca.keys, files)
-    with pytest.raises(InvariantError, match="its serials"):
+    with pytest.raises(InvariantError, match="its entries"):
         world.with_(files, world.ca.signer).publish("default")
     assert files.files == {}
 
@@ -313,7 +313,7 @@ class _OvertakenStore:
 def test_rev2_what_a_node_serves_never_goes_back(world: _World) -> None:
     """REV-2: a publisher who is overtaken between its commit and its file leaves the newer file where it is."""
     store = cast("CrlStore", _OvertakenStore(world))
-    publisher = CrlPublisher(store, world.ca.files, world.ca.signer, world.ca.clock, world.ca.entropy)
+    publisher = CrlPublisher(store, world.ca.files, world.ca.signer, world.ca.clock, world.ca.entropy, world.ca.urls)
     record = publisher.publish("default")
     last = world.ca.store.last_crl("default")
     assert last is not None

@@ -30,7 +30,9 @@ class Nodes:
         self.ca = SmallCa()
         self.authority = self.ca.issuing()
         self.here = MemoryCrlFiles()
-        self.publisher = CrlPublisher(self.ca.store, self.ca.files, self.ca.signer, self.ca.clock, self.ca.entropy)
+        self.publisher = CrlPublisher(
+            self.ca.store, self.ca.files, self.ca.signer, self.ca.clock, self.ca.entropy, self.ca.urls
+        )
         self.copier = self.copying()
 
     def copying(self, store: object = None) -> CrlCopier:

@@ -61,7 +61,9 @@ class Owner:
     def publish(self) -> None:
         """Publish the CRL of its issuer."""
         world = self.world
-        CrlPublisher(world.store, world.files, world.signer, world.clock, world.entropy).publish("default-ca-1")
+        CrlPublisher(world.store, world.files, world.signer, world.clock, world.entropy, world.urls).publish(
+            "default-ca-1"
+        )
 
     def asked(self) -> str:
         """Type of the last message that was sent."""

@@ -346,7 +346,7 @@ def opened_site(directory: Path) -> Iterator[Site]:
             name, group="default", profile="default", actor=ADMIN, authoriser=authoriser, options=old
         )
         world.secrets[name] = world.desk.rotate(name, actor=ADMIN).secret
-    CrlPublisher(world.store, world.files, world.signer, world.clock, world.entropy).publish("default-ca-1")
+    CrlPublisher(world.store, world.files, world.signer, world.clock, world.entropy, world.urls).publish("default-ca-1")
     pages = NdesDesk(world.store, world.clock, world.entropy)
     pages.set(
         "default",

@@ -34,7 +34,9 @@ class Copying(World):
 
     def publisher(self, files: MemoryCrlFiles) -> CrlPublisher:
         """Make the publisher of a node."""
-        return CrlPublisher(self.store, files, MemorySigner(self.store, self.keys, files), self.clock, self.entropy)
+        return CrlPublisher(
+            self.store, files, MemorySigner(self.store, self.keys, files), self.clock, self.entropy, self.urls
+        )
 
     def run(self) -> None:
         """Run the job now."""

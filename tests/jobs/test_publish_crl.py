@@ -26,7 +26,7 @@ class Publishing(World):
     def __init__(self) -> None:
         super().__init__()
         signer = MemorySigner(self.store, self.keys, self.files)
-        publisher = CrlPublisher(self.store, self.files, signer, self.clock, self.entropy)
+        publisher = CrlPublisher(self.store, self.files, signer, self.clock, self.entropy, self.urls)
         self.job = PublishCrls(self.store, self.keys, publisher)
 
     def run(self) -> None:

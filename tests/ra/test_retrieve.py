@@ -50,7 +50,9 @@ def world() -> World:
 
 def publish(world: World, authority: str = "default-ca-1") -> CrlRecord:
     """Publish a CRL."""
-    return CrlPublisher(world.store, world.files, world.signer, world.clock, world.entropy).publish(authority)
+    return CrlPublisher(world.store, world.files, world.signer, world.clock, world.entropy, world.urls).publish(
+        authority
+    )
 
 
 def enrolled(world: World, key: int = 0, endpoint: str = "default") -> Device:

@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 
 from regalia.model import RevocationReason, RevokedEntry
 from regalia.wire import der
-from regalia.wire.certificate import SignatureAlgorithm
+from regalia.wire.certificate import Extension, SignatureAlgorithm, freshest_crl
 from regalia.wire.crl import (
     CrlFacts,
     Tally,
     certificate_list_chunks,
-    encode_entries,
+    counted,
+    delta_crl_indicator,
+    encode_entry,
+    issuing_distribution_point,
     read_crl,
     tbs_chunks,
     verify_crl_signature,
@@ -69,8 +72,9 @@ def _crl(
     entries: Sequence[RevokedEntry],
     algorithm: SignatureAlgorithm = SignatureAlgorithm.ECDSA_SHA256,
     number: int = 1_772_355_600_000_000_000,
+    more: Sequence[Extension] = (),
 ) -> bytes:
-    encoded = list(encode_entries(entries, Tally()))
+    encoded = [encode_entry(entry) for entry in entries]
     tbs = b"".join(
         tbs_chunks(
             issuer=encode_name(cn="Issuing CA"),
@@ -81,6 +85,7 @@ def _crl(
             authority_key=b"k" * 20,
             entries_length=sum(map(len, encoded)),
             entries=encoded,
+            more=more,
         )
     )
     return b"".join(certificate_list_chunks(len(tbs), [tbs], algorithm, _sign(algorithm, tbs)))
@@ -129,11 +134,11 @@ def test_our_reader_sees_what_was_written(algorithm: SignatureAlgorithm, count: 
     """REV-2: count, serials, times and signature come out of the stream, whatever its chunks."""
     entries = [_revoked(2**100 + number, _NOW, RevocationReason(number % 6)) for number in range(count)]
     tally = Tally()
-    list(encode_entries(entries, tally))
+    list(counted([[encode_entry(entry) for entry in entries]], tally))
     octets = _crl(entries, algorithm)
     for size in (7, 1000, len(octets)):
         facts = read_crl((octets[at : at + size] for at in range(0, len(octets), size)), algorithm)
-        assert (facts.entries, facts.serials_sha256) == (count, tally.sha256)
+        assert (facts.entries, facts.entries_sha256) == (count, tally.sha256)
         assert (facts.this_update, facts.next_update) == (_NOW, _NOW + timedelta(days=7))
         assert (facts.issuer, facts.authority_key) == (encode_name(cn="Issuing CA"), b"k" * 20)
         assert facts.octets == len(octets)
@@ -191,34 +196,63 @@ def test_an_empty_list_of_entries_is_refused() -> None:
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(_ENTRIES, max_size=40))
-def test_entries_in_blocks_are_the_entries(entries: list[RevokedEntry]) -> None:
-    """What encode_entries streams is what `der` writes of each, counted and hashed by serial."""
-    tally, expected = Tally(), Tally()
-    written = b""
-    for octets, at, reason in entries:
-        serial = der.integer(int.from_bytes(octets, "big"))
-        expected.add([serial])
-        extension = der.sequence(der.oid("2.5.29.21"), der.octet_string(der.tlv(0x0A, bytes((reason,)))))
-        time = der.time(datetime.fromtimestamp(at // 1000, UTC))
-        written += der.sequence(serial, time, *([der.sequence(extension)] if reason else []))
-    assert b"".join(encode_entries(entries, tally)) == written
-    assert (tally.count, tally.sha256) == (len(entries), expected.sha256)
+@given(_ENTRIES)
+def test_an_entry_is_what_der_writes(entry: RevokedEntry) -> None:
+    """The quick writer of entries writes what the general one does, reason and all."""
+    extension = der.sequence(der.oid("2.5.29.21"), der.octet_string(der.tlv(0x0A, bytes((entry.reason,)))))
+    parts = (der.integer(int.from_bytes(entry.serial, "big")), der.time(datetime.fromtimestamp(entry.at // 1000, UTC)))
+    assert encode_entry(entry) == der.sequence(*parts, *([der.sequence(extension)] if entry.reason else []))
 
 
-def test_entries_come_in_blocks() -> None:
-    """Many entries are many blocks of some 64 KiB, not one."""
-    entries = (_revoked(2**130 + number, _NOW, RevocationReason.SUPERSEDED) for number in range(5000))
-    lengths = [len(block) for block in encode_entries(entries, Tally())]
-    assert len(lengths) == 4
-    assert all(length < 100_000 for length in lengths)
+def test_pages_of_entries_are_put_together_and_counted() -> None:
+    """However entries are divided into pages, octets, count and hash are the same."""
+    entries = [encode_entry(_revoked(2**130 + number, _NOW, RevocationReason.SUPERSEDED)) for number in range(10)]
+    seen = set()
+    for size in (1, 3, 10):
+        tally = Tally()
+        octets = b"".join(counted((entries[at : at + size] for at in range(0, 10, size)), tally))
+        seen.add((octets, tally.count, tally.sha256))
+    assert seen == {(b"".join(entries), 10, tally.sha256)}
+
+
+def test_the_scope_of_a_partial_delta_is_what_others_read() -> None:
+    """RFC 5280 §5.2.4 to §5.2.6: scope, base and freshest CRL, the first two critical, and our reader has them."""
+    url = "http://pki.example.test/crl/staff-ca-3.crl"
+    more = (
+        delta_crl_indicator(7),
+        issuing_distribution_point(url, users_only=True),
+        freshest_crl("http://pki.example.test/crl/staff-ca-3-delta.crl"),
+    )
+    octets = _crl([_revoked(5, _NOW, RevocationReason.CERTIFICATE_HOLD)], more=more)
+    theirs = x509.load_der_x509_crl(octets).extensions
+    scope = theirs.get_extension_for_class(x509.IssuingDistributionPoint)
+    assert scope.critical
+    assert scope.value == x509.IssuingDistributionPoint(
+        [x509.UniformResourceIdentifier(url)],
+        None,
+        only_contains_user_certs=True,
+        only_contains_ca_certs=False,
+        only_some_reasons=None,
+        indirect_crl=False,
+        only_contains_attribute_certs=False,
+    )
+    base = theirs.get_extension_for_class(x509.DeltaCRLIndicator)
+    assert (base.critical, base.value.crl_number) == (True, 7)
+    freshest = theirs.get_extension_for_class(x509.FreshestCRL)
+    assert not freshest.critical
+    assert read_crl([octets], SignatureAlgorithm.ECDSA_SHA256).more == more
+
+
+def test_an_extension_that_we_never_write_is_refused() -> None:
+    """A CRL with an extension of somebody else's is none of ours."""
+    with pytest.raises(der.DerError, match="extensions"):
+        read_crl([_crl([], more=[Extension("1.2.3.4", critical=False, value=b"")])], SignatureAlgorithm.ECDSA_SHA256)
 
 
 @given(st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1), timezones=st.sampled_from([UTC, _EAST])))  # noqa: DTZ001 - made aware by timezones
 def test_revocation_times_are_written_as_der_writes_them(at: datetime) -> None:
     """The quick form of UTCTime is the same octets as the general one, in every zone and century."""
-    (block,) = encode_entries([_revoked(5, at, RevocationReason.UNSPECIFIED)], Tally())
-    content = der.read_one(block).children()
+    content = der.read_one(encode_entry(_revoked(5, at, RevocationReason.UNSPECIFIED))).children()
     assert content[1].raw == der.time(at)
 
 

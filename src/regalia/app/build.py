@@ -259,7 +259,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         refusals=refusals,
         scep=scep,
         ocsp=OcspResponder(store, keys, clock, lifetime=timedelta(seconds=config.ocsp.good_seconds)),
-        crls=CrlPublisher(store, ground.crl_files, ground.signer, clock, entropy, issuing_lifetime=crl_life),
+        crls=CrlPublisher(store, ground.crl_files, ground.signer, clock, entropy, urls, issuing_lifetime=crl_life),
     )
 
 

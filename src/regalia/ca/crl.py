@@ -9,11 +9,12 @@ the nodes that did not publish).
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia import reasons
+from regalia.ca.crl_plan import covered, is_partial, lists_of
 from regalia.errors import AdminError, InvariantError, UnavailableError
 from regalia.model import (
     Action,
@@ -24,14 +25,17 @@ from regalia.model import (
     CrlRecord,
     EventDraft,
     Outcome,
+    crl_name,
     new_id,
 )
 from regalia.ports import Authorities, Crls
-from regalia.wire.certificate import read_certificate, signature_algorithm_for
+from regalia.wire.certificate import freshest_crl, read_certificate, signature_algorithm_for
 from regalia.wire.crl import (
     Tally,
     certificate_list_chunks,
-    encode_entries,
+    counted,
+    delta_crl_indicator,
+    issuing_distribution_point,
     read_crl,
     tbs_chunks,
     verify_crl_signature,
@@ -40,16 +44,19 @@ from regalia.wire.der import DerError
 from regalia.wire.event import time_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from regalia.model import Authority
+    from regalia.ca.urls import Urls
+    from regalia.model import Authority, JsonValue
     from regalia.ports import Clock, CrlFiles, Entropy, IntentSigner, ReservedCrl, StreamedFile
-    from regalia.wire.certificate import CertificateFacts, SignatureAlgorithm
+    from regalia.wire.certificate import CertificateFacts, Extension, SignatureAlgorithm
 
-__all__ = ["ISSUING_LIFETIME", "ROOT_LIFETIME", "CrlPublisher", "CrlStore", "Spool"]
+__all__ = ["DELTA_LIFETIME", "ISSUING_LIFETIME", "ROOT_LIFETIME", "CrlPublisher", "CrlStore", "Spool"]
 
 ISSUING_LIFETIME: Final = timedelta(days=7)
 """Long enough that a weekend without us locks nobody out; a new one comes with each revocation anyway."""
+DELTA_LIFETIME: Final = timedelta(days=1)
+"""How long whoever follows deltas may go on without looking for a newer one."""
 ROOT_LIFETIME: Final = timedelta(days=365)
 """The root's key is fetched for it (R10)."""
 
@@ -66,6 +73,9 @@ class _Draft:
     """All that a CRL says, besides its entries."""
 
     authority: Authority
+    shard: int
+    base: CrlRecord | None
+    """In a delta CRL what it begins from."""
     issuer: CertificateFacts
     authority_key: bytes
     algorithm: SignatureAlgorithm
@@ -73,6 +83,18 @@ class _Draft:
     this_update: datetime
     next_update: datetime
     expiring_after: datetime
+    more: tuple[Extension, ...]
+    """Its extensions behind key and number."""
+
+    @property
+    def base_number(self) -> int | None:
+        """The number that a delta CRL begins from."""
+        return self.base.number if self.base is not None else None
+
+    @property
+    def name(self) -> str:
+        """What the CRL is called."""
+        return crl_name(self.authority.name, self.shard, delta=self.base is not None)
 
 
 class CrlPublisher:
@@ -85,41 +107,64 @@ class CrlPublisher:
         signer: IntentSigner,
         clock: Clock,
         entropy: Entropy,
+        urls: Urls,
         *,
         issuing_lifetime: timedelta = ISSUING_LIFETIME,
         root_lifetime: timedelta = ROOT_LIFETIME,
+        delta_lifetime: timedelta = DELTA_LIFETIME,
     ) -> None:
         self._store = store
         self._files = files
         self._signer = signer
         self._clock = clock
         self._entropy = entropy
+        self._urls = urls
         self._lifetimes = {AuthorityKind.ISSUING: issuing_lifetime, AuthorityKind.ROOT: root_lifetime}
+        self._delta_lifetime = delta_lifetime
 
-    def due(self, name: str) -> bool:
-        """Whether an authority needs a new CRL (REV-3).
+    def due(self, name: str, shard: int = 0) -> bool:
+        """Whether a list of an authority needs a new CRL (REV-3).
 
-        It has none, something was revoked since its snapshot, or half of its life is over. Whether this node has a
-        copy of it is another question, which `CrlCopier` answers.
+        It has none, something it tells of was revoked, held or released since its snapshot, or half of its life, or of
+        its delta's, is over. Whether this node has a copy of it is another question, which `CrlCopier` answers.
         """
-        last = self._store.last_crl(name)
-        if last is None:
+        last = self._store.last_crl(crl_name(name, shard))
+        if last is None or self._half_is_over(last):
             return True
-        half = last.this_update + (last.next_update - last.this_update) / 2
-        return self._store.revocation_count(name) > last.snapshot or self._clock.now() >= half
+        authority = self._authority(name)
+        if last.partial is not is_partial(authority, shard):
+            return True
+        if authority.crl_delta:
+            delta = self._store.last_crl(crl_name(name, shard, delta=True))
+            if delta is None or delta.number != last.number or self._half_is_over(delta):
+                return True
+        if self._store.revocation_count(name) <= last.snapshot:
+            return False
+        return self._store.crl_changed(name, covered(authority, shard), last.snapshot)
 
-    def publish(self, name: str, actor: Actor = _SYSTEM) -> CrlRecord:
+    def _half_is_over(self, last: CrlRecord) -> bool:
+        return self._clock.now() >= last.this_update + (last.next_update - last.this_update) / 2
+
+    def publish(self, name: str, actor: Actor = _SYSTEM, *, shard: int = 0) -> CrlRecord:
         """Publish a new CRL of an authority, and return its record once this node serves it.
+
+        Where the authority has deltas, one is published with it that says the same to whoever has an older CRL.
 
         Raises `AdminError` ADM-004 for an unknown authority; `UnavailableError` CA-010 where the key is elsewhere or
         the clock went back behind the last CRL, CA-013 where somebody else published meanwhile; `InvariantError`
         where the result does not verify. In each case the CRL that was served is still served.
         """
-        draft = self._draft(name)
+        authority = self._authority(name)
+        draft = self._draft(authority, shard)
+        record = self._make(draft, actor)
+        if authority.crl_delta:
+            self._make(self._delta_draft(draft, record), actor)
+        return record
+
+    def _make(self, draft: _Draft, actor: Actor) -> CrlRecord:
         with Spool(self._files).opened() as spool:
             tally = Tally()
-            revoked = self._store.revoked_entries(name, draft.reserved.snapshot, draft.expiring_after)
-            entries = spool.write(encode_entries(revoked, tally))
+            entries = spool.write(counted(self._entries(draft), tally))
             tbs = spool.write(self._tbs(draft, entries))
             self._store.begin_crl(self._intent(draft, tbs, tally.count))
             signature = self._signer.sign_intent(draft.reserved.id)
@@ -130,36 +175,77 @@ class CrlPublisher:
             record = self._record(draft, crl, tally.count)
             event = _event(record, draft, crl.length, actor)
             if not self._store.finish_crl(draft.reserved.id, record, self._files.read(crl.path), (event,)):
-                raise UnavailableError(reasons.IN_PROGRESS, f"a newer CRL than {record.number} of {name} came first")
+                raise UnavailableError(
+                    reasons.IN_PROGRESS, f"a newer CRL than {record.number} of {record.name} came first"
+                )
             self._put_in_place(record, crl.path)
             return record
 
-    def _draft(self, name: str) -> _Draft:
+    def _entries(self, draft: _Draft) -> Iterator[Sequence[bytes]]:
+        name, lists = draft.authority.name, covered(draft.authority, draft.shard)
+        snapshot, expiring_after = draft.reserved.snapshot, draft.expiring_after
+        if draft.base is None:
+            return self._store.crl_entries(name, lists, snapshot, expiring_after)
+        return self._store.crl_changes(name, lists, snapshot, expiring_after, draft.base.snapshot)
+
+    def _authority(self, name: str) -> Authority:
         authority = self._store.authority(name)
         if authority is None:
             raise AdminError(reasons.NOT_FOUND, f"authority {name}")
+        return authority
+
+    def _draft(self, authority: Authority, shard: int) -> _Draft:
+        if shard not in lists_of(authority):
+            raise AdminError(reasons.NOT_FOUND, f"list {shard} of authority {authority.name}")
         issuer = read_certificate(authority.certificate_der)
         if issuer.ski is None:
-            raise InvariantError(f"the certificate of authority {name} has no subjectKeyIdentifier")
+            raise InvariantError(f"the certificate of authority {authority.name} has no subjectKeyIdentifier")
         now = self._clock.now()
-        last = self._store.last_crl(name)
+        last = self._store.last_crl(crl_name(authority.name, shard))
         if last is not None and now < last.this_update:
             raise UnavailableError(
                 reasons.ISSUER_UNAVAILABLE,
-                f"the clock says {now:%F %T}, before the last CRL of {name}, {last.this_update:%F %T}",
+                f"the clock says {now:%F %T}, before the last CRL of {authority.name}, {last.this_update:%F %T}",
             )
         this_update = now.replace(microsecond=0)
+        crl_id = new_id(now, self._entropy.octets(10))
         return _Draft(
             authority=authority,
+            shard=shard,
+            base=None,
+            more=(*self._scope(authority, shard), *self._where_deltas_are(authority, shard)),
             issuer=issuer,
             authority_key=issuer.ski,
             algorithm=signature_algorithm_for(authority.key_kind),
-            reserved=self._store.reserve_crl(new_id(now, self._entropy.octets(10)), name, now),
+            reserved=self._store.reserve_crl(crl_id, authority.name, now, shard=shard),
             this_update=this_update,
             next_update=this_update + self._lifetimes[authority.kind],
             # What expired since the last CRL is listed once more (RFC 5280 §3.3), then dropped (REV-5). A certificate
             # is good in the second of its notAfter, so a CRL of that second was not beyond it yet.
             expiring_after=last.this_update - timedelta(seconds=1) if last is not None else _EVER,
+        )
+
+    def _scope(self, authority: Authority, shard: int) -> tuple[Extension, ...]:
+        """Name what a partial list tells of, in the words of the certificates that point to it (RFC 5280 §5.2.5)."""
+        if not is_partial(authority, shard):
+            return ()
+        # List 0 has our own certificates as well, and none of CAs: an issuing authority signs no CA.
+        return (issuing_distribution_point(self._urls.crl(authority.name, shard), users_only=True),)
+
+    def _where_deltas_are(self, authority: Authority, shard: int) -> tuple[Extension, ...]:
+        return (freshest_crl(self._urls.crl(authority.name, shard, delta=True)),) if authority.crl_delta else ()
+
+    def _delta_draft(self, draft: _Draft, complete: CrlRecord) -> _Draft:
+        """Say the same as `complete`, under its number, as changes since the oldest CRL that is still good."""
+        now = self._clock.now()
+        base = self._store.delta_base(complete, now)
+        crl_id = new_id(now, self._entropy.octets(10))
+        return replace(
+            draft,
+            base=base,
+            more=(delta_crl_indicator(base.number), *self._scope(draft.authority, draft.shard)),
+            reserved=self._store.reserve_delta(crl_id, complete, base.number, now),
+            next_update=min(draft.this_update + self._delta_lifetime, draft.next_update),
         )
 
     def _tbs(self, draft: _Draft, entries: StreamedFile) -> Iterator[bytes]:
@@ -172,6 +258,7 @@ class CrlPublisher:
             authority_key=draft.authority_key,
             entries_length=entries.length,
             entries=self._files.read(entries.path),
+            more=draft.more,
         )
 
     def _intent(self, draft: _Draft, tbs: StreamedFile, entries: int) -> CrlIntent:
@@ -186,6 +273,8 @@ class CrlPublisher:
             tbs_sha256=tbs.sha256,
             tbs_path=tbs.path,
             created_at=self._clock.now(),
+            shard=draft.shard,
+            base=draft.base_number,
         )
 
     def _verify(self, draft: _Draft, crl: StreamedFile, written: Tally) -> None:
@@ -193,19 +282,20 @@ class CrlPublisher:
         try:
             facts = read_crl(self._files.read(crl.path), draft.algorithm)
         except DerError as error:
-            raise InvariantError(f"CRL {draft.reserved.number} of {draft.authority.name}: {error}") from error
+            raise InvariantError(f"CRL {draft.reserved.number} of {draft.name}: {error}") from error
         checks = {
             "its signature": verify_crl_signature(facts, draft.issuer.public_key),
             "its issuer": (facts.issuer, facts.authority_key) == (draft.issuer.subject, draft.authority_key),
             "its number": facts.number == draft.reserved.number,
             "its times": (facts.this_update, facts.next_update) == (draft.this_update, draft.next_update),
             "its end": facts.next_update > self._clock.now(),
-            "its serials": (facts.entries, facts.serials_sha256) == (written.count, written.sha256),
+            "its entries": (facts.entries, facts.entries_sha256) == (written.count, written.sha256),
+            "its scope": facts.more == draft.more,
             "its length": facts.octets == crl.length,
         }
         wrong = [what for what, is_right in checks.items() if not is_right]
         if wrong:
-            raise InvariantError(f"CRL {draft.reserved.number} of {draft.authority.name}: {', '.join(wrong)}")
+            raise InvariantError(f"CRL {draft.reserved.number} of {draft.name}: {', '.join(wrong)}")
 
     def _put_in_place(self, record: CrlRecord, path: str) -> None:
         """Serve it from here, unless a newer one was published meanwhile: that one is on its way to this place.
@@ -214,9 +304,9 @@ class CrlPublisher:
         this node serves only rise.
         """
         with self._files.one_at_a_time():
-            last = self._store.last_crl(record.authority)
+            last = self._store.last_crl(record.name)
             if last is not None and last.number == record.number:
-                self._files.publish(record.authority, path)
+                self._files.publish(record.name, path)
 
     def _record(self, draft: _Draft, crl: StreamedFile, entries: int) -> CrlRecord:
         return CrlRecord(
@@ -228,10 +318,16 @@ class CrlPublisher:
             snapshot=draft.reserved.snapshot,
             sha256=crl.sha256,
             published_at=self._clock.now(),
+            shard=draft.shard,
+            base=draft.base_number,
+            partial=is_partial(draft.authority, draft.shard),
         )
 
 
 def _event(record: CrlRecord, draft: _Draft, octets: int, actor: Actor) -> EventDraft:
+    lists: dict[str, JsonValue] = {"list": record.shard} if record.shard else {}
+    if record.base is not None:
+        lists["base"] = str(record.base)
     return EventDraft(
         at=record.published_at,
         actor=actor,
@@ -245,6 +341,7 @@ def _event(record: CrlRecord, draft: _Draft, octets: int, actor: Actor) -> Event
             "octets": octets,
             "sha256": record.sha256.hex(),
             "next_update": time_text(record.next_update),
+            **lists,
         },
     )
 

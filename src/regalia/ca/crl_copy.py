@@ -39,44 +39,45 @@ class CrlCopier:
         self._store = store
         self._files = files
 
-    def copy(self, authority: Authority) -> Copied:
-        """Look, and copy where the file is missing or another one.
+    def copy(self, authority: Authority, name: str | None = None) -> Copied:
+        """Look, and copy where the file is missing or another one. `name`: of one of its CRLs, the full one if None.
 
         One process of a node at a time looks and puts in place, so that an older CRL is never put over a newer one.
         Raises `UnavailableError` CA-011 where the database or the disk does not answer; CA-013 where newer CRLs keep
         coming. Nothing is served that is not, octet for octet, what was recorded.
         """
-        last = self._store.last_crl(authority.name)
-        if last is None or self._files.digest(authority.name) == last.sha256:
+        name = authority.name if name is None else name
+        last = self._store.last_crl(name)
+        if last is None or self._files.digest(name) == last.sha256:
             return Copied.CURRENT
         with self._files.one_at_a_time():
             for _ in range(_ATTEMPTS):
-                copied = self._copy(authority)
+                copied = self._copy(authority, name)
                 if copied is not None:
                     return copied
-        raise UnavailableError(reasons.IN_PROGRESS, f"newer CRLs of {authority.name} keep coming")
+        raise UnavailableError(reasons.IN_PROGRESS, f"newer CRLs of {name} keep coming")
 
-    def _copy(self, authority: Authority) -> Copied | None:
+    def _copy(self, authority: Authority, name: str) -> Copied | None:
         """Copy the newest; None where a newer one came meanwhile."""
-        last = self._store.last_crl(authority.name)
+        last = self._store.last_crl(name)
         # Another process of this node may have made the copy while this one waited for its turn.
-        if last is None or self._files.digest(authority.name) == last.sha256:
+        if last is None or self._files.digest(name) == last.sha256:
             return Copied.CURRENT
-        here = self._number_here(authority)
+        here = self._number_here(authority, name)
         if here is not None and here > last.number:
             # The database was restored from a backup: what relying parties have seen is not taken back.
             return Copied.UNUSABLE
         with Spool(self._files).opened() as spool:
             written = spool.write(self._store.crl_octets(last))
             if written.sha256 == last.sha256:
-                self._files.publish(authority.name, written.path)
+                self._files.publish(name, written.path)
                 return Copied.MADE
-        newest = self._store.last_crl(authority.name)
+        newest = self._store.last_crl(name)
         return Copied.UNUSABLE if newest == last else None
 
-    def _number_here(self, authority: Authority) -> int | None:
+    def _number_here(self, authority: Authority, name: str) -> int | None:
         """Read the number of the file that is served; None where there is none, or it is no CRL of this authority."""
-        published = self._files.published(authority.name)
+        published = self._files.published(name)
         if published is None:
             return None
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from regalia.model import crl_name
+
 __all__ = ["Urls"]
 
 
@@ -14,9 +16,9 @@ class Urls:
     base: str
     """Scheme, host and port, perhaps a path; without a slash at its end."""
 
-    def crl(self, authority: str) -> str:
-        """Address of an authority's CRL."""
-        return f"{self.base}/crl/{authority}.crl"
+    def crl(self, authority: str, shard: int = 0, *, delta: bool = False) -> str:
+        """Address of an authority's CRL, of one of its partial ones, or of the delta CRL beside it."""
+        return f"{self.base}/crl/{crl_name(authority, shard, delta=delta)}.crl"
 
     def ocsp(self, authority: str) -> str:
         """Address to ask about an authority's certificates."""

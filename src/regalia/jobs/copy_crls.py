@@ -10,8 +10,10 @@ import structlog
 
 from regalia import reasons
 from regalia.ca.crl_copy import Copied
+from regalia.ca.crl_plan import lists_of
 from regalia.errors import InvariantError, RegaliaError, UnavailableError
 from regalia.jobs.loop import Scope
+from regalia.model import crl_name
 
 if TYPE_CHECKING:
     from regalia.ca.crl import CrlPublisher
@@ -69,11 +71,17 @@ class CopyCrls:
             raise ExceptionGroup("CRLs not copied", failures)
 
     def _copy(self, authority: Authority) -> None:
-        copied = self._copier.copy(authority)
+        for shard in lists_of(authority):
+            # The delta last: it is for those who have the other one.
+            for delta in (False, True) if authority.crl_delta else (False,):
+                self._copy_one(authority, shard, crl_name(authority.name, shard, delta=delta))
+
+    def _copy_one(self, authority: Authority, shard: int, name: str) -> None:
+        copied = self._copier.copy(authority, name)
         if copied is Copied.MADE:
-            _log.info("crl-copied", authority=authority.name)
+            _log.info("crl-copied", crl=name)
         elif copied is Copied.UNUSABLE and self._keys.holds(authority.key_id):
-            record = self._publisher.publish(authority.name)
-            _log.warning("crl-published-anew", authority=authority.name, number=str(record.number))
+            record = self._publisher.publish(authority.name, shard=shard)
+            _log.warning("crl-published-anew", crl=record.name, number=str(record.number))
         elif copied is Copied.UNUSABLE:
-            raise UnavailableError(reasons.ISSUER_UNAVAILABLE, f"the CRL of {authority.name} has to be made anew")
+            raise UnavailableError(reasons.ISSUER_UNAVAILABLE, f"the CRL {name} has to be made anew")

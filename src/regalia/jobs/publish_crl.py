@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from regalia.ca.crl_plan import lists_of
 from regalia.errors import InvariantError, RegaliaError
 from regalia.jobs.loop import Scope
+from regalia.model import AuthorityState
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from regalia.ca.crl import CrlPublisher
+    from regalia.model import Authority
     from regalia.ports import Authorities, KeyStore
 
 __all__ = ["PublishCrls"]
@@ -45,13 +48,15 @@ class PublishCrls:
         for authority in self._authorities.authorities():
             try:
                 # Also of one that issues no more: what it issued can still be revoked.
-                if self._keys.holds(authority.key_id) and self._publisher.due(authority.name):
-                    self._publish(authority.name)
+                if authority.state is not AuthorityState.RETIRED and self._keys.holds(authority.key_id):
+                    self._publish_due(authority)
             except (RegaliaError, InvariantError) as failure:
                 failures.append(failure)
         if failures:
             raise ExceptionGroup("CRLs not published", failures)
 
-    def _publish(self, authority: str) -> None:
-        record = self._publisher.publish(authority)
-        _log.info("crl-published", authority=authority, number=str(record.number), entries=record.entries)
+    def _publish_due(self, authority: Authority) -> None:
+        for shard in lists_of(authority):
+            if self._publisher.due(authority.name, shard):
+                record = self._publisher.publish(authority.name, shard=shard)
+                _log.info("crl-published", crl=record.name, number=str(record.number), entries=record.entries)

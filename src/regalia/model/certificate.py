@@ -19,10 +19,12 @@ __all__ = [
     "CertificateState",
     "CrlIntent",
     "CrlRecord",
+    "Hold",
     "Revocation",
     "RevocationReason",
     "RevokedEntry",
     "SigningIntent",
+    "crl_name",
 ]
 
 
@@ -62,7 +64,7 @@ class RevocationReason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """What ended a certificate, and why."""
+    """What ended a certificate, and why; with CERTIFICATE_HOLD what suspends it for now."""
 
     certificate_id: UUID
     reason: RevocationReason
@@ -71,6 +73,24 @@ class Revocation:
     actor: str
     at: datetime
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One time that a certificate was on hold; it may be held again after a release, and never after its end."""
+
+    certificate_id: UUID
+    cause: str
+    """`administrator`."""
+    actor: str
+    at: datetime
+    note: str = ""
+    released: bool = False
+    """Whether it ended by a release; it ends by a final revocation as well."""
+    ended_by: str | None = None
+    ended_at: datetime | None = None
+    """None while it lasts."""
+    ended_note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +158,14 @@ class RevokedEntry(NamedTuple):
     """A `RevocationReason`."""
 
 
+def crl_name(authority: str, shard: int = 0, *, delta: bool = False) -> str:
+    """Name one CRL of an authority: what its file, its record and its address are called.
+
+    Nothing else of ours is called so: `ca.crl_plan` keeps the names of authorities apart from these.
+    """
+    return authority + (f"-{shard}" if shard else "") + ("-delta" if delta else "")
+
+
 @dataclass(frozen=True, slots=True)
 class CrlIntent:
     """A CRL about to be signed: number, snapshot and the hash of the file the signer must find (R8)."""
@@ -153,6 +181,14 @@ class CrlIntent:
     tbs_path: str
     """Where the streamed TBSCertList waits; the signer reads and hashes it itself."""
     created_at: datetime
+    shard: int = 0
+    base: int | None = None
+    """In a delta CRL the number of the CRL that it begins from."""
+
+    @property
+    def name(self) -> str:
+        """What the CRL is called."""
+        return crl_name(self.authority, self.shard, delta=self.base is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +204,16 @@ class CrlRecord:
     """The authority's revocation counter at the time of the snapshot: a higher one means the CRL is outdated."""
     sha256: bytes
     published_at: datetime
+    shard: int = 0
+    base: int | None = None
+    """In a delta CRL the number of the CRL that it begins from."""
+    partial: bool = False
+    """Whether it names its scope (IssuingDistributionPoint), since it does not list everything."""
+
+    @property
+    def name(self) -> str:
+        """What the CRL is called."""
+        return crl_name(self.authority, self.shard, delta=self.base is not None)
 
 
 @dataclass(frozen=True, slots=True)

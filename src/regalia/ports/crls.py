@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         CrlIntent,
         CrlRecord,
         EventDraft,
-        RevokedEntry,
     )
 
 __all__ = [
@@ -39,11 +38,36 @@ class ReservedCrl:
 class Crls(Protocol):
     """The record of CRLs (REV-2)."""
 
-    def reserve_crl(self, crl_id: UUID, authority: str, at: datetime) -> ReservedCrl:
-        """Allocate number = max(last + 1, Unix nanoseconds of `at`) and fix the snapshot, in one transaction."""
+    def reserve_crl(self, crl_id: UUID, authority: str, at: datetime, *, shard: int = 0) -> ReservedCrl:
+        """Allocate number = max(last + 1, Unix nanoseconds of `at`) and fix the snapshot, in one transaction.
 
-    def revoked_entries(self, authority: str, snapshot: int, expiring_after: datetime) -> Iterator[RevokedEntry]:
-        """The revoked serials of the snapshot whose notAfter is later than `expiring_after`, by serial. Streamed."""
+        All lists of an authority take their numbers from one counter: each list's own rise (RFC 5280 §5.2.3).
+        """
+
+    def reserve_delta(self, crl_id: UUID, complete: CrlRecord, base: int, at: datetime) -> ReservedCrl:
+        """Number and snapshot of a delta CRL: those of the complete CRL that it accompanies (RFC 5280 §5.2.4)."""
+
+    def crl_entries(
+        self, authority: str, shards: range, snapshot: int, expiring_after: datetime
+    ) -> Iterator[Sequence[bytes]]:
+        """What these lists say at a snapshot: DER of each entry whose notAfter is later than `expiring_after`.
+
+        Streamed in pages: revoked by list and serial, then held.
+        """
+
+    def crl_changes(
+        self, authority: str, shards: range, snapshot: int, expiring_after: datetime, since: int
+    ) -> Iterator[Sequence[bytes]]:
+        """What changed in these lists after the snapshot `since`; removeFromCRL for what was held and released."""
+
+    def crl_changed(self, authority: str, shards: range, snapshot: int) -> bool:
+        """Whether a certificate of these lists was revoked, held or released after a snapshot."""
+
+    def delta_base(self, complete: CrlRecord, now: datetime) -> CrlRecord:
+        """The oldest published CRL of the same name and scope whose nextUpdate is to come: what a delta begins from.
+
+        Whoever still holds a CRL that is good can then combine it with the newest delta. `complete` if there is none.
+        """
 
     def begin_crl(self, intent: CrlIntent) -> None:
         """Commit what is about to be signed."""
@@ -59,11 +83,11 @@ class Crls(Protocol):
     def crl_octets(self, record: CrlRecord) -> Iterator[bytes]:
         """The published CRL in chunks, so that each node can serve a copy. Ends early where a newer one came."""
 
-    def last_crl(self, authority: str) -> CrlRecord | None:
-        """The published CRL with the highest number."""
+    def last_crl(self, name: str) -> CrlRecord | None:
+        """The published CRL of this name (`model.crl_name`) with the highest number."""
 
     def revocation_count(self, authority: str) -> int:
-        """The authority's revocation counter; above `CrlRecord.snapshot` means that a new CRL is due."""
+        """How often a certificate was revoked, held or released; `CrlRecord.snapshot` is this at its time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Enrolment,
         EnrolmentState,
         EventDraft,
+        Hold,
         Known,
         Revocation,
         StageNote,
@@ -205,4 +206,18 @@ class Certificates(Protocol):
 
     def serial_status(self, authority: str, serial: int) -> SerialStatus | None: ...
     def revoke(self, revocation: Revocation, events: Sequence[EventDraft]) -> bool:
-        """False where it is revoked already, or unknown."""
+        """End a certificate for good, and with it a hold. False where it is revoked for good already, or unknown."""
+
+    def hold_certificate(self, hold: Hold, events: Sequence[EventDraft]) -> bool:
+        """Suspend an issued certificate until it is released or revoked. False where it is held or revoked already."""
+
+    def release_certificate(
+        self, certificate_id: UUID, at: datetime, by: str, note: str, events: Sequence[EventDraft]
+    ) -> bool:
+        """End its hold. False where it is not on hold: what is revoked stays so (REV-1)."""
+
+    def holds(self, certificate_id: UUID) -> tuple[Hold, ...]:
+        """Every time that it was on hold, oldest first."""
+
+    def live_by_list(self, authority: str, now: datetime) -> Mapping[int, int]:
+        """How many certificates of an authority have not expired, by `CertificateIntent.shard`."""

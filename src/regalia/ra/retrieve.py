@@ -21,6 +21,7 @@ from regalia.model import (
     Denied,
     EventDraft,
     Outcome,
+    crl_name,
 )
 from regalia.ports import Crls, Events
 from regalia.ra.legacy import legacy_events
@@ -85,9 +86,9 @@ class Retriever:
         if found is None:
             return self._refused(request, Denied(reasons.CERTIFICATE_UNKNOWN, _asked(request)))
         authority = found.intent.authority
-        crl = self._newest(authority)
+        crl = self._newest(crl_name(authority, found.intent.shard))
         if crl is None:
-            return self._refused(request, Denied(reasons.CRL_TOO_LARGE, self._urls.crl(authority)))
+            return self._refused(request, Denied(reasons.CRL_TOO_LARGE, self._urls.crl(authority, found.intent.shard)))
         facts: dict[str, JsonValue] = {"asked": f"{found.serial:x}", "number": str(crl.record.number)}
         self._record(request, Action.CRL_RETRIEVED, f"authority:{authority}", facts)
         return crl.octets
@@ -127,18 +128,18 @@ class Retriever:
 
     # --- CRLs -------------------------------------------------------------------------------------------------------
 
-    def _newest(self, authority: str) -> _Crl | None:
+    def _newest(self, name: str) -> _Crl | None:
         """Read the newest CRL; None where it is too large for a reply."""
         for _ in range(_LOOKS):
-            record = self._store.last_crl(authority)
+            record = self._store.last_crl(name)
             if record is None:
-                raise UnavailableError(reasons.CRL_UNPUBLISHED, authority)
+                raise UnavailableError(reasons.CRL_UNPUBLISHED, name)
             octets = self._octets(record)
             if octets is None:
                 return None
             if hashlib.sha256(octets).digest() == record.sha256:
                 return _Crl(record, octets)
-        raise UnavailableError(reasons.IN_PROGRESS, f"the CRL of {authority} changes while it is read")
+        raise UnavailableError(reasons.IN_PROGRESS, f"the CRL {name} changes while it is read")
 
     def _octets(self, record: CrlRecord) -> bytes | None:
         if record.entries * _LEAST_ENTRY > MAX_CRL:

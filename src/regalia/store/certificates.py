@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, func, literal_column, or_, select, text
+from sqlalchemy import and_, bindparam, case, func, literal_column, or_, select, text, update
 
 from regalia.errors import InvariantError
 from regalia.model import (
@@ -14,12 +14,14 @@ from regalia.model import (
     CertificateKind,
     CertificateState,
     Change,
+    Hold,
     Revocation,
     RevocationReason,
+    RevokedEntry,
 )
 from regalia.ports import SerialStatus
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
-from regalia.store.tables import certificate, certificate_der, certificate_tbs, enrolment, revocation
+from regalia.store.tables import OPEN, certificate, certificate_der, certificate_tbs, enrolment, hold, revocation
 from regalia.store.values import (
     from_millis,
     id_or_none,
@@ -32,12 +34,13 @@ from regalia.store.values import (
     storable,
     time_or_none,
 )
+from regalia.wire.crl import encode_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import Column, ColumnElement, Select
 
     from regalia.model import EventDraft
     from regalia.ports import CertificateFilter
@@ -47,6 +50,7 @@ __all__ = [
     "ADD_CERTIFICATE",
     "ADD_TBS",
     "BY_KEY",
+    "IS_OPEN",
     "SqlCertificates",
     "certificate_columns",
     "certificate_rows",
@@ -59,6 +63,20 @@ ADD_TBS = inserting(certificate_tbs)
 _ADD_REVOCATION = inserting(revocation)
 
 
+# Spelled out for the partial index.
+IS_OPEN = hold.c.ended_position == literal_column(str(OPEN))
+"""A hold that lasts."""
+_HELD = and_(hold.c.certificate_id == certificate.c.id, IS_OPEN)
+_END = (
+    func.coalesce(
+        revocation.c.reason,
+        case((hold.c.certificate_id.is_not(None), literal_column(str(int(RevocationReason.CERTIFICATE_HOLD))))),
+    ).label("reason"),
+    *(func.coalesce(revocation.c[name], hold.c[name]).label(name) for name in ("cause", "actor", "at", "note")),
+)
+"""What ended a certificate or, failing that, what suspends it."""
+
+
 def certificate_rows() -> Select[tuple[object, ...]]:
     """Select whole certificates: the row, its octets, its revocation if any."""
     return (
@@ -66,15 +84,12 @@ def certificate_rows() -> Select[tuple[object, ...]]:
             certificate,
             certificate_tbs.c.tbs,
             certificate_der.c.der,
-            revocation.c.reason,
-            revocation.c.cause,
-            revocation.c.actor,
-            revocation.c.at,
-            revocation.c.note,
+            *_END,
         )
         .join(certificate_tbs, certificate_tbs.c.certificate_id == certificate.c.id)
         .outerjoin(certificate_der, certificate_der.c.certificate_id == certificate.c.id)
         .outerjoin(revocation, revocation.c.certificate_id == certificate.c.id)
+        .outerjoin(hold, _HELD)
     )
 
 
@@ -110,6 +125,18 @@ _WITHDRAWN_SINCE = Statement(
     )
     .limit(1)
 )
+_HELD_SINCE = Statement(
+    select(hold.c.at)
+    .join(enrolment, enrolment.c.certificate_id == hold.c.certificate_id)
+    .where(
+        enrolment.c.chain == bindparam("first"),
+        enrolment.c.generation > literal_column("0"),
+        enrolment.c.generation >= bindparam("generation"),
+        enrolment.c.state == "issued",
+        IS_OPEN,
+    )
+    .limit(1)
+)
 _counted = (certificate.c.created_at >= bindparam("since"), certificate.c.state != "abandoned")
 _BEGUN_FOR_DEVICE = Statement(
     select(func.count().label("begun"))
@@ -134,17 +161,14 @@ _STATUS = Statement(
     select(
         certificate.c.id,
         certificate.c.state,
-        revocation.c.reason,
-        revocation.c.cause,
-        revocation.c.actor,
-        revocation.c.at,
-        revocation.c.note,
+        *_END,
     )
     .outerjoin(revocation, revocation.c.certificate_id == certificate.c.id)
+    .outerjoin(hold, _HELD)
     .where(certificate.c.serial == bindparam("serial"), certificate.c.authority == bindparam("authority"))
 )
 _TO_REVOKE = Statement(
-    select(certificate.c.authority, certificate.c.serial, certificate.c.not_after).where(
+    select(certificate.c.authority, certificate.c.shard, certificate.c.serial, certificate.c.not_after).where(
         certificate.c.id == bindparam("id")
     )
 )
@@ -155,6 +179,27 @@ _NEXT_POSITION = Statement(
         "INSERT INTO authority_counter (authority, revocations, crl_number) VALUES (:authority, 1, 0)"
         " ON CONFLICT (authority) DO UPDATE SET revocations = authority_counter.revocations + 1 RETURNING revocations"
     )
+)
+
+
+_IS_REVOKED = Statement(select(revocation.c.at).where(revocation.c.certificate_id == bindparam("id")))
+_ADD_HOLD = inserting(hold, leaving_out=("ended_position", "released", "ended_by", "ended_at", "ended_note"))
+_RELEASE = Statement(
+    update(hold)
+    .where(hold.c.certificate_id == bindparam("which"), IS_OPEN)
+    .values(
+        ended_position=bindparam("ended"),
+        released=literal_column("1"),
+        ended_by=bindparam("by"),
+        ended_at=bindparam("until"),
+        ended_note=bindparam("why"),
+    )
+)
+_HOLDS = Statement(select(hold).where(hold.c.certificate_id == bindparam("id")).order_by(hold.c.position))
+_LIVE_BY_LIST = Statement(
+    select(certificate.c.shard, func.count().label("live"))
+    .where(certificate.c.authority == bindparam("authority"), certificate.c.not_after > bindparam("now"))
+    .group_by(certificate.c.shard)
 )
 
 
@@ -180,9 +225,19 @@ class SqlCertificates(Noun):
 
     def certificates(self, wanted: CertificateFilter) -> tuple[Certificate, ...]:
         """Return those that match, newest first."""
-        # Among few revoked ones the newest are found by walking over the revocations.
-        order = revocation.c.certificate_id if wanted.revoked else certificate.c.id
-        statement = certificate_rows().where(*_conditions(wanted)).order_by(order.desc()).limit(wanted.limit)
+        if not wanted.revoked:
+            return self._newest(wanted, certificate.c.id, *_conditions(wanted))
+        # Among few revoked ones the newest are found by walking over the revocations, and over the holds.
+        both = [
+            *self._newest(wanted, revocation.c.certificate_id, *_conditions(wanted)),
+            *self._newest(wanted, hold.c.certificate_id, *_conditions(wanted, held=True)),
+        ]
+        return tuple(sorted(both, key=lambda found: found.id, reverse=True)[: wanted.limit])
+
+    def _newest(
+        self, wanted: CertificateFilter, order: Column[object], *conditions: ColumnElement[bool]
+    ) -> tuple[Certificate, ...]:
+        statement = certificate_rows().where(*conditions).order_by(order.desc()).limit(wanted.limit)
         return tuple(read_certificate_row(row) for row in self._database.rows(Statement(statement), {}))
 
     def find_serial(self, serial: int) -> tuple[Certificate, ...]:
@@ -201,7 +256,9 @@ class SqlCertificates(Noun):
 
         Generation 0 is one certificate, whose own revocation its holder meets anyway.
         """
-        return self._database.row(_WITHDRAWN_SINCE, {"first": first.bytes, "generation": generation}) is not None
+        values: Columns = {"first": first.bytes, "generation": generation}
+        withdrawn = self._database.row(_WITHDRAWN_SINCE, values) or self._database.row(_HELD_SINCE, values)
+        return withdrawn is not None
 
     def begun_since(self, since: datetime, *, device: str | None = None, chain: UUID | None = None) -> int:
         """Count the leaves begun since then for a device or in a chain, without the abandoned ones (RES-5)."""
@@ -238,6 +295,57 @@ class SqlCertificates(Noun):
 
         return self._won(unit)
 
+    def hold_certificate(self, hold: Hold, events: Sequence[EventDraft]) -> bool:
+        """Return False where it is held or revoked already, or unknown."""
+
+        def unit(transaction: Transaction) -> None:
+            which: Columns = {"id": hold.certificate_id.bytes}
+            row = transaction.row(_TO_REVOKE, which)
+            if row is None:
+                raise LostError
+            # The counter is the lock: nobody revokes or holds meanwhile.
+            position = _next_position(transaction, row)
+            if transaction.row(_IS_REVOKED, which) is not None:
+                raise LostError
+            columns = _end_columns(row, hold, position, RevocationReason.CERTIFICATE_HOLD)
+            transaction.run(_ADD_HOLD, columns)
+            _notify(transaction, row)
+            transaction.record(events)
+
+        return self._won(unit)
+
+    def release_certificate(
+        self, certificate_id: UUID, at: datetime, by: str, note: str, events: Sequence[EventDraft]
+    ) -> bool:
+        """Return False where it is not on hold."""
+
+        def unit(transaction: Transaction) -> None:
+            row = transaction.row(_TO_REVOKE, {"id": certificate_id.bytes})
+            if row is None:
+                raise LostError
+            values: Columns = {
+                "which": certificate_id.bytes,
+                "ended": _next_position(transaction, row),
+                "by": plain(by),
+                "until": millis(at),
+                "why": plain(note),
+            }
+            if not transaction.run(_RELEASE, values):
+                raise LostError
+            _notify(transaction, row)
+            transaction.record(events)
+
+        return self._won(unit)
+
+    def holds(self, certificate_id: UUID) -> tuple[Hold, ...]:
+        """Return every time that it was on hold, oldest first."""
+        return tuple(_read_hold(row) for row in self._database.rows(_HOLDS, {"id": certificate_id.bytes}))
+
+    def live_by_list(self, authority: str, now: datetime) -> Mapping[int, int]:
+        """Count the certificates that have not expired, by the list that would tell of them."""
+        rows = self._database.rows(_LIVE_BY_LIST, {"authority": authority, "now": millis(now)})
+        return {row["shard"]: row["live"] for row in rows}
+
 
 def record_revocation(transaction: Transaction, value: Revocation) -> bool:
     """Write a revocation, count it and tell other processes; False where there is no such certificate.
@@ -247,28 +355,44 @@ def record_revocation(transaction: Transaction, value: Revocation) -> bool:
     row = transaction.row(_TO_REVOKE, {"id": value.certificate_id.bytes})
     if row is None:
         return False
-    counter = transaction.row(_NEXT_POSITION, {"authority": row["authority"]})
-    if counter is None:
-        raise InvariantError(f"authority {row['authority']} does not count")
-    columns: Columns = {
-        "certificate_id": value.certificate_id.bytes,
-        "authority": row["authority"],
-        "serial": row["serial"],
-        "not_after": row["not_after"],
-        "position": counter["revocations"],
-        "reason": int(value.reason),
-        "cause": value.cause,
-        "actor": plain(value.actor),
-        "at": millis(value.at),
-        "note": plain(value.note),
-    }
-    transaction.run(_ADD_REVOCATION, columns)
-    serial = int.from_bytes(row["serial"], "big")
-    transaction.notify(Change("revocation", f"{row['authority']}/{serial:x}"))
+    columns = _end_columns(row, value, _next_position(transaction, row), value.reason)
+    # A hold that lasts is ended by the database itself.
+    transaction.run(_ADD_REVOCATION, columns | {"reason": int(value.reason)})
+    _notify(transaction, row)
     return True
 
 
-def _conditions(wanted: CertificateFilter) -> Iterator[ColumnElement[bool]]:
+def _next_position(transaction: Transaction, row: Row) -> int:
+    counter = transaction.row(_NEXT_POSITION, {"authority": row["authority"]})
+    if counter is None:
+        raise InvariantError(f"authority {row['authority']} does not count")
+    return int(counter["revocations"])
+
+
+def _end_columns(row: Row, value: Revocation | Hold, position: int, reason: RevocationReason) -> Columns:
+    """Make what a revocation and a hold have in common; what a CRL will say is written down at once."""
+    at = millis(value.at)
+    return {
+        "certificate_id": value.certificate_id.bytes,
+        "authority": row["authority"],
+        "shard": row["shard"],
+        "serial": row["serial"],
+        "not_after": row["not_after"],
+        "position": position,
+        "entry": encode_entry(RevokedEntry(row["serial"], at, reason)),
+        "cause": value.cause,
+        "actor": plain(value.actor),
+        "at": at,
+        "note": plain(value.note),
+    }
+
+
+def _notify(transaction: Transaction, row: Row) -> None:
+    serial = int.from_bytes(row["serial"], "big")
+    transaction.notify(Change("revocation", f"{row['authority']}/{serial:x}"))
+
+
+def _conditions(wanted: CertificateFilter, *, held: bool = False) -> Iterator[ColumnElement[bool]]:
     if wanted.kind is not None:
         yield certificate.c.kind == wanted.kind.value
         if wanted.kind is not CertificateKind.LEAF:
@@ -282,9 +406,13 @@ def _conditions(wanted: CertificateFilter) -> Iterator[ColumnElement[bool]]:
         yield certificate.c.subject == plain(wanted.subject)
     if wanted.device is not None:
         yield certificate.c.device == plain(wanted.device)
-    if wanted.revoked is not None:
-        missing = revocation.c.certificate_id.is_(None)
-        yield ~missing if wanted.revoked else missing
+    if held:
+        yield hold.c.certificate_id.is_not(None)
+    elif wanted.revoked:
+        yield revocation.c.certificate_id.is_not(None)
+    elif wanted.revoked is not None:
+        yield revocation.c.certificate_id.is_(None)
+        yield hold.c.certificate_id.is_(None)
 
 
 def read_certificate_row(row: Row) -> Certificate:
@@ -310,6 +438,7 @@ def read_certificate_row(row: Row) -> Certificate:
         generation=row["generation"],
         lease_until=from_millis(row["lease_until"]),
         created_at=from_millis(row["created_at"]),
+        shard=row["shard"],
     )
     return Certificate(
         intent=intent,
@@ -330,6 +459,20 @@ def _read_revocation(row: Row) -> Revocation | None:
         actor=row["actor"],
         at=from_millis(row["at"]),
         note=row["note"],
+    )
+
+
+def _read_hold(row: Row) -> Hold:
+    return Hold(
+        certificate_id=UUID(bytes=row["certificate_id"]),
+        cause=row["cause"],
+        actor=row["actor"],
+        at=from_millis(row["at"]),
+        note=row["note"],
+        released=bool(row["released"]),
+        ended_by=row["ended_by"],
+        ended_at=time_or_none(row["ended_at"]),
+        ended_note=row["ended_note"] or "",
     )
 
 
@@ -355,6 +498,7 @@ def certificate_columns(value: CertificateIntent) -> Columns:
         "generation": value.generation,
         "lease_until": millis(value.lease_until),
         "created_at": millis(value.created_at),
+        "shard": value.shard,
         "state": CertificateState.INTENT.value,
         "issued_at": None,
     }

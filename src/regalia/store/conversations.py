@@ -9,12 +9,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, exists, literal_column, or_, select, update
+from sqlalchemy import bindparam, exists, literal_column, or_, select, union_all, update
 
 from regalia.ports import Begun
 from regalia.store.challenges import CONSUME
 from regalia.store.session import ConflictError, MissedError, Statement, Transaction, inserting
-from regalia.store.tables import certificate, enrolment, revocation
+from regalia.store.tables import OPEN, certificate, enrolment, hold, revocation
 from regalia.store.values import lineage_text, millis, names_text, open_key, plain, serial_octets, stages_text
 
 if TYPE_CHECKING:
@@ -56,7 +56,15 @@ BINDING = (
 HOLDERS = Statement(select(enrolment.c.id).where(*BINDING, enrolment.c.key_sha256 != bindparam("key_sha256")).limit(1))
 """Whether another key holds the transactionID."""
 
-REVOKED_ALREADY = Statement(select(revocation.c.at).where(revocation.c.certificate_id == bindparam("which")))
+REVOKED_ALREADY = Statement(
+    union_all(
+        select(revocation.c.at).where(revocation.c.certificate_id == bindparam("which")),
+        select(hold.c.at).where(
+            hold.c.certificate_id == bindparam("which"), hold.c.ended_position == literal_column(str(OPEN))
+        ),
+    )
+)
+"""Whether a certificate is revoked, or held."""
 
 _NEW_VALUES: dict[str, BindParameter[object]] = {
     column.name: bindparam(f"new_{column.name}") for column in enrolment.c if column.name != "id"

@@ -7,7 +7,7 @@ gets them from the committed row, and `assemble` puts the signature beside exact
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -42,6 +42,7 @@ __all__ = [
     "encode_extensions",
     "encode_tbs",
     "extended_key_usage",
+    "freshest_crl",
     "key_identifier",
     "key_usage",
     "microsoft_sid",
@@ -304,6 +305,11 @@ def crl_distribution_points(url: str) -> Extension:
     full_name = der.context(0, _uri_name(url))
     value = der.sequence(der.sequence(der.context(0, full_name)))
     return Extension(oids.CE_CRL_DISTRIBUTION_POINTS, critical=False, value=value)
+
+
+def freshest_crl(url: str) -> Extension:
+    """Build FreshestCRL, where the delta CRL is, with one fullName URI (RFC 5280 §4.2.1.15, §5.2.6)."""
+    return replace(crl_distribution_points(url), oid=oids.CE_FRESHEST_CRL)
 
 
 def authority_information_access(*, ocsp: str | None = None, ca_issuers: str | None = None) -> Extension:

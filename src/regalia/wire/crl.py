@@ -10,7 +10,6 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -35,16 +34,22 @@ if TYPE_CHECKING:
     from regalia.model import RevokedEntry
 
 __all__ = [
+    "REMOVE_FROM_CRL",
     "CrlFacts",
     "Tally",
     "certificate_list_chunks",
-    "encode_entries",
+    "counted",
+    "delta_crl_indicator",
+    "encode_entry",
+    "issuing_distribution_point",
     "read_crl",
     "tbs_chunks",
     "verify_crl_signature",
 ]
 
-_ENTRIES_IN_BLOCK: Final = 1300
+REMOVE_FROM_CRL: Final = 8
+"""CRLReason of an entry that takes another one back; delta CRLs alone have it (RFC 5280 §5.3.1)."""
+
 _SECONDS_OF_DAY: Final = 86_400
 _DAYS_REMEMBERED: Final = 1000
 _ENUMERATED: Final = 0x0A
@@ -55,29 +60,29 @@ _VERSION_2: Final = der.integer(1)
 
 
 class Tally:
-    """Counts and hashes serials, so that a list written and a list read can be compared without keeping either."""
+    """Counts and hashes entries, so that a list written and a list read can be compared without keeping either."""
 
     def __init__(self) -> None:
         self.count = 0
         self._hash = hashlib.sha256()
 
-    def add(self, serials: Sequence[bytes]) -> None:
-        """Add the DER INTEGERs of serials."""
-        self.count += len(serials)
-        self._hash.update(b"".join(serials))
+    def add(self, entries: Sequence[bytes], octets: bytes) -> None:
+        """Add entries, which are `octets` put together."""
+        self.count += len(entries)
+        self._hash.update(octets)
 
     @property
     def sha256(self) -> bytes:
-        """Hash of all serials in order."""
+        """Hash of all entries in order."""
         return self._hash.digest()
 
 
 # --- writing --------------------------------------------------------------------------------------------------------
 #
-# An entry is written by hand where `der` would do: a list of 100 000 is rebuilt within a minute of each revocation.
+# An entry is written when its certificate is revoked, and stored; a list is made by putting entries together.
 
 
-@lru_cache(maxsize=len(RevocationReason))
+@lru_cache(maxsize=16)
 def _reason_extension(reason: int) -> bytes:
     """Encode crlEntryExtensions with the reason; nothing for unspecified (RFC 5280 §5.3.1)."""
     if reason == RevocationReason.UNSPECIFIED:
@@ -107,18 +112,34 @@ def _serial(octets: bytes) -> bytes:
     return b"\x02%c%b" % (len(short), short)
 
 
-def _entry(serial: bytes, at: int, reason: int) -> bytes:
-    content = serial + _time(at) + _reason_extension(reason)
+def encode_entry(entry: RevokedEntry) -> bytes:
+    """Encode one entry of revokedCertificates. A reason of 8 is removeFromCRL, which delta CRLs alone may say."""
+    serial, at, reason = entry
+    content = _serial(serial) + _time(at) + _reason_extension(reason)
     return b"\x30%c%b" % (len(content), content)
 
 
-def encode_entries(entries: Iterable[RevokedEntry], tally: Tally) -> Iterator[bytes]:
-    """Encode entries of revokedCertificates in blocks of some 64 KiB, counting each into `tally`."""
-    rest = iter(entries)
-    while block := list(islice(rest, _ENTRIES_IN_BLOCK)):
-        serials = [_serial(octets) for octets, _, _ in block]
-        tally.add(serials)
-        yield b"".join([_entry(serial, at, reason) for serial, (_, at, reason) in zip(serials, block, strict=True)])
+def counted(pages: Iterable[Sequence[bytes]], tally: Tally) -> Iterator[bytes]:
+    """Put the entries of each page together, counting them into `tally`."""
+    for page in pages:
+        octets = b"".join(page)
+        tally.add(page, octets)
+        yield octets
+
+
+def issuing_distribution_point(url: str, *, users_only: bool) -> Extension:
+    """Build a critical IssuingDistributionPoint with one fullName URI (RFC 5280 §5.2.5).
+
+    `users_only`: the list tells of end entities' certificates alone.
+    """
+    name = der.context(0, der.context(0, der.context(6, url.encode("ascii"), constructed=False)))
+    users = der.context(1, b"\xff", constructed=False) if users_only else b""
+    return Extension(oids.CE_ISSUING_DISTRIBUTION_POINT, critical=True, value=der.sequence(name, users))
+
+
+def delta_crl_indicator(base: int) -> Extension:
+    """Build a critical DeltaCRLIndicator: the number of the CRL that it begins from (RFC 5280 §5.2.4)."""
+    return Extension(oids.CE_DELTA_CRL_INDICATOR, critical=True, value=der.integer(base))
 
 
 def tbs_chunks(
@@ -131,8 +152,9 @@ def tbs_chunks(
     authority_key: bytes,
     entries_length: int,
     entries: Iterable[bytes],
+    more: Sequence[Extension] = (),
 ) -> Iterator[bytes]:
-    """Stream a TBSCertList of version 2.
+    """Stream a TBSCertList of version 2, with `more` extensions behind key and number.
 
     `issuer` is the authority's DER Name, `authority_key` its SubjectKeyIdentifier, `entries_length` the octets that
     `entries` will yield in all. Without entries revokedCertificates is absent (RFC 5280 §5.1.2.6).
@@ -143,6 +165,7 @@ def tbs_chunks(
     extensions = (
         authority_key_identifier(authority_key),
         Extension(oids.CE_CRL_NUMBER, critical=False, value=der.integer(number)),
+        *more,
     )
     tail = der.context(0, encode_extensions(extensions))
     yield bytes((der.SEQUENCE,)) + der.length_octets(len(head) + entries_length + len(tail)) + head
@@ -174,8 +197,10 @@ class CrlFacts:
     next_update: datetime
     number: int
     authority_key: bytes | None
+    more: tuple[Extension, ...]
+    """The extensions behind key and number."""
     entries: int
-    serials_sha256: bytes
+    entries_sha256: bytes
     """`Tally.sha256` over the entries."""
     tbs_digest: bytes
     """Digest of the TBSCertList by the signature's own digest algorithm."""
@@ -212,7 +237,7 @@ def read_crl(chunks: Iterable[bytes], algorithm: SignatureAlgorithm) -> CrlFacts
     tally = Tally()
     if source.peek() == der.SEQUENCE:
         _read_entries(source, tally)
-    number, authority_key = _read_crl_extensions(source.element(0xA0))
+    number, authority_key, more = _read_crl_extensions(source.element(0xA0))
     if source.position != tbs_end:
         raise der.DerError("TBSCertList holds something else")
     digest = source.digest()
@@ -228,8 +253,9 @@ def read_crl(chunks: Iterable[bytes], algorithm: SignatureAlgorithm) -> CrlFacts
         next_update=next_update,
         number=number,
         authority_key=authority_key,
+        more=more,
         entries=tally.count,
-        serials_sha256=tally.sha256,
+        entries_sha256=tally.sha256,
         tbs_digest=digest,
         signature=signature[1:],
         octets=source.position,
@@ -241,25 +267,22 @@ def _read_entries(source: _Source, tally: Tally) -> None:
     if source.position == end:
         raise der.DerError("revokedCertificates is present and empty")
     while source.position < end:
-        tally.add([_read_serial(content) for content in source.sequences(end)])
+        tally.add(*source.sequences(end))
     if source.position != end:
         raise der.DerError("an entry reaches beyond revokedCertificates")
 
 
-def _read_serial(content: bytes) -> bytes:
-    """Take the first element of an entry, its serial; the octets of its INTEGER are what the writer counted."""
-    length = content[1] + 2
-    if content[0] != der.INTEGER or length > len(content) or length > _MAX_SERIAL_OCTETS + 2:
-        raise der.DerError("an entry does not begin with a serial")
-    return content[:length]
+_MORE: Final = (oids.CE_DELTA_CRL_INDICATOR, oids.CE_ISSUING_DISTRIBUTION_POINT, oids.CE_FRESHEST_CRL)
 
 
-def _read_crl_extensions(explicit: der.Tlv) -> tuple[int, bytes | None]:
-    extensions = {each.oid: each.value for each in read_extensions(der.read_one(explicit.content))}
-    if set(extensions) != {oids.CE_CRL_NUMBER, oids.CE_AUTHORITY_KEY_IDENTIFIER}:
-        raise der.DerError("the CRL's extensions are not number and authority key")
-    number = der.read_one(extensions[oids.CE_CRL_NUMBER]).as_integer()
-    return number, read_authority_key_identifier(extensions[oids.CE_AUTHORITY_KEY_IDENTIFIER])
+def _read_crl_extensions(explicit: der.Tlv) -> tuple[int, bytes | None, tuple[Extension, ...]]:
+    extensions = read_extensions(der.read_one(explicit.content))
+    values = {each.oid: each.value for each in extensions}
+    more = tuple(each for each in extensions if each.oid in _MORE)
+    if set(values) - {each.oid for each in more} != {oids.CE_CRL_NUMBER, oids.CE_AUTHORITY_KEY_IDENTIFIER}:
+        raise der.DerError("the CRL's extensions are not number and authority key, or more than we write")
+    number = der.read_one(values[oids.CE_CRL_NUMBER]).as_integer()
+    return number, read_authority_key_identifier(values[oids.CE_AUTHORITY_KEY_IDENTIFIER]), more
 
 
 class _Source:
@@ -331,16 +354,16 @@ class _Source:
         self._at += header
         return self.position + length
 
-    def sequences(self, end: int) -> list[bytes]:
+    def sequences(self, end: int) -> tuple[list[bytes], bytes]:
         """Consume the short SEQUENCEs that lie whole in the buffer, at least one and none beyond `end`.
 
-        Returns their contents.
+        Returns their serials, the INTEGER that each begins with, and the octets of all of them.
         """
         if not self._fill(2) or not self._fill(2 + self._buffer[self._at + 1]):
             raise der.DerError("the CRL is cut")
         buffer, at = self._buffer, self._at
         last = min(len(buffer), at + end - self.position)
-        contents: list[bytes] = []
+        serials: list[bytes] = []
         while at + 2 <= last:
             length = buffer[at + 1]
             stop = at + 2 + length
@@ -348,12 +371,15 @@ class _Source:
                 raise der.DerError("an entry is no SEQUENCE, or none of ours")
             if stop > last:
                 break
-            contents.append(buffer[at + 2 : stop])
+            serial = buffer[at + 3] + 2
+            if buffer[at + 2] != der.INTEGER or serial > length or serial > _MAX_SERIAL_OCTETS + 2:
+                raise der.DerError("an entry does not begin with a serial")
+            serials.append(buffer[at + 2 : at + 2 + serial])
             at = stop
-        if not contents:
+        if not serials:
             raise der.DerError("an entry reaches beyond revokedCertificates")
-        self._at = at
-        return contents
+        octets, self._at = buffer[self._at : at], at
+        return serials, octets
 
     def element(self, tag: int | None = None) -> der.Tlv:
         """Consume one element, whole."""
