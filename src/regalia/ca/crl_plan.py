@@ -1,0 +1,157 @@
+"""How an authority's CRLs are divided: which lists there are, which one tells of a certificate, how large each may get.
+
+A certificate names its list for ever (CRLDistributionPoints): a plan concerns new certificates alone, and a list that
+was ever planned goes on. List 0 is the one without a number, which all certificates from before a plan point to.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from regalia import reasons
+from regalia.errors import AdminError
+from regalia.model import Action, AuthorityKind, EventDraft, Outcome, crl_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from regalia.model import Actor, Authority
+    from regalia.ports import Authorities, Clock
+
+__all__ = [
+    "LONGEST_ENTRY",
+    "MAX_SHARDS",
+    "Plan",
+    "check_name",
+    "check_size",
+    "covered",
+    "is_partial",
+    "lists_of",
+    "set_plan",
+    "shard_of",
+    "worst_sizes",
+]
+
+MAX_SHARDS: Final = 256
+LONGEST_ENTRY: Final = 53
+"""Octets of an entry with a serial of 20 octets, a UTCTime and a reason."""
+_HEAD: Final = 2_048
+"""Octets of a CRL beside its entries, generously."""
+_SPREAD: Final = 1.05
+"""Random serials fill lists unevenly; among lists large enough to matter, by less than this."""
+
+
+def shard_of(serial: int, shards: int) -> int:
+    """Choose the list of a new certificate; 0 where there is one list only."""
+    return serial % shards + 1 if shards else 0
+
+
+def lists_of(authority: Authority) -> range:
+    """Numbers of the lists that an authority publishes."""
+    return range(max(authority.crl_shards, authority.crl_lists) + 1)
+
+
+def covered(authority: Authority, shard: int) -> range:
+    """Numbers of the lists whose certificates a CRL tells of: its own, or all where it has no scope."""
+    return range(shard, shard + 1) if is_partial(authority, shard) else lists_of(authority)
+
+
+def is_partial(authority: Authority, shard: int) -> bool:
+    """Whether a CRL leaves out certificates of the authority, and has to say so (RFC 5280 §5.2.5)."""
+    return shard > 0 or (len(lists_of(authority)) > 1 and not authority.crl_full)
+
+
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def worst_sizes(authority: Authority, live: Mapping[int, int]) -> dict[int, int]:
+    """Octets of each list if everything that lives were revoked; `live` counts certificates by list."""
+    return {
+        shard: _HEAD + LONGEST_ENTRY * sum(live.get(each, 0) for each in covered(authority, shard))
+        for shard in lists_of(authority)
+    }
+
+
+def shards_needed(certificates: int, limit: int) -> int:
+    """Smallest number of lists that keeps each below `limit` octets with so many certificates; 0 for one full CRL."""
+    if _HEAD + certificates * LONGEST_ENTRY <= limit:
+        return 0
+    return math.ceil(certificates * LONGEST_ENTRY * _SPREAD / (limit - _HEAD))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How new certificates are spread, and for how many it has to do."""
+
+    shards: int
+    delta: bool
+    full: bool
+    """Whether the CRL without a scope goes on listing everything."""
+    fleet: int
+    """Certificates that live at the same time, those that live now at the least."""
+
+
+def check_size(plan: Plan, older: int, limit: int) -> None:
+    """See that no list gets larger than `limit` octets if all that lives were revoked (REV-5).
+
+    `older`: certificates that point to list 0 already. Raises `AdminError` ADM-050 with the numbers that would do.
+    """
+    needed = shards_needed(plan.fleet, limit)
+    if plan.shards == 0 or plan.full:
+        if _HEAD + plan.fleet * LONGEST_ENTRY <= limit:
+            return
+        remedy = f"--shards {max(needed, plan.shards)} --full off"
+    elif plan.shards < needed:
+        remedy = f"--shards {needed} --full off"
+    elif _HEAD + older * LONGEST_ENTRY > limit:
+        # They point to it for as long as they live: nothing but time makes it smaller.
+        return
+    else:
+        return
+    octets = _HEAD + plan.fleet * LONGEST_ENTRY // (1 if plan.full else max(plan.shards, 1))
+    raise AdminError(
+        reasons.CRL_PLAN_TOO_LARGE,
+        f"{plan.fleet} certificates, all revoked, make a CRL of {octets:,} octets where {limit:,} are allowed: {remedy}",
+    )
+
+
+# --- names and the plan -----------------------------------------------------------------------------------------------
+
+
+def check_name(name: str, authorities: Iterable[Authority]) -> None:
+    """See that a new authority is not called as a list of another one. Raises `AdminError` ADM-051."""
+    for other in authorities:
+        shard = re.fullmatch(re.escape(other.name) + r"(?:-([1-9][0-9]{0,2}))?(-delta)?", name)
+        if shard is None or name == other.name:
+            continue
+        if shard[2] is not None or int(shard[1]) in lists_of(other):
+            raise AdminError(reasons.CRL_NAME_TAKEN, f"{name} would be a CRL of authority {other.name}")
+
+
+def set_plan(store: Authorities, clock: Clock, authority: Authority, plan: Plan, *, actor: Actor) -> Authority:
+    """Keep a plan. Raises `AdminError` ADM-017 for a root, ADM-051 where an authority is called as a list would be.
+
+    The lists have to be published before the first certificate points to them; the caller does, then nobody waits.
+    """
+    if authority.kind is not AuthorityKind.ISSUING:
+        raise AdminError(reasons.AUTHORITY_STATE, f"{authority.name} is {authority.kind}: it has one full CRL")
+    taken = {other.name for other in store.authorities()}
+    for shard in range(plan.shards + 1):
+        for name in (crl_name(authority.name, shard), crl_name(authority.name, shard, delta=True)):
+            if name in taken and name != authority.name:
+                raise AdminError(reasons.CRL_NAME_TAKEN, f"{name} is an authority")
+    event = EventDraft(
+        at=clock.now(),
+        actor=actor,
+        action=Action.CRL_PLANNED,
+        object=f"authority:{authority.name}",
+        outcome=Outcome.OK,
+        group=authority.group,
+        details={"shards": plan.shards, "delta": plan.delta, "full": plan.full, "fleet": plan.fleet},
+    )
+    store.set_crl_plan(authority.name, plan.shards, (event,), delta=plan.delta, full=plan.full)
+    planned = store.authority(authority.name)
+    return authority if planned is None else planned
