@@ -7,17 +7,14 @@ import typer
 
 from regalia import reasons
 from regalia.ca.authority import revoke_authority
+from regalia.cli.authorities import authority_record, crl_record, dependents, found_authority, more_of
 from regalia.cli.context import administrator, agreed, opened
-from regalia.cli.dependents import counted, live_certificates
-from regalia.cli.fingerprints import fingerprints
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples, noun_app
 from regalia.cli.output import note, print_record, print_table, say
 from regalia.cli.publish import publish
 from regalia.cli.reason import Reason, revocation_reason
 from regalia.errors import AdminError, UnavailableError
 from regalia.model import Action, Authority, AuthorityKind, AuthorityState, EventDraft, KeyKind, Outcome
-from regalia.wire.certificate import read_certificate
-from regalia.wire.names import name_text
 
 if TYPE_CHECKING:
     from regalia.app import App
@@ -62,8 +59,8 @@ def show(*, name: Name, home: Home = None, as_json: Json = False) -> None:
     """Show an authority: fingerprints, where its key is, how long it lives, what depends on it."""
     with opened(home) as regalia:
         authority = found_authority(regalia, name)
-        record = authority_record(regalia, authority) | _more(regalia, authority)
-        print_record(record | {"depends_on_it": _dependents(regalia, authority)}, as_json=as_json)
+        record = authority_record(regalia, authority) | more_of(regalia, authority)
+        print_record(record | {"depends_on_it": dependents(regalia, authority)}, as_json=as_json)
 
 
 @app.command(
@@ -88,14 +85,14 @@ def revoke(
         authority = found_authority(regalia, name)
         root = _parent(regalia, authority)
         plan = [f"revoke authority {name} for good and publish the CRL of {root.name}"]
-        plan += [f"cut off {dependent}" for dependent in _dependents(regalia, authority)]
+        plan += [f"cut off {dependent}" for dependent in dependents(regalia, authority)]
         if not agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):
             return
         revoked = revoke_authority(
             regalia.store, regalia.store, regalia.clock, authority, reason=cause, actor=administrator(), note=note_
         )
         publish(regalia, root.name)
-        told = {"reason": cause, "crl_number": _crl(regalia, root)["number"]}
+        told = {"reason": cause, "crl_number": crl_record(regalia, root)["number"]}
         print_record(authority_record(regalia, revoked) | told, as_json=as_json)
 
 
@@ -154,73 +151,8 @@ def crl(
                 _key_missing(authority, named=name is not None)
                 continue
             publish(regalia, authority.name)
-            rows.append({"authority": authority.name} | _crl(regalia, authority))
+            rows.append({"authority": authority.name} | crl_record(regalia, authority))
         print_table(rows, ("authority", "number", "entries", "next_update", "file"), as_json=as_json)
-
-
-def _crl(regalia: "App", authority: Authority) -> dict[str, object]:
-    last, file = regalia.store.last_crl(authority.name), regalia.crl_files.published(authority.name)
-    return {
-        # As text: the number is beyond what JSON readers that count in floating point keep exactly.
-        "number": str(last.number) if last is not None else None,
-        "entries": last.entries if last is not None else None,
-        "next_update": last.next_update if last is not None else None,
-        "file": file.path if file is not None else None,
-    }
-
-
-def found_authority(regalia: "App", name: str) -> Authority:
-    """Look an authority up. Raises `AdminError` ADM-004."""
-    authority = regalia.store.authority(name)
-    if authority is None:
-        raise AdminError(reasons.NOT_FOUND, f"authority {name}")
-    return authority
-
-
-def authority_record(regalia: "App", authority: Authority) -> dict[str, object]:
-    """Say what an authority is, and where its key lies."""
-    facts = read_certificate(authority.certificate_der)
-    return {
-        "name": authority.name,
-        "kind": authority.kind,
-        "state": authority.state,
-        "group": authority.group,
-        "parent": authority.parent,
-        "key": authority.key_kind,
-        "custody": "on this machine" if regalia.keys.holds(authority.key_id) else "elsewhere",
-        "not_before": facts.not_before,
-        "not_after": facts.not_after,
-    }
-
-
-def _more(regalia: "App", authority: Authority) -> dict[str, object]:
-    facts = read_certificate(authority.certificate_der)
-    last = _crl(regalia, authority)
-    return {
-        "days_left": max(0, (facts.not_after - regalia.clock.now()).days),
-        "subject": name_text(facts.subject),
-        "serial": f"{facts.serial:x}",
-        **fingerprints(authority.certificate_der),
-        "key_id": authority.key_id,
-        "crl_url": regalia.urls.crl(authority.name),
-        "crl_number": last["number"],
-        "crl_next_update": last["next_update"],
-    }
-
-
-def _dependents(regalia: "App", authority: Authority) -> list[str]:
-    """Name what stops working without this authority."""
-    if authority.kind is AuthorityKind.ROOT:
-        issuing = (other for other in regalia.store.authorities() if other.parent == authority.name)
-        return [f"authority {other.name} of group {other.group}" for other in issuing]
-    groups = [group.name for group in regalia.store.groups() if group.authority == authority.name]
-    endpoints = [endpoint for endpoint in regalia.store.endpoints() if endpoint.group in groups and endpoint.enabled]
-    certificates = live_certificates(regalia, authority.name)
-    return [
-        *(f"group {name}" for name in groups),
-        *(f"endpoint {endpoint.name}" for endpoint in endpoints),
-        *([f"{counted(certificates, 'device certificate')} still valid"] if certificates else []),
-    ]
 
 
 def _parent(regalia: "App", authority: Authority) -> Authority:

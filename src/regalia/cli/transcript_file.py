@@ -1,0 +1,55 @@
+"""The transcript of a home that is a root's: a file beside its database, only ever appended to."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from regalia import reasons
+from regalia.ca.transcript import read_transcript, text_of_line, written_line
+from regalia.errors import AdminError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from pathlib import Path
+
+    from regalia.app import App
+    from regalia.ca.transcript import Line
+
+__all__ = ["TRANSCRIPT_FILE", "append_lines", "noted", "transcript_of"]
+
+TRANSCRIPT_FILE = "transcript.txt"
+
+
+def transcript_of(path: Path) -> tuple[Line, ...]:
+    """Read and verify a transcript. Raises `AdminError` ADM-020 where it cannot be read, ADM-036."""
+    try:
+        return read_transcript(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise AdminError(reasons.TRANSCRIPT_BROKEN, f"{path} is no text") from error
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{path}: {error.strerror}") from error
+
+
+def append_lines(path: Path, whats: Iterable[str], *, at: datetime, who: str) -> tuple[Line, ...]:
+    """Append lines durably, after what is there was verified; make the file where there is none."""
+    lines = transcript_of(path) if path.exists() else ()
+    fresh: list[Line] = []
+    for what in whats:
+        fresh.append(written_line(fresh[-1] if fresh else lines[-1] if lines else None, at=at, who=who, what=what))
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{text_of_line(line)}\n" for line in fresh)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{path}: {error.strerror}") from error
+    return tuple(fresh)
+
+
+def noted(regalia: App, who: str, *whats: str) -> None:
+    """Write what was done into the home's transcript, if it keeps one: a home that is only a root's does."""
+    path = regalia.config.home / TRANSCRIPT_FILE
+    if path.exists():
+        append_lines(path, whats, at=regalia.clock.now(), who=who)
