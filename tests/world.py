@@ -23,6 +23,7 @@ from regalia.ca.hierarchy import Hierarchy
 from regalia.ca.issue import Issuer
 from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.ca.recover import Recovery
+from regalia.ca.rollover import Rollover
 from regalia.ca.urls import Urls
 from regalia.model import Actor, ActorKind, Authoriser, EnrolmentState, Names, San, SanKind
 from regalia.ports import EnrolmentFilter
@@ -113,6 +114,7 @@ class World:
             entropy=self.entropy,
             urls=self.urls,
         )
+        self.rollover = Rollover(self.store, self.ceremony, self.keys, self.clock)
         self.registry = Registry(self.store, self.ceremony, self.clock, self.urls)
         self.desk = ChallengeDesk(self.store, self.clock, self.entropy, self.challenge_mac)
         self.approvals = ApprovalDesk(
@@ -309,8 +311,10 @@ class Device:
             sign=lambda data: self.sign(data, digest),
         )
 
-    def open(self, answer: ScepAnswer, csr: bytes, signer: bytes | None = None) -> Reply:
-        """Verify and decrypt an answer as a client does."""
+    def open(
+        self, answer: ScepAnswer, csr: bytes, signer: bytes | None = None, *, ra: bytes | None = None
+    ) -> Reply:
+        """Verify and decrypt an answer as a client does; `ra` is the RA certificate that it holds, else the present."""
         assert isinstance(answer, CertRep), answer
         door = self.world.store.door(self.endpoint)
         assert door is not None
@@ -318,7 +322,7 @@ class Device:
             answer.der,
             transaction=self.transaction,
             sender_nonce=hashlib.sha256(csr).digest()[:16],
-            ra_certificates=(door.ra.certificate_der,),
+            ra_certificates=(ra or door.ra.certificate_der,),
             decrypt=lambda sealed: self.key.decrypt(sealed, padding.PKCS1v15()),
             recipient=signer,
         )

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from regalia import reasons
+from regalia.ca.crl_plan import shard_of
 from regalia.ca.lint import lint_leaf
 from regalia.ca.profile import leaf_tbs
 from regalia.ca.serial import new_serial
@@ -55,6 +56,7 @@ __all__ = ["LEASE", "Issuer", "Prepared", "certificate_event", "prepare_leaf"]
 
 LEASE = timedelta(seconds=60)
 """How long an intent belongs to the worker that began it, unless the settings say otherwise (R8)."""
+_ISSUES = frozenset({AuthorityState.NEXT, AuthorityState.ACTIVE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +79,29 @@ def prepare_leaf(
     """
     authority, profile = order.door.authority, order.door.profile
     issuer = read_certificate(authority.certificate_der)
-    if authority.state is not AuthorityState.ACTIVE or not issuer.not_before <= now < issuer.not_after:
+    # A next authority issues to whoever encrypted to its own RA, and that is the only way to a door with it.
+    if authority.state not in _ISSUES or not issuer.not_before <= now < issuer.not_after:
         return Unavailable(reasons.ISSUER_UNAVAILABLE, f"authority {authority.name} is {authority.state} or not valid")
     serial = new_serial(entropy, serial_prefix)
     tbs = leaf_tbs(
-        profile, authority, serial=serial, names=order.names, public_key=order.public_key, now=now, urls=urls
+        profile,
+        authority,
+        serial=serial,
+        names=order.names,
+        public_key=order.public_key,
+        now=now,
+        urls=urls,
+        assurance=order.assurance,
     )
     octets = encode_tbs(tbs)
     findings = lint_leaf(
-        octets, profile=profile, authority=authority, names=order.names, public_key=order.public_key, urls=urls
+        octets,
+        profile=profile,
+        authority=authority,
+        names=order.names,
+        public_key=order.public_key,
+        urls=urls,
+        assurance=order.assurance,
     )
     if findings:
         return Denied(reasons.LINT_REFUSED, "; ".join(findings), asked=order.enrolment.asked, allowed=order.names)
@@ -111,6 +127,7 @@ def prepare_leaf(
         generation=lineage.generation if lineage is not None else 0,
         lease_until=now,
         created_at=now,
+        shard=shard_of(serial, authority.crl_shards),
     )
     return Prepared(intent, signature_algorithm_for(authority.key_kind), issuer.public_key)
 

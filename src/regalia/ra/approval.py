@@ -75,9 +75,9 @@ class ApprovalDesk:
         """Issue what a pending enrolment asks for, judged afresh: much may have changed since it was held.
 
         Raises `AdminError`: ADM-004 unknown; ADM-023 decided already, by whoever was faster too; SCEP-002 its endpoint
-        is disabled; and the reason and detail of any refusal of key, names, extensions or lint, after which it still
-        waits. Raises `UnavailableError` where the authority cannot sign now: before the approval is on record it still
-        waits; after that recovery signs it.
+        is disabled; CA-015 its group is suspended; and the reason and detail of any refusal of key, names, extensions
+        or lint, after which it still waits. Raises `UnavailableError` where the authority cannot sign now: before the
+        approval is on record it still waits; after that recovery signs it.
         """
         enrolment = self._pending(enrolment_id)
         order = self._order(enrolment, actor)
@@ -134,6 +134,8 @@ class ApprovalDesk:
             raise InvariantError(f"enrolment {enrolment.id} waits without its endpoint or its lineage")
         if not door.endpoint.enabled:
             raise AdminError(reasons.ENDPOINT_DISABLED, f"endpoint {door.endpoint.name}; deny the enrolment")
+        if door.group.suspended_at is not None:
+            raise AdminError(reasons.GROUP_SUSPENDED, f"group {door.group.name}; the enrolment still waits")
         now = self._clock.now()
         request = stored_request(enrolment, door, source=enrolment.source, at=now, described="")
         try:

@@ -35,6 +35,7 @@ from regalia.ra.evidence import authorise_resumption
 from regalia.ra.explain import stages
 from regalia.ra.legacy import legacy_events
 from regalia.ra.refusals import Refused
+from regalia.ra.renew import believed
 from regalia.ra.request import stored_request
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from regalia.ca.issue import Issuer, Prepared
     from regalia.ca.recover import Recovery
     from regalia.ca.urls import Urls
-    from regalia.model import Enrolment, IssueOrder, Known, LineageLink
+    from regalia.model import Door, Enrolment, IssueOrder, Known, LineageLink
     from regalia.ports import Clock, Entropy, Sealer
     from regalia.ra.refusals import Refusals
     from regalia.ra.request import EnrolmentRequest, PollRequest
@@ -87,9 +88,10 @@ class _Resumed:
     abandoned: UUID
 
 
-def _is_spent(certificate: Certificate, now: datetime) -> bool:
-    """Whether a conversation hands its certificate out no more: it ended, or the 24 hours are over (R3)."""
+def _is_spent(certificate: Certificate, door: Door, now: datetime) -> bool:
+    """Whether a conversation hands its certificate out no more: it or its CA ended, or the 24 hours are over (R3)."""
     ended = certificate.revocation is not None or now > certificate.intent.not_after
+    ended = ended or certificate.intent.authority not in believed(door)
     return ended or now - certificate.intent.created_at >= REPLAY_WINDOW
 
 
@@ -206,7 +208,7 @@ class Enroller:
             return self.enrol(
                 stored_request(stored, poll.door, source=poll.source, at=poll.received_at, described=poll.described)
             )
-        return None if _is_spent(certificate, poll.received_at) else certificate
+        return None if _is_spent(certificate, poll.door, poll.received_at) else certificate
 
     def kept_challenge(self, certificate: Certificate) -> str | None:
         """Return the challenge of the held request that a certificate was issued for, where it is kept.
@@ -235,6 +237,9 @@ class Enroller:
         """One round; None where another worker won the race for what this one wanted."""
         known = self._store.known(request.conversation, request.received_at - REPLAY_WINDOW)
         found = self._resume(request, known)
+        if isinstance(found, _Resumed | _Fresh) and request.door.group.suspended_at is not None:
+            # Not a refusal: devices take that for final, and an administrator may resume the group in a minute (R6).
+            return Unavailable(reasons.GROUP_SUSPENDED, f"group {request.door.group.name}")
         if isinstance(found, _Resumed):
             evidence = authorise_resumption(request, found.enrolment, found.lineage)
             decision = judge(request, evidence, known.same_key, self._store, found.enrolment.id)
@@ -344,7 +349,7 @@ class Enroller:
         certificate = self._settled(stored)
         if certificate is None:
             return Unavailable(reasons.IN_PROGRESS, f"enrolment {stored.id}")
-        if certificate.state is CertificateState.ISSUED and _is_spent(certificate, request.received_at):
+        if certificate.state is CertificateState.ISSUED and _is_spent(certificate, request.door, request.received_at):
             return _Fresh(closes=stored.id)
         changed = _other_names(stored, request)
         if changed is not None:

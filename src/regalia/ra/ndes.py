@@ -150,7 +150,7 @@ class NdesStore(Catalogue, NdesPages, Events, Protocol):
 class NdesService:
     """Serves the pages of a deployment; every method may be called from any thread.
 
-    Each raises `UnavailableError` where the store cannot be reached.
+    Each raises `UnavailableError` where the store cannot be reached, and for whom may ask where the group is suspended.
     """
 
     def __init__(
@@ -217,6 +217,8 @@ class NdesService:
     # --- what is handed out -----------------------------------------------------------------------------------------
 
     def _hand_out(self, asked: _Asked, door: Door, page: NdesPage) -> NdesAnswer:
+        if door.group.suspended_at is not None:
+            raise UnavailableError(reasons.GROUP_SUSPENDED, f"group {door.group.name}")
         try:
             binding, device = _wish(asked.request.query, allowed=page.allow_binding)
         except PeerError as fault:

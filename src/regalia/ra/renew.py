@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from regalia import reasons
 from regalia.errors import PeerError
-from regalia.model import CertificateKind, CertificateState
+from regalia.model import AuthorityState, CertificateKind, CertificateState
 from regalia.ports import Authorities, Certificates, Enrolments
 from regalia.wire import der
 from regalia.wire.certificate import read_certificate, split, verify_signature
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from regalia.model import Authority, Certificate, Door, LineageLink
     from regalia.wire.certificate import CertificateFacts
 
-__all__ = ["SUCCESSORS", "RenewalStore", "lineage_of", "live_signer", "renewals_since"]
+__all__ = ["SUCCESSORS", "RenewalStore", "believed", "lineage_of", "live_signer", "renewals_since"]
 
 SUCCESSORS = 1
 """How many later generations may exist before a certificate can no longer renew (REN-1: one)."""
@@ -50,6 +50,8 @@ def live_signer(
         raise PeerError(
             reasons.SIGNER_EXPIRED, f"serial {certificate.serial:x}, valid until {intent.not_after:%Y-%m-%d}"
         )
+    if intent.authority not in believed(door):
+        raise _unbelieved(store, certificate)
     chain = lineage_of(store, certificate).first
     if store.withdrawn_since(chain, intent.generation):
         raise PeerError(reasons.SIGNER_WITHDRAWN, f"serial {certificate.serial:x} is generation {intent.generation}")
@@ -79,6 +81,21 @@ def _stored(store: RenewalStore, door: Door, signer: bytes, facts: CertificateFa
         made = f"valid from {facts.not_before:%Y-%m-%d %H:%M} UTC"
         raise PeerError(reasons.SIGNER_NOT_ON_RECORD, f"serial {facts.serial:x}, {made}")
     raise PeerError(reasons.SIGNER_FOREIGN, f"serial {facts.serial:x} is not one of ours")
+
+
+def believed(door: Door) -> set[str]:
+    """Name the authorities of the group whose certificates vouch for anything: none that is revoked."""
+    successor = () if door.successor is None else (door.successor,)
+    every = (door.authority, *door.former, *successor)
+    return {authority.name for authority in every if authority.state is not AuthorityState.REVOKED}
+
+
+def _unbelieved(store: Authorities, certificate: Certificate) -> PeerError:
+    authority = store.authority(certificate.intent.authority)
+    told = f"serial {certificate.serial:x}, authority {certificate.intent.authority}"
+    if authority is not None and authority.state is AuthorityState.REVOKED:
+        return PeerError(reasons.SIGNER_COMPROMISED, told)
+    return PeerError(reasons.SIGNER_FOREIGN, f"{told} is of this group no more")
 
 
 def _signed(authority: Authority, certificate: bytes, facts: CertificateFacts) -> bool:

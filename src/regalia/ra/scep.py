@@ -17,6 +17,7 @@ from regalia import reasons
 from regalia.ca.keycheck import check_key
 from regalia.errors import InvariantError, PeerError, Stage, UnavailableError
 from regalia.model import Certificate, Denied, Pending
+from regalia.ra.addressed import addressed
 from regalia.ra.enrol import Enroller, EnrolStore
 from regalia.ra.legacy import legacy_uses
 from regalia.ra.limits import Limited, Sender
@@ -113,7 +114,7 @@ class ScepService:
         self._challenge_mac = challenge_mac
         self._stopwatch = stopwatch
         self._seen: dict[str, Door] = {}
-        self._next_ca: dict[tuple[bytes, bytes], bytes] = {}
+        self._next_ca: dict[tuple[bytes, bytes, bytes], bytes] = {}
         # What is not in this table is refused (MSG-1).
         self._served: dict[str, Callable[[Sender, _Verified, str], _Request]] = {
             MessageType.PKCS_REQ: self._enrolment,
@@ -145,26 +146,35 @@ class ScepService:
         return capabilities(_accepted(door.endpoint), next_ca=door.successor is not None)
 
     def ca_certificates(self, door: Door) -> bytes:
-        """GetCACert: RA, issuing CA, those between and, unless the endpoint leaves it out, the root (R2)."""
-        chain = [door.ra.certificate_der, door.authority.certificate_der]
-        chain += [authority.certificate_der for authority in door.between]
+        """GetCACert: RA, issuing CA, what stands between it and the root, and the root, in this order (R2).
+
+        The endpoint may leave the root out. Where the CA is its own RA, it is that one certificate alone, bare.
+        """
+        if self.is_own_ra(door):
+            return door.authority.certificate_der
+        chain = [door.ra, door.authority, *door.between]
         if door.endpoint.include_root:
-            chain.append(door.root.certificate_der)
-        return certs_only(chain, ordered=True)
+            chain.append(door.root)
+        return certs_only([each.certificate_der for each in chain], ordered=True)
+
+    def is_own_ra(self, door: Door) -> bool:
+        """Whether GetCACert is one bare certificate (RFC 8894 §4.2.1.1)."""
+        return door.ra.certificate_id == door.authority.certificate_id
 
     def next_ca_certificates(self, door: Door) -> bytes | None:
-        """GetNextCACert (RFC 8894 §4.7): the successor's certificate, signed by the RA; None where none is chosen.
+        """GetNextCACert (RFC 8894 §4.7): the successor and its RA, signed by the present RA; None where none is chosen.
 
-        It is the same for everybody, so it is signed once: nobody can make us use the key by asking.
+        The RA is there for devices to encrypt to: an EC key of the successor itself could open nothing. The message is
+        the same for everybody, so it is signed once: nobody can make us use the key by asking.
         """
-        if door.successor is None:
+        if door.successor is None or door.successor_ra is None:
             return None
-        which = (door.successor.certificate_der, door.ra.certificate_der)
+        which = (door.successor.certificate_der, door.successor_ra.certificate_der, door.ra.certificate_der)
         message = self._next_ca.get(which)
         if message is None:
             key, digest = self._keys.open(door.ra.key_id), Digest.SHA256
             message = build_next_ca(
-                [door.successor.certificate_der],
+                list(dict.fromkeys((door.successor_ra.certificate_der, door.successor.certificate_der))),
                 digest=digest,
                 ra_certificate=door.ra.certificate_der,
                 sign=lambda data: key.sign(data, digest),
@@ -199,6 +209,7 @@ class ScepService:
         except PeerError as fault:
             self._record(sender, None, Denied(fault.reason, fault.detail), described)
             return Unreadable(fault.reason)
+        sender = replace(sender, door=addressed(door, raw, sender.at))
         return self._answer(sender, raw, raw.transaction, described)
 
     def _answer(self, sender: Sender, raw: RawMessage, transaction: Transaction, described: str) -> ScepAnswer:

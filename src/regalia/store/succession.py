@@ -129,12 +129,12 @@ class SqlSuccessions(Noun):
         self, name: str, group: str, at: datetime, events: Sequence[EventDraft], *, resumes: bool = False
     ) -> bool:
         """NEXT → ACTIVE, the group names it, the former is RETIRING; False where it is not NEXT any more."""
-        values = {"which": name, "whose": group, "at": millis(at)}
+        now = millis(at)
 
         def unit(transaction: Transaction) -> None:
-            if not transaction.run(_ACTIVATE, {"which": name, "at": values["at"]}):
+            if not transaction.run(_ACTIVATE, {"which": name, "at": now}):
                 raise LostError
-            transaction.run(_RETIRE_FORMER, {"whose": group, "at": values["at"]})
+            transaction.run(_RETIRE_FORMER, {"whose": group, "at": now})
             if not transaction.run(_NAME, {"whose": group, "which": name}):
                 raise LostError
             if resumes:

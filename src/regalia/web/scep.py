@@ -65,6 +65,7 @@ _HELD_PER_SOURCE: Final = 50
 everybody's, and one device must not fill them with answers that wait."""
 
 _CAPABILITIES = b"text/plain"
+_CERTIFICATE = b"application/x-x509-ca-cert"
 _CERTIFICATES = b"application/x-x509-ca-ra-cert"
 _NEXT_CERTIFICATES = b"application/x-x509-next-ca-cert"
 _MESSAGE = b"application/x-pki-message"
@@ -240,7 +241,8 @@ class ScepFace:
     def _told(self, door: Door, operation: str, source: str) -> Answer:
         """Say what every device may know of an endpoint."""
         if operation == "GetCACert":
-            return answer(200, self._service.ca_certificates(door), _CERTIFICATES, NO_STORE)
+            media = _CERTIFICATE if self._service.is_own_ra(door) else _CERTIFICATES
+            return answer(200, self._service.ca_certificates(door), media, NO_STORE)
         if operation == "GetCACaps":
             return answer(200, self._service.ca_capabilities(door), _CAPABILITIES, NO_STORE)
         following = self._service.next_ca_certificates(door)
