@@ -121,20 +121,23 @@ def _custody(regalia: App) -> Iterator[Check]:
 
 
 def _authority_key(regalia: App, authority: Authority) -> Check:
-    here = regalia.keys.holds(authority.key_id)
-    if authority.kind is AuthorityKind.ROOT:
-        if not here:
-            return Check("keys", Level.OK, f"the key of {authority.name} is offline")
+    custody, here = regalia.keys.custody(authority.key_id), regalia.keys.holds(authority.key_id)
+    if authority.kind is AuthorityKind.ROOT and not here:
+        return Check("keys", Level.OK, f"the key of {authority.name} is offline")
+    if authority.kind is AuthorityKind.ROOT and custody == "on this machine":
         finding = f"the key of {authority.name} is still on this machine"
         return Check("keys", Level.WARN, finding, f"Run `regalia ca offline {authority.name} --to DIR` with a medium.")
     if not here:
         remedy = "Restore the database from a backup: the group cannot issue without it."
-        return Check("keys", Level.PROBLEM, f"the key of {authority.name} is missing", remedy)
+        if custody != "elsewhere":
+            remedy = "Name its token in `[keys]`: the group cannot issue without it."
+        return Check("keys", Level.PROBLEM, f"the key of {authority.name} is missing: it is {custody}", remedy)
     try:
         regalia.keys.prove(authority.key_id)
-    except AdminError as error:
+    except (AdminError, UnavailableError) as error:
         return Check("keys", Level.PROBLEM, f"the key of {authority.name}: {error.detail}", error.reason.remedy)
-    return Check("keys", Level.OK, f"the key of {authority.name} is on this machine, and the master key opens it")
+    told = "the master key opens it" if custody == "on this machine" else "signs, and cannot leave it"
+    return Check("keys", Level.OK, f"the key of {authority.name} is {custody}, and {told}")
 
 
 # --- expiry ---------------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ NOUNS: Final = {
     "enrolment": "Enrolments: what devices asked for, and what becomes of it.",
     "cert": "Certificates: look, issue, revoke, export.",
     "key-blocklist": "Keys that no certificate may have, because strangers have them too.",
+    "key": "Keys: every private key that there ever was, where it lies, and what it is for.",
     "scep": "Our SCEP client.",
     "event": "The audit log.",
     "backup": "Backups: make, verify and restore them.",

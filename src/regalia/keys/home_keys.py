@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from regalia import reasons
-from regalia.ca.scopes import is_ca_scope
+from regalia.ca.scopes import is_ca_scope, opens_for_faces
 from regalia.errors import AdminError, UnavailableError
 from regalia.keys.token_keys import on_token
 
@@ -38,7 +38,8 @@ class HomeKeys:
         self, kind: KeyKind, scope: str, told: Callable[[NewKey], Sequence[EventDraft]] = lambda _: ()
     ) -> NewKey:
         """Make a key and keep it where keys of this scope belong, with the events that `told` writes."""
-        if self._to_token and is_ca_scope(scope):
+        # An authority that is its own RA decrypts with its key: that one is in software (R2).
+        if self._to_token and is_ca_scope(scope) and not opens_for_faces(scope):
             return self._reached().generate(kind, scope, told)
         return self._software.generate(kind, scope, told)
 
@@ -60,6 +61,13 @@ class HomeKeys:
             and self._token is not None
             and self._token.reaches(record)
         )
+
+    def custody(self, key_id: UUID) -> str:
+        """Say where a key lies, for people: `on this machine`, `on token LABEL`, `elsewhere`."""
+        record = self._records.key_record(key_id)
+        if record is not None and record.token is not None:
+            return f"on token {record.token}"
+        return "on this machine" if self._software.holds(key_id) else "elsewhere"
 
     def prove(self, key_id: UUID) -> None:
         """See that a key can be used: that the master key opens it, or that it is on the token and signs.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import unquote
 
 from regalia.model import KeyKind
 
@@ -147,9 +148,15 @@ class KeyRecord:
     """Kind and id of the actor."""
 
     @property
+    def token(self) -> str | None:
+        """Label of the token that it lies on, if it lies on one."""
+        _, found, rest = self.location.partition("token=")
+        return unquote(rest.partition(";")[0]) if found else None
+
+    @property
     def repeats(self) -> bool:
         """Whether signing the same octets again gives the same signature (ISS-2); a token's ECDSA is randomised."""
-        return self.location in {SOFTWARE, ELSEWHERE} or self.kind not in {KeyKind.P256, KeyKind.P384}
+        return self.token is None or self.kind not in {KeyKind.P256, KeyKind.P384}
 
 
 class KeyRecords(Protocol):
