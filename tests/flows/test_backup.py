@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from cluster import cluster
-from fleet import device_of
 
 from postgres import running_postgres
 from regalia import reasons
-from regalia.app import SystemClock, build, node_name
+from regalia.app import SystemClock, build
 from regalia.app.backup import create_backup, verify_backup
+from regalia.app.build import node_name
 from regalia.app.restore import Place, restore_backup
 from regalia.ca.revoke import revoke
 from regalia.config import load_config
@@ -25,23 +28,33 @@ from regalia.keys.backup_file import make_backup_key, read_backup_key, read_reci
 from regalia.model import Action, RevocationReason
 from regalia.ports import CertificateFilter, EventFilter
 from regalia.ra.audit import verify
-from regalia.ra.scep import CertRep
-from regalia.wire.scep import PkiStatus
-from world import ADMIN, names
+from regalia.wire.scep import PkiStatus, Transaction
+from world import ADMIN, Device, names, rsa_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+    from tools.postgres import Cluster
 
     from regalia.app import App
-    from tools.postgres import Cluster
-    from world import Device
+    from regalia.ra.scep import ScepAnswer
+    from world import World
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 SOURCE = "192.0.2.1"
+
+
+@dataclass(frozen=True)
+class Old:
+    """A home that is backed up."""
+
+    home: Path
+    keys: Path
+    """Directory with the keys of its backups."""
+    grows: bool
+    """Whether it is on SQLite and is restored on PostgreSQL."""
 
 
 @dataclass(frozen=True)
@@ -87,33 +100,46 @@ def postgresql() -> Iterator[Cluster]:
         yield server
 
 
-@pytest.fixture(params=["small-to-large", "large-to-small"])
-def stage(request: pytest.FixtureRequest, tmp_path: Path, postgresql: Cluster) -> Iterator[Stage]:
-    """SQLite to be restored on PostgreSQL, and the other way round."""
+@pytest.fixture(scope="module", params=["small-to-large", "large-to-small"])
+def old(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgresql: Cluster) -> Iterator[Old]:
+    """A home with SQLite, to be restored on PostgreSQL, and the other way round; each test restores it elsewhere."""
     grows = request.param == "small-to-large"
-    database = postgresql.create(f"backup_{request.param.replace('-', '_')}_{abs(hash(request.node.name)) % 10**8}")
-    with cluster(tmp_path, None if grows else database) as nodes:
-        make_backup_key(tmp_path / "backup.key", tmp_path / "backup.pub")
-        key = read_backup_key(tmp_path / "backup.key")
-        yield Stage(nodes[0].home, database if grows else None, key, tmp_path / "backup.pub", tmp_path)
+    directory = tmp_path_factory.mktemp("old")
+    with cluster(directory, None if grows else postgresql.create("old")) as nodes:
+        make_backup_key(directory / "backup.key", directory / "backup.pub")
+        yield Old(nodes[0].home, directory, grows)
+
+
+@pytest.fixture
+def stage(old: Old, tmp_path: Path, postgresql: Cluster) -> Stage:
+    """One test's own place beside the old home."""
+    url = postgresql.create(f"new_{secrets.token_hex(4)}") if old.grows else None
+    return Stage(old.home, url, read_backup_key(old.keys / "backup.key"), old.keys / "backup.pub", tmp_path)
+
+
+def device_in(app: App, number: int) -> Device:
+    """Make a device that speaks to an opened home."""
+
+    def send(body: bytes, endpoint: str = "default", source: str = SOURCE) -> ScepAnswer:
+        door = app.scep.door(endpoint)
+        assert door is not None
+        return app.scep.pki_operation(door, body, source)
+
+    there = cast("World", SimpleNamespace(store=app.store, clock=app.clock, send=send))
+    return Device(there, rsa_key(number), transaction=Transaction(b"night-%d" % number))
+
+
+def mint(app: App, number: int) -> str:
+    """Hand out a one-time challenge."""
+    binding, hour = names(f"laptop-{number}"), timedelta(hours=1)
+    return app.challenges.mint("default", binding=binding, device=None, ttl=hour, actor=ADMIN).secret
 
 
 def enrolled(app: App, number: int) -> Device:
-    """Enrol a device, and let it keep what it was given."""
-    device = device_of(app, number, b"night-%d" % number)
-    secret = app.challenges.mint("default", binding=names(f"laptop-{number}"), ttl=timedelta(hours=1), actor=ADMIN)
-    sent = device.csr(names(f"laptop-{number}"), secret.secret)
-    assert answer(app, device.message(sent)) is PkiStatus.SUCCESS
+    """Enrol a device."""
+    device = device_in(app, number)
+    assert device.enrol(names(f"laptop-{number}"), mint(app, number)).status is PkiStatus.SUCCESS
     return device
-
-
-def answer(app: App, message: bytes) -> PkiStatus:
-    """Have a message answered."""
-    door = app.store.door("default")
-    assert door is not None
-    reply = app.scep.pki_operation(door, message, SOURCE)
-    assert isinstance(reply, CertRep)
-    return reply.status
 
 
 def rows(app: App) -> dict[str, object]:
@@ -142,8 +168,7 @@ def test_a_backup_comes_back_on_the_other_database(stage: Stage) -> None:
         assert not verify(after.store).findings
         (restored,) = after.store.events(EventFilter(action=Action.HOME_RESTORED))
         assert restored.draft.details["from_node"] == node_name(stage.home) != node_name(home)
-        later = after.crls.publish("root")
-        assert later.number >= number.number + 1_000
+        assert after.crls.publish("root").number >= number.number + 1_000
         enrolled(after, 2)
     finally:
         after.close()
@@ -152,13 +177,14 @@ def test_a_backup_comes_back_on_the_other_database(stage: Stage) -> None:
 def test_what_was_revoked_since_stays_revoked(stage: Stage) -> None:
     """SEC-4: the published CRL brings back the revocations that came after the backup."""
     with stage.opened() as app:
-        enrolled(app, 1)
+        enrolled(app, 4)
         backup = stage.backup()
         (leaf,) = app.store.certificates(CertificateFilter(group="default", limit=1))
         revoke(app.store, app.clock, leaf, reason=RevocationReason.KEY_COMPROMISE, actor=ADMIN)
         app.crls.publish(leaf.intent.authority)
-    crl = stage.home / "crl" / f"{leaf.intent.authority}.crl"
-    home = stage.restored(backup, crl)
+        published = app.crl_files.published(leaf.intent.authority)
+    assert published is not None
+    home = stage.restored(backup, Path(published.path))
     after = build(load_config({}, home=home))
     try:
         again = after.store.certificate(leaf.id)
@@ -172,13 +198,10 @@ def test_what_was_revoked_since_stays_revoked(stage: Stage) -> None:
 def test_open_challenges_are_closed(stage: Stage) -> None:
     """ISS-4: a one-time challenge that may have been used after the backup opens nothing in the restored home."""
     with stage.opened() as app:
-        minted = app.challenges.mint("default", binding=names("laptop-1"), ttl=timedelta(hours=1), actor=ADMIN)
-        device = device_of(app, 1, b"late")
-        backup = stage.backup()
-    after = build(load_config({}, home=stage.restored(backup)))
+        secret = mint(app, 3)
+    after = build(load_config({}, home=stage.restored(stage.backup())))
     try:
-        message = device.message(device.csr(names("laptop-1"), minted.secret))
-        assert answer(after, message) is PkiStatus.FAILURE
+        assert device_in(after, 3).enrol(names("laptop-3"), secret).status is PkiStatus.FAILURE
         (refused,) = after.store.events(EventFilter(action=Action.ENROLMENT_REFUSED))
         assert refused.draft.reason_id == reasons.CHALLENGE_REVOKED.id
     finally:
@@ -186,9 +209,9 @@ def test_open_challenges_are_closed(stage: Stage) -> None:
 
 
 def test_a_backup_verifies_and_a_damaged_one_does_not(stage: Stage) -> None:
-    """Each octet of a backup counts: changed, cut off or encrypted to another key, it is refused and nothing is made."""
+    """Each octet counts: changed, cut off or encrypted to another key, a backup is refused and nothing is made."""
     with stage.opened() as app:
-        enrolled(app, 1)
+        enrolled(app, 5)
     backup = stage.backup()
     checked = verify_backup(backup, stage.key, SystemClock())
     assert checked.records > 0
@@ -218,11 +241,11 @@ def damaged(whole: bytes) -> Iterator[tuple[str, bytes]]:
 def test_a_stolen_backup_opens_nothing(stage: Stage) -> None:
     """SEC-4: neither names nor keys stand in it readably, and even opened it needs the master key."""
     with stage.opened() as app:
-        enrolled(app, 1)
+        enrolled(app, 6)
         master = (stage.home / "master.key").read_bytes().strip()
     backup = stage.backup()
     octets = backup.read_bytes()
-    assert not any(word in octets for word in (b"laptop-1", b"certificate", master, bytes.fromhex(master.decode())))
+    assert not any(word in octets for word in (b"laptop-6", b"certificate", master, bytes.fromhex(master.decode())))
     other = stage.scratch / "another-master.key"
     other.write_bytes(b"00" * 32 + b"\n")
     other.chmod(0o600)
@@ -236,7 +259,7 @@ def test_a_stolen_backup_opens_nothing(stage: Stage) -> None:
 def test_a_restore_touches_nothing_that_is_in_use(stage: Stage, what: str, postgresql: Cluster) -> None:
     """A home or a database that holds something is refused, and left as it was."""
     backup = stage.backup()
-    home, database = stage.scratch / "restored", postgresql.create(f"used_{abs(hash(str(stage.scratch))) % 10**8}")
+    home, database = stage.scratch / "restored", postgresql.create(f"used_{secrets.token_hex(4)}")
     if what == "home":
         home.mkdir()
         (home / "letter.txt").write_text("mine")
@@ -259,7 +282,9 @@ def test_a_backup_is_one_state_of_a_database_at_work(stage: Stage) -> None:
     def busy() -> None:
         with stage.opened() as app:
             while not ended.is_set():
-                app.challenges.mint("default", binding=names("laptop-1"), ttl=timedelta(hours=1), actor=ADMIN)
+                app.challenges.mint(
+                    "default", binding=names("laptop-1"), device=None, ttl=timedelta(hours=1), actor=ADMIN
+                )
 
     worker = threading.Thread(target=busy)
     worker.start()
