@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from regalia import reasons
 from regalia.app.keyring import ca_keys_of, token_of
 from regalia.ca.authority import Ceremony
+from regalia.ca.carried_crl import CrlImporter
 from regalia.ca.crl import CrlPublisher
 from regalia.ca.hierarchy import Hierarchy
 from regalia.ca.issue import Issuer
@@ -31,14 +32,16 @@ from regalia.keys.sealing import MasterSealer
 from regalia.keys.signer import LocalSigner
 from regalia.keys.software import SoftwareKeys
 from regalia.keys.token_keys import TokenKeys
-from regalia.model import STANDING_PURPOSES
+from regalia.model import STANDING_PURPOSES, Actor, ActorKind
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
+from regalia.ra.checkpoints import CheckpointDesk
 from regalia.ra.enrol import Enroller
 from regalia.ra.limits import Allowances, Limits
 from regalia.ra.ndes import NdesService
 from regalia.ra.ndes_pages import NdesDesk
 from regalia.ra.order import OrderDesk
+from regalia.ra.personal import PersonalDesk
 from regalia.ra.refusals import WINDOW, Refusals
 from regalia.ra.registry import Registry
 from regalia.ra.retrieve import Retriever
@@ -55,7 +58,7 @@ if TYPE_CHECKING:
     from regalia.config import Config, LimitSettings
     from regalia.errors import Reason
     from regalia.keys.master import MasterKey
-    from regalia.ports import Clock, Entropy, IntentSigner
+    from regalia.ports import Clock, Entropy, IntentSigner, Sealer
     from regalia.store.store import SqlStore
 
 __all__ = ["NODE_FILE", "App", "Ground", "SystemClock", "SystemEntropy", "build", "node_name", "open_home", "wire"]
@@ -95,6 +98,7 @@ class App:
     urls: Urls
     ceremony: Ceremony
     hierarchy: Hierarchy
+    carried_crls: CrlImporter
     registry: Registry
     challenges: ChallengeDesk
     approvals: ApprovalDesk
@@ -106,6 +110,8 @@ class App:
     scep: ScepService
     ocsp: OcspResponder
     crls: CrlPublisher
+    checkpoints: CheckpointDesk
+    personal: PersonalDesk
 
     def close(self) -> None:
         """Write what is counted and let go of the database."""
@@ -141,7 +147,14 @@ def build(
     Raises `AdminError`: ADM-002 nothing was initialised here, ADM-010 or ADM-011 for the master key, ADM-012 for an
     old schema; `UnavailableError` where the database does not answer.
     """
-    return wire(config, open_home(config, medium=medium, node=node), observe=observe, workers=workers)
+    app = wire(config, open_home(config, medium=medium, node=node), observe=observe, workers=workers)
+    try:
+        # Before the first event that names anybody.
+        app.personal.provide_key(Actor(ActorKind.SYSTEM, "pseudonyms"))
+    except RegaliaError:
+        app.close()
+        raise
+    return app
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +176,7 @@ def open_home(config: Config, *, medium: Path | None = None, node: str | None = 
     clock, entropy = SystemClock(), SystemEntropy()
     node = node or node_name(config.home)
     master = load_master_key(config.home, config.key_environment)
-    store = _open_store(config, node, clock)
+    store = _open_store(config, node, clock, MasterSealer(master, entropy))
     vault = FallbackVault(store, MediumVault(medium)) if medium is not None else store
     crl_files = DirectoryCrlFiles(config.home / "crl")
     try:
@@ -240,6 +253,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         keys=keys,
         urls=urls,
         ceremony=ceremony,
+        carried_crls=CrlImporter(store, clock, entropy),
         hierarchy=Hierarchy(ceremony, store=store, signer=ground.signer, clock=clock, entropy=entropy, urls=urls),
         registry=Registry(store, ceremony, clock, urls),
         challenges=ChallengeDesk(store, clock, entropy, challenge_mac),
@@ -259,17 +273,19 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         refusals=refusals,
         scep=scep,
         ocsp=OcspResponder(store, keys, clock, lifetime=timedelta(seconds=config.ocsp.good_seconds)),
+        checkpoints=CheckpointDesk(store, keys, clock),
+        personal=PersonalDesk(store, MasterSealer(ground.master, entropy), clock, entropy),
         crls=CrlPublisher(store, ground.crl_files, ground.signer, clock, entropy, urls, issuing_lifetime=crl_life),
     )
 
 
-def _open_store(config: Config, node: str, clock: Clock) -> SqlStore:
+def _open_store(config: Config, node: str, clock: Clock, sealer: Sealer) -> SqlStore:
     """Open the database if its schema is the one that this code needs."""
     url = config.database.connection_url()
     schema = migrations.check(url)
     if not schema.ready:
         raise AdminError(reasons.SCHEMA_OLD, f"it is at {schema.current or 'nothing'}, needed is {schema.needed}")
-    return open_store(url, node=node, clock=clock)
+    return open_store(url, node=node, clock=clock, sealer=sealer)
 
 
 def _allowances(limits: LimitSettings) -> Allowances:

@@ -19,11 +19,13 @@ from regalia.app.log import set_up_log
 from regalia.app.supervisor import Supervisor
 from regalia.ca.crl_copy import CrlCopier
 from regalia.errors import UnavailableError
+from regalia.jobs.checkpoint import CopyCheckpoints, MakeCheckpoints
 from regalia.jobs.copy_crls import CopyCrls
 from regalia.jobs.housekeeping import (
     ExpirePending,
     FlushRefusals,
     ForgetChallenges,
+    ForgetPersonal,
     ForgetRefusals,
     SweepSpool,
 )
@@ -37,6 +39,8 @@ from regalia.jobs.watch_changes import WatchChanges
 from regalia.keys.admin_tls import make_admin_tls, needs_renewal, read_admin_tls
 from regalia.keys.tls_files import TlsFiles
 from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
+from regalia.ra.checkpoints import Copier
+from regalia.store.checkpoint_files import CheckpointDirectory
 from regalia.store.store import open_change_feed, open_store
 from regalia.web.admin import admin_app
 from regalia.web.connections import OpenConnections
@@ -290,9 +294,22 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         ExpirePending(app.approvals.expire),
         SweepSpool(app.crl_files.sweep),
         LintSample(app.store),
+        ForgetPersonal(
+            app.personal,
+            after=timedelta(days=app.config.audit.personal_days),
+            keys_after=timedelta(days=app.config.audit.pseudonym_days),
+        ),
+        MakeCheckpoints(app.checkpoints),
+        *_copies(app),
         KnowOwnKeys(app.store, lambda: _listener_keys(app.config)),
         WatchChanges(feed, app.ocsp, app.store.invalidate, copies.hear),
     )
+
+
+def _copies(app: App) -> Iterator[Job]:
+    directory = app.config.audit.checkpoint_directory
+    if directory is not None:
+        yield CopyCheckpoints(Copier(app.store, CheckpointDirectory(directory)))
 
 
 def _listener_keys(config: Config) -> Iterator[tuple[bytes, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from regalia.jobs.loop import Scope
+from regalia.model import Actor, ActorKind
 from regalia.ra.enrol import REPLAY_WINDOW
 
 if TYPE_CHECKING:
@@ -15,12 +16,22 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from regalia.ports import Enrolments
+    from regalia.ra.personal import PersonalDesk
     from regalia.ra.refusals import Refusals
 
-__all__ = ["ExpirePending", "FlushRefusals", "ForgetChallenges", "ForgetRefusals", "SweepSpool"]
+__all__ = [
+    "ExpirePending",
+    "FlushRefusals",
+    "ForgetChallenges",
+    "ForgetPersonal",
+    "ForgetRefusals",
+    "SweepSpool",
+]
 
 REFUSALS_KEPT = timedelta(days=30)
 SPOOL_KEPT = timedelta(days=1)
+
+_HOUSEKEEPING = Actor(ActorKind.SYSTEM, "housekeeping")
 
 _log = structlog.get_logger("regalia.jobs")
 
@@ -90,6 +101,28 @@ class ForgetChallenges:
         forgotten = self._enrolments.forget_sealed_challenges(now - REPLAY_WINDOW)
         if forgotten:
             _log.info("challenges-forgotten", count=forgotten)
+
+
+class ForgetPersonal:
+    """Makes the next key of pseudonyms in time, forgets what is too old, and destroys the keys whose time is over."""
+
+    name = "forget-personal"
+    every = timedelta(hours=6)
+    scope = Scope.CLUSTER
+
+    def __init__(self, desk: PersonalDesk, *, after: timedelta, keys_after: timedelta) -> None:
+        """`after` so long what is personal is forgotten, `keys_after` so long the keys that stand for it."""
+        self._desk = desk
+        self._after = after
+        self._keys_after = max(keys_after, after)
+
+    def run(self, now: datetime) -> None:
+        """Do all three."""
+        self._desk.provide_key(_HOUSEKEEPING)
+        forgotten = self._desk.forget(now - self._after, _HOUSEKEEPING)
+        destroyed = self._desk.destroy_keys(now - self._keys_after, _HOUSEKEEPING)
+        if forgotten.any or destroyed:
+            _log.info("personal-data-forgotten", events=forgotten.events, keys_destroyed=len(destroyed))
 
 
 class SweepSpool:

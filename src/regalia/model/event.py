@@ -101,6 +101,8 @@ class Action(StrEnum):
     CRL_PLANNED = "crl.planned"
     CRL_IMPORTED = "crl.imported"
     CRL_RETRIEVED = "crl.retrieved"
+    LOG_EXPORTED = "log.exported"
+    PERSONAL_FORGOTTEN = "personal-data.forgotten"
     LEGACY_USED = "legacy.used"
     LIMIT_REACHED = "limit.reached"
 

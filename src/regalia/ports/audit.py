@@ -75,14 +75,25 @@ class PseudonymKey:
 class Forgotten:
     """How many rows of each kind lost their personal data, or would."""
 
-    events: int
-    enrolments: int
-    challenges: int
+    events: int = 0
+    sources: int = 0
+    """Enrolments that lost the address of their sender."""
+    enrolments: int = 0
+    """Enrolments that lost request, names and what was noted of them."""
+    challenges: int = 0
 
     @property
     def any(self) -> bool:
         """Whether there was anything to forget."""
-        return bool(self.events or self.enrolments or self.challenges)
+        return bool(self.events or self.sources or self.enrolments or self.challenges)
+
+    def __add__(self, other: Forgotten) -> Forgotten:
+        return Forgotten(
+            self.events + other.events,
+            self.sources + other.sources,
+            self.enrolments + other.enrolments,
+            self.challenges + other.challenges,
+        )
 
 
 class PersonalData(Protocol):
@@ -92,9 +103,9 @@ class PersonalData(Protocol):
         """Count the rows that `forget_personal` would change, in all."""
 
     def forget_personal(self, before: datetime, told: Callable[[Forgotten], Sequence[EventDraft]]) -> Forgotten:
-        """Remove what is older from some thousand rows; nothing is left where nothing was found.
+        """Remove all that is older, some thousand rows a transaction, with the events that `told` writes of them.
 
-        The records of the log stay, with pseudonyms. `told` writes the events of the change, if there is one.
+        The records of the log stay, with pseudonyms.
         """
 
     def pseudonym_keys(self) -> tuple[PseudonymKey, ...]:

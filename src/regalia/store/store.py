@@ -21,6 +21,7 @@ from regalia.store.issuance import SqlIssuance
 from regalia.store.jobs import SqlJobs
 from regalia.store.keys import SqlKeyVault
 from regalia.store.ndes import SqlNdesPages
+from regalia.store.personal import SqlPersonalData
 from regalia.store.sqlite import SqliteDatabase
 from regalia.store.succession import SqlSuccessions
 from regalia.store.urls import sqlite_path
@@ -46,6 +47,7 @@ class SqlStore(
     SqlCertificates,
     SqlCrls,
     SqlEvents,
+    SqlPersonalData,
     SqlCheckpoints,
     SqlJobs,
     SqlKeyVault,
