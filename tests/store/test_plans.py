@@ -8,7 +8,7 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from regalia.store import certificates, challenges, conversations, crls, enrolments, events, issuance, ndes
+from regalia.store import blocklists, certificates, challenges, conversations, crls, enrolments, events, issuance, ndes
 from regalia.store.session import Statement  # noqa: TC001 - the table below holds values of it
 
 QUESTIONS: dict[str, Statement] = {
@@ -45,6 +45,8 @@ QUESTIONS: dict[str, Statement] = {
     "handed out in a minute": ndes.MADE,
     "open at a page": ndes.OPEN,
     "page": ndes._PAGE,  # noqa: SLF001 - the same
+    "piece of a blocklist": blocklists._PIECE,  # noqa: SLF001 - the same
+    "an own key": blocklists._IS_OWN,  # noqa: SLF001 - the same
     "head": events._HEAD,  # noqa: SLF001 - the same
     "page of a stream": events._PAGE_OF_STREAM,  # noqa: SLF001 - the same
 }

@@ -1,7 +1,7 @@
 """Keys whose private half strangers have (KEY-2): reading lists of them, and asking whether a key is on one.
 
 Two formats are read: lines of SHA-256 over the SubjectPublicKeyInfo, in hex, as anybody can make with `openssl`; and
-the file blocklist.dat of the badkeys project, which knows the keys of Debian's weak generator, of firmware and of books.
+the file blocklist.dat of the badkeys project, which knows the keys of Debian's weak generator, of firmware, of books.
 """
 
 from __future__ import annotations
