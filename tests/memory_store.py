@@ -14,6 +14,7 @@ from memory_succession import MemorySuccessions
 from regalia.ca.recover import overdue
 from regalia.errors import InvariantError
 from regalia.model import (
+    Action,
     Certificate,
     CertificateKind,
     CertificateState,
@@ -165,6 +166,26 @@ class MemoryStore(MemoryHierarchies, MemoryStatus, MemorySuccessions):
     def own_keys(self) -> frozenset[bytes]:
         ids = [a.certificate_id for a in self._authorities.values()] + [c.certificate_id for c in self._credentials]
         return frozenset(self._certificates[i].intent.key_sha256 for i in ids) | self._own_keys
+
+    # inspection
+
+    def certificates_after(self, after: UUID | None, limit: int) -> tuple[Certificate, ...]:
+        rows = sorted(self._certificates.values(), key=lambda c: c.id)
+        return tuple(c for c in rows if after is None or c.id > after)[:limit]
+
+    def certificate_events(self, serials: Sequence[int]) -> tuple[tuple[Event, ...], ...]:
+        return tuple(tuple(e for e in self.log if e.draft.object == f"certificate:{s:x}") for s in serials)
+
+    def issued_on_record(self, after: int, limit: int) -> tuple[IssuedRecord, ...]:
+        found = [
+            IssuedRecord(position, int(event.draft.serial or "0", 16))
+            for position, event in enumerate(self.log, 1)
+            if event.draft.action is Action.CERTIFICATE_ISSUED and position > after
+        ]
+        return tuple(found[:limit])
+
+    def missing_serials(self, serials: Sequence[int]) -> tuple[int, ...]:
+        return tuple(serial for serial in serials if not self.find_serial(serial))
 
     # blocklists
 

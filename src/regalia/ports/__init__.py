@@ -13,6 +13,7 @@ from regalia.ports.blocklists import BLOCKED_OCTETS, Blocklist, Blocklists, KeyH
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import CrlFiles, Crls, PublishedCrl, ReservedCrl, StreamedFile
 from regalia.ports.hierarchy import Adopted, Hierarchies
+from regalia.ports.inspection import Inspection, IssuedRecord
 from regalia.ports.issuance import (
     Begun,
     CertificateFilter,
@@ -74,9 +75,11 @@ __all__ = [
     "HandOut",
     "Hierarchies",
     "Holder",
+    "Inspection",
     "IntentSigner",
     "Intents",
     "Issuance",
+    "IssuedRecord",
     "JobStatus",
     "Jobs",
     "KeyHash",

@@ -8,6 +8,7 @@ from regalia.ports.blocklists import Blocklists
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import Crls
 from regalia.ports.hierarchy import Hierarchies
+from regalia.ports.inspection import Inspection
 from regalia.ports.issuance import Certificates, Enrolments, Issuance
 from regalia.ports.keys import Intents, KeyRecords, KeyVault
 from regalia.ports.ndes import NdesPages
@@ -30,6 +31,7 @@ class Store(
     Enrolments,
     Issuance,
     Certificates,
+    Inspection,
     Crls,
     Events,
     Jobs,

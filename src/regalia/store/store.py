@@ -17,6 +17,7 @@ from regalia.store.crls import SqlCrls
 from regalia.store.enrolments import SqlEnrolments
 from regalia.store.events import SqlEvents, StreamAppender
 from regalia.store.hierarchy import SqlHierarchies
+from regalia.store.inspection import SqlInspection
 from regalia.store.issuance import SqlIssuance
 from regalia.store.jobs import SqlJobs
 from regalia.store.keys import SqlKeyVault
@@ -45,6 +46,7 @@ class SqlStore(
     SqlEnrolments,
     SqlIssuance,
     SqlCertificates,
+    SqlInspection,
     SqlCrls,
     SqlEvents,
     SqlPersonalData,
