@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
-
-from regalia import reasons
 from regalia.client.authorities import judge
-from regalia.errors import AdminError
-from regalia.model import Action, AuthorityState, CredentialPurpose
 from regalia.wire.certificate import read_certificate
 from regalia.wire.names import same_name
 from regalia.wire.scep import MessageType
@@ -63,7 +58,7 @@ def test_get_next_ca_cert_goes_live() -> None:
 
 
 def test_clients_move_over() -> None:
-    """A device enrolled before the activation renews by its old certificate, and what it gets is of the new authority."""
+    """A device enrolled before the activation renews by its old certificate, and gets one of the new authority."""
     world = World()
     device = Device(world)
     device.enrol(LAPTOP, world.mint("laptop-1"))
@@ -84,7 +79,7 @@ def test_clients_move_over() -> None:
 
 
 def test_both_are_accepted_by_recipient() -> None:
-    """A message to the former RA still opens, and that RA signs the reply; one to the next RA asks the next authority."""
+    """A message to the former RA opens, and that RA signs the reply; one to the next RA asks the next authority."""
     world = World()
     old = world.scep.door("default")
     assert old is not None

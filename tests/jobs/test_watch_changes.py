@@ -17,10 +17,15 @@ class Memory:
     def __init__(self) -> None:
         self.bypassed = False
         self.dropped: list[tuple[str, int]] = []
+        self.forgotten = 0
 
     def drop(self, authority: str, serial: int) -> None:
         """Note it."""
         self.dropped.append((authority, serial))
+
+    def forget(self) -> None:
+        """Note it."""
+        self.forgotten += 1
 
     def bypass(self, on: bool) -> None:  # noqa: FBT001 - as the port has it
         """Note it."""
@@ -59,6 +64,18 @@ def test_a_catalogue_change_forgets_the_catalogue(memory: Memory) -> None:
     feed.waiting = [Change("catalogue", "endpoint:default")]
     watch.run(NOW)
     assert forgotten == [1]
+
+
+def test_a_changed_authority_forgets_every_answer(memory: Memory) -> None:
+    """What was answered for an authority is forgotten when it or its responder changes, and for no lesser change."""
+    feed = MemoryFeed()
+    watch = WatchChanges(feed, memory, lambda: None, lambda: None)
+    feed.waiting = [Change("catalogue", "endpoint:default")]
+    watch.run(NOW)
+    assert memory.forgotten == 0
+    feed.waiting = [Change("catalogue", "authority:default-ca-1")]
+    watch.run(NOW)
+    assert memory.forgotten == 1
 
 
 def test_a_published_crl_is_told_to_who_keeps_copies(memory: Memory) -> None:

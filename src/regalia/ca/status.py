@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia.ca.crl import CrlPublisher
-from regalia.model import AuthorityKind, CredentialPurpose
+from regalia.model import AuthorityKind, AuthorityState, CredentialPurpose, RevocationReason
 from regalia.ports import Authorities, Certificates
 from regalia.wire import oids
 from regalia.wire.certificate import key_identifier, read_certificate
@@ -34,7 +34,7 @@ from regalia.wire.ocsp import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from regalia.model import Credential
+    from regalia.model import Credential, Revocation
     from regalia.ports import Clock, KeyStore, PrivateKey, SerialStatus
     from regalia.wire.ocsp import OcspRequest
 
@@ -50,6 +50,7 @@ _INDEX_LIFETIME: Final = timedelta(seconds=30)
 _INDEX_MINIMUM: Final = timedelta(seconds=1)
 """A foreign CertID makes us look for new authorities, but not more often than this."""
 _MAX_SERIAL: Final = 1 << 160
+_COMPROMISED: Final = frozenset({RevocationReason.KEY_COMPROMISE, RevocationReason.CA_COMPROMISE})
 
 
 class StatusStore(Authorities, Certificates, Protocol):
@@ -91,14 +92,19 @@ class _Responder:
 class _Index:
     """Issuing authorities by the hashes that CertIDs name them with, and their responders once they were asked for."""
 
-    def __init__(self, store: Authorities, at: datetime) -> None:
+    def __init__(self, store: StatusStore, at: datetime) -> None:
         self.at = at
         self.responders: dict[str, _Responder] = {}
+        self.compromised: dict[str, Revocation] = {}
+        """Authorities whose key others may have, and what said so (RFC 6960 §2.7)."""
         self._names: dict[tuple[str, bytes, bytes], str] = {}
         for authority in store.authorities():
             if authority.kind is AuthorityKind.ROOT:
                 continue  # what a root issues is looked up by CRL alone: nobody may speak for it here
             facts = read_certificate(authority.certificate_der)
+            own = store.certificate(authority.certificate_id) if authority.state is AuthorityState.REVOKED else None
+            if own is not None and own.revocation is not None and own.revocation.reason in _COMPROMISED:
+                self.compromised[authority.name] = own.revocation
             for digest in (oids.SHA1, oids.SHA256):
                 hashes = issuer_hashes(digest, facts.subject, facts.public_key)
                 self._names[(digest, *hashes)] = authority.name
@@ -155,6 +161,12 @@ class OcspResponder:
     def drop(self, authority: str, serial: int) -> None:
         """Forget what was said about a serial: it was revoked."""
         self._memory.drop(authority, serial)
+
+    def forget(self) -> None:
+        """Forget every answer and who answers: an authority or its responder changed."""
+        with self._lock:
+            self._index = None
+        self._memory.forget()
 
     def bypass(self, on: bool) -> None:  # noqa: FBT001 - a switch has one argument
         """Remember nothing while change notices do not come (R8), or begin again."""
@@ -226,8 +238,11 @@ class OcspResponder:
             found = self._store.serial_status(authority, cert_id.serial)
         since = now - _BACKDATE
         until = min(now + self._lifetime, latest)
-        if found is not None and found.revocation is not None:
-            revocation = found.revocation
+        revocation = found.revocation if found is not None else None
+        if revocation is None or revocation.reason is RevocationReason.CERTIFICATE_HOLD:
+            # Whoever has the authority's key can have issued this serial, too: the answer is the same for all of them.
+            revocation = self._indexed(now, _INDEX_LIFETIME).compromised.get(authority, revocation)
+        if revocation is not None:
             since = min(max(since, revocation.at), now)
             return SingleAnswer(cert_id, CertStatus.REVOKED, since, until, revocation.at, revocation.reason)
         if found is not None and found.issued:
@@ -304,6 +319,13 @@ class OcspMemory:
             self._drops += 1
             for body in tuple(self._requests.get((authority, serial), ())):
                 self._forget(body)
+
+    def forget(self) -> None:
+        """Forget everything, and go on remembering."""
+        with self._lock:
+            self._drops += 1
+            self._kept.clear()
+            self._requests.clear()
 
     def bypass(self, on: bool) -> None:  # noqa: FBT001 - a switch has one argument
         """Forget everything and remember nothing (True), or begin to remember (False)."""

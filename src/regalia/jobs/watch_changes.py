@@ -28,6 +28,9 @@ class StatusMemory(Protocol):
     def drop(self, authority: str, serial: int) -> None:
         """Forget the answers about one serial."""
 
+    def forget(self) -> None:
+        """Forget everything: who answers, or for whom, has changed."""
+
     def bypass(self, on: bool) -> None:  # noqa: FBT001 - a switch has one argument
         """Forget everything and remember nothing (True), or begin to remember (False)."""
 
@@ -78,6 +81,8 @@ class WatchChanges:
     def _hear(self, topic: str, key: str) -> None:
         if topic == "catalogue":
             self._forget_catalogue()
+            if key.startswith(("authority:", "credential:")):
+                self._memory.forget()
         elif topic == "revocation":
             authority, _, serial = key.partition("/")
             self._memory.drop(authority, int(serial, 16))
