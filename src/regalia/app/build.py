@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from regalia import reasons
-from regalia.app.keyring import ca_keys_of, token_of
+from regalia.app.custody import Custody, divided
 from regalia.ca.authority import Ceremony
 from regalia.ca.carried_crl import CrlImporter
 from regalia.ca.crl import CrlPublisher
@@ -25,13 +25,10 @@ from regalia.ca.recover import Recovery
 from regalia.ca.status import OcspResponder
 from regalia.ca.urls import Urls
 from regalia.errors import AdminError, RegaliaError, UnavailableError
-from regalia.keys.home_keys import HomeKeys
-from regalia.keys.master import load_master_key
+from regalia.keys.master import master_ring
 from regalia.keys.medium import FallbackVault, MediumVault
 from regalia.keys.sealing import MasterSealer
-from regalia.keys.signer import LocalSigner
 from regalia.keys.software import SoftwareKeys
-from regalia.keys.token_keys import TokenKeys
 from regalia.model import STANDING_PURPOSES, Actor, ActorKind
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
@@ -57,11 +54,24 @@ if TYPE_CHECKING:
 
     from regalia.config import Config, LimitSettings
     from regalia.errors import Reason
-    from regalia.keys.master import MasterKey
+    from regalia.keys.divided import DividedKeys
+    from regalia.keys.master import KeyRing
+    from regalia.keys.signer_client import SignerAddress
     from regalia.ports import Clock, Entropy, IntentSigner, Sealer
     from regalia.store.store import SqlStore
 
-__all__ = ["NODE_FILE", "App", "Ground", "SystemClock", "SystemEntropy", "build", "node_name", "open_home", "wire"]
+__all__ = [
+    "NODE_FILE",
+    "App",
+    "Ground",
+    "SystemClock",
+    "SystemEntropy",
+    "build",
+    "node_name",
+    "open_checked_store",
+    "open_home",
+    "wire",
+]
 
 NODE_FILE = "node"
 """Holds the name under which this home writes its event streams. `init` writes it last: with it a home is one."""
@@ -89,12 +99,12 @@ class App:
     """Everything that faces, jobs and commands work with."""
 
     config: Config
-    master: MasterKey
+    master: KeyRing
     clock: Clock
     entropy: Entropy
     store: SqlStore
     crl_files: DirectoryCrlFiles
-    keys: HomeKeys
+    keys: DividedKeys
     urls: Urls
     ceremony: Ceremony
     hierarchy: Hierarchy
@@ -138,16 +148,18 @@ def build(
     observe: Callable[[Reason], None] | None = None,
     node: str | None = None,
     workers: int = 1,
+    beside: SignerAddress | None = None,
 ) -> App:
     """Open a home.
 
     `medium` is a directory with key files that were moved out (`--root-key`); `observe` hears of every refusal; `node`
-    is the home's name where its file is not written yet; `workers` is how many processes share this node's limits.
+    is the home's name where its file is not written yet; `workers` is how many processes share this node's limits;
+    `beside` is the signer that `serve` started for its workers.
 
     Raises `AdminError`: ADM-002 nothing was initialised here, ADM-010 or ADM-011 for the master key, ADM-012 for an
     old schema; `UnavailableError` where the database does not answer.
     """
-    app = wire(config, open_home(config, medium=medium, node=node), observe=observe, workers=workers)
+    app = wire(config, open_home(config, medium=medium, node=node, beside=beside), observe=observe, workers=workers)
     try:
         # Before the first event that names anybody.
         app.personal.provide_key(Actor(ActorKind.SYSTEM, "pseudonyms"))
@@ -164,34 +176,31 @@ class Ground:
     node: str
     clock: Clock
     entropy: Entropy
-    master: MasterKey
+    master: KeyRing
     store: SqlStore
     crl_files: DirectoryCrlFiles
-    keys: HomeKeys
+    keys: DividedKeys
     signer: IntentSigner
 
 
-def open_home(config: Config, *, medium: Path | None = None, node: str | None = None) -> Ground:
+def open_home(
+    config: Config, *, medium: Path | None = None, node: str | None = None, beside: SignerAddress | None = None
+) -> Ground:
     """Open keys and database, and see that they belong together. Arguments and errors are those of `build`."""
     clock, entropy = SystemClock(), SystemEntropy()
     node = node or node_name(config.home)
-    master = load_master_key(config.home, config.key_environment)
-    store = _open_store(config, node, clock, MasterSealer(master, entropy))
+    master = master_ring(config.home, config.key_environment)
+    master.current()
+    store = open_checked_store(config, node, clock)
     vault = FallbackVault(store, MediumVault(medium)) if medium is not None else store
     crl_files = DirectoryCrlFiles(config.home / "crl")
+    custody = Custody(config, store, vault, crl_files, clock, entropy, on_medium=medium is not None)
     try:
-        token = token_of(config)
-        keys = HomeKeys(
-            SoftwareKeys(vault, clock, entropy, master),
-            store,
-            TokenKeys(token, store, clock, entropy) if token is not None else None,
-            to_token=config.keys.store == "pkcs11",
-        )
+        keys, signer = divided(custody, SoftwareKeys(vault, clock, entropy, master), beside)
         _prove_master_key(store, keys)
     except RegaliaError:
         store.close()
         raise
-    signer = LocalSigner(store, crl_files, ca_keys_of(store, vault, master, entropy, token))
     return Ground(node, clock, entropy, master, store, crl_files, keys, signer)
 
 
@@ -279,7 +288,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
     )
 
 
-def _open_store(config: Config, node: str, clock: Clock, sealer: Sealer) -> SqlStore:
+def open_checked_store(config: Config, node: str, clock: Clock, sealer: Sealer) -> SqlStore:
     """Open the database if its schema is the one that this code needs."""
     url = config.database.connection_url()
     schema = migrations.check(url)
@@ -297,7 +306,7 @@ def serial_prefix(node: str) -> int:
     return hashlib.sha256(node.encode()).digest()[0] % 0x7F + 1
 
 
-def _prove_master_key(store: SqlStore, keys: HomeKeys) -> None:
+def _prove_master_key(store: SqlStore, keys: DividedKeys) -> None:
     """Refuse another home's master key before anything is told with it: a challenge made under it would never work.
 
     One key that opens is proof; a single row that was altered is no reason to stop the other groups. Where the

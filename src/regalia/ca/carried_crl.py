@@ -36,7 +36,8 @@ _REASONS: Final = {
     x509.ReasonFlags.affiliation_changed: RevocationReason.AFFILIATION_CHANGED,
     x509.ReasonFlags.superseded: RevocationReason.SUPERSEDED,
     x509.ReasonFlags.cessation_of_operation: RevocationReason.CESSATION_OF_OPERATION,
-    x509.ReasonFlags.certificate_hold: RevocationReason.CERTIFICATE_HOLD,
+    # Nobody here knows whom to ask whether it may be released: it stays revoked.
+    x509.ReasonFlags.certificate_hold: RevocationReason.UNSPECIFIED,
     x509.ReasonFlags.privilege_withdrawn: RevocationReason.PRIVILEGE_WITHDRAWN,
 }
 

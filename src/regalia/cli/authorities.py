@@ -13,7 +13,7 @@ from regalia.wire.names import name_text
 if TYPE_CHECKING:
     from regalia.app import App
 
-__all__ = ["authority_record", "crl_record", "dependents", "found_authority", "more_of"]
+__all__ = ["authority_record", "crl_record", "dependents", "found_authority", "more_of", "serial_of"]
 
 
 def found_authority(regalia: "App", name: str) -> Authority:
@@ -34,7 +34,7 @@ def authority_record(regalia: "App", authority: Authority) -> dict[str, object]:
         "group": authority.group,
         "parent": authority.parent,
         "key": authority.key_kind,
-        "custody": "on this machine" if regalia.keys.holds(authority.key_id) else "elsewhere",
+        "custody": regalia.keys.custody(authority.key_id),
         "not_before": facts.not_before,
         "not_after": facts.not_after,
     }
@@ -84,3 +84,8 @@ def dependents(regalia: "App", authority: Authority) -> list[str]:
         *(f"endpoint {endpoint.name}" for endpoint in endpoints),
         *([f"{counted(certificates, 'device certificate')} still valid"] if certificates else []),
     ]
+
+
+def serial_of(authority: Authority) -> int:
+    """The serial of its certificate."""
+    return read_certificate(authority.certificate_der).serial

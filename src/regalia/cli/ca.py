@@ -7,14 +7,18 @@ import typer
 
 from regalia import reasons
 from regalia.ca.authority import revoke_authority
-from regalia.cli.authorities import authority_record, crl_record, dependents, found_authority, more_of
+from regalia.cli.authorities import authority_record, crl_record, dependents, found_authority, more_of, serial_of
+from regalia.cli.ca_create import CREATE_EXAMPLES, create
+from regalia.cli.ca_crl import CRL_EXAMPLES, crl
+from regalia.cli.ca_request import ACCEPT_EXAMPLES, REQUEST_EXAMPLES, SIGN_EXAMPLES, accept, request, sign
 from regalia.cli.context import administrator, agreed, opened
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples, noun_app
-from regalia.cli.output import note, print_record, print_table, say
+from regalia.cli.output import print_record, print_table, say
 from regalia.cli.publish import publish
 from regalia.cli.reason import Reason, revocation_reason
+from regalia.cli.transcript_file import noted
 from regalia.errors import AdminError, UnavailableError
-from regalia.model import Action, Authority, AuthorityKind, AuthorityState, EventDraft, KeyKind, Outcome
+from regalia.model import Action, Authority, AuthorityKind, AuthorityState, EventDraft, Outcome
 
 if TYPE_CHECKING:
     from regalia.app import App
@@ -26,23 +30,10 @@ app = noun_app("Authorities: the root, and the issuing CAs of groups.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the authority.", show_default=False)]
 
 
-@app.command(epilog=examples("ca create staff-ca-2 --group staff", "ca create staff-ca-2 --group staff --root-key DIR"))
-def create(
-    *,
-    name: Name,
-    group: Annotated[str, typer.Option("--group", metavar="GROUP", help="The group that it will issue for.")],
-    key: Annotated[KeyKind, typer.Option("--key", help="Kind of its key.")] = KeyKind.P256,
-    root_key: RootKey = None,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Create an issuing authority under the root; `group create --authority` puts it to work."""
-    with opened(home, root_key=root_key) as regalia:
-        authority = regalia.ceremony.create_issuing(
-            name, group=group, root=regalia.registry.root(), actor=administrator(), key_kind=key
-        )
-        publish(regalia, authority.name)
-        print_record(authority_record(regalia, authority), as_json=as_json)
+app.command(epilog=CREATE_EXAMPLES)(create)
+app.command(epilog=REQUEST_EXAMPLES)(request)
+app.command(epilog=SIGN_EXAMPLES)(sign)
+app.command(epilog=ACCEPT_EXAMPLES)(accept)
 
 
 @app.command("list", epilog=examples("ca list", "ca list --json"))
@@ -92,6 +83,11 @@ def revoke(
             regalia.store, regalia.store, regalia.clock, authority, reason=cause, actor=administrator(), note=note_
         )
         publish(regalia, root.name)
+        noted(
+            regalia,
+            administrator().id,
+            f"revoked authority {name}, serial {serial_of(authority):x}, reason {cause.name.lower()}",
+        )
         told = {"reason": cause, "crl_number": crl_record(regalia, root)["number"]}
         print_record(authority_record(regalia, revoked) | told, as_json=as_json)
 
@@ -127,32 +123,13 @@ def offline(
             file = regalia.keys.move_out(authority.key_id, directory, (event,))
         except UnavailableError as error:
             raise AdminError(reasons.ROOT_KEY_ELSEWHERE, error.detail) from error
+        noted(regalia, administrator().id, f"moved key {authority.key_id} of root {name} out to {file}")
         print_record({"authority": name, "key_id": authority.key_id, "file": file}, as_json=as_json)
         if not as_json:
             say("Take the medium away and keep a copy of it elsewhere. It opens with this home's master key alone.")
 
 
-@app.command(epilog=examples("ca crl default-ca-1", "ca crl root --root-key /media/usb"))
-def crl(
-    *,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="All whose key is here if not given.", show_default=False)
-    ] = None,
-    root_key: RootKey = None,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Publish a CRL now. `serve` does so by itself, except for a root whose key is offline."""
-    with opened(home, root_key=root_key) as regalia:
-        wanted = regalia.store.authorities() if name is None else (found_authority(regalia, name),)
-        rows = []
-        for authority in wanted:
-            if not regalia.keys.holds(authority.key_id):
-                _key_missing(authority, named=name is not None)
-                continue
-            publish(regalia, authority.name)
-            rows.append({"authority": authority.name} | crl_record(regalia, authority))
-        print_table(rows, ("authority", "number", "entries", "next_update", "file"), as_json=as_json)
+app.command(epilog=CRL_EXAMPLES)(crl)
 
 
 def _parent(regalia: "App", authority: Authority) -> Authority:
@@ -176,9 +153,3 @@ def _medium(regalia: "App", authority: Authority, to: Path) -> Path:
     if directory.is_relative_to(regalia.config.home.resolve()):
         raise AdminError(reasons.FILE_REFUSED, f"{directory} is inside the home: the key would not have left it")
     return directory
-
-
-def _key_missing(authority: Authority, *, named: bool) -> None:
-    if named:
-        raise AdminError(reasons.ROOT_KEY_ELSEWHERE, f"authority {authority.name} signs with key {authority.key_id}")
-    note(f"Left out {authority.name}: its key is not here. Name the medium with --root-key DIR.")
