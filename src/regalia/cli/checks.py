@@ -136,7 +136,7 @@ def _authority_key(regalia: App, authority: Authority) -> Check:
         regalia.keys.prove(authority.key_id)
     except (AdminError, UnavailableError) as error:
         return Check("keys", Level.PROBLEM, f"the key of {authority.name}: {error.detail}", error.reason.remedy)
-    told = "the master key opens it" if custody == "on this machine" else "signs, and cannot leave it"
+    told = "the master key opens it" if custody == "on this machine" else "it signs there alone"
     return Check("keys", Level.OK, f"the key of {authority.name} is {custody}, and {told}")
 
 

@@ -25,7 +25,8 @@ import typer
 from regalia.cli.faults import FAILED, USAGE
 from regalia.cli.options import examples
 from regalia.cli.output import Style, note, paint, say
-from regalia.cli.story import SENTENCES, Stage, StoryError, clean_environment
+from regalia.cli.soft_token import SoftToken, make_soft_token
+from regalia.cli.story import ON_A_TOKEN, SENTENCES, Stage, StoryError, clean_environment
 
 __all__ = ["app"]
 
@@ -35,25 +36,28 @@ _READY_SECONDS: Final = 30
 _STOP_SECONDS: Final = 30
 _POLL_SECONDS: Final = 0.05
 _LOG_LINES: Final = 20
-_APT_LINE: Final = "apt-get update && apt-get install -y --no-install-recommends openssl"
+_APT: Final = "apt-get update && apt-get install -y --no-install-recommends"
 
 
-@app.command(epilog=examples("demo", "demo --exit"))
+@app.command(epilog=examples("demo --exit", "demo --hsm --exit"))
 def demo(
     *,
     leave: Annotated[
         bool, typer.Option("--exit", help="End after the story instead of serving on until Ctrl-C.")
     ] = False,
+    hsm: Annotated[bool, typer.Option("--hsm", help="With the CA keys on a token of their own, in SoftHSM.")] = False,
 ) -> None:
     """Tell the product's story on real parts and check each sentence."""
-    _need_openssl()
+    _need({"openssl": "openssl"} | ({"softhsm2-util": "softhsm2", "pkcs11-tool": "opensc"} if hsm else {}))
     # A plain `kill` must end the server and remove the home as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with tempfile.TemporaryDirectory(prefix="regalia-demo-") as name, _Server(Path(name)).running() as stage:
-            _tell(stage)
-            if not leave:
-                _serve_on(stage)
+        with tempfile.TemporaryDirectory(prefix="regalia-demo-") as name:
+            token = make_soft_token(Path(name) / "token", "demo") if hsm else None
+            with _Server(Path(name), token).running() as stage:
+                _tell(stage)
+                if not leave:
+                    _serve_on(stage)
     except StoryError as broken:
         note(broken.command, title="This did not hold", style=Style.BAD)
         for line in broken.printed.splitlines():
@@ -72,13 +76,14 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def _tell(stage: Stage) -> None:
     began = time.monotonic()
-    for sentence, prove in SENTENCES:
+    sentences = SENTENCES if stage.token is None else (SENTENCES[0], ON_A_TOKEN, *SENTENCES[1:])
+    for sentence, prove in sentences:
         started = time.monotonic()
         proof = prove(stage)
         held = paint("ok", Style.GOOD, sys.stdout)
         sys.stdout.write(f"{held}  {sentence} · {proof} · {time.monotonic() - started:.1f} s\n")
         sys.stdout.flush()
-    say(f"All {len(SENTENCES)} sentences held, in {time.monotonic() - began:.1f} s.")
+    say(f"All {len(sentences)} sentences held, in {time.monotonic() - began:.1f} s.")
     sys.stdout.flush()
 
 
@@ -86,6 +91,8 @@ def _serve_on(stage: Stage) -> None:
     say()
     say("It goes on serving; Ctrl-C ends it and removes its home. In another terminal:")
     say(f"  export REGALIA_HOME={stage.environment['REGALIA_HOME']}")
+    if stage.token is not None:
+        say(f"  export SOFTHSM2_CONF={stage.token.configuration}")
     say("  regalia challenge create --endpoint default --cn laptop-3 --quiet | \\")
     say(f"      regalia scep enrol --url {stage.url} --fingerprint {stage.root} \\")
     say("      --cn laptop-3 --key laptop-3.key --cert laptop-3.pem --challenge-file -")
@@ -108,6 +115,7 @@ class _Server:
     """The demo's `regalia serve`, started by the story and ended with it."""
 
     directory: Path
+    token: SoftToken | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @contextlib.contextmanager
@@ -115,9 +123,10 @@ class _Server:
         """Give a stage whose server, once a sentence started it, does not outlive this block."""
         stage = Stage(
             directory=self.directory,
-            environment=clean_environment(self.directory / "home"),
+            environment=self._environment(),
             port=_free_port(),
             start_server=self.start,
+            token=self.token,
         )
         try:
             yield stage
@@ -132,7 +141,7 @@ class _Server:
             process = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-P", "-m", "regalia", *arguments],
                 cwd=self.directory,
-                env=clean_environment(self.directory / "home"),
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -152,6 +161,9 @@ class _Server:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:])
         state = f"ended with {process.returncode}" if process.poll() is not None else "is not ready"
         raise StoryError(f"regalia {' '.join(arguments)}", f"{tail}\n({state})")
+
+    def _environment(self) -> dict[str, str]:
+        return clean_environment(self.directory / "home") | (self.token.variables() if self.token is not None else {})
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:
@@ -174,17 +186,19 @@ def _free_port() -> int:
 # --- what has to be there -------------------------------------------------------------------------------------------
 
 
-def _need_openssl() -> None:
-    """Install what is missing where we may, else say the line that does (R13)."""
-    if shutil.which("openssl") is not None:
+def _need(programs: Mapping[str, str]) -> None:
+    """Install what is missing where we may, else say the line that does (R13). `programs` maps them to packages."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if not missing:
         return
+    line = f"{_APT} {' '.join(programs[program] for program in missing)}"
     if os.geteuid() == 0 and shutil.which("apt-get") is not None:
-        note("openssl is missing; installing it")
+        note(f"{', '.join(missing)} is missing; installing it")
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        command = ["/bin/sh", "-c", _APT_LINE]
-        ended = subprocess.run(command, check=False, env=environment, stdout=sys.stderr.fileno())  # noqa: S603 - a constant
-        if ended.returncode == 0 and shutil.which("openssl") is not None:
+        command = ["/bin/sh", "-c", line]
+        ended = subprocess.run(command, check=False, env=environment, stdout=sys.stderr.fileno())  # noqa: S603 - our own line
+        if ended.returncode == 0 and all(shutil.which(program) is not None for program in missing):
             return
-    note("The demo checks everything with openssl, which is missing. Install it and run the demo again:")
-    note(f"  {_APT_LINE}" if os.geteuid() == 0 else f"  sudo sh -c '{_APT_LINE}'")
+    note(f"The demo checks everything with {', '.join(missing)}, which is missing. Install it and run the demo again:")
+    note(f"  {line}" if os.geteuid() == 0 else f"  sudo sh -c '{line}'")
     raise typer.Exit(USAGE)

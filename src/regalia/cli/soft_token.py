@@ -13,9 +13,8 @@ from typing import Final
 from regalia import reasons
 from regalia.errors import AdminError
 
-__all__ = ["APT_PACKAGES", "SoftToken", "make_soft_token", "soft_module"]
+__all__ = ["SoftToken", "make_soft_token", "soft_module"]
 
-APT_PACKAGES: Final = ("softhsm2", "opensc")
 _MODULES: Final = (
     "/usr/lib/softhsm/libsofthsm2.so",
     "/usr/lib64/softhsm/libsofthsm2.so",

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["SENTENCES", "Stage", "StoryError", "clean_environment"]
+    from regalia.cli.soft_token import SoftToken
+
+__all__ = ["ON_A_TOKEN", "SENTENCES", "Stage", "StoryError", "clean_environment"]
 
 LAPTOP: Final = "laptop-1"
 LAPTOP_DNS: Final = "laptop-1.example.com"
@@ -69,6 +71,8 @@ class Stage:
     port: int
     start_server: Callable[[Sequence[str]], Mapping[str, str]]
     """Starts `regalia` with these arguments, waits until it is ready, and returns the addresses that it printed."""
+    token: SoftToken | None = None
+    """Where the CA keys are made, if not in software."""
     addresses: dict[str, str] = field(default_factory=dict)
     root: str = ""
     """SHA-256 of the root: what an administrator puts into a device's profile."""
@@ -88,6 +92,13 @@ class Stage:
         """Run `openssl` to its end, whatever it is."""
         return self._run(["openssl", *arguments], ["openssl", *arguments])
 
+    def pkcs11_tool(self, token: SoftToken, *arguments: str) -> _Ended:
+        """Run OpenSC's `pkcs11-tool` on the token, logged in."""
+        shown = ["pkcs11-tool", "--module", str(token.module), "--token-label", token.label, "--login", *arguments]
+        # The PIN comes by the environment: an argument would be seen in the process list.
+        pin = {"DEMO_PIN": token.pin_file.read_text("ascii").strip()}
+        return self._run([*shown, "--pin", "env:DEMO_PIN"], shown, pin)
+
     def asked(self, *arguments: str) -> tuple[_Ended, Any]:
         """Run a `regalia` command that must succeed, for what it prints as JSON."""
         ended = self._run(
@@ -97,7 +108,7 @@ class Stage:
         ended.must(ended.code == 0)
         return ended, json.loads(ended.stdout)
 
-    def _run(self, command: Sequence[str], shown: Sequence[str]) -> _Ended:
+    def _run(self, command: Sequence[str], shown: Sequence[str], also: Mapping[str, str] | None = None) -> _Ended:
         typed = " ".join(shown)
         try:
             run = subprocess.run(  # noqa: S603 - our own program and openssl, with arguments made here
@@ -105,7 +116,7 @@ class Stage:
                 check=False,
                 capture_output=True,
                 cwd=self.directory,
-                env=dict(self.environment),
+                env={**self.environment, **(also or {})},
                 stdin=subprocess.DEVNULL,
                 timeout=_PROGRAM_SECONDS,
             )
@@ -147,6 +158,21 @@ def _groups(stage: Stage) -> str:
     groups = [row["group"] for row in authorities if row["kind"] == "issuing" and row["parent"] == made["root"]["name"]]
     listed.must(sorted(groups) == ["contractors", "default"], "an issuing CA for each group was expected")
     return listed.command
+
+
+def _on_a_token(stage: Stage) -> str:
+    if stage.token is None:
+        raise StoryError("regalia key list", "there is no token")
+    listed, keys = stage.asked("key", "list")
+    places = {row["scope"]: row["place"] for row in keys}
+    wanted = {"ca:root", "ca:group:default", "ca:group:contractors"}
+    on_token = {scope for scope, place in places.items() if place == f"token {stage.token.label}"}
+    listed.must(on_token == wanted, "the root's and both issuing keys were expected on the token, and no others")
+    seen = stage.pkcs11_tool(stage.token, "--list-objects", "--type", "privkey")
+    access = re.findall(r"^ *Access: *(.+)$", seen.stdout, re.MULTILINE)
+    never = [each for each in access if "always sensitive" in each and "never extractable" in each]
+    seen.must(seen.code == 0 and len(access) == len(never) == len(wanted), "keys that never leave were expected")
+    return f"{listed.command}; {seen.command}"
 
 
 def _server(stage: Stage) -> str:
@@ -299,3 +325,6 @@ SENTENCES: Final[tuple[tuple[str, Callable[[Stage], str]], ...]] = (
     ("OCSP and CRL say so", _told),
 )
 """What is told, in order, and what proves it."""
+
+ON_A_TOKEN: Final = ("The token shows three CA keys that are sensitive and were never extractable", _on_a_token)
+"""What `--hsm` tells besides, after the first sentence."""
