@@ -191,7 +191,7 @@ def open_home(
     node = node or node_name(config.home)
     master = master_ring(config.home, config.key_environment)
     master.current()
-    store = open_checked_store(config, node, clock)
+    store = open_checked_store(config, node, clock, MasterSealer(master, entropy))
     vault = FallbackVault(store, MediumVault(medium)) if medium is not None else store
     crl_files = DirectoryCrlFiles(config.home / "crl")
     custody = Custody(config, store, vault, crl_files, clock, entropy, on_medium=medium is not None)
@@ -288,7 +288,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
     )
 
 
-def open_checked_store(config: Config, node: str, clock: Clock, sealer: Sealer) -> SqlStore:
+def open_checked_store(config: Config, node: str, clock: Clock, sealer: Sealer | None) -> SqlStore:
     """Open the database if its schema is the one that this code needs."""
     url = config.database.connection_url()
     schema = migrations.check(url)

@@ -17,7 +17,7 @@ from regalia.keys.token_keys import TokenCaKeys
 
 if TYPE_CHECKING:
     from regalia.config import Config
-    from regalia.keys.master import MasterKey
+    from regalia.keys.master import Ring
     from regalia.ports import Entropy, KeyRecords, KeyVault
 
 __all__ = ["ca_keys_of", "token_of"]
@@ -44,9 +44,7 @@ def token_of(config: Config) -> Token | None:
     return Token(keys.pkcs11_module, keys.pkcs11_token, pin)
 
 
-def ca_keys_of(
-    records: KeyRecords, vault: KeyVault, master: MasterKey, entropy: Entropy, token: Token | None
-) -> HomeCaKeys:
+def ca_keys_of(records: KeyRecords, vault: KeyVault, master: Ring, entropy: Entropy, token: Token | None) -> HomeCaKeys:
     """Return what opens the CA keys of a home, for whoever signs committed intents (`keys.signer.LocalSigner`)."""
     on_token = TokenCaKeys(records, token) if token is not None else None
     return HomeCaKeys(SoftwareCaKeys(vault, master, entropy), records, on_token)

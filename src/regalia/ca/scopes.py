@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = [
     "AUDIT_SCOPE",
     "ROOT_SCOPE",
+    "ca_group",
     "ca_ra_scope",
     "ca_scope",
     "is_ca_scope",
@@ -19,6 +20,7 @@ __all__ = [
 
 _CA_PREFIX = "ca:"
 _CA_RA_PREFIX = "ca:ra:"
+_CA_GROUP_PREFIX = "ca:group:"
 
 ROOT_SCOPE = "ca:root"
 """The key of a root."""
@@ -30,6 +32,11 @@ AUDIT_SCOPE = "audit:checkpoints"
 def ca_scope(group: str) -> str:
     """Name the scope of a group's issuing keys."""
     return f"{_CA_PREFIX}group:{group}"
+
+
+def ca_group(scope: str) -> str | None:
+    """Name the group whose issuing keys are of this scope; None for all other scopes."""
+    return scope.removeprefix(_CA_GROUP_PREFIX) if scope.startswith(_CA_GROUP_PREFIX) else None
 
 
 def ca_ra_scope(group: str) -> str:

@@ -21,6 +21,7 @@ from regalia.config.settings import (
     LogSettings,
     OcspSettings,
     ServerSettings,
+    SignerSettings,
     default_url,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "OcspSettings",
     "Problem",
     "ServerSettings",
+    "SignerSettings",
     "default_url",
     "find_home",
     "load_config",

@@ -33,6 +33,7 @@ __all__ = [
 _PREFIX = "REGALIA_"
 _HOME_VARIABLE = "REGALIA_HOME"
 _KEY_VARIABLES = ("REGALIA_MASTER_KEY_FILE", "CREDENTIALS_DIRECTORY")
+_SIGNER_VARIABLES = ("REGALIA_SIGNER_KEY_FILE",)
 _DEFAULT_HOME_OF_ROOT = Path("/var/lib/regalia")
 _DEFAULT_HOME = Path(".local/share/regalia")
 _MAX_PASSWORD_OCTETS = 4_096
@@ -100,8 +101,15 @@ def load_config(
         raise ConfigRefusedError(reader.problems)
     sections["database"] = database
     key_environment = {name: environment[name] for name in _KEY_VARIABLES if environment.get(name)}
+    signer_environment = {name: environment[name] for name in _SIGNER_VARIABLES if environment.get(name)}
     sources = reader.sources | {"home": home_source}
-    return Config(home=found, key_environment=key_environment, sources=sources, **sections)
+    return Config(
+        home=found,
+        key_environment=key_environment,
+        signer_environment=signer_environment,
+        sources=sources,
+        **sections,
+    )
 
 
 class _Reader:

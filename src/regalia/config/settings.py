@@ -33,6 +33,7 @@ __all__ = [
     "OcspSettings",
     "Section",
     "ServerSettings",
+    "SignerSettings",
     "default_url",
 ]
 
@@ -283,6 +284,68 @@ class KeySettings(Section):
         return self
 
 
+_SIGNER_ADDRESS: Final = re.compile(r"unix:/.{1,100}|tcp:.+")
+
+
+def _signer_address(text: str) -> str:
+    """Check `unix:/PATH` or `tcp:HOST:PORT`."""
+    if not _SIGNER_ADDRESS.fullmatch(text):
+        msg = f"{text!r} is neither unix:/PATH nor tcp:HOST:PORT"
+        raise ValueError(msg)
+    if text.startswith("tcp:"):
+        Address.parse(text.removeprefix("tcp:"))
+    return text
+
+
+def _optional_signer(value: object) -> object:
+    return _signer_address(value) if isinstance(value, str) and value else None
+
+
+def _routes(value: object) -> object:
+    words = _texts(value)
+    for word in words if isinstance(words, tuple) else ():
+        group, separator, address = str(word).partition("=")
+        if not separator or not group:
+            msg = f"{word!r} is not GROUP=ADDRESS"
+            raise ValueError(msg)
+        _signer_address(address)
+    return words
+
+
+class SignerSettings(Section):
+    """`[signer]`: the process that has the keys of authorities and signs with them (R10)."""
+
+    address: Annotated[str | None, BeforeValidator(_optional_signer)] = Field(
+        default=None, description="unix:/PATH or tcp:HOST:PORT of a `regalia signer`; serve starts its own if empty."
+    )
+    routes: Annotated[tuple[str, ...], BeforeValidator(_routes)] = Field(
+        default=(), description="GROUP=ADDRESS of groups whose issuing key is with another signer."
+    )
+    certificate: _OptionalPath = Field(
+        default=None, description="PEM file that this node shows to signers on other hosts, relative to the home."
+    )
+    key: _OptionalPath = Field(default=None, description="PEM file with its key, not encrypted, mode 0600.")
+    authority: _OptionalPath = Field(
+        default=None, description="PEM file of the one authority whose certificate such a signer must show."
+    )
+    per_second: int = Field(
+        default=1_000, ge=1, le=1_000_000, description="Calls a second that a signer answers, of all callers together."
+    )
+    connections: int = Field(default=256, ge=4, le=10_000, description="Connections that a signer has open at a time.")
+
+    @model_validator(mode="after")
+    def _files_for_hosts(self) -> Self:
+        remote = [each for each in (self.address or "", *self.routes) if "tcp:" in each]
+        if remote and None in {self.certificate, self.key, self.authority}:
+            msg = f"{remote[0]} needs certificate, key and authority"
+            raise ValueError(msg)
+        return self
+
+    def by_group(self) -> dict[str, str]:
+        """Return the routes: address by group."""
+        return {group: address for group, _, address in (route.partition("=") for route in self.routes)}
+
+
 class LimitSettings(Section):
     """`[limits]`: sizes of what a device may send (R7), and how often and how many (RES-5)."""
 
@@ -370,6 +433,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "crl": CrlSettings,
     "issuance": IssuanceSettings,
     "keys": KeySettings,
+    "signer": SignerSettings,
     "limits": LimitSettings,
     "audit": AuditSettings,
     "log": LogSettings,
@@ -398,11 +462,14 @@ class Config:
     crl: CrlSettings
     issuance: IssuanceSettings
     keys: KeySettings
+    signer: SignerSettings
     limits: LimitSettings
     audit: AuditSettings
     log: LogSettings
     key_environment: Mapping[str, str]
     """The variables that `keys.master.load_master_key` looks at, where they are set."""
+    signer_environment: Mapping[str, str]
+    """The variables that `keys.master.load_signer_key` looks at besides, where they are set."""
     sources: Mapping[str, str] = field(repr=False)
     """Where each setting that is not at its default came from, by `section.key`."""
 
@@ -418,6 +485,8 @@ class Config:
             yield Effective("database.password", _STARS, self.database.password_from)
         for name, value in self.key_environment.items():
             yield Effective("keys.master", value, name)
+        for name, value in self.signer_environment.items():
+            yield Effective("keys.signer", value, name)
 
     def _effective(self, key: str, value: str) -> Effective:
         return Effective(key, value, self.sources.get(key, "default"))

@@ -19,7 +19,7 @@ from regalia.wire.certificate import signature_algorithm_for
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from regalia.keys.master import MasterKey
+    from regalia.keys.master import Ring
     from regalia.model import KeyKind
     from regalia.ports import CaKey, Entropy, KeyVault
 
@@ -57,7 +57,7 @@ class SoftwareCaKey:
 class SoftwareCaKeys:
     """`CaKeys` over a vault of wrapped keys. Each issuing key is unwrapped once per process."""
 
-    def __init__(self, vault: KeyVault, master: MasterKey, entropy: Entropy) -> None:
+    def __init__(self, vault: KeyVault, master: Ring, entropy: Entropy) -> None:
         self._vault = vault
         self._wrapping = Wrapping(master, entropy)
         self._opened: dict[UUID, SoftwareCaKey] = {}

@@ -41,13 +41,16 @@ __all__ = [
     "MasterKey",
     "MasterKeyOrigin",
     "Ring",
+    "SpareRing",
     "create_master_key",
     "former_file",
     "key_text",
     "load_master_key",
     "load_signer_key",
+    "master_ring",
     "next_file",
     "read_key_file",
+    "signer_ring",
 ]
 
 FILE_VARIABLE = "REGALIA_MASTER_KEY_FILE"
@@ -197,6 +200,38 @@ class KeyRing:
             if path.exists()
         ]
         self._keys, self._seen = (key, *beside), seen
+
+
+class SpareRing:
+    """A ring whose keys are tried where they can be read, and not missed where they cannot."""
+
+    def __init__(self, ring: Ring) -> None:
+        self._ring = ring
+
+    def current(self) -> MasterKey:
+        """Return the key. Raises what the ring raises."""
+        return self._ring.current()
+
+    def keys(self, *, anew: bool = False) -> tuple[MasterKey, ...]:
+        """Return its keys, or none."""
+        try:
+            return self._ring.keys(anew=anew)
+        except AdminError:
+            return ()
+
+
+def master_ring(home: Path, environment: Mapping[str, str]) -> KeyRing:
+    """Return the master key and what stands beside it, not read yet."""
+    return KeyRing(lambda: load_master_key(home, environment))
+
+
+def signer_ring(home: Path, environment: Mapping[str, str]) -> KeyRing:
+    """Return the key that CA keys are under, not read yet: the signer's own, or the master key where it has none.
+
+    Rows that are still under the master key open where this process may read that.
+    """
+    spare = SpareRing(master_ring(home, environment))
+    return KeyRing(lambda: load_signer_key(home, environment) or load_master_key(home, environment), spare)
 
 
 def next_file(path: Path) -> Path:

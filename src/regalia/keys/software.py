@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from regalia.keys.master import MasterKey
+    from regalia.keys.master import Ring
     from regalia.model import EventDraft
     from regalia.ports import Clock, Entropy, KeyVault, PrivateKey, WrappedKey
     from regalia.wire.algorithms import Oaep
@@ -92,7 +92,7 @@ class SoftwareKey:
 class SoftwareKeys:
     """`KeyStore` over a vault of wrapped keys. Each key is unwrapped once per process."""
 
-    def __init__(self, vault: KeyVault, clock: Clock, entropy: Entropy, master: MasterKey) -> None:
+    def __init__(self, vault: KeyVault, clock: Clock, entropy: Entropy, master: Ring) -> None:
         self._vault = vault
         self._clock = clock
         self._entropy = entropy

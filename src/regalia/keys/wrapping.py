@@ -80,6 +80,8 @@ class Wrapping:
             serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         row = WrappedKey(key_id, kind, scope, public_key, b"", at)
+        # Rare enough to look whether it is still the one: a key of its own for the signer may have been made since.
+        self._master.keys(anew=True)
         return self._sealed(row, plain)
 
     def unwrap(self, row: WrappedKey) -> Keypair:
