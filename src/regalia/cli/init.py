@@ -202,8 +202,8 @@ def _tell(filled: Filled[_Made | _Waiting]) -> None:
             f"Keys and lock lie in one place: {filled.master_key} opens the keys beside it. See docs/tasks/install.md."
         )
     if isinstance(made, _Made):
-        if made.config.keys.store == "pkcs11":
-            note(f"The CA keys are on token {made.config.keys.pkcs11_token} and cannot leave it.")
+        if filled.config.keys.store == "pkcs11":
+            note(f"The CA keys are on token {filled.config.keys.pkcs11_token} and cannot leave it.")
         else:
             note(f"The root's key is on this machine. Move it out: regalia ca offline root --to DIR --home {home}")
         note(f"Next: regalia serve --home {home}")
