@@ -33,6 +33,7 @@ from regalia.ports import (
     SOFTWARE,
     Begun,
     HandOut,
+    IssuedRecord,
     JobStatus,
     KeyRecord,
     SerialStatus,
