@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from regalia import reasons
+from regalia.cli.custody import custody
 from regalia.cli.dependents import counted, live_certificates
 from regalia.cli.fingerprints import fingerprints
 from regalia.errors import AdminError
@@ -34,7 +35,7 @@ def authority_record(regalia: "App", authority: Authority) -> dict[str, object]:
         "group": authority.group,
         "parent": authority.parent,
         "key": authority.key_kind,
-        "custody": regalia.keys.custody(authority.key_id),
+        "custody": custody(regalia, authority.key_id),
         "not_before": facts.not_before,
         "not_after": facts.not_after,
     }

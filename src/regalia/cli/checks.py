@@ -10,6 +10,7 @@ from regalia.ca.authority import renewal_due
 from regalia.cli.check import Check, Level, left
 from regalia.cli.checks_ndes import ndes_checks
 from regalia.cli.checks_tls import device_tls_checks
+from regalia.cli.custody import HERE, custody
 from regalia.cli.output import utc
 from regalia.errors import AdminError, PeerError, UnavailableError
 from regalia.keys.admin_tls import CERTIFICATE_FILE, read_admin_tls
@@ -121,23 +122,23 @@ def _custody(regalia: App) -> Iterator[Check]:
 
 
 def _authority_key(regalia: App, authority: Authority) -> Check:
-    custody, here = regalia.keys.custody(authority.key_id), regalia.keys.holds(authority.key_id)
+    where, here = custody(regalia, authority.key_id), regalia.keys.holds(authority.key_id)
     if authority.kind is AuthorityKind.ROOT and not here:
         return Check("keys", Level.OK, f"the key of {authority.name} is offline")
-    if authority.kind is AuthorityKind.ROOT and custody == "on this machine":
+    if authority.kind is AuthorityKind.ROOT and where == HERE:
         finding = f"the key of {authority.name} is still on this machine"
         return Check("keys", Level.WARN, finding, f"Run `regalia ca offline {authority.name} --to DIR` with a medium.")
     if not here:
         remedy = "Restore the database from a backup: the group cannot issue without it."
-        if custody != "elsewhere":
+        if where != "elsewhere":
             remedy = "Name its token in `[keys]`: the group cannot issue without it."
-        return Check("keys", Level.PROBLEM, f"the key of {authority.name} is missing: it is {custody}", remedy)
+        return Check("keys", Level.PROBLEM, f"the key of {authority.name} is missing: it is {where}", remedy)
     try:
         regalia.keys.prove(authority.key_id)
     except (AdminError, UnavailableError) as error:
         return Check("keys", Level.PROBLEM, f"the key of {authority.name}: {error.detail}", error.reason.remedy)
-    told = "the master key opens it" if custody == "on this machine" else "it signs there alone"
-    return Check("keys", Level.OK, f"the key of {authority.name} is {custody}, and {told}")
+    told = "the master key opens it" if where == HERE else "it signs there alone"
+    return Check("keys", Level.OK, f"the key of {authority.name} is {where}, and {told}")
 
 
 # --- expiry ---------------------------------------------------------------------------------------------------------

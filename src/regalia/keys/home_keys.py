@@ -62,13 +62,6 @@ class HomeKeys:
             and self._token.reaches(record)
         )
 
-    def custody(self, key_id: UUID) -> str:
-        """Say where a key lies, for people: `on this machine`, `on token LABEL`, `elsewhere`."""
-        record = self._records.key_record(key_id)
-        if record is not None and record.token is not None:
-            return f"on token {record.token}"
-        return "on this machine" if self._software.holds(key_id) else "elsewhere"
-
     def prove(self, key_id: UUID) -> None:
         """See that a key can be used: that the master key opens it, or that it is on the token and signs.
 
