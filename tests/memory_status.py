@@ -55,6 +55,7 @@ class MemoryStatus:
     def __init__(self) -> None:
         self._published: list[CrlRecord] = []
         self._holds: list[_Held] = []
+        self._compromised: set[bytes] = set()
 
     if TYPE_CHECKING:
 
@@ -107,6 +108,20 @@ class MemoryStatus:
             if held.hold.certificate_id == certificate_id and held.ended is None:
                 ended = replace(held.hold, released=released, ended_at=at, ended_by=by, ended_note=note)
                 self._holds[index] = _Held(ended, held.position, position)
+
+    def compromise_key(self, key_sha256: bytes, at: datetime, by: str, note: str, events: Sequence[EventDraft]) -> bool:
+        """See the port."""
+        del at, by, note
+        with self._lock:
+            if key_sha256 in self._compromised:
+                return False
+            self._compromised.add(key_sha256)
+            self.record(events)
+            return True
+
+    def is_compromised(self, key_sha256: bytes) -> bool:
+        """See the port."""
+        return key_sha256 in self._compromised
 
     def holds(self, certificate_id: UUID) -> tuple[Hold, ...]:
         """See the port."""

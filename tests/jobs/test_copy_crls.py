@@ -102,7 +102,7 @@ def test_a_root_whose_key_is_elsewhere_is_told_and_keeps_nothing_waiting(world: 
     job = CopyCrls(world.store, world.keys, CrlCopier(cast("CrlStore", lost), world.here), world.publisher(world.here))
     with pytest.raises(ExceptionGroup) as caught:
         job.run(world.clock.now())
-    assert "the CRL of root has to be made anew" in str(caught.value.exceptions[0])
+    assert "the CRL root has to be made anew" in str(caught.value.exceptions[0])
     assert set(world.here.files) == {SERVED}
 
 

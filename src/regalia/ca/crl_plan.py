@@ -18,6 +18,7 @@ from regalia.model import Action, AuthorityKind, EventDraft, Outcome, crl_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from regalia.ca.urls import Urls
     from regalia.model import Actor, Authority
     from regalia.ports import Authorities, Clock
 
@@ -32,6 +33,7 @@ __all__ = [
     "lists_of",
     "set_plan",
     "shard_of",
+    "status_addresses",
     "worst_sizes",
 ]
 
@@ -64,6 +66,13 @@ def is_partial(authority: Authority, shard: int) -> bool:
     return shard > 0 or (len(lists_of(authority)) > 1 and not authority.crl_full)
 
 
+def status_addresses(authority: Authority, serial: int, urls: Urls) -> tuple[str, ...]:
+    """Where a new certificate's CRL is and, where the authority has deltas, the delta beside it."""
+    shard = shard_of(serial, authority.crl_shards)
+    crl = urls.crl(authority.name, shard)
+    return (crl, urls.crl(authority.name, shard, delta=True)) if authority.crl_delta else (crl,)
+
+
 # --- sizes ------------------------------------------------------------------------------------------------------------
 
 
@@ -94,27 +103,21 @@ class Plan:
     """Certificates that live at the same time, those that live now at the least."""
 
 
-def check_size(plan: Plan, older: int, limit: int) -> None:
+def check_size(plan: Plan, limit: int) -> None:
     """See that no list gets larger than `limit` octets if all that lives were revoked (REV-5).
 
-    `older`: certificates that point to list 0 already. Raises `AdminError` ADM-050 with the numbers that would do.
+    Certificates that point to a list already stay on it whatever is planned. Raises `AdminError` ADM-050 with the
+    number that would do.
     """
     needed = shards_needed(plan.fleet, limit)
-    if plan.shards == 0 or plan.full:
-        if _HEAD + plan.fleet * LONGEST_ENTRY <= limit:
-            return
-        remedy = f"--shards {max(needed, plan.shards)} --full off"
-    elif plan.shards < needed:
-        remedy = f"--shards {needed} --full off"
-    elif _HEAD + older * LONGEST_ENTRY > limit:
-        # They point to it for as long as they live: nothing but time makes it smaller.
+    whole = plan.full or not plan.shards
+    if not needed or (not whole and plan.shards >= needed):
         return
-    else:
-        return
-    octets = _HEAD + plan.fleet * LONGEST_ENTRY // (1 if plan.full else max(plan.shards, 1))
+    octets = _HEAD + plan.fleet * LONGEST_ENTRY // (1 if whole else plan.shards)
     raise AdminError(
         reasons.CRL_PLAN_TOO_LARGE,
-        f"{plan.fleet} certificates, all revoked, make a CRL of {octets:,} octets where {limit:,} are allowed: {remedy}",
+        f"{plan.fleet} certificates, all revoked, make a CRL of {octets} octets where {limit} are allowed:"
+        f" --shards {max(needed, plan.shards)} --full off",
     )
 
 

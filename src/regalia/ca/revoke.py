@@ -1,4 +1,9 @@
-"""Revoking: durable before anybody is told, final, and one event each (REV-1)."""
+"""Revoking, holding, releasing: durable before anybody is told, and one event each (REV-1).
+
+good → held → good, good → revoked, held → revoked; nothing leads away from revoked, also not to a graver reason. A key
+that turns out to be compromised after its certificate was revoked for something else is blocked, which is what is left
+to do: relying parties refuse the certificate already.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +12,32 @@ from typing import TYPE_CHECKING
 from regalia import reasons
 from regalia.ca.issue import certificate_event
 from regalia.errors import AdminError
-from regalia.model import Action, CertificateState, Revocation
+from regalia.model import (
+    Action,
+    CertificateKind,
+    CertificateState,
+    EventDraft,
+    Hold,
+    Outcome,
+    Revocation,
+    RevocationReason,
+)
 
 if TYPE_CHECKING:
-    from regalia.model import Actor, Certificate, RevocationReason
+    from datetime import datetime
+
+    from regalia.model import Actor, Certificate, JsonValue
     from regalia.ports import Certificates, Clock
 
-__all__ = ["revoke"]
+__all__ = ["block_key", "certificates_of_key", "hold", "is_final", "release", "revoke"]
+
+_ADMINISTRATOR = "administrator"
+
+
+def is_final(certificate: Certificate) -> bool:
+    """Whether a certificate is revoked for good."""
+    end = certificate.revocation
+    return end is not None and end.reason is not RevocationReason.CERTIFICATE_HOLD
 
 
 def revoke(
@@ -25,14 +49,17 @@ def revoke(
     actor: Actor,
     note: str = "",
 ) -> Revocation:
-    """Revoke an issued certificate for good. OCSP follows at once, the CRL within a minute (REV-3).
+    """Revoke a certificate for good, held or not. OCSP follows at once, the CRL within a minute (REV-3).
 
-    Raises `AdminError` ADM-008 where it is revoked already, ADM-004 where it was never issued.
+    Raises `AdminError` ADM-008 where it is revoked already, ADM-004 where it was never issued, ADM-052 for a hold,
+    which is no revocation.
     """
     if certificate.state is CertificateState.INTENT:
         raise AdminError(reasons.NOT_FOUND, f"serial {certificate.serial:x} is not issued yet")
+    if reason is RevocationReason.CERTIFICATE_HOLD:
+        raise AdminError(reasons.CERTIFICATE_STATE, "a hold does not revoke")
     now = clock.now()
-    revocation = Revocation(certificate.id, reason, "administrator", actor.id, now, note)
+    revocation = Revocation(certificate.id, reason, _ADMINISTRATOR, actor.id, now, note)
     event = certificate_event(
         Action.CERTIFICATE_REVOKED,
         certificate.intent,
@@ -43,3 +70,67 @@ def revoke(
     if not certificates.revoke(revocation, (event,)):
         raise AdminError(reasons.ALREADY_REVOKED, f"serial {certificate.serial:x}")
     return revocation
+
+
+def hold(certificates: Certificates, clock: Clock, certificate: Certificate, *, actor: Actor, note: str = "") -> Hold:
+    """Suspend a device's certificate until it is released or revoked.
+
+    Raises `AdminError` ADM-052 where it is not good, or not a device's.
+    """
+    serial, now = f"serial {certificate.serial:x}", clock.now()
+    if certificate.intent.kind is not CertificateKind.LEAF:
+        raise AdminError(reasons.CERTIFICATE_STATE, f"{serial} is {certificate.intent.kind}: devices' ones are held")
+    if certificate.state is not CertificateState.ISSUED or certificate.intent.not_after <= now:
+        raise AdminError(reasons.CERTIFICATE_STATE, f"{serial} is not valid")
+    held = Hold(certificate.id, _ADMINISTRATOR, actor.id, now, note)
+    details: dict[str, JsonValue] = {"cause": held.cause, "note": note}
+    event = certificate_event(Action.CERTIFICATE_HELD, certificate.intent, actor, now, details=details)
+    if not certificates.hold_certificate(held, (event,)):
+        raise AdminError(reasons.CERTIFICATE_STATE, f"{serial} is {_standing(certificates, certificate)}")
+    return held
+
+
+def release(
+    certificates: Certificates, clock: Clock, certificate: Certificate, *, actor: Actor, note: str = ""
+) -> datetime:
+    """End a hold: the certificate is good again. Returns when. Raises `AdminError` ADM-052 where it is not held."""
+    now = clock.now()
+    event = certificate_event(Action.CERTIFICATE_RELEASED, certificate.intent, actor, now, details={"note": note})
+    if not certificates.release_certificate(certificate.id, now, actor.id, note, (event,)):
+        detail = f"serial {certificate.serial:x} is {_standing(certificates, certificate)}"
+        raise AdminError(reasons.CERTIFICATE_STATE, detail)
+    return now
+
+
+def _standing(certificates: Certificates, certificate: Certificate) -> str:
+    """Say how it stands now: somebody may have been faster."""
+    found = certificates.certificate(certificate.id)
+    if found is None or found.revocation is None:
+        return "not on hold"
+    return "revoked for good" if is_final(found) else "on hold already"
+
+
+# --- compromised keys -------------------------------------------------------------------------------------------------
+
+
+def certificates_of_key(certificates: Certificates, certificate: Certificate) -> tuple[Certificate, ...]:
+    """Find every certificate with the key of this one that can still be revoked, newest first."""
+    found = certificates.certificates_by_key(certificate.intent.key_sha256)
+    return tuple(each for each in found if each.state is not CertificateState.INTENT and not is_final(each))
+
+
+def block_key(certificates: Certificates, clock: Clock, certificate: Certificate, *, actor: Actor, note: str) -> bool:
+    """See that no certificate is ever issued for this key again (KEY-2). False where that was so already."""
+    now, key = clock.now(), certificate.intent.key_sha256
+    event = EventDraft(
+        at=now,
+        actor=actor,
+        action=Action.KEY_COMPROMISED,
+        object=f"key:{key.hex()}",
+        outcome=Outcome.OK,
+        group=certificate.intent.group,
+        serial=f"{certificate.serial:x}",
+        security=True,
+        details={"note": note},
+    )
+    return certificates.compromise_key(key, now, actor.id, note, (event,))

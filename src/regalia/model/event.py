@@ -56,6 +56,7 @@ class Action(StrEnum):
     DATABASE_UPGRADED = "database.upgraded"
     KEY_GENERATED = "key.generated"
     KEY_MOVED = "key.moved"
+    KEY_COMPROMISED = "key.compromised"
     KEY_DESTROYED = "key.destroyed"
     KEY_IMPORTED = "key.imported"
     AUTHORITY_CREATED = "authority.created"

@@ -216,6 +216,12 @@ class Certificates(Protocol):
     ) -> bool:
         """End its hold. False where it is not on hold: what is revoked stays so (REV-1)."""
 
+    def compromise_key(self, key_sha256: bytes, at: datetime, by: str, note: str, events: Sequence[EventDraft]) -> bool:
+        """Block a key for ever (KEY-2). False where it is blocked already."""
+
+    def is_compromised(self, key_sha256: bytes) -> bool:
+        """Whether `compromise_key` was told of it."""
+
     def holds(self, certificate_id: UUID) -> tuple[Hold, ...]:
         """Every time that it was on hold, oldest first."""
 

@@ -40,6 +40,7 @@ __all__ = [
     "NAME_REFUSED",
     "NAME_TAKEN",
     "NOT_FOUND",
+    "PENDING_OUTDATED",
     "PERMISSIONS_REFUSED",
     "PROFILE_REFUSED",
     "REPLACEMENT_WAITS",
@@ -287,4 +288,10 @@ CERTIFICATE_STATE = Reason(
     Stage.ADMIN,
     "the certificate is not in a state for this",
     "See `regalia cert show`: what is good can be held, what is held can be released, what is revoked stays so.",
+)
+PENDING_OUTDATED = Reason(
+    "ADM-044",
+    Stage.ADMIN,
+    "the profile makes other names now than those that wait for approval",
+    "Deny the enrolment; the device asks again, and is then held with the names of today.",
 )

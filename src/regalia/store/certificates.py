@@ -21,7 +21,16 @@ from regalia.model import (
 )
 from regalia.ports import SerialStatus
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
-from regalia.store.tables import OPEN, certificate, certificate_der, certificate_tbs, enrolment, hold, revocation
+from regalia.store.tables import (
+    OPEN,
+    certificate,
+    certificate_der,
+    certificate_tbs,
+    compromised_key,
+    enrolment,
+    hold,
+    revocation,
+)
 from regalia.store.values import (
     from_millis,
     id_or_none,
@@ -195,6 +204,8 @@ _RELEASE = Statement(
         ended_note=bindparam("why"),
     )
 )
+_ADD_COMPROMISED = inserting(compromised_key)
+_COMPROMISED = Statement(select(compromised_key.c.at).where(compromised_key.c.key_sha256 == bindparam("key_sha256")))
 _HOLDS = Statement(select(hold).where(hold.c.certificate_id == bindparam("id")).order_by(hold.c.position))
 _LIVE_BY_LIST = Statement(
     select(certificate.c.shard, func.count().label("live"))
@@ -336,6 +347,20 @@ class SqlCertificates(Noun):
             transaction.record(events)
 
         return self._won(unit)
+
+    def compromise_key(self, key_sha256: bytes, at: datetime, by: str, note: str, events: Sequence[EventDraft]) -> bool:
+        """Return False where it is blocked already."""
+        columns: Columns = {"key_sha256": key_sha256, "actor": plain(by), "at": millis(at), "note": plain(note)}
+
+        def unit(transaction: Transaction) -> None:
+            transaction.run(_ADD_COMPROMISED, columns)
+            transaction.record(events)
+
+        return self._won(unit)
+
+    def is_compromised(self, key_sha256: bytes) -> bool:
+        """Return whether this key is blocked."""
+        return self._database.row(_COMPROMISED, {"key_sha256": key_sha256}) is not None
 
     def holds(self, certificate_id: UUID) -> tuple[Hold, ...]:
         """Return every time that it was on hold, oldest first."""

@@ -37,6 +37,7 @@ __all__ = [
     "change",
     "checkpoint",
     "checkpoint_key",
+    "compromised_key",
     "credential",
     "crl",
     "crl_chunk",
@@ -429,6 +430,17 @@ hold = Table(
     sqlite_with_rowid=False,
 )
 """Certificates that were on hold, each time: `position` and `ended_position` are those of the authority's counter."""
+
+compromised_key = Table(
+    "compromised_key",
+    metadata,
+    Column("key_sha256", LargeBinary, primary_key=True),
+    _required("actor", Text),
+    _required("at", BigInteger),
+    _required("note", Text),
+    sqlite_with_rowid=False,
+)
+"""Keys that no certificate is issued for again, whatever their certificates were revoked for."""
 
 crl = Table(
     "crl",

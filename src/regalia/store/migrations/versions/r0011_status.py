@@ -1,4 +1,4 @@
-"""Holds, partial and delta CRLs, and the octets of each entry.
+"""Holds, partial and delta CRLs, the octets of each entry, and keys that are known to be compromised.
 
 A hold is a row of its own beside the revocations, which stay what they were: final. A hold ends once, by a release or
 by a final revocation, which ends it by a trigger. Positions, where a hold begins and ends, come from the counter of its
@@ -57,7 +57,14 @@ CREATE TABLE hold (
 ){{compact}};
 CREATE UNIQUE INDEX hold_open ON hold (certificate_id) WHERE ended_position = {_OPEN};
 CREATE INDEX hold_position ON hold (authority, position, ended_position);
-CREATE INDEX hold_ended ON hold (authority, ended_position)
+CREATE INDEX hold_ended ON hold (authority, ended_position);
+CREATE TABLE compromised_key (
+    key_sha256 {{octets}} NOT NULL,
+    actor TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    note TEXT NOT NULL,
+    PRIMARY KEY (key_sha256)
+){{compact}}
 """
 _SPELLINGS = {
     "sqlite": {"octets": "BLOB", "compact": " WITHOUT ROWID"},
@@ -83,6 +90,8 @@ _END_WITH_REVOCATION = (
 _REFUSED = (
     ("hold_ends_once", "UPDATE", "hold", _END_CHANGED, "a hold ends once and is otherwise what it was"),
     ("hold_stays", "DELETE", "hold", "1 = 1", "a hold that was is not forgotten"),
+    ("compromised_key_stays", "UPDATE", "compromised_key", "1 = 1", "a compromise is not taken back"),
+    ("compromised_key_is_kept", "DELETE", "compromised_key", "1 = 1", "a compromise is not taken back"),
     ("revocation_is_final", "INSERT", "revocation", "NEW.reason IN (6, 8)", "a hold is no revocation"),
     ("certificate_keeps_its_list", "UPDATE", "certificate", "NEW.shard <> OLD.shard", "the list is in the certificate"),
 )
@@ -132,4 +141,7 @@ def _postgresql_triggers() -> None:
         "CREATE TRIGGER revocation_ends_hold AFTER INSERT ON revocation"
         " FOR EACH ROW EXECUTE FUNCTION regalia_revocation_ends_hold()"
     )
-    op.execute("CREATE TRIGGER final_all BEFORE TRUNCATE ON hold EXECUTE FUNCTION regalia_refuse('nothing is emptied')")
+    for table in ("hold", "compromised_key"):
+        op.execute(
+            f"CREATE TRIGGER final_all BEFORE TRUNCATE ON {table} EXECUTE FUNCTION regalia_refuse('nothing is emptied')"
+        )
