@@ -31,6 +31,8 @@ from regalia.model import (
 from regalia.wire.certificate import assemble, encode_tbs, signature_algorithm_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from regalia.model import Authority, KeyKind, Profile
 
 __all__ = ["ADMIN", "NAMES", "SmallCa", "ec_spki", "profile_of"]
@@ -45,7 +47,7 @@ def ec_spki(curve: ec.EllipticCurve | None = None) -> bytes:
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-def profile_of(document: str = DEFAULT_DOCUMENT, *, acknowledged: bool = False) -> Profile:
+def profile_of(document: str = DEFAULT_DOCUMENT, *, acknowledged: Iterable[str] = ()) -> Profile:
     """Read a document as the profile `default` of the group `default`."""
     return read_profile(
         document, name="default", version=1, group="default", now=FakeClock().now(), acknowledged=acknowledged

@@ -144,7 +144,7 @@ def test_no_profile_gives_names_to_bearers_of_a_static_secret(world: Target) -> 
     secret = world.open_endpoint("printers", Authoriser.STATIC)
     document = DEFAULT_DOCUMENT.replace('names = "binding"', 'names = "from-csr"')
     with pytest.raises(AdminError) as told:
-        world.registry.create_profile("default", "default", document, actor=ADMIN, acknowledged=True)
+        world.registry.create_profile("default", "default", document, actor=ADMIN, acknowledged=["names-from-request"])
     assert told.value.reason is reasons.STATIC_NAMES_FROM_REQUEST
     profile = world.store.profile("default")
     assert profile is not None

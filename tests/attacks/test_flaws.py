@@ -46,7 +46,7 @@ SWITCHES = {
 def doors(world: Target) -> list[str]:
     """An endpoint for each way to say yes, profile, set of switches; half of them have a challenge, half have none."""
     document = DEFAULT_DOCUMENT.replace('names = "binding"', 'names = "from-csr"')
-    world.registry.create_profile("open", "default", document, actor=ADMIN, acknowledged=True)
+    world.registry.create_profile("open", "default", document, actor=ADMIN, acknowledged=["names-from-request"])
     made = []
     for authoriser, (switch, options), profile, minted in product(
         Authoriser, SWITCHES.items(), ("default", "open"), (False, True)

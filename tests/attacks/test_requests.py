@@ -99,7 +99,7 @@ def test_no_renewal_asks_for_rights(world: Target, extension: str) -> None:
 def test_a_profile_that_takes_names_from_requests_takes_no_rights(world: Target, extension: str) -> None:
     """POL-1, POL-2: `from-csr` is about names alone."""
     document = DEFAULT_DOCUMENT.replace('names = "binding"', 'names = "from-csr"')
-    world.registry.create_profile("open", "default", document, actor=ADMIN, acknowledged=True)
+    world.registry.create_profile("open", "default", document, actor=ADMIN, acknowledged=["names-from-request"])
     world.registry.create_endpoint("open", group="default", profile="open", actor=ADMIN)
     secret, device = world.mint(endpoint="open"), Device(world, endpoint="open")
     message = message_of(device, csr_of(device, requested(FORBIDDEN[extension]), challenge=secret))
@@ -215,7 +215,7 @@ def test_no_request_asks_for_a_name_that_no_certificate_carries(world: Target, n
 def test_a_profile_that_takes_names_from_requests_takes_no_such_name(world: Target, name: str) -> None:
     """POL-1, POL-5: where the request chooses its names, these are refused all the same."""
     document = DEFAULT_DOCUMENT.replace('names = "binding"', 'names = "from-csr"')
-    world.registry.create_profile("open", "default", document, actor=ADMIN, acknowledged=True)
+    world.registry.create_profile("open", "default", document, actor=ADMIN, acknowledged=["names-from-request"])
     world.registry.create_endpoint("open", group="default", profile="open", actor=ADMIN)
     secret, device = world.mint(endpoint="open"), Device(world, endpoint="open")
     message = message_of(device, csr_of(device, general_names(MALFORMED[name]), challenge=secret))
@@ -366,7 +366,7 @@ def test_a_renewal_does_not_launder_what_the_first_request_only_wished_for(world
 def test_the_authoritys_own_name_is_nobodys(world: Target) -> None:
     """REN-2, POL-5: a device named like its CA would look self-issued to every path builder, ours included."""
     document = DEFAULT_DOCUMENT.replace('names = "binding"', 'names = "from-csr"')
-    world.registry.create_profile("open", "default", document, actor=ADMIN, acknowledged=True)
+    world.registry.create_profile("open", "default", document, actor=ADMIN, acknowledged=["names-from-request"])
     world.registry.create_endpoint("open", group="default", profile="open", actor=ADMIN)
     door = world.store.door("open")
     assert door is not None

@@ -157,7 +157,7 @@ def test_r5_names_from_the_request_need_an_acknowledgement() -> None:
     with pytest.raises(AdminError) as caught:
         profile_of(document)
     assert caught.value.reason is reasons.ACKNOWLEDGEMENT_NEEDED
-    assert profile_of(document, acknowledged=True).names_from is NamesFrom.CSR
+    assert profile_of(document, acknowledged=["names-from-request"]).names_from is NamesFrom.CSR
 
 
 # --- the certificate -------------------------------------------------------------------------------------------------
@@ -224,7 +224,8 @@ def test_alternative_names_are_critical_only_where_the_subject_is_empty() -> Non
 def test_pol7_a_leaf_ends_with_its_issuer() -> None:
     """POL-7: the end is cut to the issuer's, and the beginning is not before the issuer's."""
     issuer = read_certificate(_AUTHORITY.certificate_der)
-    leaf = _leaf(profile_of(_document(validity__duration="3650d", validity__backdate="60m")))
+    document = _document(validity__duration="3650d", validity__backdate="60m")
+    leaf = _leaf(profile_of(document, acknowledged=["long-validity"]))
     assert (leaf.not_before, leaf.not_after) == (issuer.not_before, issuer.not_after)
 
 

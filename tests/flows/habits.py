@@ -352,7 +352,7 @@ def opened_site(directory: Path) -> Iterator[Site]:
         "default",
         NdesOptions(user="EXAMPLE\\mdm", password=hashlib.sha256(b"x").hexdigest(), certsrv=True),
         actor=ADMIN,
-        acknowledged=True,
+        acknowledged=["names-from-request"],
     )
     ndes = NdesService(
         store=world.store,

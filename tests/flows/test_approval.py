@@ -234,7 +234,7 @@ def test_an_approval_may_take_names_where_the_profile_takes_them_from_requests(w
     """POL-3: the profile that a static challenge may not use is right for a queue; the names count as verified."""
     document = DEFAULT_DOCUMENT.replace('names = "binding"', 'names = "from-csr"')
     world.registry.disable_endpoint("static", actor=ADMIN)
-    world.registry.create_profile("default", "default", document, actor=ADMIN, acknowledged=True)
+    world.registry.create_profile("default", "default", document, actor=ADMIN, acknowledged=["names-from-request"])
     device = Device(world, endpoint="queue")
     ask(device)
     assert not world.approve().intent.unverified

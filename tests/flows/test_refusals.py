@@ -524,7 +524,7 @@ FROM_CSR = DEFAULT_DOCUMENT.replace('names = "binding"', 'names = "from-csr"')
 
 @scenario(reasons.NO_NAMES, FailInfo.BAD_REQUEST)
 def _nothing_asked(world: World) -> tuple[bytes, str]:
-    world.registry.create_profile("open", "default", FROM_CSR, actor=ADMIN, acknowledged=True)
+    world.registry.create_profile("open", "default", FROM_CSR, actor=ADMIN, acknowledged=["names-from-request"])
     world.registry.create_endpoint("open", group="default", profile="open", actor=ADMIN)
     device = Device(world, endpoint="open")
     return device.message(device.csr(names(), world.mint(endpoint="open"))), "open"

@@ -21,7 +21,7 @@ def world() -> World:
 
 def test_a_static_challenge_and_names_from_the_request_do_not_go_together(world: World) -> None:
     """POL-3 and RA-028: refused when the endpoint is created; one-time challenges and approval may have such names."""
-    world.registry.create_profile("open", "default", FROM_CSR, actor=ADMIN, acknowledged=True)
+    world.registry.create_profile("open", "default", FROM_CSR, actor=ADMIN, acknowledged=["names-from-request"])
     with pytest.raises(AdminError) as told:
         world.registry.create_endpoint(
             "static", group="default", profile="open", actor=ADMIN, authoriser=Authoriser.STATIC
@@ -38,10 +38,15 @@ def test_a_profile_of_a_static_endpoint_does_not_begin_to_take_names_from_the_re
     """POL-3: the next version of the profile is refused too, unless the endpoint is closed."""
     world.open_endpoint("static", Authoriser.STATIC)
     with pytest.raises(AdminError, match="serves endpoint static") as told:
-        world.registry.create_profile("default", "default", FROM_CSR, actor=ADMIN, acknowledged=True)
+        world.registry.create_profile("default", "default", FROM_CSR, actor=ADMIN, acknowledged=["names-from-request"])
     assert told.value.reason is reasons.STATIC_NAMES_FROM_REQUEST
     world.registry.disable_endpoint("static", actor=ADMIN)
-    assert world.registry.create_profile("default", "default", FROM_CSR, actor=ADMIN, acknowledged=True).version == 2
+    assert (
+        world.registry.create_profile(
+            "default", "default", FROM_CSR, actor=ADMIN, acknowledged=["names-from-request"]
+        ).version
+        == 2
+    )
 
 
 @pytest.mark.parametrize("authoriser", Authoriser)

@@ -7,7 +7,7 @@ records that. There is no other way to a leaf certificate, and what was not lint
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ from regalia.wire.certificate import (
 from regalia.wire.names import name_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -68,6 +68,8 @@ class Prepared:
     algorithm: SignatureAlgorithm
     signer_key: bytes
     """DER SubjectPublicKeyInfo that the signature must verify with."""
+    facts: Mapping[str, JsonValue] = field(default_factory=dict)
+    """What else its events tell: the variables that its names were made of."""
 
 
 def prepare_leaf(
@@ -129,7 +131,8 @@ def prepare_leaf(
         created_at=now,
         shard=shard_of(serial, authority.crl_shards),
     )
-    return Prepared(intent, signature_algorithm_for(authority.key_kind), issuer.public_key)
+    facts: dict[str, JsonValue] = {"inputs": dict(order.inputs)} if order.inputs else {}
+    return Prepared(intent, signature_algorithm_for(authority.key_kind), issuer.public_key, facts)
 
 
 class Issuer:
@@ -167,7 +170,14 @@ class Issuer:
             intent,
             (
                 *also,
-                certificate_event(Action.CERTIFICATE_INTENT, intent, actor, intent.created_at, enrolment=enrolment),
+                certificate_event(
+                    Action.CERTIFICATE_INTENT,
+                    intent,
+                    actor,
+                    intent.created_at,
+                    enrolment=enrolment,
+                    details=dict(prepared.facts),
+                ),
             ),
             enrolment=enrolment,
             consume=consume,

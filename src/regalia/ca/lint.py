@@ -11,7 +11,10 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from regalia.ca.crl_plan import status_addresses
+from regalia.ca.profile_purposes import NEVER_PURPOSES
 from regalia.errors import PeerError
+from regalia.model import Assurance, SidForm
 from regalia.wire import der, oids
 from regalia.wire.certificate import (
     key_identifier,
@@ -26,13 +29,13 @@ from regalia.wire.names import check_names, read_name, read_sans, same_name, tex
 from regalia.wire.public_key import key_algorithm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from pkilint.validation import ValidationResult, Validator  # type: ignore[import-untyped]  # pkilint has no types
 
     from regalia.ca.urls import Urls
-    from regalia.model import Authority, Names, Profile
+    from regalia.model import Authority, MicrosoftTemplate, Names, Profile
     from regalia.wire.certificate import CertificateFacts
 
 __all__ = ["IGNORED", "lint_full", "lint_leaf"]
@@ -46,7 +49,14 @@ _VERSION_3: Final = bytes.fromhex("a003020102")
 
 
 def lint_leaf(
-    tbs_der: bytes, *, profile: Profile, authority: Authority, names: Names, public_key: bytes, urls: Urls
+    tbs_der: bytes,
+    *,
+    profile: Profile,
+    authority: Authority,
+    names: Names,
+    public_key: bytes,
+    urls: Urls,
+    assurance: Assurance = Assurance.VERIFIED,
 ) -> tuple[str, ...]:
     """Read a leaf's TBSCertificate back and compare it with what it must be; return what is wrong, for people.
 
@@ -65,7 +75,7 @@ def lint_leaf(
                 _form(leaf, authority),
                 _place(leaf, issuer, profile),
                 _who(leaf, profile, names, public_key),
-                _extensions(leaf, profile, names, authority, urls),
+                _extensions(leaf, profile, names, authority, urls, assurance),
             )
         )
     except der.DerError as error:
@@ -119,14 +129,20 @@ def _place(leaf: _Leaf, issuer: CertificateFacts, profile: Profile) -> Iterator[
         yield "the validity ends before it begins"
     if leaf.not_after - leaf.not_before > profile.validity.duration:
         yield "the validity is longer than the profile's"
+    if profile.expiry is not None and profile.expiry.until is not None and leaf.not_after > profile.expiry.until:
+        yield "the validity reaches beyond the profile's last day"
     if leaf.not_before < issuer.not_before or leaf.not_after > issuer.not_after:
         yield "the validity reaches beyond the authority's (POL-7)"
 
 
 def _who(leaf: _Leaf, profile: Profile, names: Names, public_key: bytes) -> Iterator[str]:
     expected = [(oids.AT_ORGANIZATION_NAME, profile.organisation), (oids.AT_COMMON_NAME, names.cn)]
+    if names.rdns:
+        expected = (
+            sorted([expected[0], *((_TYPES[key], text) for key, text in names.rdns)], key=_place_of) + expected[1:]
+        )
     found = [
-        (attribute, text_of(value.expect(der.UTF8_STRING)))
+        (attribute, text_of(value.expect(_TAGS.get(attribute, der.UTF8_STRING))))
         for rdn in read_name(leaf.subject)
         for attribute, value in rdn
     ]
@@ -142,15 +158,47 @@ def _who(leaf: _Leaf, profile: Profile, names: Names, public_key: bytes) -> Iter
         yield "the public key is not the one whose possession was proved"
 
 
+_TAGS: Final = {
+    oids.AT_COUNTRY_NAME: der.PRINTABLE_STRING,
+    oids.AT_SERIAL_NUMBER: der.PRINTABLE_STRING,
+    oids.AT_DN_QUALIFIER: der.PRINTABLE_STRING,
+    oids.AT_DOMAIN_COMPONENT: der.IA5_STRING,
+}
+"""What is not an UTF8String in a subject (RFC 5280 §4.1.2.4, appendix A.1)."""
+_TYPES: Final = {
+    "c": oids.AT_COUNTRY_NAME,
+    "dc": oids.AT_DOMAIN_COMPONENT,
+    "st": oids.AT_STATE_OR_PROVINCE_NAME,
+    "l": oids.AT_LOCALITY_NAME,
+    "o": oids.AT_ORGANIZATION_NAME,
+    "ou": oids.AT_ORGANIZATIONAL_UNIT_NAME,
+    "title": oids.AT_TITLE,
+    "surname": oids.AT_SURNAME,
+    "given-name": oids.AT_GIVEN_NAME,
+    "serial-number": oids.AT_SERIAL_NUMBER,
+    "dn-qualifier": oids.AT_DN_QUALIFIER,
+    "uid": oids.AT_USER_ID,
+}
+_PLACES: Final = {attribute: place for place, attribute in enumerate(_TYPES.values())}
+
+
+def _place_of(value: tuple[str, str | None]) -> int:
+    """From the general to the special; what has the same place keeps its order."""
+    return _PLACES[value[0]]
+
+
 # --- extensions -----------------------------------------------------------------------------------------------------
 
 _SKI: Final = der.oid(oids.CE_SUBJECT_KEY_IDENTIFIER)
 _SAN: Final = der.oid(oids.CE_SUBJECT_ALT_NAME)
-_OF_THE_DEVICE: Final = (_SKI, _SAN)
-"""First octets of the two extensions that differ from leaf to leaf."""
+_SID: Final = der.oid(oids.MS_NTDS_CA_SECURITY)
+_OF_THE_DEVICE: Final = (_SKI, _SAN, _SID)
+"""First octets of the extensions that differ from leaf to leaf."""
 
 
-def _extensions(leaf: _Leaf, profile: Profile, names: Names, authority: Authority, urls: Urls) -> Iterator[str]:
+def _extensions(
+    leaf: _Leaf, profile: Profile, names: Names, authority: Authority, urls: Urls, assurance: Assurance
+) -> Iterator[str]:
     own: list[der.Tlv] = []
     common: list[der.Tlv] = []
     for item in leaf.extensions:
@@ -163,12 +211,22 @@ def _extensions(leaf: _Leaf, profile: Profile, names: Names, authority: Authorit
         tuple([usage for usage in profile.key_usage if usage not in _IMPOSSIBLE.get(key_type, ())]),
         profile.extended_key_usage,
         urls,
+        status_addresses(authority, leaf.serial, urls),
+        profile.policies.of(assurance) if profile.policies is not None else (),
+        profile.microsoft_template,
     )
     own_key = der.octet_string(key_identifier(leaf.public_key))
     expected: dict[str, _Expectation] = {oids.CE_SUBJECT_KEY_IDENTIFIER: (False, lambda value: value == own_key)}
     if names.sans:
         # Its value is compared below. Critical exactly where nothing else names anybody.
         expected[oids.CE_SUBJECT_ALT_NAME] = (leaf.subject == b"\x30\x00", lambda _: True)
+    if names.sid is not None and profile.name_rules is not None and SidForm.EXTENSION in profile.name_rules.sid_forms:
+        sid = names.sid.encode()
+        object_sid = (der.OID, der.oid(oids.MS_NTDS_OBJECT_SID)[2:])
+        expected[oids.MS_NTDS_CA_SECURITY] = (
+            False,
+            lambda value: _leaves(value) == [object_sid, (der.OCTET_STRING, sid)],
+        )
     yield from _compared(own, expected)
     sans = [read_sans(read_extension(item).value) for item in own if item.content.startswith(_SAN)]
     if (sans[0] if sans else frozenset()) != names.sans:
@@ -190,9 +248,17 @@ _Expectation = tuple[bool, "Callable[[bytes], bool]"]
 """Whether it is critical, and whether a value is right."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _of_all(
-    octets: bytes, authority: str, certificate: bytes, usages: tuple[str, ...], purposes: tuple[str, ...], urls: Urls
+    octets: bytes,
+    authority: str,
+    certificate: bytes,
+    usages: tuple[str, ...],
+    purposes: tuple[str, ...],
+    urls: Urls,
+    crls: tuple[str, ...],
+    policies: tuple[str, ...],
+    template: MicrosoftTemplate | None,
 ) -> tuple[str, ...]:
     """Judge the extensions that all leaves of a profile have in common, given side by side.
 
@@ -206,7 +272,7 @@ def _of_all(
         oids.CE_AUTHORITY_KEY_IDENTIFIER: (False, lambda value: _leaves(value) == [(0x80, issuer.ski)]),
         oids.CE_CRL_DISTRIBUTION_POINTS: (
             False,
-            lambda value: _leaves(value) == [(0x86, urls.crl(authority).encode())],
+            lambda value: _leaves(value) == [(0x86, crls[0].encode())],
         ),
         oids.PE_AUTHORITY_INFO_ACCESS: (
             False,
@@ -221,7 +287,16 @@ def _of_all(
             ),
         ),
     }
-    return tuple(_compared(der.read_all(octets), expected))
+    if len(crls) > 1:
+        expected[oids.CE_FRESHEST_CRL] = (False, lambda value: _leaves(value) == [(0x86, crls[1].encode())])
+    if policies:
+        arcs = [(der.OID, der.oid(policy)[2:]) for policy in policies]
+        expected[oids.CE_CERTIFICATE_POLICIES] = (False, lambda value: _leaves(value) == arcs)
+    if template is not None:
+        said = der.sequence(der.oid(template.oid), der.integer(template.major), der.integer(template.minor))
+        expected[oids.MS_CERTIFICATE_TEMPLATE] = (False, lambda value: value == said)
+    never = [f"no certificate is for {oids.describe(purpose)}" for purpose in purposes if purpose in NEVER_PURPOSES]
+    return (*never, *_compared(der.read_all(octets), expected))
 
 
 def _compared(items: Sequence[der.Tlv], expected: Mapping[str, _Expectation]) -> Iterator[str]:
@@ -262,8 +337,10 @@ _ONE_LABEL: Final = re.compile(r'Invalid domain name syntax: "[a-z0-9](?:[a-z0-9
 """A host of one label is a name in the preferred syntax (RFC 1034 §3.5), and small networks call our own server so."""
 
 
-def lint_full(certificate_der: bytes) -> tuple[str, ...]:
+def lint_full(certificate_der: bytes, ignored: Collection[str] = ()) -> tuple[str, ...]:
     """Run pkilint's RFC 5280 rules over a finished certificate; return its errors as `code: message at place`.
+
+    `ignored` are codes that the certificate's profile lists, each with its reason.
 
     The signature is not verified and may be of any key. Importing pkilint takes half a second, which is why it waits
     for the first call.
@@ -282,6 +359,7 @@ def lint_full(certificate_der: bytes) -> tuple[str, ...]:
         for description in result.finding_descriptions
         if description.finding.severity <= ValidationFindingSeverity.ERROR
         and description.finding.code not in IGNORED
+        and description.finding.code not in ignored
         and not _ONE_LABEL.fullmatch(description.message or "")
     )
 

@@ -5,15 +5,37 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
 from regalia import reasons
-from regalia.ca.profile_document import ALLOWED_PURPOSES, read_document
+from regalia.ca.crl_plan import status_addresses
+from regalia.ca.profile_document import read_document
+from regalia.ca.profile_purposes import NEVER_PURPOSES, purpose_oid
+from regalia.ca.profile_safety import Severity, findings_of, unacknowledged
+from regalia.ca.profile_template import references_of, render_names
+from regalia.ca.profile_variables import REQUEST_PREFIX, sample_facts
 from regalia.errors import AdminError, InvariantError
-from regalia.model import Names, NamesFrom, Profile, San, SanKind, ValidityRule
+from regalia.model import (
+    Align,
+    Assurance,
+    Condition,
+    DeviceLimits,
+    ExpiryRule,
+    KeyReuse,
+    MicrosoftTemplate,
+    Names,
+    NamesFrom,
+    PolicyRules,
+    Profile,
+    RenewalRule,
+    San,
+    SanKind,
+    SidForm,
+    ValidityRule,
+)
 from regalia.wire import der, oids
 from regalia.wire.certificate import (
     TbsCertificate,
@@ -21,11 +43,15 @@ from regalia.wire.certificate import (
     authority_information_access,
     authority_key_identifier,
     basic_constraints,
+    certificate_policies,
+    certificate_template,
     crl_distribution_points,
     encode_tbs,
     extended_key_usage,
+    freshest_crl,
     key_identifier,
     key_usage,
+    microsoft_sid,
     read_basic_constraints,
     read_certificate,
     read_extended_key_usage,
@@ -38,11 +64,12 @@ from regalia.wire.names import encode_name, encode_sans
 from regalia.wire.public_key import key_algorithm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from regalia.ca.profile_document import Microsoft, Policies, ProfileDocument
     from regalia.ca.urls import Urls
-    from regalia.model import Authority
+    from regalia.model import Authority, NameRules
     from regalia.wire.certificate import Extension
 
 __all__ = [
@@ -51,6 +78,7 @@ __all__ = [
     "leaf_tbs",
     "read_profile",
     "specimens",
+    "writes_sid",
 ]
 
 DEFAULT_DOCUMENT: Final = """\
@@ -75,37 +103,94 @@ extended-key-usage = ["clientAuth"]
 
 
 def read_profile(
-    document: str, *, name: str, version: int, group: str, now: datetime, acknowledged: bool = False
+    document: str, *, name: str, version: int, group: str, now: datetime, acknowledged: Iterable[str] = ()
 ) -> Profile:
     """Read a profile's document, TOML or JSON.
 
-    `acknowledged`: somebody answers for names that the device chooses (R5.4). Raises `AdminError`: PROFILE_REFUSED
-    with every problem that was found, ACKNOWLEDGEMENT_NEEDED for `names = "from-csr"` without `acknowledged`.
+    `acknowledged`: names of `profile_safety.RULES` that somebody answers for. Raises `AdminError`: PROFILE_REFUSED
+    with every problem that was found, ACKNOWLEDGEMENT_NEEDED for what is unsafe and not acknowledged.
     """
     parsed = read_document(document)
-    names_from = NamesFrom(parsed.names)
-    if names_from is NamesFrom.CSR and not acknowledged:
-        raise AdminError(
-            reasons.ACKNOWLEDGEMENT_NEEDED,
-            'names = "from-csr" lets whoever holds a challenge choose the names of the certificate, '
-            "and nobody verifies them; repeat with --acknowledge-csr-names if that is what you want",
-        )
-    return Profile(
+    rules = parsed.name_rules()
+    profile = Profile(
         name=name,
         version=version,
         group=group,
-        names_from=names_from,
+        names_from=NamesFrom.CSR if _asks_the_request(rules) else NamesFrom(parsed.names),
         validity=ValidityRule(parsed.validity.duration_span, parsed.validity.backdate_span),
         rsa_min_bits=parsed.keys.rsa_min_bits,
         curves=tuple(parsed.keys.curves),
         key_usage=tuple(parsed.usage.key_usage),
-        extended_key_usage=tuple(ALLOWED_PURPOSES[purpose] for purpose in parsed.usage.extended_key_usage),
+        extended_key_usage=tuple(purpose_oid(purpose) for purpose in parsed.usage.extended_key_usage),
         ed25519=parsed.keys.ed25519,
         ml_dsa=tuple(parsed.keys.ml_dsa),
         organisation=parsed.subject.organisation,
         document=parsed.canonical(),
         created_at=now,
+        rsa_bits=tuple(sorted(parsed.keys.rsa_bits)),
+        key_reuse=KeyReuse(parsed.keys.reuse),
+        name_rules=rules,
+        domains=tuple(parsed.domains),
+        conditions=tuple(Condition(each.expr, each.message) for each in parsed.condition),
+        policies=_policies(parsed.policies),
+        microsoft_template=_template(parsed.microsoft),
+        lint_ignored=tuple((each.code, each.reason) for each in parsed.lint_ignore),
+        **_rules_in_time(parsed),
     )
+    _judge_safety(profile, acknowledged)
+    return profile
+
+
+def _asks_the_request(rules: NameRules | None) -> bool:
+    """Whether a template holds what the device asks for: it is then as unverified as names = "from-csr"."""
+    if rules is None:
+        return False
+    templates = [rule.template for rule in rules.subject] + [rule.template for rule in rules.sans]
+    return any(each.name.startswith(REQUEST_PREFIX) for template in templates for each in references_of(template))
+
+
+class _InTime(TypedDict):
+    expiry: ExpiryRule | None
+    renewal: RenewalRule | None
+    limits: DeviceLimits | None
+
+
+def _rules_in_time(parsed: ProfileDocument) -> _InTime:
+    validity, renewal, limits = parsed.validity, parsed.renewal, parsed.limits
+    ends = validity.end is not None or validity.align != "none"
+    bounded = renewal.window is not None or renewal.most is not None
+    counted = limits.live is not None or limits.per_day is not None
+    return _InTime(
+        expiry=ExpiryRule(validity.end, Align(validity.align)) if ends else None,
+        renewal=RenewalRule(renewal.span, renewal.share, renewal.most) if bounded else None,
+        limits=DeviceLimits(limits.live, limits.per_day) if counted else None,
+    )
+
+
+def _policies(parsed: Policies) -> PolicyRules | None:
+    rules = PolicyRules(tuple(parsed.always), tuple(parsed.bearer), tuple(parsed.verified), tuple(parsed.attested))
+    return rules if rules != PolicyRules((), (), (), ()) else None
+
+
+def _template(parsed: Microsoft) -> MicrosoftTemplate | None:
+    return MicrosoftTemplate(parsed.template, *parsed.template_version) if parsed.template is not None else None
+
+
+def _judge_safety(profile: Profile, acknowledged: Iterable[str]) -> None:
+    findings = findings_of(profile)
+    never = [finding for finding in findings if finding.rule.severity is Severity.NEVER]
+    if never:
+        raise AdminError(
+            reasons.PROFILE_REFUSED, "; ".join(f"{each.where}: {each.rule.title}: {each.rule.why}" for each in never)
+        )
+    missing = unacknowledged(findings, acknowledged)
+    if missing:
+        named = dict.fromkeys(finding.rule.name for finding in missing)
+        raise AdminError(
+            reasons.ACKNOWLEDGEMENT_NEEDED,
+            "; ".join(f"{each.where}: {each.rule.title}: {each.rule.why}" for each in missing)
+            + f". Repeat with {' '.join(f'--acknowledge {name}' for name in named)} if that is what you want",
+        )
 
 
 # --- the certificate that follows -----------------------------------------------------------------------------------
@@ -125,10 +210,12 @@ def leaf_tbs(
     public_key: bytes,
     now: datetime,
     urls: Urls,
+    assurance: Assurance = Assurance.VERIFIED,
 ) -> TbsCertificate:
     """Render a leaf certificate: all but key, names and serial comes from the profile and its authority (POL-1).
 
     `public_key` is a DER SubjectPublicKeyInfo. The validity ends with the issuer's at the latest (POL-7).
+    `assurance` chooses the policies.
     """
     impossible = _IMPOSSIBLE.get(key_algorithm(public_key).oid, _FOR_RSA_ONLY | _FOR_EC_ONLY)
     fixed = _fixed(
@@ -137,6 +224,9 @@ def leaf_tbs(
         tuple([usage for usage in profile.key_usage if usage not in impossible]),
         profile.extended_key_usage,
         urls,
+        status_addresses(authority, serial, urls),
+        profile.policies.of(assurance) if profile.policies is not None else (),
+        profile.microsoft_template,
     )
     not_before = max((now - profile.validity.backdate).replace(microsecond=0), fixed.not_before)
     extensions = [
@@ -144,20 +234,46 @@ def leaf_tbs(
         subject_key_identifier(key_identifier(public_key)),
         *fixed.issuer_extensions,
     ]
-    subject = encode_name(cn=names.cn, organisation=profile.organisation)
+    subject = encode_name(cn=names.cn, organisation=profile.organisation, rdns=names.rdns)
     if names.sans:
-        subject_is_empty = names.cn is None and profile.organisation is None
+        subject_is_empty = names.cn is None and profile.organisation is None and not names.rdns
         extensions.append(subject_alt_name(encode_sans(names.sans), critical=subject_is_empty))
+    if writes_sid(profile, names) and names.sid is not None:
+        extensions.append(microsoft_sid(names.sid))
     return TbsCertificate(
         serial=serial,
         signature=signature_algorithm_for(authority.key_kind),
         issuer=fixed.issuer,
         not_before=not_before,
-        not_after=min(not_before + profile.validity.duration, fixed.not_after),
+        not_after=_end(profile, not_before, fixed.not_after),
         subject=subject,
         public_key=public_key,
         extensions=tuple(extensions),
     )
+
+
+def writes_sid(profile: Profile, names: Names) -> bool:
+    """Whether a certificate has the extension for a Windows SID: a profile writes it, and there is one."""
+    rules = profile.name_rules
+    return (
+        names.sid is not None and rules is not None and rules.sid is not None and SidForm.EXTENSION in rules.sid_forms
+    )
+
+
+def _end(profile: Profile, not_before: datetime, issuer_ends: datetime) -> datetime:
+    end = min(not_before + profile.validity.duration, issuer_ends)
+    rule = profile.expiry
+    if rule is None:
+        return end
+    if rule.until is not None:
+        end = min(end, rule.until)
+    aligned = end
+    if rule.align is not Align.NONE:
+        aligned = end.replace(hour=0, minute=0, second=0)
+    if rule.align is Align.MONTH:
+        aligned = aligned.replace(day=1)
+    # At the end of an authority's own life there may be no such moment left.
+    return aligned if aligned > not_before else end
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +288,16 @@ class _Fixed:
     """Whose key signs, and where to ask about it."""
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=1024)
 def _fixed(
-    authority: str, certificate: bytes, usages: tuple[str, ...], purposes: tuple[str, ...], urls: Urls
+    authority: str,
+    certificate: bytes,
+    usages: tuple[str, ...],
+    purposes: tuple[str, ...],
+    urls: Urls,
+    crls: tuple[str, ...],
+    policies: tuple[str, ...],
+    template: MicrosoftTemplate | None,
 ) -> _Fixed:
     """Remembered by all that goes in: another certificate of the authority is another entry."""
     issuer = read_certificate(certificate)
@@ -184,10 +307,17 @@ def _fixed(
         issuer=issuer.subject,
         not_before=issuer.not_before,
         not_after=issuer.not_after,
-        usages=(basic_constraints(ca=False), key_usage(usages), extended_key_usage(purposes)),
+        usages=(
+            basic_constraints(ca=False),
+            key_usage(usages),
+            extended_key_usage(purposes),
+            *([certificate_policies(policies)] if policies else []),
+            *([certificate_template(template.oid, template.major, template.minor)] if template is not None else []),
+        ),
         issuer_extensions=(
             authority_key_identifier(issuer.ski),
-            crl_distribution_points(urls.crl(authority)),
+            crl_distribution_points(crls[0]),
+            *map(freshest_crl, crls[1:]),
             authority_information_access(ocsp=urls.ocsp(authority), ca_issuers=urls.issuer(authority)),
         ),
     )
@@ -203,6 +333,8 @@ def specimens(profile: Profile, authority: Authority, urls: Urls, now: datetime)
 
 def _specimen(profile: Profile, authority: Authority, urls: Urls, now: datetime, public_key: bytes) -> bytes:
     names = Names("specimen", frozenset({San(SanKind.DNS, "specimen.example.com")}))
+    if profile.name_rules is not None:
+        names = render_names(profile.name_rules, sample_facts()).names
     tbs = leaf_tbs(profile, authority, serial=1 << 128, names=names, public_key=public_key, now=now, urls=urls)
     octets = encode_tbs(tbs)
     signature = bytes(256)
@@ -214,7 +346,7 @@ def _specimen(profile: Profile, authority: Authority, urls: Urls, now: datetime,
 def _specimen_keys(profile: Profile) -> Iterator[bytes]:
     if profile.rsa_min_bits:
         # Generating 8192 bits takes many seconds, and a lint looks at nothing but the size.
-        bits = profile.rsa_min_bits
+        bits = profile.rsa_bits[0] if profile.rsa_bits else profile.rsa_min_bits
         noise = int.from_bytes(hashlib.shake_256(b"specimen").digest(bits // 8), "big")
         yield _encoded(rsa.RSAPublicNumbers(65537, noise | 1 | 1 << (bits - 1)).public_key())
     if profile.curves:
@@ -262,9 +394,7 @@ _FORBIDDEN_EXTENSIONS: Final = frozenset(
     }
 )
 _FORBIDDEN_USAGES: Final = frozenset({"keyCertSign", "cRLSign"})
-_FORBIDDEN_PURPOSES: Final = frozenset(
-    {oids.ANY_EXTENDED_KEY_USAGE, oids.KP_OCSP_SIGNING, oids.KP_CODE_SIGNING, oids.KP_MS_ENROLMENT_AGENT}
-)
+_FORBIDDEN_PURPOSES: Final = NEVER_PURPOSES
 _HARMLESS: Final = frozenset({oids.CE_SUBJECT_KEY_IDENTIFIER, oids.CE_SUBJECT_ALT_NAME})
 """The SKI is computed by us whatever is asked (R5.6); alternative names are judged as names (R5.2)."""
 

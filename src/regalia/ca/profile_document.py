@@ -6,12 +6,13 @@ import difflib
 import json
 import re
 import tomllib
-from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -20,25 +21,20 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from regalia import reasons
+from regalia.ca.profile_conditions import ConditionError, check_expression
+from regalia.ca.profile_purposes import ALLOWED_PURPOSES, NEVER_PURPOSES, is_dotted
+from regalia.ca.profile_template import TemplateError, read_template, references_of, render_names
+from regalia.ca.profile_variables import VARIABLES, ValueType, sample_facts
 from regalia.errors import AdminError, PeerError
-from regalia.wire import oids
-from regalia.wire.names import check_organisation
+from regalia.model import NameRules, Reference, SanKind, SanRule, SidForm, SubjectRule
+from regalia.wire.names import SUBJECT_ATTRIBUTES, check_organisation, make_san
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["ALLOWED_PURPOSES", "LEAF_USAGES", "ProfileDocument", "read_document"]
-
-ALLOWED_PURPOSES: Final = {
-    "clientAuth": oids.KP_CLIENT_AUTH,
-    "serverAuth": oids.KP_SERVER_AUTH,
-    "emailProtection": oids.KP_EMAIL_PROTECTION,
-    "eapOverLAN": oids.KP_EAP_OVER_LAN,
-    "msSmartcardLogon": oids.KP_MS_SMARTCARD_LOGON,
-}
-"""Purposes that a profile may give. No profile makes OCSP responders, code signers or certificates for anything."""
+__all__ = ["LEAF_USAGES", "Example", "ProfileDocument", "read_document"]
 
 LEAF_USAGES: Final = ("digitalSignature", "contentCommitment", "keyEncipherment", "dataEncipherment", "keyAgreement")
 """Key usages that a profile may give: those that make no CA."""
@@ -47,6 +43,7 @@ _MAX_DOCUMENT: Final = 64 * 1024
 _MAX_DURATION: Final = timedelta(days=3650)
 _MIN_DURATION: Final = timedelta(minutes=10)
 _MAX_BACKDATE: Final = timedelta(hours=1)
+_LEAST_ALIGNED: Final = {"day": timedelta(days=2), "month": timedelta(days=62)}
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -104,9 +101,121 @@ def _no_doubles(texts: list[str]) -> list[str]:
     return texts
 
 
+def _check_purpose(text: str) -> str:
+    """A purpose by its name, or a dotted one that no name of ours stands for and that is not never given."""
+    known = {oid: name for name, oid in ALLOWED_PURPOSES.items()}
+    if text in ALLOWED_PURPOSES:
+        return text
+    if text in known:
+        raise _problem(f'"{text}" is not allowed as digits; write "{known[text]}"')
+    if is_dotted(text) and text not in NEVER_PURPOSES:
+        return text
+    near = difflib.get_close_matches(text, ALLOWED_PURPOSES, n=1)
+    hint = f'; did you mean "{near[0]}"?' if near else ""
+    raise _problem(f'"{text}" is not allowed; allowed are {", ".join(ALLOWED_PURPOSES)} and dotted OIDs{hint}')
+
+
+def _check_oid(text: str) -> str:
+    if not is_dotted(text):
+        raise _problem(f'"{text}" is not a dotted object identifier')
+    return text
+
+
+def _check_policy(text: str) -> str:
+    if text == "2.5.29.32.0":
+        raise _problem("anyPolicy is not allowed: a certificate of a device names its policies")
+    return _check_oid(text)
+
+
+def _check_rsa_size(bits: int) -> int:
+    if not 2048 <= bits <= 8192:
+        raise _problem(f"{bits} is not within 2048 and 8192")
+    return bits
+
+
+def _check_domain(text: str) -> str:
+    try:
+        made = make_san(SanKind.DNS, text).value
+    except PeerError as error:
+        raise _problem(error.detail) from None
+    if made != text:
+        raise _problem(f'"{text}" is not written in small letters')
+    return text
+
+
+def _day(value: object) -> object:
+    """TOML has dates of its own; JSON has them as texts."""
+    return value.isoformat() if isinstance(value, date) and not isinstance(value, datetime) else value
+
+
+def _check_day(text: str) -> str:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != text:
+        raise _problem(f'"{text}" is not a day such as "2030-12-31"')
+    return text
+
+
+def _check_window(text: str) -> str:
+    if re.fullmatch(r"[1-9][0-9]?%", text) is None:
+        _span(text)
+    return text
+
+
+def _check_template(text: str) -> str:
+    try:
+        template = read_template(text)
+    except TemplateError as error:
+        raise _problem(str(error)) from None
+    for reference in references_of(template):
+        if VARIABLES[reference.name].type is ValueType.SID:
+            raise _problem(f"{{{reference.name}}} is a SID, which only microsoft.sid writes")
+    return text
+
+
+def _check_single(text: str) -> str:
+    for reference in references_of(read_template(_check_template(text))):
+        if VARIABLES[reference.name].several:
+            raise _problem(f"{{{reference.name}}} may have several values, an attribute of the subject has one")
+    return text
+
+
+def _check_several(text: str) -> str:
+    several = [each for each in references_of(read_template(_check_template(text))) if VARIABLES[each.name].several]
+    if len(several) > 1:
+        raise _problem("holds two variables that may have several values")
+    return text
+
+
+def _check_sid(text: str) -> str:
+    try:
+        template = read_template(text)
+    except TemplateError as error:
+        raise _problem(str(error)) from None
+    known = [f"{{{variable.name}}}" for variable in VARIABLES.values() if variable.type is ValueType.SID]
+    if len(template) != 1 or isinstance(template[0], str) or f"{{{template[0].name}}}" not in known:
+        raise _problem(f"a SID is one of {', '.join(known)} and nothing else")
+    return text
+
+
+def _check_condition(text: str) -> str:
+    try:
+        check_expression(text)
+    except ConditionError as error:
+        raise _problem(str(error)) from None
+    return text
+
+
 _Texts = AfterValidator(_no_doubles)
+_Oids = Annotated[list[Annotated[str, AfterValidator(_check_policy)]], _Texts]
+_Template = Annotated[str, AfterValidator(_check_single)]
+_Templates = Annotated[list[_Template], Field(min_length=1, max_length=8)]
+_Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Count = Annotated[int, Field(ge=1, le=1000)]
 _Usage = Annotated[str, _one_of(LEAF_USAGES)]
-_Purpose = Annotated[str, _one_of(tuple(ALLOWED_PURPOSES))]
+_Purpose = Annotated[str, AfterValidator(_check_purpose)]
 _MlDsa = Annotated[str, _one_of(("ml-dsa-44", "ml-dsa-65", "ml-dsa-87"))]
 _Curve = Annotated[str, _one_of(("p-256", "p-384"))]
 
@@ -126,6 +235,21 @@ class Validity(_Strict):
 
     duration: Annotated[str, AfterValidator(_check_duration)]
     backdate: Annotated[str, AfterValidator(_check_backdate)] = "5m"
+    until: Annotated[str, BeforeValidator(_day), AfterValidator(_check_day)] | None = None
+    align: Literal["none", "day", "month"] = "none"
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Validity:
+        if self.align != "none" and self.duration_span < _LEAST_ALIGNED[self.align]:
+            raise _problem(
+                f'align = "{self.align}" needs a duration of at least {_LEAST_ALIGNED[self.align].days} days'
+            )
+        return self
+
+    @property
+    def end(self) -> datetime | None:
+        """The last moment of the day of `until`, UTC."""
+        return datetime.combine(date.fromisoformat(self.until), time(23, 59, 59), UTC) if self.until else None
 
     @property
     def duration_span(self) -> timedelta:
@@ -145,6 +269,16 @@ class Keys(_Strict):
     curves: Annotated[list[_Curve], _Texts] = ["p-256", "p-384"]
     ed25519: bool = False
     ml_dsa: Annotated[list[_MlDsa], _Texts] = []
+    rsa_bits: Annotated[list[Annotated[int, AfterValidator(_check_rsa_size)]], Field(max_length=8)] = []
+    reuse: Literal["same-identity", "never"] = "same-identity"
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Keys:
+        if self.rsa_bits and min(self.rsa_bits) < self.rsa_min_bits:
+            raise _problem("rsa-bits holds a size below rsa-min-bits")
+        if self.rsa_bits and not self.rsa_min_bits:
+            raise _problem("rsa-bits holds sizes, and rsa-min-bits = 0 allows no RSA keys")
+        return self
 
 
 class Usage(_Strict):
@@ -155,19 +289,190 @@ class Usage(_Strict):
 
 
 class Subject(_Strict):
-    """What the subject holds besides the common name."""
+    """What the subject holds; templates but for `organisation`, which is the text itself."""
 
     organisation: Annotated[str, AfterValidator(_check_organisation)] | None = None
+    cn: _Template | None = None
+    c: _Template | None = None
+    dc: _Templates | None = None
+    st: _Template | None = None
+    l: _Template | None = None  # noqa: E741 - the keyword of the attribute (RFC 4514 §3)
+    o: _Template | None = None
+    ou: _Templates | _Template | None = None
+    title: _Template | None = None
+    surname: _Template | None = None
+    given_name: _Template | None = None
+    serial_number: _Template | None = None
+    dn_qualifier: _Template | None = None
+    uid: _Template | None = None
+
+    @model_validator(mode="after")
+    def _one_organisation(self) -> Subject:
+        if self.o is not None and self.organisation is not None:
+            raise _problem("holds both organisation and o")
+        return self
+
+    def rules(self) -> tuple[SubjectRule, ...]:
+        """The templates in the order of the subject; DC as DNS reads it, so the last label comes first."""
+        found: list[SubjectRule] = []
+        for attribute in ("cn", *SUBJECT_ATTRIBUTES):
+            value: str | list[str] | None = getattr(self, attribute.replace("-", "_"))
+            texts = [value] if isinstance(value, str) else list(value or ())
+            if attribute == "dc":
+                texts.reverse()
+            found.extend(SubjectRule(attribute, read_template(text)) for text in texts)
+        return tuple(found)
+
+
+class AlternativeName(_Strict):
+    """A template of alternative names."""
+
+    kind: Annotated[str, _one_of(tuple(kind.value for kind in SanKind if kind is not SanKind.OTHER))]
+    value: Annotated[str, AfterValidator(_check_several)]
+
+    def rule(self) -> SanRule:
+        """The template, read."""
+        return SanRule(SanKind(self.kind), read_template(self.value))
+
+
+class Microsoft(_Strict):
+    """What only Windows reads."""
+
+    sid: Annotated[str, AfterValidator(_check_sid)] | None = None
+    sid_forms: Annotated[list[Literal["extension", "uri"]], _Texts, Field(min_length=1)] = ["extension"]
+    template: Annotated[str, AfterValidator(_check_oid)] | None = None
+    template_version: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=2, max_length=2)] = [
+        100,
+        0,
+    ]
+
+
+class Policies(_Strict):
+    """Certificate policies by assurance."""
+
+    always: _Oids = []
+    bearer: _Oids = []
+    verified: _Oids = []
+    attested: _Oids = []
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Policies:
+        for name in ("bearer", "verified", "attested"):
+            if set(self.always) & set(getattr(self, name)):
+                raise _problem(f"always and {name} hold the same policy")
+        return self
+
+
+class Renewal(_Strict):
+    """When a certificate may vouch for its successor."""
+
+    window: Annotated[str, AfterValidator(_check_window)] | None = None
+    most: Annotated[int, Field(ge=0, le=1000)] | None = None
+
+    @property
+    def span(self) -> timedelta | None:
+        """The window as a span before the end."""
+        return _span(self.window) if self.window is not None and not self.window.endswith("%") else None
+
+    @property
+    def share(self) -> int | None:
+        """The window as a share of the certificate's life, in percent."""
+        return int(self.window[:-1]) if self.window is not None and self.window.endswith("%") else None
+
+
+class Limits(_Strict):
+    """How many certificates a device may have."""
+
+    live: _Count | None = None
+    per_day: _Count | None = None
+
+
+class ConditionRule(_Strict):
+    """An expression that must be true."""
+
+    expr: Annotated[str, AfterValidator(_check_condition)]
+    message: _Line
+
+
+class Ignored(_Strict):
+    """A finding of pkilint that is none here."""
+
+    code: Annotated[str, Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_.]+$", max_length=120)]
+    reason: _Line
+
+
+class ExampleNames(_Strict):
+    """Names in an example."""
+
+    cn: str | None = None
+    dns: list[str] = []
+    email: list[str] = []
+    uri: list[str] = []
+    ip: list[str] = []
+    upn: list[str] = []
+    permanent_identifier: list[str] = []
+    hardware_module: list[str] = []
+    sid: str | None = None
+    device: str | None = None
+
+
+class Example(_Strict):
+    """A request as `profile check` judges it, and what should come of it."""
+
+    name: _Line
+    evidence: Literal["challenge", "static", "approval"] = "challenge"
+    key: Literal[
+        "p-256", "p-384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"
+    ] = "p-256"
+    binding: ExampleNames = ExampleNames()
+    request: ExampleNames = ExampleNames()
+    expect: Annotated[str, Field(pattern=r"^(issued|[A-Z]+-[0-9]{3})$")] = "issued"
+    subject: str | None = None
 
 
 class ProfileDocument(_Strict):
     """A whole document."""
 
     names: Literal["binding", "from-csr"] = "binding"
+    domains: Annotated[list[Annotated[str, AfterValidator(_check_domain)]], _Texts] = []
     validity: Validity
     keys: Keys = Keys()
     usage: Usage
     subject: Subject = Subject()
+    san: Annotated[list[AlternativeName], Field(max_length=20)] = []
+    microsoft: Microsoft = Microsoft()
+    policies: Policies = Policies()
+    renewal: Renewal = Renewal()
+    limits: Limits = Limits()
+    condition: Annotated[list[ConditionRule], Field(max_length=20)] = []
+    lint_ignore: list[Ignored] = []
+    example: Annotated[list[Example], Field(max_length=50)] = []
+
+    def name_rules(self) -> NameRules | None:
+        """The templates; None where the names are the binding's, or the request's."""
+        subject, sans = self.subject.rules(), tuple(each.rule() for each in self.san)
+        if not subject and not sans and self.microsoft.sid is None:
+            return None
+        sid = read_template(self.microsoft.sid)[0] if self.microsoft.sid is not None else None
+        forms = frozenset(SidForm(form) for form in self.microsoft.sid_forms)
+        return NameRules(subject, sans, sid if isinstance(sid, Reference) else None, forms)
+
+    @model_validator(mode="after")
+    def _templates_give_names(self) -> ProfileDocument:
+        rules = self.name_rules()
+        if rules is None:
+            return self
+        if not rules.sans and all(rule.attribute != "cn" for rule in rules.subject):
+            raise _problem("templates make neither a common name nor an alternative name")
+        if self.names == "from-csr":
+            raise _problem(
+                'names = "from-csr" takes all names as they are asked for; templates take {request.…} instead'
+            )
+        try:
+            render_names(rules, sample_facts())
+        except PeerError as error:
+            raise _problem(f"filled with samples, the templates give a bad name: {error.detail}") from None
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> ProfileDocument:
@@ -183,8 +488,31 @@ class ProfileDocument(_Strict):
         return self
 
     def canonical(self) -> str:
-        """The document as JSON with sorted keys and every default filled in."""
-        return json.dumps(self.model_dump(by_alias=True), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        """The document as JSON with sorted keys and the defaults filled in that its first form had.
+
+        What came later is in it only where it says something: during an upgrade, nodes read it that know no more.
+        """
+        kept: dict[str, Any] = self.model_dump(by_alias=True, exclude_defaults=True)
+        first: dict[str, Any] = {"names": self.names, **{name: {} for name in ("validity", "keys", "usage", "subject")}}
+        document = {**first, **kept}
+        for dotted in _FIRST_FORM:
+            section, key = dotted.split(".")
+            part: BaseModel = getattr(self, section)
+            document[section] = {key: getattr(part, key.replace("-", "_")), **document[section]}
+        return json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+_FIRST_FORM: Final = (
+    "validity.duration",
+    "validity.backdate",
+    "keys.rsa-min-bits",
+    "keys.curves",
+    "keys.ed25519",
+    "keys.ml-dsa",
+    "usage.key-usage",
+    "usage.extended-key-usage",
+    "subject.organisation",
+)
 
 
 def read_document(text: str) -> ProfileDocument:
@@ -235,6 +563,7 @@ def _in_words(detail: ErrorDetails) -> str:
 
 
 def _suggestion(where: str) -> str:
+    where = re.sub(r"\.[0-9]+(?=\.|$)", "", where)
     near = difflib.get_close_matches(where, tuple(_keys(ProfileDocument)), n=1)
     return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(_keys(ProfileDocument))}"
 
@@ -243,7 +572,8 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """All keys of a document, dotted."""
     for field in model.model_fields.values():
         key = f"{prefix}{field.alias}"
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _keys(field.annotation, f"{key}.")
+        inner = next(iter(get_args(field.annotation)), field.annotation)
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _keys(inner, f"{key}.")
         else:
             yield key

@@ -9,6 +9,7 @@ import typer
 
 from regalia import reasons
 from regalia.ca.profile import specimens
+from regalia.ca.profile_safety import EVERYTHING, NAMES_FROM_REQUEST
 from regalia.cli.certificate_text import certificate_text
 from regalia.cli.context import administrator, opened
 from regalia.cli.faults import FoundError
@@ -47,8 +48,16 @@ def create(
     name: Name,
     group: GroupName,
     file: File,
-    acknowledged: Annotated[
-        bool, typer.Option("--acknowledge-csr-names", help="Devices may choose their names, verified by nobody.")
+    acknowledge: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--acknowledge",
+            metavar="WHAT",
+            help="Answer for something unsafe, by its name; may be given several times.",
+        ),
+    ] = None,
+    csr_names: Annotated[
+        bool, typer.Option("--acknowledge-csr-names", help="The same as --acknowledge names-from-request.")
     ] = False,
     home: Home = None,
     as_json: Json = False,
@@ -57,7 +66,7 @@ def create(
     document = _read(file)
     with opened(home) as regalia:
         profile = regalia.registry.create_profile(
-            name, group, document, actor=administrator(), acknowledged=acknowledged
+            name, group, document, actor=administrator(), acknowledged=_answered(acknowledge, csr_names=csr_names)
         )
         print_record(_record(profile), as_json=as_json)
 
@@ -114,12 +123,21 @@ def check(
     document = _read(file)
     with opened(home) as regalia:
         try:
-            profile = regalia.registry.check_profile(name, group, document, acknowledged=True)
+            profile = regalia.registry.check_profile(name, group, document, acknowledged=EVERYTHING)
         except AdminError as error:
             if error.reason in _FINDINGS:
                 raise FoundError(error.reason, error.detail) from error
             raise
         _print_checked(regalia, profile, as_json=as_json)
+
+
+def _answered(acknowledge: list[str] | None, *, csr_names: bool) -> set[str]:
+    """Take the names of what somebody answers for. Raises `AdminError` ADM-018 for one that there is not."""
+    given = set(acknowledge or ()) | ({NAMES_FROM_REQUEST} if csr_names else set())
+    unknown = sorted(given - EVERYTHING)
+    if unknown:
+        raise AdminError(reasons.USAGE, f"--acknowledge {unknown[0]}: known are {', '.join(sorted(EVERYTHING))}")
+    return given
 
 
 def _print_checked(regalia: "App", profile: Profile, *, as_json: bool) -> None:

@@ -25,6 +25,7 @@ from regalia.model import (
 from regalia.ports import Catalogue
 from regalia.ra.decide import DecisionStore, judge
 from regalia.ra.evidence import authorise_approval
+from regalia.ra.protected import UNPROTECTED
 from regalia.ra.request import stored_request
 from regalia.wire.event import time_text
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from regalia.errors import Reason
     from regalia.model import Enrolment, IssueOrder, JsonValue
     from regalia.ports import Clock, Entropy
+    from regalia.ra.protected import ProtectedNames
 
 __all__ = ["ApprovalDesk", "ApprovalStore"]
 
@@ -61,8 +63,10 @@ class ApprovalDesk:
         urls: Urls,
         serial_prefix: int,
         pending_life: timedelta,
+        protected: ProtectedNames = UNPROTECTED,
     ) -> None:
-        """`pending_life` is how long an enrolment may wait before `expire` refuses it."""
+        """`pending_life` is how long an enrolment may wait before `expire` refuses it; `protected` whom nobody gets."""
+        self._protected = protected
         self._store = store
         self._issuer = issuer
         self._clock = clock
@@ -144,11 +148,15 @@ class ApprovalDesk:
             raise AdminError(fault.reason, fault.detail) from fault
         same_key = self._store.certificates_by_key(request.key_sha256)
         evidence = authorise_approval(enrolment, enrolment.lineage, actor)
-        decision = judge(request, evidence, same_key, self._store, enrolment.id)
+        decision = judge(request, evidence, same_key, self._store, enrolment.id, protected=self._protected)
         if isinstance(decision, Denied):
             raise AdminError(decision.reason, decision.detail)
         if not isinstance(decision, Approved):
             raise InvariantError(f"enrolment {enrolment.id} is approved and held again")
+        if decision.order.names != enrolment.allowed:
+            # The administrator saw other names than a newer version of the profile makes: those were not approved.
+            now_named = ", ".join(decision.order.names.listed())
+            raise AdminError(reasons.PENDING_OUTDATED, f"enrolment {enrolment.id} would now be for {now_named}")
         approved = replace(
             enrolment,
             state=EnrolmentState.INTENT,

@@ -5,39 +5,39 @@ Pure but for what it asks the store. `Approved` holds the only kind of value tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from regalia import reasons
 from regalia.ca.blocklist import blocked_by
 from regalia.ca.profile import forbidden_extensions
-from regalia.errors import PeerError
 from regalia.model import (
     Approved,
-    AuthorisationKind,
     Denied,
     Enrolment,
     EnrolmentState,
     IssueOrder,
     Names,
-    NamesFrom,
     Pending,
     RevocationReason,
 )
 from regalia.ports import Authorities, Blocklists, Certificates, Challenges, Enrolments
 from regalia.ra.evidence import authorise_keyed_renewal, authorise_order, authorise_renewal, judge_challenge
+from regalia.ra.granting import Basis, grant_names
+from regalia.ra.profile_rules import check_conditions, check_limits, check_renewal, check_reuse
+from regalia.ra.protected import UNPROTECTED
 from regalia.ra.renew import lineage_of
 from regalia.ra.request import Evidence
 from regalia.wire.csr import without_challenge
-from regalia.wire.names import check_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from regalia.errors import Reason
-    from regalia.model import Authorisation, Certificate, Known, LineageLink
+    from regalia.model import Certificate, Known, LineageLink
+    from regalia.ra.granting import Granted
+    from regalia.ra.protected import ProtectedNames
     from regalia.ra.request import EnrolmentRequest
 
 __all__ = ["DecisionStore", "decide", "draft_enrolment", "judge"]
@@ -45,23 +45,29 @@ __all__ = ["DecisionStore", "decide", "draft_enrolment", "judge"]
 _QUOTA_SPAN = timedelta(days=1)
 
 
-class KeyStore(Authorities, Blocklists, Protocol):
-    """What is known of keys that are certified for nobody."""
+class KeyStore(Authorities, Blocklists, Enrolments, Protocol):
+    """What is known of keys that are certified for nobody, or were for somebody."""
 
 
-class DecisionStore(KeyStore, Certificates, Challenges, Enrolments, Protocol):
+class DecisionStore(KeyStore, Certificates, Challenges, Protocol):
     """What a decision needs to know."""
 
 
 def decide(
-    request: EnrolmentRequest, known: Known, store: DecisionStore, enrolment_id: UUID, *, certificates_per_device: int
+    request: EnrolmentRequest,
+    known: Known,
+    store: DecisionStore,
+    enrolment_id: UUID,
+    *,
+    certificates_per_device: int,
+    protected: ProtectedNames = UNPROTECTED,
 ) -> Approved | Pending | Denied:
     """Decide a fresh request: steps 9 and 10 of security.md §3. `enrolment_id` is the conversation's future id.
 
     `known` is what the store knows of the request's conversation key.
 
     `certificates_per_device`: how many a device that a challenge names may have begun in 24 hours (RES-5). Renewals
-    are counted before their message is opened, by the protocol's limits.
+    are counted before their message is opened, by the protocol's limits. `protected`: names that no device gets.
     """
     if request.signer is not None:
         evidence = _renewal(request, request.signer, store)
@@ -74,7 +80,14 @@ def decide(
             evidence = _quota(request, evidence, store, certificates_per_device) or evidence
     if isinstance(evidence, Denied):
         return evidence
-    return judge(request, evidence, known.same_key, store, enrolment_id)
+    if request.signer is not None:
+        refused = check_renewal(request, request.signer, evidence.lineage, evidence.authorisation)
+        if refused is not None:
+            return refused
+    judged = judge(request, evidence, known.same_key, store, enrolment_id, protected=protected)
+    if not isinstance(judged, Approved):
+        return judged
+    return check_limits(request, evidence.lineage, judged.order.names, store) or judged
 
 
 def _renewal(request: EnrolmentRequest, signer: Certificate, store: DecisionStore) -> Evidence | Denied:
@@ -91,6 +104,8 @@ def judge(
     same_key: Sequence[Certificate],
     store: KeyStore,
     enrolment_id: UUID,
+    *,
+    protected: ProtectedNames = UNPROTECTED,
 ) -> Approved | Pending | Denied:
     """Judge names, key and extensions of a request whose evidence stands (step 10).
 
@@ -98,15 +113,22 @@ def judge(
 
     Pending where the evidence holds no authorisation yet: what could not be issued is not held either.
     """
-    granted = _names(request, evidence)
+    kind = evidence.authorisation.kind if evidence.authorisation is not None else None
+    basis = Basis(kind, evidence.names, evidence.lineage)
+    granted = grant_names(request, basis, protected)
     if isinstance(granted, Denied):
         return granted
-    refused = _extensions(request) or _key(request, same_key, store, granted)
+    refused = (
+        _extensions(request)
+        or _key(request, same_key, store, granted, evidence.lineage)
+        or check_reuse(request, same_key)
+        or check_conditions(request, basis, granted)
+    )
     if refused is not None:
         return refused
     if evidence.authorisation is None:
         # What an administrator approves is what all renewals of it are measured by (REN-3).
-        link = replace(evidence.lineage, binding=granted.names, unverified=granted.unverified)
+        link = replace(evidence.lineage, binding=granted.binding, unverified=granted.unverified)
         return Pending(
             draft_enrolment(request, enrolment_id, EnrolmentState.PENDING, allowed=granted.names, lineage=link)
         )
@@ -120,6 +142,8 @@ def judge(
         enrolment=draft_enrolment(
             request, enrolment_id, EnrolmentState.INTENT, allowed=granted.names, lineage=evidence.lineage
         ),
+        assurance=granted.assurance,
+        inputs=granted.inputs,
     )
     return Approved(order)
 
@@ -166,72 +190,6 @@ def _quota(request: EnrolmentRequest, evidence: Evidence, store: DecisionStore, 
     )
 
 
-# --- names (R5) -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Granted:
-    names: Names
-    unverified: bool
-
-
-def _names(request: EnrolmentRequest, evidence: Evidence) -> _Granted | Denied:
-    asked = request.csr.asked
-    try:
-        # Where an administrator orders, the names in the request are nobody's wish: a server's tool wrote any.
-        check_names(asked if request.vouched is None else request.vouched.names)
-    except PeerError as fault:
-        return Denied(fault.reason, fault.detail, asked=asked, allowed=evidence.names or Names())
-    if request.signer is not None:
-        return _names_of_renewal(request, evidence, asked)
-    if evidence.names is not None:
-        if request.vouched is None and not _within(asked, evidence.names):
-            return _outside(reasons.NAMES_OUTSIDE_BINDING, asked, evidence.names)
-        return _Granted(evidence.names, unverified=evidence.lineage.unverified)
-    return _names_unbound(request, evidence.authorisation)
-
-
-def _names_unbound(request: EnrolmentRequest, authorisation: Authorisation | None) -> _Granted | Denied:
-    """Where the evidence fixes no name: a bearer's, a static challenge's, or what an administrator will judge."""
-    asked = request.csr.asked
-    # A bearer proves nothing about a name, so the name says nothing but the key (R5.4); the wish is only noted.
-    by_key = _Granted(Names(cn=f"d-{request.key_sha256.hex()[:20]}"), unverified=True)
-    if authorisation is None:
-        return _Granted(asked, unverified=False) if asked else by_key
-    if request.door.profile.names_from is not NamesFrom.CSR:
-        return by_key
-    if authorisation.kind is AuthorisationKind.STATIC:
-        # The registry refuses the pair; here it is refused once more, for a profile that slipped past it (POL-3).
-        return Denied(reasons.STATIC_NAMES_FROM_REQUEST, f"profile {request.door.profile.name}", asked=asked)
-    if not asked:
-        return Denied(reasons.NO_NAMES)
-    return _Granted(asked, unverified=True)
-
-
-def _names_of_renewal(request: EnrolmentRequest, evidence: Evidence, asked: Names) -> _Granted | Denied:
-    """R5.3: nothing, the old certificate's names, or what the first CSR asked for. Every client repeats the latter."""
-    names = evidence.names or Names()
-    before = request.signer.intent.names if request.signer is not None else names
-    if not (_within(asked, before) or _within(asked, evidence.lineage.asked)):
-        return _outside(reasons.NAMES_CHANGED_ON_RENEWAL, asked, names)
-    return _Granted(names, unverified=evidence.lineage.unverified)
-
-
-def _within(asked: Names, allowed: Names) -> bool:
-    return asked.cn in (None, allowed.cn) and asked.sans <= allowed.sans
-
-
-def _outside(reason: Reason, asked: Names, allowed: Names) -> Denied:
-    extra = sorted(set(asked.listed()) - set(allowed.listed()))
-    return Denied(
-        reason,
-        f"not allowed: {', '.join(extra)}",
-        asked=asked,
-        allowed=allowed,
-        facts={"difference": list(extra)},
-    )
-
-
 # --- extensions and keys --------------------------------------------------------------------------------------------
 
 
@@ -249,7 +207,11 @@ def _extensions(request: EnrolmentRequest) -> Denied | None:
 
 
 def _key(
-    request: EnrolmentRequest, same_key: Sequence[Certificate], store: KeyStore, granted: _Granted
+    request: EnrolmentRequest,
+    same_key: Sequence[Certificate],
+    store: KeyStore,
+    granted: Granted,
+    lineage: LineageLink,
 ) -> Denied | None:
     """KEY-2: a key names one identity, was never compromised and is not the CA's own."""
     if request.key_sha256 in store.own_keys():
@@ -261,7 +223,7 @@ def _key(
         revoked = earlier.revocation
         if revoked is not None and revoked.reason is RevocationReason.KEY_COMPROMISE:
             return Denied(reasons.KEY_BLOCKED, f"certificate {earlier.serial:x} was revoked for it", security=True)
-        if earlier.intent.names != granted.names:
+        if earlier.intent.names != granted.names and not _same_holder(earlier, lineage, store):
             return Denied(
                 reasons.KEY_OF_ANOTHER,
                 f"certificate {earlier.serial:x} has it for {', '.join(earlier.intent.names.listed())}",
@@ -269,3 +231,18 @@ def _key(
                 allowed=granted.names,
             )
     return None
+
+
+def _same_holder(earlier: Certificate, lineage: LineageLink, store: KeyStore) -> bool:
+    """Whether a certificate with other names is the same holder's: a newer version of a profile makes others.
+
+    It is where both stand in one chain of renewals, or were made for the same names and the same device.
+    """
+    enrolment = store.enrolment(earlier.intent.enrolment_id) if earlier.intent.enrolment_id is not None else None
+    before = enrolment.lineage if enrolment is not None else None
+    if before is None:
+        return False
+    if before.first == lineage.first:
+        return True
+    bound = bool(lineage.binding) or lineage.device is not None
+    return bound and (before.binding, before.device) == (lineage.binding, lineage.device)

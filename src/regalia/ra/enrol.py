@@ -34,6 +34,7 @@ from regalia.ra.decide import DecisionStore, decide, draft_enrolment, judge
 from regalia.ra.evidence import authorise_resumption
 from regalia.ra.explain import stages
 from regalia.ra.legacy import legacy_events
+from regalia.ra.protected import UNPROTECTED
 from regalia.ra.refusals import Refused
 from regalia.ra.renew import believed
 from regalia.ra.request import stored_request
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from regalia.ca.urls import Urls
     from regalia.model import Door, Enrolment, IssueOrder, Known, LineageLink
     from regalia.ports import Clock, Entropy, Sealer
+    from regalia.ra.protected import ProtectedNames
     from regalia.ra.refusals import Refusals
     from regalia.ra.request import EnrolmentRequest, PollRequest
 
@@ -130,6 +132,7 @@ class Enroller:
         pause: Callable[[float], None],
         sealer: Sealer,
         certificates_per_device: int = 5,
+        protected: ProtectedNames = UNPROTECTED,
     ) -> None:
         """`sealer` keeps the challenges of held requests whose senders cannot decrypt (CHA-4)."""
         self._store = store
@@ -143,6 +146,7 @@ class Enroller:
         self._pause = pause
         self._sealer = sealer
         self._per_device = certificates_per_device
+        self._protected = protected
 
     def enrol(self, request: EnrolmentRequest, *, repeats_only: Denied | None = None) -> Ended:
         """Answer from the stored conversation, or decide and issue. Refusals are recorded before this returns.
@@ -166,7 +170,7 @@ class Enroller:
         if not isinstance(found, _Fresh | _Resumed):
             return found
         enrolment_id = new_id(request.received_at, self._entropy.octets(10))
-        decision = decide(request, known, self._store, enrolment_id, certificates_per_device=self._per_device)
+        decision = self._decided(request, known, enrolment_id)
         return self._prepared(request, decision.order) if isinstance(decision, Approved) else decision
 
     def poll(self, poll: PollRequest) -> Ended:
@@ -242,12 +246,14 @@ class Enroller:
             return Unavailable(reasons.GROUP_SUSPENDED, f"group {request.door.group.name}")
         if isinstance(found, _Resumed):
             evidence = authorise_resumption(request, found.enrolment, found.lineage)
-            decision = judge(request, evidence, known.same_key, self._store, found.enrolment.id)
+            decision = judge(
+                request, evidence, known.same_key, self._store, found.enrolment.id, protected=self._protected
+            )
         elif isinstance(found, _Fresh):
             if repeats_only is not None:
                 return repeats_only
             enrolment_id = new_id(request.received_at, self._entropy.octets(10))
-            decision = decide(request, known, self._store, enrolment_id, certificates_per_device=self._per_device)
+            decision = self._decided(request, known, enrolment_id)
         else:
             self._note_legacy(request, found)
             return found
@@ -256,6 +262,16 @@ class Enroller:
         if isinstance(decision, Pending):
             return self._hold(request, decision.enrolment, found)
         return self._issue(request, decision, found)
+
+    def _decided(self, request: EnrolmentRequest, known: Known, enrolment_id: UUID) -> Approved | Pending | Denied:
+        return decide(
+            request,
+            known,
+            self._store,
+            enrolment_id,
+            certificates_per_device=self._per_device,
+            protected=self._protected,
+        )
 
     def _was_overtaken(self, request: EnrolmentRequest, known: Known, denied: Denied) -> bool:
         """Whether the very request used its challenge on another worker, after its conversation was looked for (R3).

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from regalia import reasons
 from regalia.ca.lint import lint_full
 from regalia.ca.profile import read_profile, specimens
+from regalia.ca.profile_safety import Severity, findings_of
 from regalia.errors import AdminError
 from regalia.model import (
     STANDING_PURPOSES,
@@ -28,6 +29,8 @@ from regalia.model import (
 from regalia.ports import Authorities, Catalogue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from regalia.ca.authority import Ceremony
     from regalia.ca.urls import Urls
     from regalia.model import Actor, JsonValue, Profile
@@ -130,12 +133,12 @@ class Registry:
 
     # --- profiles ---------------------------------------------------------------------------------------------------
 
-    def check_profile(self, name: str, group: str, document: str, *, acknowledged: bool) -> Profile:
+    def check_profile(self, name: str, group: str, document: str, *, acknowledged: Iterable[str] = ()) -> Profile:
         """Validate a document as the next version of a profile, without keeping it.
 
         Reads it, then lints a specimen in full (R8). Raises `AdminError`: ADM-004 no such group, ADM-005 bad name,
-        ADM-007 with all that is wrong, ADM-013 where it takes names from the request and nobody acknowledged that,
-        RA-028 where it does so and serves an endpoint with static challenges.
+        ADM-007 with all that is wrong, ADM-013 where it is unsafe and somebody does not answer for that by name,
+        RA-028 where it takes names from the request and serves an endpoint with static challenges.
         """
         check_name(name)
         found = self._store.group(group)
@@ -154,7 +157,8 @@ class Registry:
             now=now,
             acknowledged=acknowledged,
         )
-        findings = list(chain(*(lint_full(each) for each in specimens(profile, authority, self._urls, now))))
+        ignored = [code for code, _ in profile.lint_ignored]
+        findings = list(chain(*(lint_full(each, ignored) for each in specimens(profile, authority, self._urls, now))))
         if findings:
             raise AdminError(reasons.PROFILE_REFUSED, "; ".join(findings))
         static = self._static_endpoints(profile.name) if profile.names_from is NamesFrom.CSR else []
@@ -170,13 +174,18 @@ class Registry:
         ]
 
     def create_profile(
-        self, name: str, group: str, document: str, *, actor: Actor, acknowledged: bool = False
+        self, name: str, group: str, document: str, *, actor: Actor, acknowledged: Iterable[str] = ()
     ) -> Profile:
         """Keep a document as a new profile, or as the next version of one. Raises what `check_profile` raises."""
         profile = self.check_profile(name, group, document, acknowledged=acknowledged)
         details: dict[str, JsonValue] = {"version": profile.version, "document": profile.document}
-        if profile.names_from is NamesFrom.CSR:
-            details["acknowledged"] = "names come from the request, verified by nobody"
+        findings = findings_of(profile)
+        answered = [each for each in findings if each.rule.severity is Severity.ACKNOWLEDGE]
+        if answered:
+            details["acknowledged"] = {each.rule.name: f"{each.rule.title}: {each.rule.why}" for each in answered}
+        warned = [f"{each.where}: {each.rule.title}" for each in findings if each.rule.severity is Severity.WARN]
+        if warned:
+            details["warnings"] = list(warned)
         event = EventDraft(
             self._clock.now(), actor, Action.PROFILE_CREATED, f"profile:{name}", Outcome.OK, group, details=details
         )

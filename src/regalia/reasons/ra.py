@@ -14,6 +14,8 @@ __all__ = [
     "CHALLENGE_REVOKED",
     "CHALLENGE_UNKNOWN",
     "CHALLENGE_USED",
+    "CONDITION_FAILED",
+    "CONDITION_UNMET",
     "CONVERSATION_CHANGED",
     "CRL_TOO_LARGE",
     "DEVICE_QUOTA",
@@ -23,19 +25,25 @@ __all__ = [
     "GROUP_UNREADABLE",
     "KEY_BLOCKED",
     "KEY_OF_ANOTHER",
+    "KEY_REUSED",
     "NAMES_CHANGED_ON_RENEWAL",
     "NAMES_OUTSIDE_BINDING",
     "NAME_MALFORMED",
+    "NAME_PROTECTED",
     "NO_NAMES",
     "POLL_UNKNOWN",
+    "PROFILE_QUOTA",
     "QUEUE_FULL",
+    "RENEWALS_SPENT",
     "RENEWAL_CHALLENGE_WRONG",
+    "RENEWAL_EARLY",
     "RENEWAL_NEEDS_CHALLENGE",
     "RENEWAL_QUOTA",
     "SOURCE_GUESSING",
     "SOURCE_UNREADABLE",
     "STATIC_NAMES_FROM_REQUEST",
     "TRANSACTION_TAKEN",
+    "VARIABLE_MISSING",
 ]
 
 # --- Conversation (step 8, R3) -------------------------------------------------------------------------------------
@@ -180,6 +188,56 @@ STATIC_NAMES_FROM_REQUEST = Reason(
     Stage.POLICY,
     "a static challenge cannot vouch for names from the request",
     "Who knows the secret could have any name. Use a profile without `names = from-csr`, or an endpoint with approval.",
+)
+
+# --- Profiles (step 10) ----------------------------------------------------------------------------------------------
+CONDITION_UNMET = Reason(
+    "RA-030",
+    Stage.POLICY,
+    "a condition of the profile is not met",
+    "The detail is the profile's own message. Correct the request, or the condition, and look with `profile check`.",
+)
+CONDITION_FAILED = Reason(
+    "RA-031",
+    Stage.POLICY,
+    "a condition of the profile could not be evaluated",
+    "What cannot be evaluated is refused. Run `regalia profile check` with an example like this request.",
+)
+VARIABLE_MISSING = Reason(
+    "RA-032",
+    Stage.POLICY,
+    "the profile needs a fact that is not known of this request",
+    "Give the challenge what the template asks for, or write a question mark behind the variable where it may be missing.",
+)
+NAME_PROTECTED = Reason(
+    "RA-033",
+    Stage.POLICY,
+    "the name is protected, a public suffix, or outside the profile's domains",
+    "No device gets the name of a server of the PKI or one on the list `names.protected`; others lie in the profile's `domains`.",
+)
+RENEWAL_EARLY = Reason(
+    "RA-034",
+    Stage.POLICY,
+    "the renewal comes before the profile's window",
+    "The device may renew from the time that the detail names; `renewal.window` of the profile sets it.",
+)
+RENEWALS_SPENT = Reason(
+    "RA-035",
+    Stage.POLICY,
+    "the certificate was renewed as often as the profile allows",
+    "Let the device enrol anew with a challenge; `renewal.most` of the profile sets how often it may renew.",
+)
+PROFILE_QUOTA = Reason(
+    "RA-036",
+    Stage.POLICY,
+    "the device has as many certificates as the profile allows",
+    "Revoke one that is not in use, or raise `limits.live` or `limits.per-day` in the profile.",
+)
+KEY_REUSED = Reason(
+    "RA-037",
+    Stage.POLICY,
+    "the key was certified before, and the profile wants a new one each time",
+    "Let the device generate a new key for each request.",
 )
 
 # --- Limits: 429, decided before any private-key operation (CHA-3, ENV-9, RES-5) -------------------------------------

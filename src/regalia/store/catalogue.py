@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, func, select, update
 
 from regalia.ca.profile import read_profile
+from regalia.ca.profile_safety import EVERYTHING
 from regalia.errors import InvariantError
 from regalia.model import Authoriser, AuthorityKind, AuthorityState, Door, Endpoint, Group, Profile
 from regalia.store.authorities import read_authority, read_credential
@@ -234,7 +235,7 @@ def _read_profile(row: Row) -> Profile:
         version=row["version"],
         group=row["group"],
         now=from_millis(row["created_at"]),
-        acknowledged=True,
+        acknowledged=EVERYTHING,
     )
 
 
