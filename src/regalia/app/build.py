@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from regalia import reasons
 from regalia.app.custody import Custody, divided
@@ -20,8 +21,10 @@ from regalia.ca.authority import Ceremony
 from regalia.ca.carried_crl import CrlImporter
 from regalia.ca.crl import CrlPublisher
 from regalia.ca.hierarchy import Hierarchy
+from regalia.ca.importing import Importer
 from regalia.ca.issue import Issuer
 from regalia.ca.recover import Recovery
+from regalia.ca.rollover import Rollover
 from regalia.ca.status import OcspResponder
 from regalia.ca.urls import Urls
 from regalia.errors import AdminError, RegaliaError, UnavailableError
@@ -33,12 +36,14 @@ from regalia.model import STANDING_PURPOSES, Actor, ActorKind
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.checkpoints import CheckpointDesk
+from regalia.ra.containment import Containment
 from regalia.ra.enrol import Enroller
 from regalia.ra.limits import Allowances, Limits
 from regalia.ra.ndes import NdesService
 from regalia.ra.ndes_pages import NdesDesk
 from regalia.ra.order import OrderDesk
 from regalia.ra.personal import PersonalDesk
+from regalia.ra.protected import ProtectedNames
 from regalia.ra.refusals import WINDOW, Refusals
 from regalia.ra.registry import Registry
 from regalia.ra.retrieve import Retriever
@@ -108,8 +113,11 @@ class App:
     urls: Urls
     ceremony: Ceremony
     hierarchy: Hierarchy
+    importer: Importer
     carried_crls: CrlImporter
     registry: Registry
+    rollover: Rollover
+    containment: Containment
     challenges: ChallengeDesk
     approvals: ApprovalDesk
     orders: OrderDesk
@@ -215,8 +223,10 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
     ceremony = Ceremony(
         issuer, authorities=store, keys=keys, clock=clock, entropy=entropy, urls=urls, serial_prefix=prefix
     )
+    hierarchy = Hierarchy(ceremony, store=store, signer=ground.signer, clock=clock, entropy=entropy, urls=urls)
     recovery = Recovery(store, issuer, clock)
     refusals = Refusals(store, observe=observe)
+    protected = _protected(config)
     enroller = Enroller(
         store=store,
         issuer=issuer,
@@ -229,6 +239,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         pause=time.sleep,
         sealer=MasterSealer(ground.master, entropy),
         certificates_per_device=config.limits.certificates_per_device,
+        protected=protected,
     )
     allowances = _allowances(config.limits).shared_by(workers)
     scep = ScepService(
@@ -252,6 +263,9 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         challenge_mac=challenge_mac,
     )
     crl_life = timedelta(days=config.crl.issuing_days)
+    hierarchy = Hierarchy(ceremony, store=store, signer=ground.signer, clock=clock, entropy=entropy, urls=urls)
+    overlap = timedelta(days=config.issuance.ra_overlap_days)
+    rollover = Rollover(store, ceremony, keys, clock, ra_overlap=overlap)
     return App(
         config=config,
         master=ground.master,
@@ -263,7 +277,9 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         urls=urls,
         ceremony=ceremony,
         carried_crls=CrlImporter(store, clock, entropy),
-        hierarchy=Hierarchy(ceremony, store=store, signer=ground.signer, clock=clock, entropy=entropy, urls=urls),
+        hierarchy=hierarchy,
+        rollover=rollover,
+        containment=Containment(store, rollover, hierarchy, keys, clock),
         registry=Registry(store, ceremony, clock, urls),
         challenges=ChallengeDesk(store, clock, entropy, challenge_mac),
         approvals=ApprovalDesk(
@@ -274,6 +290,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
             urls=urls,
             serial_prefix=prefix,
             pending_life=timedelta(days=config.limits.pending_days),
+            protected=protected,
         ),
         orders=OrderDesk(store=store, enroller=enroller, clock=clock),
         ndes=ndes,
@@ -286,6 +303,12 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         personal=PersonalDesk(store, MasterSealer(ground.master, entropy), clock, entropy),
         crls=CrlPublisher(store, ground.crl_files, ground.signer, clock, entropy, urls, issuing_lifetime=crl_life),
     )
+
+
+def _protected(config: Config) -> ProtectedNames:
+    """POL-5: what our own servers are called, and the administrator's list."""
+    own = (urlsplit(config.server.url).hostname or "", *config.server.tls_names)
+    return ProtectedNames.of((*own, *config.issuance.protected_names))
 
 
 def open_checked_store(config: Config, node: str, clock: Clock, sealer: Sealer | None) -> SqlStore:

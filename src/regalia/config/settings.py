@@ -258,6 +258,12 @@ class IssuanceSettings(Section):
     lease_seconds: int = Field(
         default=60, ge=2, le=600, description="How long a certificate begun is left to its worker before recovery."
     )
+    ra_overlap_days: int = Field(
+        default=30, ge=1, le=366, description="How long a former RA key opens messages before it is destroyed."
+    )
+    protected_names: Annotated[tuple[str, ...], BeforeValidator(_texts)] = Field(
+        default=(), description="Names that no device ever gets, `*.` before a domain for all below it."
+    )
 
 
 class KeySettings(Section):

@@ -213,7 +213,7 @@ NAME_PROTECTED = Reason(
     "RA-033",
     Stage.POLICY,
     "the name is protected, a public suffix, or outside the profile's domains",
-    "No device gets the name of a server of the PKI or one on the list `names.protected`; others lie in the profile's `domains`.",
+    "No device gets a name of the PKI's servers or on the list `issuance.protected_names`; others lie in the profile's `domains`.",
 )
 RENEWAL_EARLY = Reason(
     "RA-034",
