@@ -7,13 +7,15 @@ import typer
 
 from regalia import reasons
 from regalia.cli.context import opened
-from regalia.cli.faults import FoundError
+from regalia.cli.event_checkpoint import checkpoint
+from regalia.cli.event_export import export
+from regalia.cli.event_forget import forget
+from regalia.cli.event_verify import verify
 from regalia.cli.options import Home, Json, examples, noun_app
-from regalia.cli.output import print_json, print_record, say, utc
+from regalia.cli.output import print_json, say, utc
 from regalia.errors import AdminError
 from regalia.model import Action, Event
 from regalia.ports import EventFilter
-from regalia.ra.audit import verify as verify_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,16 +57,14 @@ def tail(
                 say(_line(event))
 
 
-@app.command(epilog=examples("event verify", "event verify --json"))
-def verify(*, home: Home = None, as_json: Json = False) -> None:
-    """Recompute the log from its records. Exit code 3 with the first record of a stream that is not as written."""
-    with opened(home) as regalia:
-        verified = verify_log(regalia.store)
-    if verified.findings:
-        lines = [f"stream {one.stream}, record {one.sequence}: {one.what}" for one in verified.findings]
-        raise FoundError(reasons.CHAIN_BROKEN, "\n".join(lines))
-    record = {"streams": verified.streams, "records": verified.records, "intact": True}
-    print_record(record, as_json=as_json)
+app.command(
+    epilog=examples("event verify --against /mnt/audit/regalia", "event verify --from-checkpoint last"),
+)(verify)
+app.command(epilog=examples("event checkpoint", "event checkpoint --print"))(checkpoint)
+app.command(
+    epilog=examples("event export --since 2026-03-01 --out march.jsonl", "event export --format csv --group default")
+)(export)
+app.command(epilog=examples("event forget --older-than 400d --dry-run", "event forget --older-than 400d --yes"))(forget)
 
 
 def _following(regalia: "App", wanted: EventFilter) -> "Iterator[Event]":

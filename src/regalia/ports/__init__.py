@@ -8,7 +8,7 @@ Every port has its fake in `tests/fakes.py`; adapter and fake pass the same cont
 
 from __future__ import annotations
 
-from regalia.ports.audit import CheckpointCopy, Checkpoints, Forgotten, PersonalData, PseudonymKey
+from regalia.ports.audit import CheckpointCopy, Checkpoints, Forgotten, PersonalData, PseudonymKey, StoredRecord
 from regalia.ports.blocklists import BLOCKED_OCTETS, Blocklist, Blocklists, KeyHash
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import CrlFiles, Crls, PublishedCrl, ReservedCrl, StreamedFile
@@ -97,6 +97,7 @@ __all__ = [
     "Sealer",
     "SerialStatus",
     "Store",
+    "StoredRecord",
     "StreamedFile",
     "Successions",
     "WrappedKey",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from regalia.model import CheckpointKey, EventDraft, SignedCheckpoint
 
-__all__ = ["CheckpointCopy", "Checkpoints", "Forgotten", "PersonalData", "PseudonymKey"]
+__all__ = ["CheckpointCopy", "Checkpoints", "Forgotten", "PersonalData", "PseudonymKey", "StoredRecord"]
 
 
 class Checkpoints(Protocol):
@@ -94,6 +94,18 @@ class Forgotten:
             self.enrolments + other.enrolments,
             self.challenges + other.challenges,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record of the log as it lies in the database."""
+
+    position: int
+    hash: bytes
+    record: str
+    """The canonical text, whose hash it is."""
+    personal: str | None
+    """JSON of what its pseudonyms stand for, until that is forgotten."""
 
 
 class PersonalData(Protocol):

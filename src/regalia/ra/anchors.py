@@ -36,8 +36,8 @@ class Finding:
 class Anchors:
     """Checkpoints to verify a log against."""
 
-    ours: Sequence[SignedCheckpoint] = ()
-    """Those of the database."""
+    ours: Sequence[SignedCheckpoint] | None = None
+    """Those of the database, all of them; None where there is none to compare with."""
     copy: Sequence[SignedCheckpoint] = ()
     """Those that lie elsewhere."""
     keys: Sequence[bytes] = ()
@@ -61,11 +61,12 @@ def weigh(anchors: Anchors) -> Proof:
     keys = set(anchors.keys)
     proved: dict[int, Checkpoint] = {}
     # Those of the copy come last, and so win where both speak.
-    for where, signed in (("the database's", anchors.ours), ("the copy's", anchors.copy)):
+    for where, signed in (("the database's", anchors.ours or ()), ("the copy's", anchors.copy)):
         good, wrong = _proved(signed, keys, where)
         findings += wrong
         proved |= good
-    findings += _gaps(anchors.ours) + _lost(anchors.ours, anchors.copy)
+    if anchors.ours is not None:
+        findings += _gaps(anchors.ours) + _lost(anchors.ours, anchors.copy)
     expected: dict[str, dict[int, tuple[bytes, int]]] = {}
     for number in sorted(proved):
         for head in proved[number].heads:
@@ -131,9 +132,7 @@ def _gaps(ours: Sequence[SignedCheckpoint]) -> list[Finding]:
         if one.number != number + 1:
             findings.append(Finding(TABLE, number + 1, f"removed: checkpoint {one.number} follows {number}"))
         elif checkpoint is not None and checkpoint.previous != previous:
-            findings.append(
-                Finding(TABLE, one.number, "changed or swapped: it does not follow the one before")
-            )
+            findings.append(Finding(TABLE, one.number, "changed or swapped: it does not follow the one before"))
         number, previous = one.number, one.hash
     return findings
 

@@ -61,12 +61,16 @@ def verify(events: Events, anchors: Anchors | None = None, *, since: Checkpoint 
     begin = {head.stream: head for head in since.heads} if since is not None else {}
     records = 0
     heads = events.streams()
+    grown: dict[str, int] = {}
     for name, last, head in heads:
         stream = _Stream(name, last, head, proof.expected.get(name, {}), begin.get(name))
-        count, finding = _verify_stream(events, stream)
+        count, end, finding = _verify_stream(events, stream)
         records += count
         if finding is not None:
             findings.append(finding)
+        elif end > last:
+            grown[name] = end
+    findings += _beyond_heads(events, grown)
     for name in sorted(proof.expected.keys() - {name for name, _, _ in heads}):
         last, (_, number) = max(proof.expected[name].items())
         findings.append(Finding(name, 1, f"truncated: checkpoint {number} covers {last} records, and none is left"))
@@ -74,7 +78,18 @@ def verify(events: Events, anchors: Anchors | None = None, *, since: Checkpoint 
     return Verified(len(heads), records, tuple(findings), newest, newest.records if newest is not None else 0)
 
 
-def _verify_stream(events: Events, stream: _Stream) -> tuple[int, Finding | None]:
+def _beyond_heads(events: Events, grown: Mapping[str, int]) -> list[Finding]:
+    """Tell what a server wrote while we read from records that no head knows."""
+    now = {name: last for name, last, _ in events.streams()} if grown else {}
+    return [
+        Finding(name, now[name] + 1, f"removed: the stream's head says {now[name]} records")
+        for name, end in grown.items()
+        if now[name] < end
+    ]
+
+
+def _verify_stream(events: Events, stream: _Stream) -> tuple[int, int, Finding | None]:
+    """Return how many records were read, the last one's sequence, and what is wrong."""
     expected, previous, after = 1, _GENESIS, None
     if stream.begin is not None:
         # The record where the checkpoint ends is read as well: it must still be there.
@@ -88,15 +103,17 @@ def _verify_stream(events: Events, stream: _Stream) -> tuple[int, Finding | None
         if what is None and sequence in stream.expected and stream.expected[sequence][0] != stored_hash:
             number = stream.expected[sequence][1]
             what = f"forked: checkpoint {number} covers another record; the stream was written anew before this"
+        if what is None and sequence == stream.last and stored_hash != stream.head:
+            what = "removed or changed: the stream's head names another record"
         if what is not None:
-            return expected - first, Finding(stream.name, min(sequence, expected), what)
+            return expected - first, expected - 1, Finding(stream.name, min(sequence, expected), what)
         expected, previous = sequence + 1, stored_hash
-    return expected - first, _wrong_end(stream, expected - 1, previous)
+    return expected - first, expected - 1, _wrong_end(stream, expected - 1)
 
 
-def _wrong_end(stream: _Stream, last: int, previous: bytes) -> Finding | None:
+def _wrong_end(stream: _Stream, last: int) -> Finding | None:
     """Say what is wrong with the end of a stream whose records are right."""
-    if last != stream.last or (previous and previous != stream.head):
+    if last < stream.last:
         return Finding(stream.name, last + 1, f"removed: the stream's head says {stream.last} records")
     covered = max(stream.expected, default=0)
     if covered > last:

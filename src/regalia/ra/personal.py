@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from regalia.model import Actor
+    from regalia.model import Actor, JsonValue
     from regalia.ports import Clock, Entropy, Forgotten, PersonalData, Sealer
 
 __all__ = ["KEY_LIFE", "PersonalDesk"]
@@ -54,7 +54,7 @@ class PersonalDesk:
         """Remove personal data older than that; the records of the log stay, and verify as before."""
 
         def told(forgotten: Forgotten) -> Sequence[EventDraft]:
-            details = {
+            details: dict[str, JsonValue] = {
                 "before": before.date().isoformat(),
                 "events": forgotten.events,
                 "sources": forgotten.sources,

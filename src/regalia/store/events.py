@@ -20,6 +20,7 @@ from sqlalchemy import bindparam, func, literal_column, select, text, update
 from regalia import reasons
 from regalia.errors import AdminError, InvariantError
 from regalia.model import Event
+from regalia.ports import StoredRecord
 from regalia.store.pseudonyms import OpenPseudonyms, SqlPseudonymKeys
 from regalia.store.session import Call, Row, Statement, Transaction, inserting
 from regalia.store.tables import event, event_stream
@@ -76,6 +77,7 @@ _GIVE_BACK = Statement(
     .values(lease_until=0)
 )
 APPEND = inserting(event, leaving_out=("position",))
+_LAST_POSITION = Statement(select(func.max(event.c.position).label("position")))
 _HEADS = Statement(select(event_stream))
 _NEXT_NAME = Statement(select(func.min(event.c.stream).label("name")).where(event.c.stream > bindparam("after")))
 _PAGE_OF_STREAM = Statement(
@@ -232,6 +234,28 @@ class SqlEvents(SqlPseudonymKeys):
             for row in rows:
                 yield row["sequence"], row["previous"], row["hash"], row["record"], self._agrees(row)
             after = rows[-1]["sequence"]
+
+    def stored_records(
+        self, *, after: int = 0, since: datetime | None = None, until: datetime | None = None, group: str | None = None
+    ) -> Iterator[StoredRecord]:
+        """Walk over the log in the order of its writing, behind a position, a page at a time.
+
+        What is written meanwhile is not among it.
+        """
+        last = self._database.row(_LAST_POSITION, {})
+        conditions = [event.c.position > bindparam("after"), event.c.position <= bindparam("last")]
+        if since is not None:
+            conditions.append(event.c.at >= millis(since))
+        if until is not None:
+            conditions.append(event.c.at < millis(until))
+        if group is not None:
+            conditions.append(event.c.group == group)
+        page = Statement(select(event).where(*conditions).order_by(event.c.position).limit(_PAGE))
+        end = 0 if last is None or last["position"] is None else last["position"]
+        while rows := self._database.rows(page, {"after": after, "last": end}):
+            for row in rows:
+                yield StoredRecord(row["position"], row["hash"], row["record"], row["personal"])
+            after = rows[-1]["position"]
 
     def _agrees(self, row: Row) -> bool:
         """Whether the columns are those of the record, and what lies beside it is what its pseudonyms stand for."""

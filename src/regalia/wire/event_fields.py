@@ -60,7 +60,7 @@ KEPT: Final[Mapping[Action, frozenset[str]]] = {
     Action.CERTIFICATE_RETRIEVED: _words("endpoint authority message"),
     Action.CRL_PUBLISHED: _words("number entries octets sha256 next_update"),
     Action.CRL_RETRIEVED: _words("endpoint asked number message"),
-    Action.LOG_EXPORTED: _words("since until group format records sha256"),
+    Action.LOG_EXPORTED: _words("since until group format after"),
     Action.PERSONAL_FORGOTTEN: _words("before events sources enrolments challenges"),
     Action.LEGACY_USED: _words("algorithms message"),
     Action.LIMIT_REACHED: _words("title"),
