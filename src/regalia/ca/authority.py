@@ -389,12 +389,12 @@ class Ceremony:
 
     def subject(self, cn: str, key: NewKey, organisation: str | None = None) -> Subject:
         """Say whom a certificate is about, with a new serial, now."""
-        serial = new_serial(self._entropy, self._serial_prefix)
+        serial = new_serial(self._entropy, self._clock.now(), self._serial_prefix)
         return Subject(cn, organisation, key.public_key, serial, self._clock.now())
 
     def subject_of(self, name: bytes, public_key: bytes, cn: str | None) -> Subject:
         """The same for a DER Name and a key that are somebody else's."""
-        serial = new_serial(self._entropy, self._serial_prefix)
+        serial = new_serial(self._entropy, self._clock.now(), self._serial_prefix)
         return Subject(cn or "", None, public_key, serial, self._clock.now(), name)
 
     def issue(self, prepared: Prepared, actor: Actor) -> bytes:

@@ -84,7 +84,7 @@ def prepare_leaf(
     # A next authority issues to whoever encrypted to its own RA, and that is the only way to a door with it.
     if authority.state not in _ISSUES or not issuer.not_before <= now < issuer.not_after:
         return Unavailable(reasons.ISSUER_UNAVAILABLE, f"authority {authority.name} is {authority.state} or not valid")
-    serial = new_serial(entropy, serial_prefix)
+    serial = new_serial(entropy, now, serial_prefix)
     tbs = leaf_tbs(
         profile,
         authority,

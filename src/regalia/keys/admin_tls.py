@@ -72,7 +72,7 @@ def make_admin_tls(home: Path, host: str, *, now: datetime, entropy: Entropy) ->
     `needs_renewal` says so. Raises AdminError ADM-020 where a file cannot be written.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _certificate(key, host, now, new_serial(entropy))
+    certificate = _certificate(key, host, now, new_serial(entropy, now))
     key_pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
