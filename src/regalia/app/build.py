@@ -223,7 +223,6 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
     ceremony = Ceremony(
         issuer, authorities=store, keys=keys, clock=clock, entropy=entropy, urls=urls, serial_prefix=prefix
     )
-    hierarchy = Hierarchy(ceremony, store=store, signer=ground.signer, clock=clock, entropy=entropy, urls=urls)
     recovery = Recovery(store, issuer, clock)
     refusals = Refusals(store, observe=observe)
     protected = _protected(config)
@@ -278,6 +277,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         ceremony=ceremony,
         carried_crls=CrlImporter(store, clock, entropy),
         hierarchy=hierarchy,
+        importer=Importer(ceremony, hierarchy, store=store, clock=clock, entropy=entropy),
         rollover=rollover,
         containment=Containment(store, rollover, hierarchy, keys, clock),
         registry=Registry(store, ceremony, clock, urls),

@@ -113,18 +113,19 @@ class Adoption:
 
     def foreign_root(self, name: str, certificate: bytes, *, actor: Actor) -> Authority:
         """Take in a root whose key is elsewhere. Raises `AdminError` ADM-003, ADM-030."""
-        self._check_root(certificate)
+        self.check_root(certificate)
         return self._foreign(name, AuthorityKind.ROOT, certificate, None, actor)
 
     def root(self, arrival: Arrival, *, actor: Actor) -> Authority:
         """Take in a root with its key. Raises `AdminError` ADM-003, ADM-030."""
-        self._check_root(arrival.certificate)
+        self.check_root(arrival.certificate)
         if read_certificate(arrival.certificate).ski is None:
             told = "it has no subjectKeyIdentifier, which its CRLs must repeat"
             raise AdminError(reasons.AUTHORITY_CERTIFICATE_REFUSED, told)
         return self._adopt(arrival, AuthorityKind.ROOT, None, actor)
 
-    def _check_root(self, certificate: bytes) -> None:
+    def check_root(self, certificate: bytes) -> None:
+        """See that a certificate can be a root's. Raises `AdminError` ADM-030 with all that is wrong."""
         faults = root_faults(certificate, now=self._clock.now())
         if faults:
             raise AdminError(reasons.AUTHORITY_CERTIFICATE_REFUSED, "\n".join(faults))

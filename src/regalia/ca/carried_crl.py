@@ -30,6 +30,8 @@ __all__ = ["CarriedCrl", "CrlImportStore", "CrlImporter", "read_carried"]
 
 _EARLY: Final = timedelta(minutes=5)
 """How far the other machine's clock may be ahead: an offline one drifts."""
+_NUMBERS_END: Final = 1 << 62
+"""Numbers are kept in 63 bits, and are nanoseconds since 1970 otherwise (R8)."""
 _REASONS: Final = {
     x509.ReasonFlags.key_compromise: RevocationReason.KEY_COMPROMISE,
     x509.ReasonFlags.ca_compromise: RevocationReason.CA_COMPROMISE,
@@ -79,6 +81,8 @@ def read_carried(octets: bytes, issuer: bytes) -> CarriedCrl:
         raise AdminError(reasons.AUTHORITY_CRL_REFUSED, f"it cannot be read: {error}") from error
     if number is None:
         faults.append("it has no number (cRLNumber)")
+    elif not 0 <= number < _NUMBERS_END:
+        faults.append("its number has more than 62 bits: nothing here could count on from it")
     if crl.next_update_utc is None:
         faults.append("it does not say when the next one comes (nextUpdate)")
     if faults or number is None or crl.next_update_utc is None:

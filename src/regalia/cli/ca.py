@@ -10,6 +10,7 @@ from regalia.ca.authority import revoke_authority
 from regalia.cli.authorities import authority_record, crl_record, dependents, found_authority, more_of, serial_of
 from regalia.cli.ca_create import CREATE_EXAMPLES, create
 from regalia.cli.ca_crl import CRL_EXAMPLES, crl
+from regalia.cli.ca_import import IMPORT_EXAMPLES, import_
 from regalia.cli.ca_request import ACCEPT_EXAMPLES, REQUEST_EXAMPLES, SIGN_EXAMPLES, accept, request, sign
 from regalia.cli.context import administrator, agreed, opened
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples, noun_app
@@ -34,6 +35,7 @@ app.command(epilog=CREATE_EXAMPLES)(create)
 app.command(epilog=REQUEST_EXAMPLES)(request)
 app.command(epilog=SIGN_EXAMPLES)(sign)
 app.command(epilog=ACCEPT_EXAMPLES)(accept)
+app.command("import", epilog=IMPORT_EXAMPLES)(import_)
 
 
 @app.command("list", epilog=examples("ca list", "ca list --json"))

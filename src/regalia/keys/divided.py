@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from regalia import reasons
 from regalia.ca.scopes import ca_group, opens_for_faces
+from regalia.errors import AdminError
 from regalia.keys.home_keys import HomeKeys
 from regalia.ports import ELSEWHERE, Intents, KeyRecords
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from regalia.keys.signer import LocalSigner
     from regalia.keys.software import SoftwareKeys
     from regalia.keys.token_keys import TokenKeys
+    from regalia.keys.wrapping import Keypair
     from regalia.model import EventDraft, KeyKind
     from regalia.ports import NewKey, PrivateKey
 
@@ -194,6 +197,22 @@ class DividedKeys:
     def adopt(self, uri: str, scope: str, told: Callable[[NewKey], Sequence[EventDraft]] = lambda _: ()) -> NewKey:
         """Record a key that somebody made on a token."""
         return self._holders.of_scope(scope).adopt(uri, scope, told)
+
+    def keep(
+        self,
+        keypair: Keypair,
+        kind: KeyKind,
+        scope: str,
+        told: Callable[[NewKey], Sequence[EventDraft]] = lambda _: (),
+    ) -> NewKey:
+        """Keep a CA's key that was made elsewhere. Raises `AdminError` ADM-033 where its holder is another process."""
+        holder = self._holders.of_scope(scope)
+        if not isinstance(holder, HomeKeys):
+            # A private key does not travel to a signer: it is carried to the signer's own machine.
+            raise AdminError(
+                reasons.AUTHORITY_KEY_REFUSED, f"keys of {scope} lie with a signer elsewhere: import there"
+            )
+        return holder.keep(keypair, kind, scope, told)
 
     def self_test(self) -> None:
         """Prove ENV-1 of this machine's OpenSSL. Raises `UnavailableError` CA-010."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from regalia.keys.pkcs11 import TokenKey
     from regalia.keys.software import SoftwareKeys
     from regalia.keys.token_keys import TokenCaKeys, TokenKeys
+    from regalia.keys.wrapping import Keypair
     from regalia.model import EventDraft, KeyKind
     from regalia.ports import CaKey, CaKeys, KeyRecord, KeyRecords, NewKey, PrivateKey
 
@@ -105,6 +106,16 @@ class HomeKeys:
     def adopt(self, uri: str, scope: str, told: Callable[[NewKey], Sequence[EventDraft]] = lambda _: ()) -> NewKey:
         """Record a key that somebody made on the token; see `TokenKeys.adopt`."""
         return self._reached().adopt(uri, scope, told)
+
+    def keep(
+        self,
+        keypair: Keypair,
+        kind: KeyKind,
+        scope: str,
+        told: Callable[[NewKey], Sequence[EventDraft]] = lambda _: (),
+    ) -> NewKey:
+        """Keep a key that was made elsewhere, in software; see `SoftwareKeys.keep`."""
+        return self._software.keep(keypair, kind, scope, told)
 
     def self_test(self) -> None:
         """Prove ENV-1 of this machine's OpenSSL. Raises `UnavailableError` CA-010."""

@@ -111,6 +111,21 @@ class SoftwareKeys:
         self._vault.put_key(row, told(key))
         return key
 
+    def keep(
+        self,
+        keypair: Keypair,
+        kind: KeyKind,
+        scope: str,
+        told: Callable[[NewKey], Sequence[EventDraft]] = lambda _: (),
+    ) -> NewKey:
+        """Keep a key that was made elsewhere, wrapped for this scope, with the events that `told` writes."""
+        now = self._clock.now()
+        key_id = new_id(now, self._entropy.octets(10))
+        row = self._wrapping.wrap(keypair, key_id=key_id, kind=kind, scope=scope, at=now)
+        key = NewKey(key_id, row.public_key)
+        self._vault.put_key(row, told(key))
+        return key
+
     def open(self, key_id: UUID) -> PrivateKey:
         """Use an RA or OCSP key.
 
