@@ -35,12 +35,14 @@ class MemorySuccessions:
             """Append events: the whole store does."""
 
     def activate_authority(
-        self, name: str, group: str, at: datetime, events: Sequence[EventDraft], *, resumes: bool = False
+        self, name: str, group: str, replaces: str, at: datetime, events: Sequence[EventDraft], *, resumes: bool = False
     ) -> bool:
         """See the port."""
         with self._lock:
             chosen, whose = self._authorities.get(name), self._groups.get(group)
             if chosen is None or whose is None or chosen.state is not AuthorityState.NEXT:
+                return False
+            if whose.authority != replaces:
                 return False
             former = self._authorities.get(whose.authority)
             if former is not None and former.state is AuthorityState.ACTIVE:

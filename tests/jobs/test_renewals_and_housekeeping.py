@@ -50,7 +50,7 @@ def newest(world: World, purpose: CredentialPurpose) -> UUID:
 @pytest.mark.parametrize("purpose", STANDING_PURPOSES)
 def test_a_credential_is_renewed_when_it_is_due_and_once(world: World, purpose: CredentialPurpose) -> None:
     """RA and OCSP credentials get a successor before they expire; one that is fresh is left alone."""
-    job = RenewCredentials(world.store, world.ceremony)
+    job = RenewCredentials(world.store, world.store, world.ceremony)
     first = world.store.credentials(purpose, AUTHORITY)[0]
     job.run(world.clock.now())
     assert newest(world, purpose) == first.id
@@ -69,7 +69,7 @@ def test_devices_enrol_across_a_renewal(world: World) -> None:
     assert door is not None
     old = door.ra
     world.clock.advance((old.not_after - world.clock.now()) * 0.9)
-    RenewCredentials(world.store, world.ceremony).run(world.clock.now())
+    RenewCredentials(world.store, world.store, world.ceremony).run(world.clock.now())
     device = Device(world)
     csr = device.csr(names("laptop-1"), world.mint("laptop-1"))
     assert device.open(world.send(device.message(csr, recipient=old.certificate_der)), csr).certificates
@@ -92,7 +92,7 @@ def test_one_key_that_is_away_or_wrong_keeps_no_other_waiting(world: World, faul
     before = world.store.credentials(CredentialPurpose.OCSP, "second-ca-1")[0].id
     world.clock.advance((due - world.clock.now()) * 0.9)
     with pytest.RaisesGroup(pytest.RaisesExc(Exception, match=fault)):
-        RenewCredentials(world.store, world.ceremony).run(world.clock.now())
+        RenewCredentials(world.store, world.store, world.ceremony).run(world.clock.now())
     assert world.store.credentials(CredentialPurpose.OCSP, "second-ca-1")[0].id != before
 
 

@@ -16,9 +16,11 @@ import structlog
 from regalia.app.build import App, SystemClock, build, node_name
 from regalia.app.device_tls import device_tls, issues_own, server_certificates
 from regalia.app.log import set_up_log
+from regalia.app.signing import own_signer
 from regalia.app.supervisor import Supervisor
 from regalia.ca.crl_copy import CrlCopier
 from regalia.errors import UnavailableError
+from regalia.jobs.audit_certificates import AuditCertificates
 from regalia.jobs.checkpoint import CopyCheckpoints, MakeCheckpoints
 from regalia.jobs.copy_crls import CopyCrls
 from regalia.jobs.housekeeping import (
@@ -29,12 +31,12 @@ from regalia.jobs.housekeeping import (
     ForgetRefusals,
     SweepSpool,
 )
-from regalia.jobs.lint_sample import LintSample
 from regalia.jobs.loop import JobLoop
 from regalia.jobs.own_keys import KnowOwnKeys
 from regalia.jobs.publish_crl import PublishCrls
 from regalia.jobs.recover import Recover
 from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials, RenewTls
+from regalia.jobs.rollover import RollOver
 from regalia.jobs.watch_changes import WatchChanges
 from regalia.keys.admin_tls import make_admin_tls, needs_renewal, read_admin_tls
 from regalia.keys.tls_files import TlsFiles
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from regalia.app.supervisor import Seat
     from regalia.config import Address, Config, ServerSettings
     from regalia.jobs.loop import Job
+    from regalia.keys.signer_client import UnixAddress
     from regalia.model import JsonValue
     from regalia.ports import ChangeFeed, Clock, Events
     from regalia.web.tls import TlsSource
@@ -90,34 +93,12 @@ class Opening:
 def serve(config: Config, on_ready: Ready) -> None:
     """Open the home and answer devices and administrators until SIGTERM or SIGINT.
 
-    `on_ready` is called once, when all listeners answer, in all workers. With one worker that is this process; it
-    needs nobody who starts another, for whoever started it does. Raises what `build` raises; `AdminError` ADM-019 where
-    an address cannot be opened.
+    `on_ready` is called once, when all listeners answer, in all workers. Raises what `build` raises; `AdminError`
+    ADM-019 where an address cannot be opened.
     """
     set_up_log(config.log)
     metrics = Metrics(SystemClock(), workers=config.server.workers)
-    if config.server.workers == 1:
-        _serve_alone(config, metrics, on_ready)
-    else:
-        _serve_together(config, metrics, on_ready)
-
-
-def _serve_alone(config: Config, metrics: Metrics, on_ready: Ready) -> None:
-    metrics.begin(0)
-    started = False
-    with _opened(config, metrics) as (app, feed):
-
-        def ready(bound: Sequence[Bound]) -> None:
-            nonlocal started
-            started = True
-            record_server(app.store, app.clock, Action.SERVER_STARTED, bound)
-            on_ready(bound)
-
-        try:
-            serve_app(app, feed, metrics, ready)
-        finally:
-            if started:
-                record_server(app.store, app.clock, Action.SERVER_STOPPED)
+    _serve_together(config, metrics, on_ready)
 
 
 def _serve_together(config: Config, metrics: Metrics, on_ready: Ready) -> None:
@@ -136,11 +117,17 @@ def _serve_together(config: Config, metrics: Metrics, on_ready: Ready) -> None:
             openings[name] = Opening(sockets, OpenConnections(server.workers))
             bound.append(Bound.of(name, address.host, sockets, tls=name != _DEVICE))
 
+        own = own_signer() if config.signer.address is None else None
+        beside = own.address if own is not None else None
+        sign = (lambda seat: own.run(config, seat)) if own is not None else None
+
         def work(seat: Seat) -> None:
+            if own is not None:
+                own.listening.close()
             metrics.begin(seat.number)
             for opening in openings.values():
                 opening.connections.begin(seat.number)
-            with _opened(config, metrics) as (app, feed):
+            with _opened(config, metrics, beside) as (app, feed):
                 serve_app(app, feed, metrics, lambda _: seat.ready(), openings=openings, until=seat.until)
 
         started = False
@@ -152,15 +139,17 @@ def _serve_together(config: Config, metrics: Metrics, on_ready: Ready) -> None:
             on_ready(bound)
 
         try:
-            Supervisor(server.workers, work, ready, on_stop=opened.close).run()
+            Supervisor(server.workers, work, ready, on_stop=opened.close, sign=sign).run()
         finally:
+            if own is not None:
+                own.listening.close()
             if started:
                 _record_alone(config, node, Action.SERVER_STOPPED)
 
 
 @contextlib.contextmanager
-def _opened(config: Config, metrics: Metrics) -> Iterator[tuple[App, ChangeFeed]]:
-    app = build(config, observe=metrics.refused, workers=config.server.workers)
+def _opened(config: Config, metrics: Metrics, beside: UnixAddress | None) -> Iterator[tuple[App, ChangeFeed]]:
+    app = build(config, observe=metrics.refused, workers=config.server.workers, beside=beside)
     # Nothing was read yet, so nothing is remembered that a change could have made old unheard.
     feed = open_change_feed(config.database.connection_url())
     try:
@@ -286,14 +275,15 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         copies,
         Recover(app.recovery),
         PublishCrls(app.store, app.keys, app.crls, every=timedelta(seconds=app.config.crl.check_seconds)),
-        RenewCredentials(app.store, app.ceremony),
+        RenewCredentials(app.store, app.store, app.ceremony),
+        RollOver(app.rollover),
         RenewAdminTls(lambda now: _renew_admin_tls(app, now)),
         FlushRefusals(app.refusals),
         ForgetRefusals(app.store),
         ForgetChallenges(app.store),
         ExpirePending(app.approvals.expire),
         SweepSpool(app.crl_files.sweep),
-        LintSample(app.store),
+        AuditCertificates(app.store, app.urls, app.entropy),
         ForgetPersonal(
             app.personal,
             after=timedelta(days=app.config.audit.personal_days),

@@ -176,8 +176,8 @@ class Hierarchy:
         """Take the certificate that was made for a request: the authority is there, with its RA and OCSP credentials.
 
         `chain` holds what stands between it and its root, and the root, in any order; what is known here need not be
-        repeated. The credentials are made where it becomes ACTIVE. Raises `AdminError` ADM-004 where nothing was
-        requested under this name, ADM-030 with all that is wrong with the certificate.
+        repeated. In a group that has an authority already, let it be NEXT. Raises `AdminError` ADM-004 where nothing
+        was requested under this name, ADM-030 with all that is wrong with the certificate.
         """
         request = self._store.authority_request(name)
         if request is None or request.csr is None:
@@ -196,8 +196,8 @@ class Hierarchy:
         return self.with_credentials(authority, actor)
 
     def with_credentials(self, authority: Authority, actor: Actor) -> Authority:
-        """Give an active issuing authority the RA and OCSP credentials that it has not."""
-        if authority.state is AuthorityState.ACTIVE:
+        """Give an issuing authority that issues or will the RA and OCSP credentials that it has not."""
+        if authority.state in (AuthorityState.NEXT, AuthorityState.ACTIVE):
             for purpose in STANDING_PURPOSES:
                 if not self._store.credentials(purpose, authority.name):
                     self._ceremony.create_credential(purpose, authority, actor=actor)

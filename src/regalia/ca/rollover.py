@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from regalia import reasons
 from regalia.ca.key_events import key_destroyed
 from regalia.ca.server_certificate import names_of
-from regalia.errors import AdminError
+from regalia.errors import AdminError, InvariantError
 from regalia.model import (
     STANDING_PURPOSES,
     Action,
@@ -28,7 +28,9 @@ from regalia.model import (
     KeyKind,
     Outcome,
 )
-from regalia.ports import Authorities, Catalogue, Successions
+from regalia.ports import Authorities, Catalogue, Hierarchies, Successions
+from regalia.wire import oids
+from regalia.wire.certificate import read_certificate, read_key_usage
 from regalia.wire.event import time_text
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ _LEFT_ALONE: Final = timedelta(days=1)
 _NUMBERS: Final = 10_000
 
 
-class RolloverStore(Authorities, Catalogue, Successions, Protocol):
+class RolloverStore(Authorities, Hierarchies, Catalogue, Successions, Protocol):
     """What a rollover reads and writes."""
 
 
@@ -96,25 +98,40 @@ class Rollover:
         unfinished is finished. Raises `AdminError`: ADM-004 no such group, ADM-038 where one is next already, ADM-018
         an overlap of more than a year, and what `Ceremony.create_issuing` raises.
         """
-        group, present = self.group_and_authority(name)
+        _group, present = self.group_and_authority(name)
         if overlap is not None and not timedelta() <= overlap <= MAX_OVERLAP:
             raise AdminError(reasons.USAGE, "--overlap must lie between 0 and 366 days")
         own_ra = self.serves_itself(present)
         following = self.next_of(name)
         if following is None:
-            following = self._ceremony.create_issuing(
-                self.free_name(group.name),
-                group=name,
-                root=root,
-                actor=actor,
-                key_kind=key_kind or present.key_kind,
-                next_until=True if overlap is None else self._clock.now() + overlap,
-                is_ra=own_ra,
-            )
+            following = self.begin(present, root=root, actor=actor, key_kind=key_kind, overlap=overlap, own_ra=own_ra)
         elif not self.lacks(following):
             raise AdminError(reasons.ROLLOVER_REFUSED, f"{following.name} is next already: activate or revoke it")
         self.furnish(following, own_ra=own_ra, actor=actor)
         return following
+
+    def begin(
+        self,
+        present: Authority,
+        *,
+        root: Authority,
+        actor: Actor,
+        own_ra: bool,
+        key_kind: KeyKind | None = None,
+        overlap: timedelta | None = None,
+    ) -> Authority:
+        """Make the authority that follows the present one, still without credentials. As `rotate`."""
+        if present.group is None:
+            raise InvariantError(f"authority {present.name} belongs to no group")
+        return self._ceremony.create_issuing(
+            self.free_name(present.group),
+            group=present.group,
+            root=root,
+            actor=actor,
+            key_kind=key_kind or present.key_kind,
+            next_until=True if overlap is None else self._clock.now() + overlap,
+            is_ra=own_ra,
+        )
 
     def group_and_authority(self, name: str) -> tuple[Group, Authority]:
         """Find a group with its present authority. Raises `AdminError` ADM-004."""
@@ -142,6 +159,7 @@ class Rollover:
     def free_name(self, group: str) -> str:
         """Find a name for another authority of a group: no authority is ever renamed."""
         taken = {authority.name for authority in self._store.authorities()}
+        taken |= {request.name for request in self._store.authority_requests()}
         return next(name for n in range(1, _NUMBERS) if (name := f"{group[:34]}-ca-{n}") not in taken)
 
     def lacks(self, authority: Authority) -> tuple[CredentialPurpose, ...]:
@@ -149,9 +167,12 @@ class Rollover:
         return tuple(each for each in STANDING_PURPOSES if not self._store.credentials(each, authority.name))
 
     def furnish(self, authority: Authority, *, own_ra: bool, actor: Actor) -> None:
-        """Give an authority the credentials that it lacks."""
+        """Give an authority the credentials that it lacks.
+
+        `own_ra` lets it be its own RA, if its certificate says that its key encrypts: one made elsewhere may not.
+        """
         for purpose in self.lacks(authority):
-            if purpose is CredentialPurpose.RA and own_ra:
+            if purpose is CredentialPurpose.RA and own_ra and _may_be_ra(authority):
                 self._ceremony.appoint_ra(authority, actor=actor)
             else:
                 self._ceremony.create_credential(purpose, authority, actor=actor)
@@ -175,7 +196,7 @@ class Rollover:
         now = self._clock.now()
         details: dict[str, JsonValue] = {"replaces": former.name, "why": why, "resumes": resumes}
         event = _authority_event(Action.AUTHORITY_ACTIVATED, authority, actor, now, details)
-        if not self._store.activate_authority(name, authority.group, now, (event,), resumes=resumes):
+        if not self._store.activate_authority(name, authority.group, former.name, now, (event,), resumes=resumes):
             raise AdminError(reasons.AUTHORITY_STATE, f"{name} is not next any more: somebody else was faster")
         activated = self._store.authority(name)
         return activated if activated is not None else authority
@@ -244,6 +265,11 @@ class Rollover:
             self._store.set_authority_state(authority.name, AuthorityState.RETIRED, (event,), at=now)
             retired.append(authority.name)
         return tuple(retired)
+
+
+def _may_be_ra(authority: Authority) -> bool:
+    usage = read_certificate(authority.certificate_der).extension(oids.CE_KEY_USAGE)
+    return usage is not None and "keyEncipherment" in read_key_usage(usage.value)
 
 
 def _superseded(

@@ -21,7 +21,7 @@ from regalia.cli.output import note, print_record
 from regalia.cli.publish import publish
 from regalia.cli.transcript_file import noted
 from regalia.errors import AdminError, InvariantError
-from regalia.model import KeyKind
+from regalia.model import AuthorityState, KeyKind
 from regalia.wire import oids
 from regalia.wire.certificate import read_certificate
 from regalia.wire.csr import key_of_info
@@ -201,7 +201,9 @@ def accept(
     """
     given = [der for path in (certificate, *(chain or ())) for der in read_certificates(path)]
     with opened(home) as regalia:
-        made = regalia.hierarchy.accept(name, _leafmost(regalia, name, given), given, actor=administrator())
+        made = regalia.hierarchy.accept(
+            name, _leafmost(regalia, name, given), given, actor=administrator(), state=_state_to_be(regalia, name)
+        )
         publish(regalia, name)
         opens = not regalia.store.groups() and made.group == GROUP
         if opens:
@@ -209,6 +211,13 @@ def accept(
         print_record(authority_record(regalia, made) | _beneath(regalia, made), as_json=as_json)
         if not as_json:
             _tell_next(regalia, made, opens=opens)
+
+
+def _state_to_be(regalia: "App", name: str) -> AuthorityState:
+    """Whether it begins to issue at once: where its group has an authority already, `ca activate` says when."""
+    waiting = regalia.store.authority_request(name)
+    taken = waiting is not None and regalia.store.group(waiting.group) is not None
+    return AuthorityState.NEXT if taken else AuthorityState.ACTIVE
 
 
 def _leafmost(regalia: "App", name: str, given: list[bytes]) -> bytes:
@@ -245,5 +254,7 @@ def _tell_next(regalia: "App", made: "Authority", *, opens: bool) -> None:
             note(f"Next, so that its status can be asked for: regalia ca crl {authority.name} --import FILE")
     if opens:
         note(f"Group {GROUP} has an endpoint now. Next: regalia serve")
+    elif made.state is AuthorityState.NEXT:
+        note(f"Next, when devices should move over: regalia ca activate {made.name}")
     elif made.group is not None and regalia.store.group(made.group) is None:
         note(f"Next: regalia group create {made.group} --authority {made.name}")

@@ -10,7 +10,7 @@ import structlog
 from regalia.ca.authority import renewal_due
 from regalia.errors import InvariantError, RegaliaError
 from regalia.jobs.loop import Scope
-from regalia.model import STANDING_PURPOSES, Actor, ActorKind, AuthorityKind, AuthorityState
+from regalia.model import STANDING_PURPOSES, Actor, ActorKind, AuthorityKind, AuthorityState, CredentialPurpose
 from regalia.wire.event import time_text
 
 if TYPE_CHECKING:
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
     from regalia.ca.authority import Ceremony
     from regalia.ca.server_certificate import ServerCertificates
-    from regalia.model import Authority, CredentialPurpose
-    from regalia.ports import Authorities
+    from regalia.model import Authority
+    from regalia.ports import Authorities, Successions
 
 __all__ = ["RENEWAL", "RenewAdminTls", "RenewCredentials", "RenewTls"]
 
 RENEWAL = Actor(ActorKind.SYSTEM, "renewal")
+
+_ISSUES = frozenset({AuthorityState.NEXT, AuthorityState.ACTIVE})
+_ANSWERS = frozenset({AuthorityState.RETIRING, AuthorityState.REVOKED})
 
 _log = structlog.get_logger("regalia.jobs")
 
@@ -36,17 +39,16 @@ class RenewCredentials:
     every = timedelta(minutes=10)
     scope = Scope.CLUSTER
 
-    def __init__(self, authorities: Authorities, ceremony: Ceremony) -> None:
+    def __init__(self, authorities: Authorities, successions: Successions, ceremony: Ceremony) -> None:
         self._authorities = authorities
+        self._successions = successions
         self._ceremony = ceremony
 
     def run(self, now: datetime) -> None:
         """Renew what is due. What one authority's key cannot do keeps no other waiting; all failures are raised."""
         failures: list[Exception] = []
         for authority in self._authorities.authorities():
-            if authority.kind is not AuthorityKind.ISSUING or authority.state is not AuthorityState.ACTIVE:
-                continue
-            for purpose in STANDING_PURPOSES:
+            for purpose in self._wanted(authority, now):
                 try:
                     self._renew(authority, purpose, now)
                 except (RegaliaError, InvariantError) as failure:
@@ -54,10 +56,20 @@ class RenewCredentials:
         if failures:
             raise ExceptionGroup("credentials not renewed", failures)
 
+    def _wanted(self, authority: Authority, now: datetime) -> tuple[CredentialPurpose, ...]:
+        """List the credentials that go on: all while it issues or will, status alone while what it issued lives."""
+        if authority.kind is not AuthorityKind.ISSUING:
+            return ()
+        if authority.state in _ISSUES:
+            return STANDING_PURPOSES
+        lives = authority.state in _ANSWERS and self._successions.lives_on(authority.name, now)
+        return (CredentialPurpose.OCSP,) if lives else ()
+
     def _renew(self, authority: Authority, purpose: CredentialPurpose, now: datetime) -> None:
         # An authority without any belongs to no group yet: `group create` makes the first ones.
         for newest in self._authorities.credentials(purpose, authority.name)[:1]:
-            if renewal_due(newest, now):
+            # An authority that is its own RA has that for life: `ca rotate` replaces both.
+            if renewal_due(newest, now) and newest.key_id != authority.key_id:
                 made = self._ceremony.create_credential(purpose, authority, actor=RENEWAL)
                 _log.info(
                     "credential-renewed",

@@ -38,12 +38,12 @@ class Successions(Protocol):
     """Authorities that follow one another, credentials that end, groups that are suspended."""
 
     def activate_authority(
-        self, name: str, group: str, at: datetime, events: Sequence[EventDraft], *, resumes: bool = False
+        self, name: str, group: str, replaces: str, at: datetime, events: Sequence[EventDraft], *, resumes: bool = False
     ) -> bool:
         """NEXT → ACTIVE, in one transaction with all that follows from it.
 
-        The group names it from then on, and the one that it named is RETIRING where it was ACTIVE. `resumes` ends the
-        group's suspension, too. False where it is not NEXT any more.
+        The group names it from then on; `replaces`, which it named so far, is RETIRING where it was ACTIVE. `resumes`
+        ends the group's suspension, too. False where it is not NEXT, or the group names another one, any more.
         """
 
     def suspend_group(self, name: str, at: datetime, why: str, events: Sequence[EventDraft]) -> bool:

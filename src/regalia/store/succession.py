@@ -31,13 +31,14 @@ _ACTIVATE = Statement(
 )
 _RETIRE_FORMER = Statement(
     update(authority)
-    .where(
-        authority.c.name == select(group.c.authority).where(group.c.name == bindparam("whose")).scalar_subquery(),
-        authority.c.state == literal_column("'active'"),
-    )
+    .where(authority.c.name == bindparam("former"), authority.c.state == literal_column("'active'"))
     .values(state="retiring", state_since=bindparam("at"))
 )
-_NAME = Statement(update(group).where(group.c.name == bindparam("whose")).values(authority=bindparam("which")))
+_NAME = Statement(
+    update(group)
+    .where(group.c.name == bindparam("whose"), group.c.authority == bindparam("former"))
+    .values(authority=bindparam("which"))
+)
 _SUSPEND = Statement(
     update(group)
     .where(group.c.name == bindparam("whose"), group.c.suspended_at.is_(None))
@@ -126,16 +127,16 @@ class SqlSuccessions(Noun):
     """See `ports.Successions`."""
 
     def activate_authority(
-        self, name: str, group: str, at: datetime, events: Sequence[EventDraft], *, resumes: bool = False
+        self, name: str, group: str, replaces: str, at: datetime, events: Sequence[EventDraft], *, resumes: bool = False
     ) -> bool:
-        """NEXT → ACTIVE, the group names it, the former is RETIRING; False where it is not NEXT any more."""
+        """NEXT → ACTIVE, the group names it, the former is RETIRING; False where somebody else was faster."""
         now = millis(at)
 
         def unit(transaction: Transaction) -> None:
             if not transaction.run(_ACTIVATE, {"which": name, "at": now}):
                 raise LostError
-            transaction.run(_RETIRE_FORMER, {"whose": group, "at": now})
-            if not transaction.run(_NAME, {"whose": group, "which": name}):
+            transaction.run(_RETIRE_FORMER, {"former": replaces, "at": now})
+            if not transaction.run(_NAME, {"whose": group, "which": name, "former": replaces}):
                 raise LostError
             if resumes:
                 transaction.run(_RESUME, {"whose": group})

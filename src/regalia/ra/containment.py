@@ -1,0 +1,235 @@
+"""Containment: stop a group's issuance in one step, replace its authority, and know who has to enrol anew.
+
+A suspended group issues nothing, and goes on to say what became of what it issued: OCSP, CRLs, GetCACert, GetCert and
+GetCRL. Replacing a compromised authority is one procedure that can be killed anywhere and called again; each step looks
+whether it was done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from regalia import reasons
+from regalia.ca.authority import revoke_authority
+from regalia.ca.rollover import RolloverStore
+from regalia.errors import AdminError, InvariantError
+from regalia.model import Action, Authority, AuthorityState, EventDraft, Outcome, RevocationReason
+from regalia.ports import Certificates, Crls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from regalia.ca.hierarchy import Hierarchy
+    from regalia.ca.rollover import Rollover
+    from regalia.model import Actor, AuthorityRequest, Group, JsonValue
+    from regalia.ports import Clock, Holder, KeyStore
+
+__all__ = ["Containment", "ContainmentStore", "Replaced", "Waiting"]
+
+
+class ContainmentStore(RolloverStore, Certificates, Crls, Protocol):
+    """What containment reads and writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A replacement that is done."""
+
+    group: str
+    former: Authority
+    present: Authority
+    unused: tuple[str, ...]
+    """Next authorities from before: whoever took the key may have theirs, so they are not used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A replacement that waits for what only the root's key can do, on another machine."""
+
+    group: str
+    former: Authority
+    root: str
+    request: AuthorityRequest | None
+    """Of the new authority: its certificate has to be made there. None where that was brought."""
+    crl: bool
+    """Whether the root's CRL has to be made there, too."""
+
+
+class Containment:
+    """Suspends and resumes groups, and replaces their authorities."""
+
+    def __init__(
+        self,
+        store: ContainmentStore,
+        rollover: Rollover,
+        hierarchy: Hierarchy,
+        keys: KeyStore,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._rollover = rollover
+        self._hierarchy = hierarchy
+        self._keys = keys
+        self._clock = clock
+
+    # --- a group ----------------------------------------------------------------------------------------------------
+
+    def suspend(self, name: str, why: str, *, actor: Actor) -> Group:
+        """Let a group issue nothing from now on: no enrolment, renewal, approval, order or NDES challenge.
+
+        Raises `AdminError` ADM-004 no such group, ADM-039 suspended already.
+        """
+        group, now = self._group(name), self._clock.now()
+        event = self._event(Action.GROUP_SUSPENDED, name, actor, now, {"why": why, "authority": group.authority})
+        if not self._store.suspend_group(name, now, why, (event,)):
+            raise AdminError(reasons.GROUP_STATE, f"{name} is suspended already{_suspended_since(self._group(name))}")
+        return self._group(name)
+
+    def resume(self, name: str, *, actor: Actor) -> Group:
+        """Let it issue again. Raises `AdminError` ADM-004, ADM-039 not suspended, or its authority is revoked."""
+        group, authority = self._rollover.group_and_authority(name)
+        if authority.state is AuthorityState.REVOKED:
+            told = f"{authority.name} is revoked: finish with `regalia group replace-authority {name} --compromised`"
+            raise AdminError(reasons.GROUP_STATE, told)
+        event = self._event(
+            Action.GROUP_RESUMED, name, actor, self._clock.now(), {"suspended": _suspended_since(group).strip()}
+        )
+        if not self._store.resume_group(name, (event,)):
+            raise AdminError(reasons.GROUP_STATE, f"{name} is not suspended")
+        return self._group(name)
+
+    def holders(self, name: str) -> tuple[Holder, ...]:
+        """List whoever has to enrol anew because a revoked authority issued their certificate. Raises ADM-004."""
+        return self._store.holders(self._group(name).name, self._clock.now())
+
+    # --- its authority ----------------------------------------------------------------------------------------------
+
+    def replace(
+        self,
+        name: str,
+        *,
+        actor: Actor,
+        publish: Callable[[str], None],
+        compromised: str | None = None,
+        note: str = "",
+        tell: Callable[[str], None] = lambda _text: None,
+    ) -> Replaced | Waiting:
+        """Replace the group's authority, whose key others may have: suspend, revoke, publish, make, activate, resume.
+
+        `publish` publishes an authority's CRL; `tell` hears of each step that was done. `compromised` names the
+        authority, so that the call that comes after the last one finds that all is done. Killed anywhere it can be
+        called again. `Waiting` where the root's key is not here: called again once what it asks for has been brought,
+        it goes on. Raises `AdminError`: ADM-004 no such group, ADM-017 where `compromised` is not its authority.
+        """
+        group, present = self._rollover.group_and_authority(name)
+        former = self._former(group, present, compromised)
+        if former.name != present.name:
+            return Replaced(name, former, present, self._unused(name, former))
+        if group.suspended_at is None:
+            self.suspend(name, f"authority {former.name} is compromised", actor=actor)
+            tell(f"suspended group {name}: nothing is issued in it")
+        former = self._revoked(former, actor, note, tell)
+        root = self._store.authority(former.parent or "")
+        if root is None:
+            raise InvariantError(f"authority {former.name} has no parent")
+        since = self._since(former)
+        following = self._rollover.next_of(name, since)
+        if not self._keys.holds(root.key_id) and (following is None or not self._told(root, since)):
+            return self._waiting(name, former, root, following, since, actor)
+        if self._keys.holds(root.key_id) and not self._told(root, since):
+            publish(root.name)
+            tell(f"published the CRL of {root.name}, which says so")
+        following = self._made(following, former, root, actor)
+        publish(following.name)
+        tell(f"made authority {following.name} with its RA and OCSP credentials")
+        activated = self._rollover.activate(following.name, actor=actor, resumes=True, why=f"{former.name} compromised")
+        tell(f"{following.name} issues for group {name}, which is resumed")
+        return Replaced(name, former, activated, self._unused(name, former))
+
+    def _former(self, group: Group, present: Authority, compromised: str | None) -> Authority:
+        if compromised in (None, present.name):
+            return present
+        named = self._store.authority(compromised or "")
+        if named is None or named.group != group.name:
+            raise AdminError(reasons.NOT_FOUND, f"authority {compromised} of group {group.name}")
+        if named.state is not AuthorityState.REVOKED or present.state is not AuthorityState.ACTIVE:
+            told = f"{named.name} is {named.state}; the group's is {present.name}: `regalia ca revoke {named.name}`"
+            raise AdminError(reasons.AUTHORITY_STATE, told)
+        return named
+
+    def _revoked(self, former: Authority, actor: Actor, note: str, tell: Callable[[str], None]) -> Authority:
+        if former.state is AuthorityState.REVOKED:
+            return former
+        revoked = revoke_authority(
+            self._store,
+            self._store,
+            self._clock,
+            former,
+            reason=RevocationReason.CA_COMPROMISE,
+            actor=actor,
+            note=note,
+        )
+        tell(f"revoked {former.name}: its certificates prove nothing any more, and OCSP says revoked for each of them")
+        return revoked
+
+    def _since(self, former: Authority) -> datetime:
+        certificate = self._store.certificate(former.certificate_id)
+        if certificate is None or certificate.revocation is None:
+            raise InvariantError(f"authority {former.name} is revoked and its certificate is not")
+        return certificate.revocation.at
+
+    def _told(self, root: Authority, since: datetime) -> bool:
+        """Whether the root's CRL was published after the revocation."""
+        last = self._store.last_crl(root.name)
+        return last is not None and last.published_at > since
+
+    def _made(self, found: Authority | None, former: Authority, root: Authority, actor: Actor) -> Authority:
+        own_ra = self._rollover.serves_itself(former)
+        made = found or self._rollover.begin(former, root=root, actor=actor, own_ra=own_ra)
+        self._rollover.furnish(made, own_ra=own_ra, actor=actor)
+        return made
+
+    def _waiting(
+        self, name: str, former: Authority, root: Authority, following: Authority | None, since: datetime, actor: Actor
+    ) -> Waiting:
+        request = self._requested(name, former, root, since, actor) if following is None else None
+        return Waiting(name, former, root.name, request, crl=not self._told(root, since))
+
+    def _requested(
+        self, name: str, former: Authority, root: Authority, since: datetime, actor: Actor
+    ) -> AuthorityRequest:
+        """Find the request that an earlier call made, or make it."""
+        made = [each for each in self._store.authority_requests() if each.group == name and each.created_at >= since]
+        called = made[-1].name if made else self._rollover.free_name(name)
+        return self._hierarchy.request(called, group=name, parent=root.name, key_kind=former.key_kind, actor=actor)
+
+    def _unused(self, name: str, former: Authority) -> tuple[str, ...]:
+        """Name the next authorities that were made before the compromise was known."""
+        since = self._since(former)
+        return tuple(
+            authority.name
+            for authority in self._store.authorities()
+            if authority.group == name and authority.state is AuthorityState.NEXT and authority.created_at < since
+        )
+
+    # --- the steps that they share ----------------------------------------------------------------------------------
+
+    def _group(self, name: str) -> Group:
+        group = self._store.group(name)
+        if group is None:
+            raise AdminError(reasons.NOT_FOUND, f"group {name}")
+        return group
+
+    def _event(
+        self, action: Action, name: str, actor: Actor, at: datetime, details: dict[str, JsonValue]
+    ) -> EventDraft:
+        return EventDraft(at, actor, action, f"group:{name}", Outcome.OK, name, security=True, details=details)
+
+
+def _suspended_since(group: Group) -> str:
+    if group.suspended_at is None:
+        return ""
+    why = f": {group.suspended_why}" if group.suspended_why else ""
+    return f" since {group.suspended_at:%Y-%m-%d %H:%M} UTC{why}"
