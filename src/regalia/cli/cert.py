@@ -11,6 +11,7 @@ import typer
 from regalia import reasons
 from regalia.ca.revoke import revoke as revoke_certificate
 from regalia.cli.ca import found_authority
+from regalia.cli.cert_audit import AUDIT_EXAMPLES, audit
 from regalia.cli.cert_issue import ISSUE_EXAMPLES, issue
 from regalia.cli.chain import issuers, pem
 from regalia.cli.context import administrator, agreed, opened
@@ -32,6 +33,7 @@ __all__ = ["app", "status_of"]
 
 app = noun_app("Certificates: look, issue, revoke, export.")
 app.command(epilog=ISSUE_EXAMPLES)(issue)
+app.command(epilog=AUDIT_EXAMPLES)(audit)
 
 _SERIAL_BITS = 160
 """RFC 5280 §4.1.2.2: at most 20 octets."""
