@@ -1,9 +1,11 @@
-"""One process that starts the workers of a `serve`, and starts another where one died.
+"""One process that starts the workers of a `serve` and its signer, and starts another where one died.
 
 It opens no database and no key and has no thread, so that a worker can be forked from it at any time: a fork of a
 process with threads inherits locks that nobody will release. Forking rather than starting the program anew also means
 that all workers run one version of the code, share the memory that it takes, and that the sockets, opened before, are
 theirs at once: a connection that waits on a socket is accepted by any worker, and none is lost when one dies.
+
+The signer starts first and ends last: what the workers finish at their end may need a signature.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from regalia import reasons
 from regalia.errors import AdminError, InvariantError, RegaliaError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["Seat", "Supervisor"]
 
@@ -36,6 +38,10 @@ STEADY_SECONDS: Final = 10.0
 """A worker that lived so long did not die of its start: its successor is started at once."""
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 2.0
+SIGNERS_PAUSE: Final = 0.25
+"""The same for a signer: while there is none, nothing is issued."""
+SIGNER: Final = -1
+"""The number of the signer's seat."""
 
 _END: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 _HEARD: Final = _END | {signal.SIGHUP, signal.SIGCHLD}
@@ -48,7 +54,7 @@ class Seat:
     """What a worker gets from the supervisor."""
 
     number: int
-    """From 0; a successor has the number of the worker that it replaces."""
+    """From 0, or `SIGNER`; a successor has the number of the one that it replaces."""
     until: int
     """A descriptor that comes to its end when the supervisor is gone: then the worker has to end."""
     tell: int
@@ -74,6 +80,8 @@ class _Worker:
     """What the supervisor knows of one place."""
 
     number: int
+    name: str
+    """How the log calls it."""
     pid: int | None = None
     hears: int | None = None
     heard: bytes = b""
@@ -81,6 +89,8 @@ class _Worker:
     error: RegaliaError | None = None
     started: float = 0.0
     deaths: int = 0
+    told: bool = False
+    """Whether it was told to end."""
     due: float | None = 0.0
     """When to start it, by the monotonic clock; None while it runs."""
 
@@ -97,7 +107,10 @@ class Supervisor:
     on_stop: Callable[[], None] = lambda: None
     """Called once, when the workers are told to stop: the place to close the sockets that were opened for them."""
     patience: float = PATIENCE_SECONDS
+    sign: Callable[[Seat], None] | None = None
+    """What the signer does, in a process of its own, until SIGTERM or the end of `Seat.until`; None: there is none."""
     _workers: list[_Worker] = field(default_factory=list)
+    _signer: _Worker | None = None
     _all_ready: bool = False
     _give_up: float | None = None
     _failure: Exception | None = None
@@ -110,7 +123,8 @@ class Supervisor:
         # What is there now is there for good: the collector must not write to memory that all workers share.
         gc.collect()
         gc.freeze()
-        self._workers = [_Worker(number) for number in range(self.count)]
+        self._workers = [_Worker(number, "worker") for number in range(self.count)]
+        self._signer = _Worker(SIGNER, "signer") if self.sign is not None else None
         life, held = os.pipe()
         try:
             with _signals() as wakes:
@@ -123,33 +137,38 @@ class Supervisor:
                     raise
         finally:
             # The workers see the end of this pipe: whatever ended us, they end too.
-            for descriptor in (life, held, *(worker.hears for worker in self._workers)):
+            for descriptor in (life, held, *(one.hears for one in self._crew())):
                 if descriptor is not None:
                     os.close(descriptor)
         if self._failure is not None:
             raise self._failure
 
     def _supervise(self, wakes: socket.socket, life: int, held: int) -> None:
-        while self._give_up is None or any(worker.pid for worker in self._workers):
+        while self._give_up is None or any(one.pid for one in self._crew()):
             self._start_due(wakes, life, held)
             self._wait(wakes)
             for number in _read_signals(wakes):
                 self._heed(number)
-            for worker in self._workers:
-                self._listen(worker)
-                self._bury(worker)
-            if not self._all_ready and self._give_up is None and all(worker.ready for worker in self._workers):
+            for one in self._crew():
+                self._listen(one)
+                self._bury(one)
+            self._end_signer()
+            if not self._all_ready and self._give_up is None and all(one.ready for one in self._crew()):
                 self._all_ready = True
                 self.on_ready()
             if self._give_up is not None and time.monotonic() > self._give_up:
                 self._kill()
 
+    def _crew(self) -> list[_Worker]:
+        """Return everybody, the signer first."""
+        return [*([self._signer] if self._signer is not None else []), *self._workers]
+
     # --- starting ---------------------------------------------------------------------------------------------------
 
     def _start_due(self, wakes: socket.socket, life: int, held: int) -> None:
-        for worker in self._workers:
-            if self._give_up is None and worker.due is not None and worker.due <= time.monotonic():
-                self._start(worker, wakes, life, held)
+        for one in self._crew():
+            if self._give_up is None and one.due is not None and one.due <= time.monotonic():
+                self._start(one, wakes, life, held)
 
     def _start(self, worker: _Worker, wakes: socket.socket, life: int, held: int) -> None:
         hears, tell = os.pipe()
@@ -162,8 +181,8 @@ class Supervisor:
             os.close(hears)
             os.close(tell)
             worker.deaths += 1
-            worker.due = time.monotonic() + _pause(worker.deaths)
-            _log.error("worker-not-started", worker=worker.number, error=str(error))
+            worker.due = time.monotonic() + _pause(worker)
+            _log.error(f"{worker.name}-not-started", worker=worker.number, error=str(error))
             return
         else:
             if not pid:
@@ -175,13 +194,13 @@ class Supervisor:
         os.close(tell)
         worker.pid, worker.hears, worker.heard = pid, hears, b""
         worker.ready, worker.error, worker.due, worker.started = False, None, None, time.monotonic()
-        _log.info("worker-started", worker=worker.number, process=pid)
+        _log.info(f"{worker.name}-started", worker=worker.number, process=pid)
 
     def _be_worker(self, seat: Seat) -> None:
         """Work and end; never returns to what the supervisor was about to do."""
         code = 1
         try:
-            for other in self._workers:
+            for other in self._crew():
                 if other.hears is not None:
                     os.close(other.hears)
             signal.set_wakeup_fd(-1)
@@ -190,7 +209,10 @@ class Supervisor:
             # There is nothing to read anew before it was read for the first time.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
-            self.work(seat)
+            if seat.number == SIGNER and self.sign is not None:
+                self.sign(seat)
+            else:
+                self.work(seat)
             code = 0
         except RegaliaError as error:
             seat.failed(error)
@@ -207,11 +229,11 @@ class Supervisor:
 
     def _wait(self, wakes: socket.socket) -> None:
         """Wait for a signal, for a word of a worker or for the time of a start or of an end."""
-        times = [worker.due for worker in self._workers if worker.due is not None] if self._give_up is None else []
+        times = [one.due for one in self._crew() if one.due is not None] if self._give_up is None else []
         times += [self._give_up] if self._give_up is not None else []
         with selectors.DefaultSelector() as selector:
             selector.register(wakes, selectors.EVENT_READ)
-            for worker in self._workers:
+            for worker in self._crew():
                 if worker.hears is not None:
                     selector.register(worker.hears, selectors.EVENT_READ)
             selector.select(max(0.0, min(times) - time.monotonic()) if times else None)
@@ -228,17 +250,25 @@ class Supervisor:
             self.on_stop()
         self._signal(signal.SIGTERM)
 
-    def _signal(self, number: signal.Signals) -> None:
-        for worker in self._workers:
+    def _end_signer(self) -> None:
+        """Tell the signer to end once no worker needs it any more."""
+        signer = self._signer
+        if self._give_up is not None and signer is not None and signer.pid is not None and not signer.told:
+            signer.told = not any(worker.pid for worker in self._workers)
+            if signer.told:
+                os.kill(signer.pid, signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals, crew: Sequence[_Worker] | None = None) -> None:
+        for worker in self._workers if crew is None else crew:
             if worker.pid is not None:
                 # Ours until it was waited for, so the number is nobody else's.
                 os.kill(worker.pid, number)
 
     def _kill(self) -> None:
         self._give_up = time.monotonic() + self.patience
-        _log.error("workers-killed", processes=[worker.pid for worker in self._workers if worker.pid])
+        _log.error("workers-killed", processes=[worker.pid for worker in self._crew() if worker.pid])
         self._failure = self._failure or InvariantError("workers did not end in time and were killed")
-        self._signal(signal.SIGKILL)
+        self._signal(signal.SIGKILL, self._crew())
 
     def _listen(self, worker: _Worker) -> None:
         if worker.hears is None:
@@ -271,23 +301,24 @@ class Supervisor:
         pid, worker.pid, worker.ready = worker.pid, None, False
         if self._give_up is not None:
             if code > 0:
-                _log.error("worker-ended", worker=worker.number, process=pid, **_how(code, worker.error))
-                fault = InvariantError(f"worker {worker.number} ended with code {code}")
+                _log.error(f"{worker.name}-ended", worker=worker.number, process=pid, **_how(code, worker.error))
+                fault = InvariantError(f"{worker.name} {worker.number} ended with code {code}")
                 self._failure = self._failure or worker.error or fault
             return
-        _log.warning("worker-ended", worker=worker.number, process=pid, **_how(code, worker.error))
+        _log.warning(f"{worker.name}-ended", worker=worker.number, process=pid, **_how(code, worker.error))
         if not self._all_ready and worker.error is not None:
             # What keeps one from starting keeps all, and who started us is there to be told.
             self._failure = worker.error
             self._stop()
             return
         worker.deaths = 0 if lived >= STEADY_SECONDS else worker.deaths + 1
-        worker.due = time.monotonic() + _pause(worker.deaths)
+        worker.due = time.monotonic() + _pause(worker)
 
 
-def _pause(deaths: int) -> float:
+def _pause(worker: _Worker) -> float:
     """Say how long to wait after so many deaths in quick succession."""
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (deaths - 1)) if deaths else 0.0
+    longest = SIGNERS_PAUSE if worker.number == SIGNER else LONGEST_PAUSE
+    return min(longest, FIRST_PAUSE * 2 ** (worker.deaths - 1)) if worker.deaths else 0.0
 
 
 def _how(code: int, error: RegaliaError | None) -> dict[str, object]:

@@ -190,10 +190,11 @@ class SignerServer:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
 
-    def run(self, stop: int) -> None:
-        """Serve until the descriptor `stop` can be read or has ended; then finish what was begun."""
+    def run(self, stops: Sequence[int]) -> None:
+        """Serve until one of these descriptors can be read or has ended; then finish what was begun."""
         with selectors.DefaultSelector() as selector:
-            selector.register(stop, selectors.EVENT_READ)
+            for stop in stops:
+                selector.register(stop, selectors.EVENT_READ)
             for entrance in self._entrances:
                 entrance.listening.settimeout(0)
                 selector.register(entrance.listening, selectors.EVENT_READ, entrance)

@@ -12,6 +12,7 @@ import structlog
 from regalia.errors import UnavailableError
 from regalia.model import STANDING_PURPOSES, AuthorityKind, AuthorityState
 from regalia.ports import Authorities, Crls, Jobs
+from regalia.reasons import SIGNER_AWAY
 from regalia.web.answers import NO_STORE, answer
 from regalia.wire.certificate import read_certificate
 
@@ -86,7 +87,7 @@ class Readiness:
                 for authority in self._store.authorities()
                 if authority.kind is AuthorityKind.ISSUING and authority.state is AuthorityState.ACTIVE
             ]
-            keys = all(self._keys.holds(key_id) for authority in issuing for key_id in self._key_ids(authority))
+            keys = all(self._has(key_id) for authority in issuing for key_id in self._key_ids(authority))
             crls = all(self._fresh(authority, now) for authority in issuing)
             valid = all(_is_valid(authority, now) for authority in issuing)
         except UnavailableError as unavailable:
@@ -101,6 +102,15 @@ class Readiness:
             _log.warning("not-ready", checks=failed, detail=self._trouble if "database" in failed else "")
         elif not failed and before is not None and found != before:
             _log.info("ready")
+
+    def _has(self, key_id: UUID) -> bool:
+        """Whether a key can be used; a signer that is away holds up issuing, and nothing else."""
+        try:
+            return self._keys.holds(key_id)
+        except UnavailableError as unavailable:
+            if unavailable.reason is not SIGNER_AWAY:
+                raise
+            return False
 
     def _key_ids(self, authority: Authority) -> list[UUID]:
         newest = [self._store.credentials(purpose, authority.name)[:1] for purpose in STANDING_PURPOSES]
