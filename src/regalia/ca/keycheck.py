@@ -91,6 +91,9 @@ def _check_rsa(numbers: rsa.RSAPublicNumbers, profile: Profile, *, small_exponen
     least = max(profile.rsa_min_bits, _MIN_RSA_BITS)
     if not least <= n.bit_length() <= _MAX_RSA_BITS:
         raise _refused(f"an RSA key of {n.bit_length()} bits; the profile allows {least} to {_MAX_RSA_BITS}")
+    if profile.rsa_bits and n.bit_length() not in profile.rsa_bits:
+        allowed = ", ".join(map(str, profile.rsa_bits))
+        raise _refused(f"an RSA key of {n.bit_length()} bits; the profile allows {allowed}")
     small = e == _SMALL_EXPONENT and small_exponents
     if not small and (e < _MIN_EXPONENT or e % 2 == 0 or e.bit_length() > _MAX_EXPONENT_BITS):
         raise _refused("an RSA key whose exponent is below 65537, even or huge")
