@@ -64,7 +64,7 @@ def test_a_credential_is_renewed_when_it_is_due_and_once(world: World, purpose: 
 
 
 def test_devices_enrol_across_a_renewal(world: World) -> None:
-    """ENV-8: after the RA credential was renewed, a device that holds the old RA certificate still enrols."""
+    """ENV-8: after the RA credential was renewed, a device that holds the old one enrols, and that one signs."""
     door = world.store.door("default")
     assert door is not None
     old = door.ra
@@ -72,7 +72,8 @@ def test_devices_enrol_across_a_renewal(world: World) -> None:
     RenewCredentials(world.store, world.store, world.ceremony).run(world.clock.now())
     device = Device(world)
     csr = device.csr(names("laptop-1"), world.mint("laptop-1"))
-    assert device.open(world.send(device.message(csr, recipient=old.certificate_der)), csr).certificates
+    answer = world.send(device.message(csr, recipient=old.certificate_der))
+    assert device.open(answer, csr, ra=old.certificate_der).certificates
 
 
 @pytest.mark.parametrize("fault", ["CA-010", "does not verify"])

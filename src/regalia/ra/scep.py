@@ -114,7 +114,7 @@ class ScepService:
         self._challenge_mac = challenge_mac
         self._stopwatch = stopwatch
         self._seen: dict[str, Door] = {}
-        self._next_ca: dict[tuple[bytes, bytes, bytes], bytes] = {}
+        self._next_ca: dict[tuple[bytes, ...], bytes] = {}
         # What is not in this table is refused (MSG-1).
         self._served: dict[str, Callable[[Sender, _Verified, str], _Request]] = {
             MessageType.PKCS_REQ: self._enrolment,
@@ -167,14 +167,16 @@ class ScepService:
         The RA is there for devices to encrypt to: an EC key of the successor itself could open nothing. The message is
         the same for everybody, so it is signed once: nobody can make us use the key by asking.
         """
-        if door.successor is None or door.successor_ra is None:
+        if door.successor is None:
             return None
-        which = (door.successor.certificate_der, door.successor_ra.certificate_der, door.ra.certificate_der)
+        every = (door.successor_ra, door.successor) if door.successor_ra is not None else (door.successor,)
+        following = tuple(dict.fromkeys(each.certificate_der for each in every))
+        which = (*following, door.ra.certificate_der)
         message = self._next_ca.get(which)
         if message is None:
             key, digest = self._keys.open(door.ra.key_id), Digest.SHA256
             message = build_next_ca(
-                list(dict.fromkeys((door.successor_ra.certificate_der, door.successor.certificate_der))),
+                list(following),
                 digest=digest,
                 ra_certificate=door.ra.certificate_der,
                 sign=lambda data: key.sign(data, digest),
