@@ -45,11 +45,11 @@ __all__ = ["DecisionStore", "decide", "draft_enrolment", "judge"]
 _QUOTA_SPAN = timedelta(days=1)
 
 
-class KeyStore(Authorities, Blocklists, Enrolments, Protocol):
+class KeyStore(Authorities, Blocklists, Certificates, Enrolments, Protocol):
     """What is known of keys that are certified for nobody, or were for somebody."""
 
 
-class DecisionStore(KeyStore, Certificates, Challenges, Protocol):
+class DecisionStore(KeyStore, Challenges, Protocol):
     """What a decision needs to know."""
 
 
@@ -219,10 +219,15 @@ def _key(
     listed = blocked_by(store, request.csr.public_key)
     if listed is not None:
         return Denied(reasons.KEY_BLOCKED, f"it is on the list {listed}", security=True, facts={"blocklist": listed})
+    # What was compromised has a certificate of ours, so a new key costs no look.
+    if same_key and store.is_compromised(request.key_sha256):
+        return Denied(reasons.KEY_BLOCKED, "it was reported as compromised", security=True)
     for earlier in same_key:
         revoked = earlier.revocation
         if revoked is not None and revoked.reason is RevocationReason.KEY_COMPROMISE:
             return Denied(reasons.KEY_BLOCKED, f"certificate {earlier.serial:x} was revoked for it", security=True)
+        if revoked is not None and revoked.reason is RevocationReason.CERTIFICATE_HOLD:
+            return Denied(reasons.KEY_BLOCKED, f"certificate {earlier.serial:x} is on hold", security=True)
         if earlier.intent.names != granted.names and not _same_holder(earlier, lineage, store):
             return Denied(
                 reasons.KEY_OF_ANOTHER,
