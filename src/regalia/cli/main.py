@@ -25,6 +25,7 @@ __all__ = ["NOUNS", "app", "main", "noun", "run"]
 NOUNS: Final = {
     "init": "Set up a home: root, first group, first SCEP endpoint.",
     "serve": "Answer devices and administrators.",
+    "signer": "Be the process that has the keys of authorities and signs with them.",
     "ca": "Authorities: the root, and the issuing CAs of groups.",
     "group": "Groups: segregated populations, each with an issuing CA.",
     "profile": "Profiles: what certificates look like and how long they live.",
