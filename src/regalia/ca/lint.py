@@ -38,7 +38,35 @@ if TYPE_CHECKING:
     from regalia.model import Authority, MicrosoftTemplate, Names, Profile
     from regalia.wire.certificate import CertificateFacts
 
-__all__ = ["IGNORED", "lint_full", "lint_leaf"]
+__all__ = ["IGNORED", "LINT_RULES", "lint_full", "lint_leaf", "rule_of"]
+
+LINT_RULES: Final[dict[str, re.Pattern[str]]] = {
+    name: re.compile(finding, re.DOTALL)
+    for name, finding in {
+        "size": r"the certificate has \d+ octets where at most \d+ are allowed",
+        "form": r"the certificate is not of version 3 .*",
+        "readable": r"the certificate cannot be read: .*",
+        "algorithm": r"the signature algorithm is not the authority's",
+        "serial": r"the serial is not positive, .*",
+        "issuer": r"the issuer is not the authority's subject, .*",
+        "self-issued": r"the subject is the authority's own name",
+        "times": r"the validity ends before it begins",
+        "duration": r"the validity is longer than the profile's",
+        "last-day": r"the validity reaches beyond the profile's last day",
+        "issuer-end": r"the validity reaches beyond the authority's .*",
+        "subject": r"the subject is not the authorised .*",
+        "nobody": r"the certificate names nobody",
+        "name": r"no certificate may name this: .*",
+        "key": r"the public key is not the one whose possession was proved",
+        "alternative-names": r"the alternative names are not the authorised ones",
+        "extension-missing": r"the extension .* is missing",
+        "extension-foreign": r"the extension .* is not in the profile",
+        "extension-critical": r"the extension .* is (?:not )?critical",
+        "extension-value": r"the extension .* does not say what it must",
+        "purpose": r"no certificate is for .*",
+    }.items()
+}
+"""The rules of `lint_leaf`, and how their findings read. A finding is of one; a test has a specimen of each."""
 
 _MAX_OCTETS: Final = 10_000
 _MIN_SERIAL_BITS: Final = 64
@@ -80,6 +108,12 @@ def lint_leaf(
         )
     except der.DerError as error:
         return (f"the certificate cannot be read: {error}",)
+
+
+def rule_of(finding: str) -> str:
+    """Name the rule that a finding of `lint_leaf` is about. Raises `ValueError` for what is none."""
+    (rule,) = (name for name, pattern in LINT_RULES.items() if pattern.fullmatch(finding))
+    return rule
 
 
 class _Leaf(NamedTuple):
@@ -153,7 +187,7 @@ def _who(leaf: _Leaf, profile: Profile, names: Names, public_key: bytes) -> Iter
     try:
         check_names(names)
     except PeerError as error:
-        yield error.detail
+        yield f"no certificate may name this: {error.detail}"
     if leaf.public_key != public_key:
         yield "the public key is not the one whose possession was proved"
 

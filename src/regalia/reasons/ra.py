@@ -167,7 +167,7 @@ KEY_OF_ANOTHER = Reason(
 KEY_BLOCKED = Reason(
     "RA-025",
     Stage.POLICY,
-    "the key was revoked as compromised, or belongs to the CA itself",
+    "the key is known to be compromised, or belongs to the CA itself",
     "Let the device generate a new key.",
 )
 NO_NAMES = Reason(
