@@ -1,4 +1,4 @@
-"""`./regalia faults [--minutes N] [--database sqlite|postgresql|both] [--seed S] [--json]`: pull the plug, and judge.
+"""`./regalia faults [--minutes N] [--database sqlite|postgresql|both] [--seed S] [--hsm] [--json]`: pull the plug.
 
 Exit code 0: every invariant held. 1: the run says nothing. 2: usage. 3: something did not hold.
 """
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from regalia.errors import AdminError
 from tools.bench.measure import machine
 from tools.faults.nest import NestError
 from tools.faults.phases import (
@@ -25,6 +26,7 @@ from tools.faults.phases import (
     disk_phase,
     kill_phase,
     postgres_phase,
+    token_phase,
 )
 from tools.faults.report import Report, as_json, as_text
 from tools.faults.run import RunError, devices_for_run
@@ -68,13 +70,37 @@ def _phases(
             yield f"{name}, {database}", runs[name]
 
 
+def _hsm_phases(
+    databases: Sequence[str], minutes: float, seed: int, devices: tuple[Device, ...]
+) -> Iterator[tuple[str, Callable[[], Ended]]]:
+    """Yield the phases of a run with the CA keys on a token."""
+    shares = {"crash points": 2.0, "kills": 1.5, "kills of workers": 1.0, "token": 2.0}
+    kills = int(_KILLS_A_MINUTE * minutes / len(databases) / 3)
+    for database in databases:
+        for name, share in shares.items():
+            seconds = minutes * 60 * share / sum(shares.values()) / len(databases) - _END_SECONDS
+            phase = Phase(max(1.0, seconds), seed, devices, hsm=True)
+            runs: dict[str, Callable[[], Ended]] = {
+                "crash points": partial(crash_phase, database, phase, max(1, int(minutes / 2))),
+                "kills": partial(kill_phase, database, phase, at_least=kills),
+                "kills of workers": partial(kill_phase, database, phase, workers=2, at_least=kills // 2),
+                "token": partial(token_phase, database, phase),
+            }
+            yield f"{name}, {database}, HSM", runs[name]
+
+
 def faults(
-    databases: Sequence[str], minutes: float, seed: int, told: Callable[[str, Ended], None] = lambda _name, _ended: None
+    databases: Sequence[str],
+    minutes: float,
+    seed: int,
+    told: Callable[[str, Ended], None] = lambda _name, _ended: None,
+    *,
+    hsm: bool = False,
 ) -> Report:
-    """Run every phase; `told` hears of each when it has ended."""
+    """Run every phase, or those with the CA keys on a token; `told` hears of each when it has ended."""
     began = datetime.now(UTC)
     ended: dict[str, Ended] = {}
-    for name, run in _phases(databases, minutes, seed, devices_for_run()):
+    for name, run in (_hsm_phases if hsm else _phases)(databases, minutes, seed, devices_for_run()):
         ended[name] = run()
         told(name, ended[name])
     return Report(seed=seed, date=began.isoformat(timespec="seconds"), machine=machine(), phases=ended)
@@ -85,6 +111,7 @@ def _main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=_MINUTES, help=f"how long, about; {_MINUTES:g} if not given")
     parser.add_argument("--database", choices=[*DATABASES, "both"], default="both")
     parser.add_argument("--seed", type=int, default=None, help="of the dice; a new one if not given")
+    parser.add_argument("--hsm", action="store_true", help="with the CA keys on a token, in SoftHSM")
     parser.add_argument("--json", action="store_true", help="one JSON document at the end")
     chosen = parser.parse_args(arguments)
     if chosen.minutes <= 0:
@@ -98,8 +125,8 @@ def _main(arguments: list[str]) -> int:
         print(as_text(name, ended), file=sys.stderr if chosen.json else sys.stdout, flush=True)
 
     try:
-        report = faults(databases, chosen.minutes, seed, told)
-    except (RunError, NestError, OSError, subprocess.SubprocessError) as error:
+        report = faults(databases, chosen.minutes, seed, told, hsm=chosen.hsm)
+    except (RunError, NestError, AdminError, OSError, subprocess.SubprocessError) as error:
         print(f"faults: the run says nothing: {error}", file=sys.stderr)
         return 1
     print(as_json(report, " ".join(["./regalia faults", *arguments])) if chosen.json else report.summary(), flush=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tools.faults.devices import Conversation
     from tools.faults.site import Site
 
-__all__ = ["Calls", "calls_of_an_issuance", "crash_points", "lives"]
+__all__ = ["Calls", "around_the_signature", "calls_of_an_issuance", "crash_points", "lives"]
 
 _LATEST: Final = 12
 """At which of its calls at the latest a life ends: the load is on by then, and the life is short."""
@@ -87,6 +87,16 @@ def _answer(app: App, conversation: Conversation) -> bytes:
 
 def _kinds(moments: Moments) -> tuple[Call, ...]:
     return tuple(dict.fromkeys(call for call in moments.seen if call != ANSWER))
+
+
+def around_the_signature(calls: Calls) -> Calls:
+    """Keep the calls about a signature that cannot be repeated, and the one that settles what was begun."""
+    near = {("store", "begin"), ("signer", "sign_intent"), ("store", "finish"), ("store", "abandon")}
+
+    def kept(of: tuple[Call, ...]) -> tuple[Call, ...]:
+        return tuple(call for call in of if (call.port, call.method) in near)
+
+    return Calls(kept(calls.usual), kept(calls.after_a_crash))
 
 
 def crash_points(calls: Calls) -> tuple[CrashPoint, ...]:

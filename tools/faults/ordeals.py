@@ -15,12 +15,22 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
+    from regalia.cli.soft_token import SoftToken
     from tools.faults.disk import SmallDisk
     from tools.faults.proxy import Proxy
     from tools.faults.run import Run
     from tools.postgres import Cluster
 
-__all__ = ["BASE_OFFSET", "Ordeal", "clock_ordeals", "disk_ordeal", "kill_ordeal", "postgres_ordeals", "worker_ordeal"]
+__all__ = [
+    "BASE_OFFSET",
+    "Ordeal",
+    "clock_ordeals",
+    "disk_ordeal",
+    "kill_ordeal",
+    "postgres_ordeals",
+    "token_ordeals",
+    "worker_ordeal",
+]
 
 BASE_OFFSET: Final = 7_200.0
 """Seconds that the clock is ahead: it can be set back by an hour and is still not before the birth of the home."""
@@ -138,6 +148,34 @@ def postgres_ordeals(cluster: Cluster, proxy: Proxy) -> dict[str, Ordeal]:
         "connections cut": way("connections cut", Mood.CUT, 5),
         "connections stalled": way("connections stalled", Mood.STALL, 8),
         "connections swallowed": way("connections swallowed", Mood.SWALLOW, 8),
+    }
+
+
+# --- the token --------------------------------------------------------------------------------------------------------
+
+
+def token_ordeals(token: SoftToken) -> dict[str, Ordeal]:
+    """The token with the CA keys taken away under load: for some seconds, and over the end of a process."""
+
+    def away(what: str, seconds: float, *, kill: bool = False) -> Ordeal:
+        def ordeal(run: Run, dice: random.Random) -> None:
+            time.sleep(dice.uniform(0.2, 0.6))
+            before, aside = run.fleet.counts["HTTP 503"], token.directory / "taken"
+            with _lasting(run, what, None if kill else _Expected(ready=True, ocsp=True)):
+                token.tokens.rename(aside)
+                if kill:
+                    run.kill()
+                    run.begin_again()
+                time.sleep(seconds)
+                aside.rename(token.tokens)
+            if run.fleet.counts["HTTP 503"] == before:
+                run.complain("TOKEN", f"during {what} nobody was told to come back")
+
+        return ordeal
+
+    return {
+        "token away": away("token away", 5),
+        "kill while the token is away": away("kill and token away", 3, kill=True),
     }
 
 

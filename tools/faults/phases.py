@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tools.faults.checker import Outcomes, Violation
 from tools.faults.disk import in_namespace, mounted
-from tools.faults.matrix import calls_of_an_issuance, lives
+from tools.faults.matrix import around_the_signature, calls_of_an_issuance, lives
 from tools.faults.ordeals import (
     BASE_OFFSET,
     clock_ordeals,
     disk_ordeal,
     kill_ordeal,
     postgres_ordeals,
+    token_ordeals,
     worker_ordeal,
 )
 from tools.faults.proxy import Proxy
@@ -46,6 +47,7 @@ __all__ = [
     "disk_phase",
     "kill_phase",
     "postgres_phase",
+    "token_phase",
 ]
 
 DATABASES: Final = ("sqlite", "postgresql")
@@ -68,29 +70,33 @@ class Phase:
     seconds: float
     seed: int
     devices: tuple[Device, ...]
+    hsm: bool = False
+    """Whether the CA keys are on a token."""
 
 
 @contextmanager
-def _site(database: str, threads: int = 4) -> Iterator[tuple[Site, Cluster | None, Proxy | None]]:
+def _site(database: str, threads: int = 4, *, hsm: bool = False) -> Iterator[tuple[Site, Cluster | None, Proxy | None]]:
     """Make a deployment in a new directory; PostgreSQL is reached through a proxy."""
     settings = {"issuance.lease_seconds": _LEASE, "server.threads": str(threads)}
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="regalia-faults-")))
         if database == "sqlite":
-            yield make_site(directory, settings=settings), None, None
+            yield make_site(directory, settings=settings, hsm=hsm), None, None
             return
         cluster = stack.enter_context(running_cluster())
         proxy = stack.enter_context(Proxy(cluster.port))
         look_url = cluster.create("regalia")
         url = cluster.url("regalia", proxy.port)
-        yield make_site(directory, database=url, look_url=look_url, settings=settings), cluster, proxy
+        yield make_site(directory, database=url, look_url=look_url, settings=settings, hsm=hsm), cluster, proxy
 
 
 def crash_phase(database: str, phase: Phase, times: int) -> Ended:
     """SIGKILL before and after every call of store and signer in an issuance, and before the answer, so many times."""
     # A thread for each client and more: those that wait for a lease leave some for those that come to the point.
-    with _site(database, threads=12) as (site, _, _):
+    with _site(database, threads=12, hsm=phase.hsm) as (site, _, _):
         calls = calls_of_an_issuance(site, phase.devices[1])
+        if phase.hsm:
+            calls = around_the_signature(calls)
         with Run(site, phase.devices, phase.seed) as run:
             run.kill()
             for point in lives(calls, times, phase.seed):
@@ -109,7 +115,10 @@ def _ends_at(run: Run, point: CrashPoint) -> bool:
 def kill_phase(database: str, phase: Phase, *, workers: int = 1, at_least: int = 0) -> Ended:
     """SIGKILL at random moments: the whole server, or with several workers one of them or their supervisor."""
     ordeal = kill_ordeal if workers == 1 else worker_ordeal
-    with _site(database) as (site, _, _), Run(site, phase.devices, phase.seed, workers=workers) as run:
+    with (
+        _site(database, hsm=phase.hsm) as (site, _, _),
+        Run(site, phase.devices, phase.seed, workers=workers) as run,
+    ):
         _suffer(run, {"kill": ordeal}, phase, at_least=at_least)
         return run.finish()
 
@@ -121,6 +130,15 @@ def absent_phase(database: str, phase: Phase) -> Ended:
         Run(replace(site, absent=_ABSENT), phase.devices, phase.seed) as run,
     ):
         _suffer(run, {"kill": kill_ordeal}, phase)
+        return run.finish()
+
+
+def token_phase(database: str, phase: Phase) -> Ended:
+    """The token is taken away and brought back: enrolments wait, status goes on, nothing is lost."""
+    with _site(database, threads=12, hsm=True) as (site, _, _), Run(site, phase.devices, phase.seed) as run:
+        if site.token is None:
+            raise RunError("there is no token")
+        _suffer(run, token_ordeals(site.token), phase)
         return run.finish()
 
 

@@ -66,7 +66,7 @@ class Ended:
     signatures: int
     seconds: float
     key_away: bool
-    """Whether the CA's key could not be reached now and then: what was interrupted may then be abandoned."""
+    """Whether what was interrupted may be abandoned: the CA's key could not be reached, or does not repeat itself."""
     back: Mapping[str, tuple[float, ...]]
     """Seconds until a device received its certificate after each fault had ended, by the kind of fault."""
 
@@ -245,7 +245,7 @@ class Run:
             rogues=dict(self.rogue.counts),
             signatures=len(evidence.signatures),
             seconds=time.monotonic() - self._began,
-            key_away=bool(self.site.absent),
+            key_away=bool(self.site.absent) or self.site.token is not None,
             back={what: tuple(seconds) for what, seconds in self.back.items()},
         )
 

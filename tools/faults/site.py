@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from regalia import reasons
 from regalia.app.build import wire
 from regalia.ca.revoke import revoke
+from regalia.cli.soft_token import make_soft_token
 from regalia.config import load_config
 from regalia.errors import AdminError, UnavailableError
 from regalia.model import Actor, ActorKind, RevocationReason
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from regalia.app import App
+    from regalia.cli.soft_token import SoftToken
     from regalia.model import Names
     from regalia.ra.challenges import Minted
     from tools.faults.ledger import Look
@@ -59,6 +62,8 @@ class Site:
     settings: Mapping[str, str] = field(default_factory=dict)
     absent: float = 0.0
     """How often the CA's key cannot be reached in the server."""
+    token: SoftToken | None = None
+    """Where the CA keys lie, if not in software."""
 
     @property
     def url(self) -> str:
@@ -109,13 +114,33 @@ def make_site(
     look_url: str | None = None,
     home: Path | None = None,
     settings: Mapping[str, str] | None = None,
+    hsm: bool = False,
 ) -> Site:
-    """Initialise a home in a directory, or at `home`; SQLite where no database is named."""
-    made = make_home(home or directory / "home", database)
+    """Initialise a home in a directory, or at `home`; SQLite where no database is named.
+
+    With `hsm` the CA keys are on a SoftHSM token of its own, which this process and its children see from then on.
+    """
+    token = make_soft_token(directory / "token") if hsm else None
+    with _told(token):
+        made = make_home(home or directory / "home", database)
     url = load_config({}, home=made.path).database.connection_url()
-    site = Site(directory, made.path, made.port, url, look_url or url, directory / "clock", settings or {})
+    site = Site(directory, made.path, made.port, url, look_url or url, directory / "clock", settings or {}, token=token)
     site.offset(0)
     return site
+
+
+@contextmanager
+def _told(token: SoftToken | None) -> Iterator[None]:
+    """Have the environment say where new CA keys go, as an administrator would for `regalia init`."""
+    if token is None:
+        yield
+        return
+    os.environ.update(token.variables())
+    try:
+        yield
+    finally:
+        for name in token.variables().keys() - token.environment().keys():
+            del os.environ[name]
 
 
 class Office:
