@@ -7,6 +7,7 @@ public key (`keys.backup_file`). It never holds a master key, and private keys i
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import tempfile
 import zlib
@@ -33,15 +34,27 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
     from regalia.app.build import App
+    from regalia.keys.master import MasterKey
     from regalia.model import Actor
     from regalia.ports import Clock
     from regalia.store.dump import Dumped
 
-__all__ = ["Checked", "Made", "create_backup", "opened_backup", "verify_backup"]
+__all__ = [
+    "Checked",
+    "Made",
+    "Tallied",
+    "create_backup",
+    "fill",
+    "made_at",
+    "opened_backup",
+    "require_known_schema",
+    "verify_backup",
+]
 
 _LEVEL: Final = 1
 """DER and hashes do not get smaller for more effort; names and JSON are small at once."""
 _READ: Final = 1024 * 1024
+_MAC_DIGITS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +119,12 @@ def _written(lines: Iterable[bytes], to: Path, recipient: X25519PublicKey, regal
     try:
         with os.fdopen(descriptor, "w+b") as file:
             writer, packer = BackupWriter(file, recipient, regalia.entropy), zlib.compressobj(_LEVEL)
+            content = hashlib.sha256()
             for line in lines:
+                content.update(line)
                 writer.write(packer.compress(line))
-            writer.write(packer.flush())
+            mac = regalia.master.current().backup_mac(content.digest())
+            writer.write(packer.compress(mac.hex().encode() + b"\n") + packer.flush())
             writer.close()
             file.flush()
             os.fsync(file.fileno())
@@ -123,11 +139,40 @@ def _written(lines: Iterable[bytes], to: Path, recipient: X25519PublicKey, regal
     return Made(to, digest.hexdigest(), octets, recipient_sha256(recipient))
 
 
-def opened_backup(path: Path, key: X25519PrivateKey) -> tuple[Dumped, Iterator[bytes]]:
+class Tallied:
+    """The lines of a backup, hashed as they are read, for the MAC on the last one."""
+
+    def __init__(self, first: bytes, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self._content = hashlib.sha256(first + b"\n")
+
+    def __iter__(self) -> Iterator[bytes]:
+        for line in self._lines:
+            self._content.update(line + b"\n")
+            yield line
+
+    def finish(self, keys: Iterable[MasterKey] | None) -> None:
+        """Read to the end: one more line, the MAC of those before it under one of these master keys.
+
+        Whoever has no master key at hand (None) sees only that it is there. Raises `AdminError` ADM-060.
+        """
+        mac, end = next(self._lines, b""), next(self._lines, None)
+        if end is not None or len(mac) != _MAC_DIGITS:
+            raise AdminError(reasons.BACKUP_REFUSED, "it does not end as a backup does")
+        digest = self._content.digest()
+        if keys is not None and not any(_is(mac, key.backup_mac(digest)) for key in keys):
+            raise AdminError(reasons.BACKUP_REFUSED, "no installation with this master key wrote it")
+
+
+def _is(mac: bytes, octets: bytes) -> bool:
+    return hmac.compare_digest(octets.hex().encode(), mac)
+
+
+def opened_backup(path: Path, key: X25519PrivateKey) -> tuple[Dumped, Tallied]:
     """Open a backup: what it says of itself, and its further lines. Raises `AdminError` ADM-020, ADM-060."""
     lines = _lines(path, key)
     first = next(lines, b"")
-    return read_head(first), lines
+    return read_head(first), Tallied(first, lines)
 
 
 def _lines(path: Path, key: X25519PrivateKey) -> Iterator[bytes]:
@@ -157,6 +202,7 @@ def verify_backup(path: Path, key: X25519PrivateKey, clock: Clock) -> Checked:
     with tempfile.TemporaryDirectory(prefix="regalia-verify-") as scratch:
         url = f"sqlite:///{Path(scratch) / 'regalia.db'}"
         rows = fill(url, head, lines)
+        lines.finish(None)
         store = open_store(url, node="verify", clock=clock)
         try:
             report = verify(store)

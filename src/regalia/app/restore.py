@@ -20,7 +20,7 @@ from regalia.config import CONFIG_FILE, load_config
 from regalia.config.edited import with_settings
 from regalia.errors import AdminError
 from regalia.keys.admin_tls import make_admin_tls
-from regalia.keys.master import HOME_FILE
+from regalia.keys.master import MASTER, SIGNER, master_ring
 from regalia.keys.private_files import create_private, read_private
 from regalia.model import Action, CertificateState, EventDraft, Outcome, Revocation
 from regalia.store import migrations
@@ -58,6 +58,8 @@ class Place:
     """Another address for devices, in place of the backup's; certificates that are out carry the old one."""
     master_key: Path | None
     """A copy goes into the home; None where the environment names it."""
+    signer_key: Path | None = None
+    """The same for the signer's own key, where the installation has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def restore_backup(
         _see_that_it_is_empty(config)
         filled = True
         rows = fill(config.database.connection_url(), head, lines)
+        lines.finish(master_ring(config.home, config.key_environment).keys())
         return _settle(config, head, rows, crls, actor)
     except BaseException:
         if filled:
@@ -139,13 +142,17 @@ def _configure(head: Dumped, place: Place) -> Config:
         changes["server", "url"] = place.url
     text = with_settings(head.about["config"], changes)
     create_private(place.home / CONFIG_FILE, text.encode())
-    if place.master_key is not None:
-        try:
-            octets = read_private(place.master_key, _MAX_KEY_FILE)
-        except OSError as error:
-            raise AdminError(reasons.FILE_REFUSED, f"{place.master_key}: {error.strerror}") from error
-        create_private(place.home / HOME_FILE, octets)
+    for given, name in ((place.master_key, MASTER.home_file), (place.signer_key, SIGNER.home_file)):
+        if given is not None:
+            _copy_key(given, place.home / name)
     return load_config(home=place.home)
+
+
+def _copy_key(given: Path, to: Path) -> None:
+    try:
+        create_private(to, read_private(given, _MAX_KEY_FILE))
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{given}: {error.strerror}") from error
 
 
 def _settle(config: Config, head: Dumped, rows: dict[str, int], crls: Sequence[Path], actor: Actor) -> Restored:

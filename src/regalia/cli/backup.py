@@ -135,6 +135,12 @@ def restore(
             help="A copy is put into the home; not needed where REGALIA_MASTER_KEY_FILE is set.",
         ),
     ] = None,
+    signer_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--signer-key", readable=False, metavar="FILE", help="The same, where the signer had its own key."
+        ),
+    ] = None,
     crl: Annotated[
         list[Path] | None,
         typer.Option(
@@ -159,7 +165,7 @@ def restore(
             "give the last published CRLs with --crl, so that what was revoked since the backup stays revoked; "
             "or say --no-crl",
         )
-    place = Place(find_home(named=home), database, url, master_key)
+    place = Place(find_home(named=home), database, url, master_key, signer_key)
     done = restore_backup(backup, read_backup_key(key), place, crl or [], actor=administrator())
     if as_json:
         print_json(_record(done))

@@ -65,6 +65,7 @@ _CHALLENGE_LINE = b"challenges "
 _WRAPPING = b"regalia key wrapping v1"
 _CHALLENGES = b"regalia challenge mac v1"
 _SEALING = b"regalia sealing v1"
+_BACKUPS = b"regalia backup mac v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,10 @@ class MasterKey:
     def challenge_key(self) -> bytes:
         """Return the key of that hash, 32 octets."""
         return self.challenge_octets or self._derive(_CHALLENGES)
+
+    def backup_mac(self, digest: bytes) -> bytes:
+        """Vouch for a backup by its SHA-256: 32 octets that only an installation with this key can make."""
+        return hmac.digest(self._derive(_BACKUPS), digest, "sha256")
 
     def _derive(self, label: bytes) -> bytes:
         # HKDF (RFC 5869) without a salt: the input is uniformly random already, the label separates the uses.
