@@ -10,8 +10,18 @@ from regalia.ca.authority import revoke_authority
 from regalia.cli.authorities import authority_record, crl_record, dependents, found_authority, more_of, serial_of
 from regalia.cli.ca_create import CREATE_EXAMPLES, create
 from regalia.cli.ca_crl import CRL_EXAMPLES, crl
+from regalia.cli.ca_export import CROSS_EXAMPLES, EXPORT_EXAMPLES, cross, export
 from regalia.cli.ca_import import IMPORT_EXAMPLES, import_
 from regalia.cli.ca_request import ACCEPT_EXAMPLES, REQUEST_EXAMPLES, SIGN_EXAMPLES, accept, request, sign
+from regalia.cli.ca_rotate import (
+    ACTIVATE_EXAMPLES,
+    ROTATE_EXAMPLES,
+    ROTATE_RA_EXAMPLES,
+    activate,
+    rotate,
+    rotate_ra,
+)
+from regalia.cli.ca_tree import print_tree
 from regalia.cli.context import administrator, agreed, opened
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples, noun_app
 from regalia.cli.output import print_record, print_table, say
@@ -35,7 +45,12 @@ app.command(epilog=CREATE_EXAMPLES)(create)
 app.command(epilog=REQUEST_EXAMPLES)(request)
 app.command(epilog=SIGN_EXAMPLES)(sign)
 app.command(epilog=ACCEPT_EXAMPLES)(accept)
+app.command(epilog=ROTATE_EXAMPLES)(rotate)
+app.command(epilog=ACTIVATE_EXAMPLES)(activate)
+app.command("rotate-ra", epilog=ROTATE_RA_EXAMPLES)(rotate_ra)
 app.command("import", epilog=IMPORT_EXAMPLES)(import_)
+app.command(epilog=EXPORT_EXAMPLES)(export)
+app.command(epilog=CROSS_EXAMPLES)(cross)
 
 
 @app.command("list", epilog=examples("ca list", "ca list --json"))
@@ -47,10 +62,20 @@ def list_(*, home: Home = None, as_json: Json = False) -> None:
         print_table(rows, columns, as_json=as_json)
 
 
-@app.command(epilog=examples("ca show default-ca-1", "ca show root --json"))
-def show(*, name: Name, home: Home = None, as_json: Json = False) -> None:
-    """Show an authority: fingerprints, where its key is, how long it lives, what depends on it."""
+@app.command(epilog=examples("ca show", "ca show default-ca-1 --json"))
+def show(
+    *,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The whole tree if not given.", show_default=False)
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Draw the tree of authorities, or show one: fingerprints, where its key is, its end, what depends on it."""
     with opened(home) as regalia:
+        if name is None:
+            print_tree(regalia, as_json=as_json)
+            return
         authority = found_authority(regalia, name)
         record = authority_record(regalia, authority) | more_of(regalia, authority)
         print_record(record | {"depends_on_it": dependents(regalia, authority)}, as_json=as_json)

@@ -6,6 +6,16 @@ import typer
 
 from regalia import reasons
 from regalia.cli.context import administrator, opened
+from regalia.cli.group_containment import (
+    HOLDERS_EXAMPLES,
+    REPLACE_EXAMPLES,
+    RESUME_EXAMPLES,
+    SUSPEND_EXAMPLES,
+    holders,
+    replace_authority,
+    resume,
+    suspend,
+)
 from regalia.cli.options import Home, Json, RootKey, examples, noun_app
 from regalia.cli.output import print_record, print_table
 from regalia.cli.publish import publish
@@ -62,10 +72,17 @@ def show(*, name: Name, home: Home = None, as_json: Json = False) -> None:
     with opened(home) as regalia:
         group = found_group(regalia, name)
         record = _record(regalia, group)
+        record["suspended_why"] = group.suspended_why or None
         for purpose in STANDING_PURPOSES:
             credentials = regalia.store.credentials(purpose, group.authority)
             record[f"{purpose}_not_after"] = credentials[0].not_after if credentials else None
         print_record(record, as_json=as_json)
+
+
+app.command(epilog=SUSPEND_EXAMPLES)(suspend)
+app.command(epilog=RESUME_EXAMPLES)(resume)
+app.command("replace-authority", epilog=REPLACE_EXAMPLES)(replace_authority)
+app.command(epilog=HOLDERS_EXAMPLES)(holders)
 
 
 def found_group(regalia: "App", name: str) -> Group:
@@ -80,6 +97,7 @@ def _record(regalia: "App", group: Group) -> dict[str, object]:
     return {
         "name": group.name,
         "authority": group.authority,
+        "suspended_at": group.suspended_at,
         "debug": group.debug,
         "profiles": [profile.name for profile in regalia.store.profiles() if profile.group == group.name],
         "endpoints": [endpoint.name for endpoint in regalia.store.endpoints() if endpoint.group == group.name],
