@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from regalia.ca.authority import renewal_due
 from regalia.cli.check import Check, Level, left
+from regalia.cli.checks_audit import audit_checks
 from regalia.cli.checks_ndes import ndes_checks
 from regalia.cli.checks_tls import device_tls_checks
 from regalia.cli.custody import HERE, custody
@@ -54,6 +55,7 @@ def checks(regalia: App, transport: Transport) -> Iterator[Check]:
     yield _admin_tls(regalia)
     yield from device_tls_checks(regalia)
     yield from ndes_checks(regalia)
+    yield from audit_checks(regalia)
     yield from _jobs(regalia)
 
 

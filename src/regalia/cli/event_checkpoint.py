@@ -41,7 +41,8 @@ def checkpoint(
         raise AdminError(reasons.USAGE, "--print, --public-key and --new-key exclude each other")
     with opened(home) as regalia:
         if public_key:
-            say(_key(regalia))
+            for line in _key(regalia).splitlines():
+                say(line)
             return
         if new_key:
             plan = ("make another key for checkpoints and destroy the one in use",)

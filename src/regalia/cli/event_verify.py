@@ -11,10 +11,10 @@ from regalia.cli.faults import FoundError
 from regalia.cli.options import Home, Json
 from regalia.cli.output import note, print_record
 from regalia.errors import AdminError
-from regalia.ra.anchors import Anchors, weigh
+from regalia.ra.anchors import TABLE, Anchors, weigh
 from regalia.ra.audit import Verified
 from regalia.ra.audit import verify as verify_log
-from regalia.ra.export import verify_export
+from regalia.ra.export import EXPORT, verify_export
 from regalia.store.checkpoint_files import read_copy, read_key_file
 from regalia.wire.event import RecordError
 
@@ -98,7 +98,7 @@ def _since(anchors: Anchors, wanted: str) -> "Checkpoint":
 
 
 def _place(stream: str) -> str:
-    return f"stream {stream}"
+    return stream if stream in {TABLE, EXPORT} else f"stream {stream}"
 
 
 def _record(verified: Verified, place: Path | None) -> dict[str, object]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from regalia.ports import StoredRecord
 
-__all__ = ["FORMATS", "Ending", "VerifiedExport", "export_lines", "guarded", "verify_export"]
+__all__ = ["EXPORT", "FORMATS", "Ending", "VerifiedExport", "export_lines", "guarded", "verify_export"]
 
 FORMATS: Final = ("jsonl", "csv")
 _KIND: Final = "regalia-log"
@@ -51,6 +51,9 @@ _COLUMNS: Final = (
     "personal",
     "record",
 )
+EXPORT: Final = "export"
+"""What findings call the file itself, in the place of a stream."""
+
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -195,11 +198,11 @@ def _judge(reader: _Reader, end: Mapping[str, Any], digest: bytes, trusted: tupl
         raise RecordError(f"the end of the export cannot be read: {type(error).__name__}") from None
     statement_octets = str(end["end"]).encode()
     if not signed_by(SignedCheckpoint(0, statement_octets, b"", signature), key):
-        findings.append(Finding("export", reader.count, "forged: its end is not signed by its key"))
+        findings.append(Finding(EXPORT, reader.count, "forged: its end is not signed by its key"))
     elif trusted and key not in trusted:
-        findings.append(Finding("export", reader.count, "forged: its end is signed by a key that is not trusted"))
+        findings.append(Finding(EXPORT, reader.count, "forged: its end is signed by a key that is not trusted"))
     elif told != (digest.hex(), reader.count):
-        findings.append(Finding("export", reader.count, "changed: lines are not those that were signed"))
+        findings.append(Finding(EXPORT, reader.count, "changed: lines are not those that were signed"))
     proof = weigh(Anchors(copy=(checkpoint,), keys=(*trusted, checkpoint_key)))
     findings += proof.findings
     for stream, expected in proof.expected.items():
@@ -242,7 +245,7 @@ class _Reader:
             text, stored = self._csv_record(line) if self._csv else self._json_record(line)
             stream, sequence, previous, _ = read_record(text.encode())
         except (ValueError, KeyError, TypeError, IndexError):
-            self._wrong("export", self.count + 1, "changed: a line cannot be read")
+            self._wrong(EXPORT, self.count + 1, "changed: a line cannot be read")
             self.count += 1
             return
         self.count += 1
