@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from regalia.model import Revocation, RevocationReason
+from regalia.model import Hold, Revocation, RevocationReason
 from store.databases import REFUSALS, query, run
 from store.samples import NOW, a_challenge, a_static_challenge, an_enrolment, an_event, an_id, an_intent
 from store.test_contract_crls import an_intent_for, publish
@@ -43,6 +43,19 @@ FINAL = {
     "use a challenge again": "UPDATE challenge SET consumed_at = 7 WHERE consumed_at IS NOT NULL",
     "give a challenge back": "UPDATE challenge SET consumed_at = NULL WHERE consumed_at IS NOT NULL",
     "use up a static challenge": "UPDATE challenge SET consumed_at = 7 WHERE reusable = 1",
+    "forget a hold": "DELETE FROM hold",
+    "change a hold": "UPDATE hold SET at = 0",
+    "end a hold again": "UPDATE hold SET ended_position = ended_position + 1, ended_at = 7 WHERE ended_at IS NOT NULL",
+    "a hold without an end": "UPDATE hold SET ended_position = 1 WHERE ended_at IS NULL",
+    "hold what is revoked": "INSERT INTO hold (certificate_id, position, authority, shard, serial, not_after, entry,"
+    " cause, actor, at, note) SELECT certificate_id, 99, authority, shard, serial, not_after, entry, cause, actor, at,"
+    " note FROM revocation WHERE cause = 'administrator'",
+    "revoke as a hold": "INSERT INTO revocation (certificate_id, authority, serial, not_after, position, reason, cause,"
+    " actor, at, note) SELECT certificate_id, authority, serial, not_after, 99, 6, cause, actor, at, note FROM hold"
+    " WHERE ended_at IS NULL",
+    "another list": "UPDATE certificate SET shard = 1",
+    "take a compromise back": "DELETE FROM compromised_key",
+    "change a compromise": "UPDATE compromised_key SET key_sha256 = key_sha256",
     "a lower CRL": "INSERT INTO crl (id, authority, number, snapshot, reserved_at)"
     " SELECT certificate_id, authority, 1, 0, 0 FROM revocation WHERE cause = 'administrator'",
 }
@@ -57,6 +70,8 @@ ROWS = [
     "SELECT * FROM certificate_tbs",
     "SELECT * FROM crl",
     "SELECT * FROM challenge",
+    "SELECT * FROM hold",
+    "SELECT * FROM compromised_key",
 ]
 
 
@@ -68,6 +83,12 @@ def filled(sql: SqlStore) -> SqlStore:
     sql.finish(an_intent(1).id, b"der", NOW, ())
     sql.abandon(an_intent(2).id, NOW, ())
     sql.revoke(Revocation(an_intent(1).id, RevocationReason.KEY_COMPROMISE, "administrator", "os:root", NOW), ())
+    for number in (5, 6):
+        sql.begin(an_intent(number), ())
+        sql.finish(an_intent(number).id, b"der", NOW, ())
+        sql.hold_certificate(Hold(an_intent(number).id, "administrator", "os:root", NOW), ())
+    sql.release_certificate(an_intent(5).id, NOW, "os:root", "", ())
+    sql.compromise_key(an_intent(1).key_sha256, NOW, "os:root", "", ())
     below = sql.reserve_crl(an_id("crl", 1), "staff-ca", NOW)
     sql.begin_crl(replace(an_intent_for(below), tbs_path="spool/below"))
     publish(sql, sql.reserve_crl(an_id("crl", 2), "staff-ca", NOW))
