@@ -638,7 +638,12 @@ class MemoryStore(MemoryHierarchies, MemoryStatus, MemorySuccessions):
             and wanted.revoked in (None, c.revocation is not None)
             and wanted.subject in (None, c.intent.subject)
             and wanted.device in (None, c.intent.device)
+            and wanted.state in (None, c.state)
+            and (wanted.live_at is None or (c.state is CertificateState.ISSUED and c.intent.not_after > wanted.live_at))
+            and (wanted.expired_at is None or c.intent.not_after <= wanted.expired_at)
         ]
+        if wanted.expired_at is not None and not wanted.revoked:
+            matching.sort(key=lambda c: (c.intent.not_after, c.id), reverse=True)
         return tuple(matching[: wanted.limit])
 
     def find_serial(self, serial: int) -> tuple[Certificate, ...]:

@@ -38,7 +38,7 @@ def audit(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Read again what was issued, and test it: row, signature, profile, lint, key, log, CRL. Exit code 3 if not right."""
+    """Read again what was issued and test row, signature, profile, lint, key, log and CRL. Exit code 3 with findings."""
     with opened(home) as regalia:
         now = regalia.clock.now()
         begin = _begin(since, now)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Certificate,
         CertificateIntent,
         CertificateKind,
+        CertificateState,
         ConversationKey,
         Enrolment,
         EnrolmentState,
@@ -156,7 +157,7 @@ class Issuance(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CertificateFilter:
-    """Which certificates to list, newest first."""
+    """Which certificates to list, newest first unless said otherwise."""
 
     kind: CertificateKind | None = None
     group: str | None = None
@@ -165,6 +166,11 @@ class CertificateFilter:
     subject: str | None = None
     """The whole subject, as RFC 4514 text."""
     device: str | None = None
+    state: CertificateState | None = None
+    live_at: datetime | None = None
+    """Only what is issued and ends later; whether it was revoked is asked by `revoked`."""
+    expired_at: datetime | None = None
+    """Only what has ended by then, what ended last first."""
     limit: int = 50
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import and_, bindparam, case, func, literal_column, or_, select, text, update
@@ -46,10 +47,10 @@ from regalia.store.values import (
 from regalia.wire.crl import encode_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Column, ColumnElement, Select
+    from sqlalchemy import ColumnElement, Select
 
     from regalia.model import EventDraft
     from regalia.ports import CertificateFilter
@@ -235,21 +236,20 @@ class SqlCertificates(Noun):
         return tuple(read_certificate_row(row) for row in self._database.rows(BY_KEY, {"key_sha256": key_sha256}))
 
     def certificates(self, wanted: CertificateFilter) -> tuple[Certificate, ...]:
-        """Return those that match, newest first."""
+        """Return those that match, newest first; of what has expired, what expired last first."""
+        found = self._listed(wanted, held=False)
         if not wanted.revoked:
-            return self._newest(wanted, certificate.c.id, *_conditions(wanted))
+            return found
         # Among few revoked ones the newest are found by walking over the revocations, and over the holds.
-        both = [
-            *self._newest(wanted, revocation.c.certificate_id, *_conditions(wanted)),
-            *self._newest(wanted, hold.c.certificate_id, *_conditions(wanted, held=True)),
-        ]
+        both = (*found, *self._listed(wanted, held=True))
         return tuple(sorted(both, key=lambda found: found.id, reverse=True)[: wanted.limit])
 
-    def _newest(
-        self, wanted: CertificateFilter, order: Column[object], *conditions: ColumnElement[bool]
-    ) -> tuple[Certificate, ...]:
-        statement = certificate_rows().where(*conditions).order_by(order.desc()).limit(wanted.limit)
-        return tuple(read_certificate_row(row) for row in self._database.rows(Statement(statement), {}))
+    def _listed(self, wanted: CertificateFilter, *, held: bool) -> tuple[Certificate, ...]:
+        values = _values(wanted)
+        asked = tuple(name for name, value in values.items() if value is not None)
+        shape = _Shape(asked, own=wanted.kind not in (None, CertificateKind.LEAF), revoked=wanted.revoked, held=held)
+        rows = self._database.rows(_listing(shape), {name: values[name] for name in asked})
+        return tuple(read_certificate_row(row) for row in rows)
 
     def find_serial(self, serial: int) -> tuple[Certificate, ...]:
         """Return the certificates of all authorities with this serial."""
@@ -417,27 +417,63 @@ def _notify(transaction: Transaction, row: Row) -> None:
     transaction.notify(Change("revocation", f"{row['authority']}/{serial:x}"))
 
 
-def _conditions(wanted: CertificateFilter, *, held: bool = False) -> Iterator[ColumnElement[bool]]:
-    if wanted.kind is not None:
-        yield certificate.c.kind == wanted.kind.value
-        if wanted.kind is not CertificateKind.LEAF:
-            # Spelled out for the partial index: our own certificates are few among the devices'.
-            yield certificate.c.kind != literal_column("'leaf'")
-    if wanted.group is not None:
-        yield certificate.c.group == wanted.group
-    if wanted.authority is not None:
-        yield certificate.c.authority == wanted.authority
-    if wanted.subject is not None:
-        yield certificate.c.subject == plain(wanted.subject)
-    if wanted.device is not None:
-        yield certificate.c.device == plain(wanted.device)
-    if held:
-        yield hold.c.certificate_id.is_not(None)
-    elif wanted.revoked:
-        yield revocation.c.certificate_id.is_not(None)
-    elif wanted.revoked is not None:
-        yield revocation.c.certificate_id.is_(None)
-        yield hold.c.certificate_id.is_(None)
+class _Shape(NamedTuple):
+    """What a list asks for, without the values: lists of one shape are one statement."""
+
+    asked: tuple[str, ...]
+    own: bool
+    """Only certificates of our own, which are few."""
+    revoked: bool | None
+    held: bool
+
+
+def _values(wanted: CertificateFilter) -> dict[str, str | int | None]:
+    """Return what each condition compares with; None where it is not asked for."""
+    return {
+        "kind": None if wanted.kind is None else wanted.kind.value,
+        "group": wanted.group,
+        "authority": wanted.authority,
+        "subject": None if wanted.subject is None else plain(wanted.subject),
+        "device": None if wanted.device is None else plain(wanted.device),
+        "state": None if wanted.state is None else wanted.state.value,
+        "live_at": None if wanted.live_at is None else millis(wanted.live_at),
+        "expired_at": None if wanted.expired_at is None else millis(wanted.expired_at),
+        "limit": wanted.limit,
+    }
+
+
+_ASKED: Final[dict[str, ColumnElement[bool]]] = {
+    "kind": certificate.c.kind == bindparam("kind"),
+    "group": certificate.c.group == bindparam("group"),
+    "authority": certificate.c.authority == bindparam("authority"),
+    "subject": certificate.c.subject == bindparam("subject"),
+    "device": certificate.c.device == bindparam("device"),
+    "state": certificate.c.state == bindparam("state"),
+    "live_at": and_(certificate.c.state == literal_column("'issued'"), certificate.c.not_after > bindparam("live_at")),
+    "expired_at": certificate.c.not_after <= bindparam("expired_at"),
+}
+
+
+@cache
+def _listing(shape: _Shape) -> Statement:
+    """Make the statement of a shape: to compile one takes PostgreSQL's driver longer than the database to answer it."""
+    conditions = [condition for name, condition in _ASKED.items() if name in shape.asked]
+    order: list[ColumnElement[object]] = [certificate.c.id.desc()]
+    if shape.own:
+        # Spelled out for the partial index: our own certificates are few among the devices'.
+        conditions.append(certificate.c.kind != literal_column("'leaf'"))
+    if shape.held:
+        conditions.append(hold.c.certificate_id.is_not(None))
+        order = [hold.c.certificate_id.desc()]
+    elif shape.revoked:
+        conditions.append(revocation.c.certificate_id.is_not(None))
+        order = [revocation.c.certificate_id.desc()]
+    elif shape.revoked is not None:
+        conditions += [revocation.c.certificate_id.is_(None), hold.c.certificate_id.is_(None)]
+    if "expired_at" in shape.asked and not shape.revoked:
+        # From the index of ends: among a million that live the newest that expired lies far down.
+        order = [certificate.c.not_after.desc(), certificate.c.id.desc()]
+    return Statement(certificate_rows().where(*conditions).order_by(*order).limit(bindparam("limit")))
 
 
 def read_certificate_row(row: Row) -> Certificate:
