@@ -36,7 +36,9 @@ app.command(epilog=RELEASE_EXAMPLES)(release)
 app.command(epilog=REVOKE_EXAMPLES)(revoke)
 app.command(epilog=AUDIT_EXAMPLES)(audit)
 
-_EMPTY = "No certificates match. `regalia enrolment list` shows what devices asked for."
+_EMPTY = (
+    "No certificates match; --all has those that expired, too. `regalia enrolment list` shows what devices asked for."
+)
 
 
 class Kind(StrEnum):
@@ -58,7 +60,9 @@ class Format(StrEnum):
     DER = "der"
 
 
-@app.command("list", epilog=examples("cert list --group staff --limit 20", "cert list --revoked --json"))
+@app.command(
+    "list", epilog=examples("cert list --group staff --limit 20", "cert list --expired --device INV-17 --json")
+)
 def list_(
     *,
     group: Annotated[
@@ -78,11 +82,20 @@ def list_(
     device: Annotated[
         str | None, typer.Option("--device", metavar="DEVICE", help="Only of this device.", show_default=False)
     ] = None,
+    state: Annotated[
+        CertificateState | None, typer.Option("--state", help="Only in this state.", show_default=False)
+    ] = None,
+    expired: Annotated[bool, typer.Option("--expired", help="Those that have expired, the last one first.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Live and expired ones, and those that were never issued.")
+    ] = False,
     limit: Limit = 50,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """List the devices' certificates, newest first; `--kind` lists our own."""
+    """List the devices' certificates that have not expired, newest first; `--kind` lists our own."""
+    if expired and every:
+        raise AdminError(reasons.USAGE, "--all has the expired ones among it: give one of them")
     if subject and "=" not in subject:
         raise AdminError(reasons.USAGE, f"--subject is the whole subject: write CN={subject}")
     with opened(home) as regalia:
@@ -99,6 +112,9 @@ def list_(
             revoked=revoked,
             subject=subject,
             device=device,
+            state=state,
+            live_at=None if expired or every or state is not None else now,
+            expired_at=now if expired else None,
             limit=limit,
         )
         rows = [certificate_record(certificate, now) for certificate in regalia.store.certificates(wanted)]

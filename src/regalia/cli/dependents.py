@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from regalia.model import CertificateKind, CertificateState
+from regalia.model import CertificateKind
 from regalia.ports import CertificateFilter
 
 if TYPE_CHECKING:
@@ -16,9 +16,10 @@ _MOST = 1_000
 def live_certificates(regalia: "App", authority: str) -> int:
     """Count the device certificates of an authority that are in use; stops beyond a thousand."""
     now = regalia.clock.now()
-    wanted = CertificateFilter(kind=CertificateKind.LEAF, authority=authority, revoked=False, limit=_MOST + 1)
-    found = regalia.store.certificates(wanted)
-    return sum(found_one.state is CertificateState.ISSUED and found_one.intent.not_after > now for found_one in found)
+    wanted = CertificateFilter(
+        kind=CertificateKind.LEAF, authority=authority, revoked=False, live_at=now, limit=_MOST + 1
+    )
+    return len(regalia.store.certificates(wanted))
 
 
 def counted(number: int, noun: str) -> str:
