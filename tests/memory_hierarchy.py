@@ -144,6 +144,15 @@ class MemoryHierarchies:
         self._certificates[intent.id] = row
         self._count_revocation(row)
 
+    def keep_certificate(self, intent: CertificateIntent, der: bytes, events: Sequence[EventDraft]) -> bool:
+        """See the port."""
+        with self._lock:
+            if self._serial_taken(intent.authority, intent.serial):
+                return False
+            self._certificates[intent.id] = Certificate(intent, CertificateState.ISSUED, der, intent.created_at, None)
+            self.record(events)
+            return True
+
     def import_crl(self, crl_id: UUID, record: CrlRecord, octets: bytes, events: Sequence[EventDraft]) -> bool:
         """See the port."""
         del crl_id

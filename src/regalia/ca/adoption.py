@@ -33,10 +33,12 @@ from regalia.wire.names import name_text, read_name, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from regalia.model import Actor, JsonValue, RevokedEntry
     from regalia.ports import Clock, Entropy
+    from regalia.wire.certificate import CertificateFacts
 
 __all__ = ["Adoption", "Arrival", "HierarchyStore", "common_name_of"]
 
@@ -130,6 +132,38 @@ class Adoption:
         if faults:
             raise AdminError(reasons.AUTHORITY_CERTIFICATE_REFUSED, "\n".join(faults))
 
+    def cross(self, certificate: bytes, *, actor: Actor) -> tuple[Authority, Authority]:
+        """Keep a cross-certificate that was made elsewhere; return the root that signed it, and the one it is about.
+
+        Raises `AdminError` ADM-030 unless it is a good CA certificate that one root known here made for the name and
+        key of another, ADM-003 where it is here already.
+        """
+        roots = [one for one in self._store.authorities() if one.kind is AuthorityKind.ROOT]
+        try:
+            facts = read_certificate(certificate)
+            path = build_path(certificate, [root.certificate_der for root in roots])
+            faults = authority_faults(certificate, path, key=facts.public_key, now=self._clock.now())
+        except DerError as error:
+            raise AdminError(reasons.AUTHORITY_CERTIFICATE_REFUSED, f"it cannot be read: {error}") from error
+        other = next((root for root in roots if _same_ca(root, facts)), None)
+        if other is None:
+            faults.append(f"no root here has the name {name_text(facts.subject)} and this key")
+        issuer = next((root for root in roots if path.above and root.certificate_der == path.above[0]), None)
+        if faults or other is None or issuer is None:
+            raise AdminError(reasons.AUTHORITY_CERTIFICATE_REFUSED, "\n".join(faults or ["it is that root's own"]))
+        now = self._clock.now()
+        row_id = new_id(now, self._entropy.octets(10))
+        row = _row(certificate, CertificateKind.CROSS, issuer, row_id=row_id, group=None, at=now)
+        details: dict[str, JsonValue] = {
+            "by": issuer.name,
+            "subject": name_text(facts.subject),
+            "not_after": time_text(facts.not_after),
+        }
+        event = EventDraft(now, actor, Action.AUTHORITY_CROSSED, f"authority:{other.name}", Outcome.OK, details=details)
+        if not self._store.keep_certificate(row, certificate, (event,)):
+            raise AdminError(reasons.NAME_TAKEN, f"serial {facts.serial:x} of {issuer.name}")
+        return issuer, other
+
     def _known(self, der: bytes) -> Authority | None:
         return next((found for found in self._store.authorities() if found.certificate_der == der), None)
 
@@ -196,16 +230,24 @@ def _details(authority: Authority, arrival: Arrival) -> dict[str, JsonValue]:
 
 
 def _as_intent(authority: Authority, issuer: Authority) -> CertificateIntent:
-    """Write down a certificate that was made elsewhere as the row of one that was made here."""
-    facts = read_certificate(authority.certificate_der)
+    """Write down an authority's certificate that was made elsewhere as the row of one that was made here."""
+    kind = CertificateKind.ROOT if authority.kind is AuthorityKind.ROOT else CertificateKind.ISSUING
+    der, at = authority.certificate_der, authority.created_at
+    return _row(der, kind, issuer, row_id=authority.certificate_id, group=authority.group, at=at)
+
+
+def _row(
+    certificate: bytes, kind: CertificateKind, issuer: Authority, *, row_id: UUID, group: str | None, at: datetime
+) -> CertificateIntent:
+    facts = read_certificate(certificate)
     return CertificateIntent(
-        id=authority.certificate_id,
-        kind=CertificateKind.ROOT if authority.kind is AuthorityKind.ROOT else CertificateKind.ISSUING,
+        id=row_id,
+        kind=kind,
         authority=issuer.name,
         key_id=issuer.key_id,
         serial=facts.serial,
-        tbs=x509.load_der_x509_certificate(authority.certificate_der).tbs_certificate_bytes,
-        group=authority.group,
+        tbs=x509.load_der_x509_certificate(certificate).tbs_certificate_bytes,
+        group=group,
         profile=None,
         profile_version=None,
         subject=name_text(facts.subject),
@@ -217,9 +259,14 @@ def _as_intent(authority: Authority, issuer: Authority) -> CertificateIntent:
         not_after=facts.not_after,
         enrolment_id=None,
         generation=0,
-        lease_until=authority.created_at,
-        created_at=authority.created_at,
+        lease_until=at,
+        created_at=at,
     )
+
+
+def _same_ca(root: Authority, facts: CertificateFacts) -> bool:
+    known = read_certificate(root.certificate_der)
+    return (known.subject, known.public_key) == (facts.subject, facts.public_key)
 
 
 def common_name_of(subject: bytes) -> str | None:

@@ -43,6 +43,7 @@ from regalia.wire.event import time_text
 from regalia.wire.names import name_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -397,9 +398,9 @@ class Ceremony:
         serial = new_serial(self._entropy, self._clock.now(), self._serial_prefix)
         return Subject(cn or "", None, public_key, serial, self._clock.now(), name)
 
-    def issue(self, prepared: Prepared, actor: Actor) -> bytes:
-        """Record, sign, record; return the certificate."""
-        issued = self._issuer.issue(prepared, actor=actor)
+    def issue(self, prepared: Prepared, actor: Actor, also: Sequence[EventDraft] = ()) -> bytes:
+        """Record, sign, record; return the certificate. `also` are events of what the intent decides."""
+        issued = self._issuer.issue(prepared, actor=actor, also=also)
         if not isinstance(issued, Certificate) or issued.der is None:
             # Only an enrolment or a challenge can lose a race, and there is neither.
             raise InvariantError(f"certificate {prepared.intent.id} of our own was not issued: {issued}")

@@ -14,7 +14,7 @@ from regalia import reasons
 from regalia.ca.adoption import Adoption, Arrival, HierarchyStore, common_name_of
 from regalia.ca.authority import Signatory, prepare_own
 from regalia.ca.scopes import ca_scope
-from regalia.ca.templates import ISSUING_LIFETIME, subordinate_tbs
+from regalia.ca.templates import ISSUING_LIFETIME, cross_tbs, subordinate_tbs
 from regalia.errors import AdminError, InvariantError
 from regalia.model import (
     STANDING_PURPOSES,
@@ -35,10 +35,12 @@ from regalia.wire.certificate import (
     basic_constraints,
     crl_distribution_points,
     key_usage,
+    read_certificate,
     signature_algorithm_for,
     verify_signature,
 )
 from regalia.wire.csr import encode_info, key_of_info
+from regalia.wire.event import time_text
 from regalia.wire.names import encode_name, name_text
 
 if TYPE_CHECKING:
@@ -251,6 +253,40 @@ class Hierarchy:
             created_at=subject.now,
         )
         return self._ceremony.keep(authority, prepared.intent, actor)
+
+    def cross(self, issuer: Authority, other: Authority, *, actor: Actor, urls: Urls | None = None) -> bytes:
+        """Have a root certify another root's name and key (RFC 5280 §3.2); return the certificate, DER.
+
+        Whoever trusts `issuer` then trusts what is issued under `other`. `urls` are those of the system that serves the
+        issuer's CRL, where it is not this one. Raises `AdminError` ADM-017 unless both are
+        active roots, CA-001 where the lint finds something; `UnavailableError` CA-010 where the issuer's key is
+        elsewhere.
+        """
+        for authority in (issuer, other):
+            self._ceremony.check_issuer(authority, AuthorityKind.ROOT)
+        if issuer.name == other.name:
+            raise AdminError(reasons.AUTHORITY_STATE, f"{issuer.name} certifies itself already")
+        facts = read_certificate(other.certificate_der)
+        subject = self._ceremony.subject_of(facts.subject, facts.public_key, common_name_of(facts.subject))
+        prepared = prepare_own(
+            CertificateKind.CROSS,
+            cross_tbs(issuer, other, subject, urls or self._urls),
+            Signatory.of(issuer),
+            subject=subject,
+            group=None,
+            entropy=self._entropy,
+        )
+        details: dict[str, JsonValue] = {
+            "by": issuer.name,
+            "subject": name_text(facts.subject),
+            "not_after": time_text(prepared.intent.not_after),
+        }
+        event = self._event(Action.AUTHORITY_CROSSED, other.name, actor, None, details)
+        return self._ceremony.issue(prepared, actor, also=(event,))
+
+    def accept_cross(self, certificate: bytes, *, actor: Actor) -> tuple[Authority, Authority]:
+        """Keep a cross-certificate that was made where the roots' keys are; see `Adoption.cross`."""
+        return self._adoption.cross(certificate, actor=actor)
 
     def _event(
         self,

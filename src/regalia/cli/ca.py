@@ -10,6 +10,7 @@ from regalia.ca.authority import revoke_authority
 from regalia.cli.authorities import authority_record, crl_record, dependents, found_authority, more_of, serial_of
 from regalia.cli.ca_create import CREATE_EXAMPLES, create
 from regalia.cli.ca_crl import CRL_EXAMPLES, crl
+from regalia.cli.ca_crl_plan import CRL_PLAN_EXAMPLES, crl_plan
 from regalia.cli.ca_export import CROSS_EXAMPLES, EXPORT_EXAMPLES, cross, export
 from regalia.cli.ca_import import IMPORT_EXAMPLES, import_
 from regalia.cli.ca_request import ACCEPT_EXAMPLES, REQUEST_EXAMPLES, SIGN_EXAMPLES, accept, request, sign
@@ -157,6 +158,7 @@ def offline(
 
 
 app.command(epilog=CRL_EXAMPLES)(crl)
+app.command("crl-plan", epilog=CRL_PLAN_EXAMPLES)(crl_plan)
 
 
 def _parent(regalia: "App", authority: Authority) -> Authority:

@@ -77,11 +77,19 @@ def import_(  # noqa: PLR0913 - one for each option
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Import a root, or with --group an issuing authority: its certificate, its key and what it had revoked."""
-    if sum(given is not None for given in (key, pkcs12, pkcs11_uri)) != 1:
+    """Import a root, or with --group an issuing authority: its certificate, its key and what it had revoked.
+
+    A root without a key is one whose key stays elsewhere: `ca request --parent` makes authorities under it.
+    """
+    keys = sum(given is not None for given in (key, pkcs12, pkcs11_uri))
+    if keys > 1 or (not keys and (group is not None or crl is not None or certificate is None)):
         raise AdminError(reasons.USAGE, "exactly one of --key, --pkcs12 and --pkcs11-uri says where its key is")
     asked = _asking(passphrase_file)
     with opened(home) as regalia:
+        if not keys and certificate is not None:
+            root = regalia.hierarchy.trust(name, read_certificates(certificate)[0], actor=administrator())
+            print_record(authority_record(regalia, root) | fingerprints(root.certificate_der), as_json=as_json)
+            return
         keep, brought, more = _key(regalia, key, pkcs12, pkcs11_uri, asked)
         given = [der for path in (certificate, *(chain or ())) if path is not None for der in read_certificates(path)]
         own = next((der for der in given if read_certificate(der).public_key == keep.public_key), None)

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit
 
 import typer
 
@@ -13,7 +12,7 @@ from regalia.ca.templates import ISSUING_LIFETIME
 from regalia.ca.urls import Urls
 from regalia.cli.authorities import authority_record, found_authority
 from regalia.cli.context import administrator, agreed, opened
-from regalia.cli.files import certificates_pem, read_certificates, read_file, request_pem, write_new
+from regalia.cli.files import certificates_pem, http_url, read_certificates, read_file, request_pem, write_new
 from regalia.cli.fingerprints import fingerprints
 from regalia.cli.first_group import GROUP, open_first_group
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples
@@ -157,9 +156,7 @@ def sign(  # noqa: PLR0913 - a command has as many options as it has
 def _urls(wish: "Wish", root: "Authority", url: str | None) -> tuple[str, str]:
     """Choose where the root's CRL and certificate will be served."""
     if url is not None:
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
-            raise AdminError(reasons.USAGE, f"--url {url} is no http URL")
-        urls = Urls(url.rstrip("/"))
+        urls = Urls(http_url("--url", url))
         return urls.crl(root.name), urls.issuer(root.name)
     if wish.crl is None or wish.issuer is None:
         told = "the request does not say where the root's CRL is served: name the system with --url http://HOST:PORT"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "certificates_pem",
     "crl_pem",
+    "http_url",
     "read_certificates",
     "read_crl_file",
     "read_file",
@@ -110,3 +112,11 @@ def request_pem(csr: bytes) -> bytes:
 def crl_pem(crl: bytes) -> bytes:
     """Write a DER CRL as PEM."""
     return write_pem(crl, CRL)
+
+
+def http_url(option: str, text: str) -> str:
+    """Read the URL of a system, without what would follow its host. Raises `AdminError` ADM-018."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query:
+        raise AdminError(reasons.USAGE, f"{option} {text} is no URL of the form http://HOST:PORT")
+    return text.rstrip("/")

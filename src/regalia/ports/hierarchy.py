@@ -50,6 +50,9 @@ class Hierarchies(Protocol):
         where the name is taken, or its issuer has another certificate of this serial.
         """
 
+    def keep_certificate(self, intent: CertificateIntent, der: bytes, events: Sequence[EventDraft]) -> bool:
+        """Keep a certificate that was made elsewhere, issued. False where its issuer has another of this serial."""
+
     def import_crl(self, crl_id: UUID, record: CrlRecord, octets: bytes, events: Sequence[EventDraft]) -> bool:
         """Publish a CRL that was signed elsewhere. False where one of the same or a higher number is published.
 

@@ -159,6 +159,15 @@ class SqlHierarchies(Noun):
 
         return self._change_catalogue(events, f"authority:{made.name}", unit)
 
+    def keep_certificate(self, intent: CertificateIntent, der: bytes, events: Sequence[EventDraft]) -> bool:
+        """Return False where its issuer has another certificate of this serial."""
+
+        def unit(transaction: Transaction) -> None:
+            _add_certificate(transaction, intent, der)
+            transaction.record(events)
+
+        return self._won(unit)
+
     def import_crl(self, crl_id: UUID, record: CrlRecord, octets: bytes, events: Sequence[EventDraft]) -> bool:
         """Publish it, unless one of the same or a higher number is published."""
 

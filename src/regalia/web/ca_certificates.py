@@ -1,4 +1,7 @@
-"""`/ca/{authority}.cer|.pem|.p7c`: what AIA caIssuers points at (RFC 5280 §4.2.2.1), and the same for people."""
+"""`/ca/{authority}.cer|.pem|.p7c`: what AIA caIssuers points at (RFC 5280 §4.2.2.1), and the same for people.
+
+`/ca/{root}.cross.pem|.p7c` has what other roots certified of its name and key.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ import hashlib
 import re
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia.errors import UnavailableError
+from regalia.model import CertificateKind
+from regalia.ports import Authorities, Certificates
 from regalia.web.answers import NOT_FOUND, READING_ONLY, answer
 from regalia.web.conditional import etag_of, unless_known
+from regalia.wire.certificate import read_certificate
 from regalia.wire.cms import certs_only
 
 if TYPE_CHECKING:
@@ -19,23 +25,29 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from regalia.ports import Authorities
     from regalia.web.answers import Answer
     from regalia.web.pool import Pool
 
-__all__ = ["CaCertificatesFace"]
+__all__ = ["CaCertificatesFace", "CaCertificatesStore"]
 
-_PATH = re.compile(r"/ca/([a-z][a-z0-9-]{0,39})\.(cer|pem|p7c)")
+_PATH = re.compile(r"/ca/([a-z][a-z0-9-]{0,39}(?:\.cross(?=\.p))?)\.(cer|pem|p7c)")
+_CROSS = ".cross"
 _MEMORY_SECONDS = 60.0
 _CHAIN_LIMIT = 8
 """Longer than any chain we make; a loop in the database must not be one here (RES-4)."""
 _CACHE = (b"cache-control", b"public, max-age=3600")
 
 
+class CaCertificatesStore(Authorities, Certificates, Protocol):
+    """The ports that they come from."""
+
+
 class CaCertificatesFace:
     """Serves authorities' certificates. What it knew once it tells from memory, whatever the database does (RES-7)."""
 
-    def __init__(self, authorities: Authorities, pool: Pool, *, remember_seconds: float = _MEMORY_SECONDS) -> None:
+    def __init__(
+        self, authorities: CaCertificatesStore, pool: Pool, *, remember_seconds: float = _MEMORY_SECONDS
+    ) -> None:
         """After `remember_seconds` what is remembered is looked up anew, beside the answer and not before it."""
         self._authorities = authorities
         self._pool = pool
@@ -83,6 +95,8 @@ class CaCertificatesFace:
         return chain
 
     def _looked_up(self, name: str) -> tuple[bytes, ...]:
+        if name.endswith(_CROSS):
+            return self._crosses(name.removesuffix(_CROSS))
         chain: list[bytes] = []
         wanted: str | None = name
         while wanted is not None and len(chain) < _CHAIN_LIMIT:
@@ -92,6 +106,18 @@ class CaCertificatesFace:
             chain.append(authority.certificate_der)
             wanted = authority.parent
         return tuple(chain)
+
+    def _crosses(self, name: str) -> tuple[bytes, ...]:
+        """What other roots certified of this one, newest first."""
+        authority = self._authorities.authority(name)
+        if authority is None:
+            return ()
+        key = hashlib.sha256(read_certificate(authority.certificate_der).public_key).digest()
+        return tuple(
+            found.der
+            for found in self._authorities.certificates_by_key(key)
+            if found.intent.kind is CertificateKind.CROSS and found.der is not None and found.revocation is None
+        )
 
 
 def _answer(chain: tuple[bytes, ...], form: str) -> Answer:

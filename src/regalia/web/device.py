@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from regalia.ca.status import OcspResponder
-    from regalia.ports import Authorities, Catalogue, Clock, CrlFiles
+    from regalia.ports import Catalogue, Clock, CrlFiles
     from regalia.ra.ndes import NdesService
     from regalia.ra.scep import ScepService
+    from regalia.web.ca_certificates import CaCertificatesStore
     from regalia.web.health import Readiness
     from regalia.web.metrics import Metrics
     from regalia.web.pool import Pools
@@ -37,7 +38,7 @@ def device_app(  # noqa: PLR0913 - one for each service
     scep: ScepService,
     doors: Catalogue,
     ocsp: OcspResponder,
-    authorities: Authorities,
+    authorities: CaCertificatesStore,
     crl_files: CrlFiles,
     readiness: Readiness,
     pools: Pools,
