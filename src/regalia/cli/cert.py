@@ -21,7 +21,7 @@ from regalia.cli.group import found_group
 from regalia.cli.options import Home, Json, Limit, examples, noun_app
 from regalia.cli.output import print_json, print_record, print_table, utc
 from regalia.errors import AdminError
-from regalia.model import Certificate, CertificateKind
+from regalia.model import Certificate, CertificateKind, CertificateState
 from regalia.ports import CertificateFilter
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Format(StrEnum):
 @app.command(
     "list", epilog=examples("cert list --group staff --limit 20", "cert list --expired --device INV-17 --json")
 )
-def list_(
+def list_(  # noqa: PLR0913 - one for each option
     *,
     group: Annotated[
         str | None, typer.Option("--group", metavar="GROUP", help="Only of this group.", show_default=False)
