@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, exists, literal_column, select, update
+from sqlalchemy import bindparam, exists, literal_column, null, or_, select, update
 
 from regalia.ports import Holder
 from regalia.store.authorities import read_credential
@@ -27,7 +27,7 @@ __all__ = ["SqlSuccessions"]
 _ACTIVATE = Statement(
     update(authority)
     .where(authority.c.name == bindparam("which"), authority.c.state == literal_column("'next'"))
-    .values(state="active", state_since=bindparam("at"), activates_at=None)
+    .values(state="active", state_since=bindparam("at"), activates_at=null())
 )
 _RETIRE_FORMER = Statement(
     update(authority)
@@ -47,7 +47,7 @@ _SUSPEND = Statement(
 _RESUME = Statement(
     update(group)
     .where(group.c.name == bindparam("whose"), group.c.suspended_at.is_not(None))
-    .values(suspended_at=None, suspended_why="")
+    .values(suspended_at=null(), suspended_why="")
 )
 _CREDENTIALS = Statement(
     select(credential)
@@ -64,7 +64,7 @@ _LIVES = Statement(
     .where(
         certificate.c.authority == bindparam("which"),
         certificate.c.not_after > bindparam("now"),
-        certificate.c.kind.in_(("leaf", "tls")),
+        or_(certificate.c.kind == literal_column("'leaf'"), certificate.c.kind == literal_column("'tls'")),
         certificate.c.state != literal_column("'abandoned'"),
     )
     .limit(1)
