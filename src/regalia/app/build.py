@@ -120,6 +120,7 @@ class App:
     containment: Containment
     challenges: ChallengeDesk
     approvals: ApprovalDesk
+    protected: ProtectedNames
     orders: OrderDesk
     ndes: NdesService
     ndes_pages: NdesDesk
@@ -261,7 +262,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         entropy=entropy,
         challenge_mac=challenge_mac,
     )
-    crl_life = timedelta(days=config.crl.issuing_days)
+    crl_life, delta_life = timedelta(days=config.crl.issuing_days), timedelta(hours=config.crl.delta_hours)
     hierarchy = Hierarchy(ceremony, store=store, signer=ground.signer, clock=clock, entropy=entropy, urls=urls)
     overlap = timedelta(days=config.issuance.ra_overlap_days)
     rollover = Rollover(store, ceremony, keys, clock, ra_overlap=overlap)
@@ -292,6 +293,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
             pending_life=timedelta(days=config.limits.pending_days),
             protected=protected,
         ),
+        protected=protected,
         orders=OrderDesk(store=store, enroller=enroller, clock=clock),
         ndes=ndes,
         ndes_pages=NdesDesk(store, clock, entropy),
@@ -301,7 +303,16 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         ocsp=OcspResponder(store, keys, clock, lifetime=timedelta(seconds=config.ocsp.good_seconds)),
         checkpoints=CheckpointDesk(store, keys, clock),
         personal=PersonalDesk(store, MasterSealer(ground.master, entropy), clock, entropy),
-        crls=CrlPublisher(store, ground.crl_files, ground.signer, clock, entropy, urls, issuing_lifetime=crl_life),
+        crls=CrlPublisher(
+            store,
+            ground.crl_files,
+            ground.signer,
+            clock,
+            entropy,
+            urls,
+            issuing_lifetime=crl_life,
+            delta_lifetime=delta_life,
+        ),
     )
 
 

@@ -70,14 +70,16 @@ if TYPE_CHECKING:
     from regalia.ca.profile_document import Microsoft, Policies, ProfileDocument
     from regalia.ca.urls import Urls
     from regalia.model import Authority, NameRules
-    from regalia.wire.certificate import Extension
+    from regalia.wire.certificate import Extension, SignatureAlgorithm
 
 __all__ = [
     "DEFAULT_DOCUMENT",
     "forbidden_extensions",
     "leaf_tbs",
     "read_profile",
+    "specimen_key",
     "specimens",
+    "unsigned",
     "writes_sid",
 ]
 
@@ -336,11 +338,15 @@ def _specimen(profile: Profile, authority: Authority, urls: Urls, now: datetime,
     if profile.name_rules is not None:
         names = render_names(profile.name_rules, sample_facts()).names
     tbs = leaf_tbs(profile, authority, serial=1 << 128, names=names, public_key=public_key, now=now, urls=urls)
-    octets = encode_tbs(tbs)
+    return unsigned(encode_tbs(tbs), tbs.signature)
+
+
+def unsigned(tbs_der: bytes, algorithm: SignatureAlgorithm) -> bytes:
+    """Finish a certificate with a signature that is only of the right form: nobody's key has made it."""
     signature = bytes(256)
-    if not tbs.signature.is_rsa:
-        signature = ec.generate_private_key(ec.SECP256R1()).sign(octets, ec.ECDSA(hashes.SHA256()))
-    return assemble(octets, tbs.signature, signature)
+    if not algorithm.is_rsa:
+        signature = ec.generate_private_key(ec.SECP256R1()).sign(tbs_der, ec.ECDSA(hashes.SHA256()))
+    return assemble(tbs_der, algorithm, signature)
 
 
 def _specimen_keys(profile: Profile) -> Iterator[bytes]:
@@ -350,14 +356,23 @@ def _specimen_keys(profile: Profile) -> Iterator[bytes]:
         noise = int.from_bytes(hashlib.shake_256(b"specimen").digest(bits // 8), "big")
         yield _encoded(rsa.RSAPublicNumbers(65537, noise | 1 | 1 << (bits - 1)).public_key())
     if profile.curves:
-        curve: ec.EllipticCurve = ec.SECP256R1() if "p-256" in profile.curves else ec.SECP384R1()
-        yield _encoded(ec.generate_private_key(curve).public_key())
+        yield specimen_key("p-256" if "p-256" in profile.curves else "p-384")
     if profile.ed25519:
-        yield _encoded(ed25519.Ed25519PrivateKey.generate().public_key())
+        yield specimen_key("ed25519")
     for name in profile.ml_dsa:
-        yield _encoded(_ML_DSA[name]().public_key())
+        yield specimen_key(name)
 
 
+def specimen_key(kind: str) -> bytes:
+    """Make a public key of a kind other than RSA: `p-256`, `p-384`, `ed25519`, `ml-dsa-44` and so on."""
+    if kind in _CURVES:
+        return _encoded(ec.generate_private_key(_CURVES[kind]).public_key())
+    if kind == "ed25519":
+        return _encoded(ed25519.Ed25519PrivateKey.generate().public_key())
+    return _encoded(_ML_DSA[kind]().public_key())
+
+
+_CURVES: Final[dict[str, ec.EllipticCurve]] = {"p-256": ec.SECP256R1(), "p-384": ec.SECP384R1()}
 _MlDsaPrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
 _ML_DSA: Final[dict[str, Callable[[], _MlDsaPrivateKey]]] = {
     "ml-dsa-44": mldsa.MLDSA44PrivateKey.generate,

@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NoReturn, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["LEAF_USAGES", "Example", "ProfileDocument", "read_document"]
+__all__ = ["LEAF_USAGES", "Example", "ProfileDocument", "read_document", "read_examples"]
 
 LEAF_USAGES: Final = ("digitalSignature", "contentCommitment", "keyEncipherment", "dataEncipherment", "keyAgreement")
 """Key usages that a profile may give: those that make no CA."""
@@ -517,8 +517,24 @@ _FIRST_FORM: Final = (
 
 def read_document(text: str) -> ProfileDocument:
     """Read TOML or JSON. Raises `AdminError` PROFILE_REFUSED with all problems."""
+    return _validated(ProfileDocument, text)
+
+
+class _ExampleFile(_Strict):
+    example: Annotated[list[Example], Field(min_length=1, max_length=200)]
+
+
+def read_examples(text: str) -> tuple[Example, ...]:
+    """Read examples that stand in a file of their own. Raises `AdminError` PROFILE_REFUSED with all problems."""
+    return tuple(_validated(_ExampleFile, text).example)
+
+
+_Document = TypeVar("_Document", bound=BaseModel)
+
+
+def _validated(kind: type[_Document], text: str) -> _Document:
     try:
-        return ProfileDocument.model_validate(_parse(text))
+        return kind.model_validate(_parse(text))
     except ValidationError as error:
         problems = "; ".join(_in_words(detail) for detail in error.errors(include_url=False, include_context=True))
         raise AdminError(reasons.PROFILE_REFUSED, problems) from None

@@ -8,9 +8,9 @@ from cryptography import x509
 
 from regalia.cli.key_text import key_text
 from regalia.cli.output import utc
-from regalia.wire import oids
+from regalia.wire import der, oids
 from regalia.wire.certificate import read_certificate
-from regalia.wire.names import name_text
+from regalia.wire.names import name_text, read_sans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,11 +61,30 @@ def _values(value: x509.ExtensionType) -> Iterator[str]:
         case x509.AuthorityKeyIdentifier():
             yield (value.key_identifier or b"").hex()
         case x509.SubjectAlternativeName():
-            yield from (f"{type(name).__name__}: {name.value}" for name in value)
+            yield from (str(san) for san in sorted(read_sans(value.public_bytes())))
         case x509.CRLDistributionPoints():
             yield from (str(name.value) for point in value for name in point.full_name or ())
         case x509.AuthorityInformationAccess():
             for access in value:
                 yield f"{oids.describe(access.access_method.dotted_string)}: {access.access_location.value}"
         case _:
+            yield from _rare(value)
+
+
+def _rare(value: x509.ExtensionType) -> Iterator[str]:
+    """What only some profiles write."""
+    match value:
+        case x509.CertificatePolicies():
+            yield from (policy.policy_identifier.dotted_string for policy in value)
+        case x509.MSCertificateTemplate():
+            yield f"{value.template_id.dotted_string} {value.major_version}.{value.minor_version}"
+        case x509.UnrecognizedExtension() if value.oid.dotted_string == oids.MS_NTDS_CA_SECURITY:
+            yield _sid(value.value)
+        case _:
             yield value.public_bytes().hex()
+
+
+def _sid(octets: bytes) -> str:
+    """Read what `wire.certificate.microsoft_sid` writes."""
+    name = der.read_one(octets, der.SEQUENCE).children()[0]
+    return der.read_one(name.children()[1].content, der.OCTET_STRING).content.decode("ascii", "replace")

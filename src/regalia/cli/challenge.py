@@ -1,7 +1,8 @@
 """`regalia challenge`: secrets that let a device enrol, one once, or static ones many."""
 
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,12 +14,9 @@ from regalia.cli.options import DryRun, Home, Json, Yes, examples, noun_app
 from regalia.cli.output import note, print_json, print_record, print_table, say
 from regalia.cli.span import read_span
 from regalia.errors import AdminError, PeerError
-from regalia.model import Challenge, Endpoint, Names, NamesFrom, SanKind
+from regalia.model import Challenge, Names, NamesFrom, Profile, SanKind
 from regalia.ra.challenges import NO_EXPIRY
 from regalia.wire.names import make_san
-
-if TYPE_CHECKING:
-    from regalia.app import App
 
 __all__ = ["app", "names_from_options", "state_of"]
 
@@ -45,6 +43,17 @@ def create(  # noqa: PLR0913 - one for each option
     email: Annotated[list[str] | None, _several("--email", "ADDRESS", "E-mail address")] = None,
     uri: Annotated[list[str] | None, _several("--uri", "URI", "URI")] = None,
     ip: Annotated[list[str] | None, _several("--ip", "ADDRESS", "IP address")] = None,
+    upn: Annotated[list[str] | None, _several("--upn", "NAME", "User principal name")] = None,
+    permanent_identifier: Annotated[
+        list[str] | None, _several("--permanent-identifier", "ID[/OID]", "Permanent identifier (RFC 4043)")
+    ] = None,
+    hardware_module: Annotated[
+        list[str] | None, _several("--hardware-module", "OID/HEX", "Hardware module (RFC 4108)")
+    ] = None,
+    sid: Annotated[
+        str | None,
+        typer.Option("--sid", metavar="SID", help="Windows SID that you vouch for.", show_default=False),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option("--device", metavar="ID", help="The device, as your inventory calls it.", show_default=False),
@@ -55,15 +64,26 @@ def create(  # noqa: PLR0913 - one for each option
     as_json: Json = False,
 ) -> None:
     """Create a challenge. Its secret is shown now and never again; the certificate gets exactly these names."""
-    asked = {SanKind.DNS: dns, SanKind.EMAIL: email, SanKind.URI: uri, SanKind.IP: ip}
-    binding = names_from_options(cn, asked)
+    asked = {
+        SanKind.DNS: dns,
+        SanKind.EMAIL: email,
+        SanKind.URI: uri,
+        SanKind.IP: ip,
+        SanKind.UPN: upn,
+        SanKind.PERMANENT_IDENTIFIER: permanent_identifier,
+        SanKind.HARDWARE_MODULE: hardware_module,
+    }
+    binding = replace(names_from_options(cn, asked), sid=sid)
     with opened(home) as regalia:
         minted = regalia.challenges.mint(
             endpoint, binding=binding, device=device, ttl=read_span("--ttl", ttl), actor=administrator()
         )
         found = found_endpoint(regalia, endpoint)
-        if not binding:
-            note(_bearer(regalia, found))
+        profile = regalia.store.profile(found.profile)
+        if not binding and (device is None or profile is None or profile.name_rules is None):
+            note(_bearer(profile))
+        if sid is not None and (profile is None or profile.name_rules is None or profile.name_rules.sid is None):
+            note(f"Profile {found.profile} writes no SID: see `microsoft.sid` in its document.")
         if quiet and not as_json:
             say(minted.secret)
             return
@@ -141,11 +161,12 @@ def state_of(challenge: Challenge, now: datetime) -> str:
     return "open" if challenge.expires_at > now else "expired"
 
 
-def _bearer(regalia: "App", endpoint: Endpoint) -> str:
+def _bearer(profile: Profile | None) -> str:
     """Say what a challenge without names means (R5.4)."""
-    profile = regalia.store.profile(endpoint.profile)
     names = "be named d- and 20 hexadecimal digits of its key's hash"
-    if profile is not None and profile.names_from is NamesFrom.CSR:
+    if profile is not None and profile.name_rules is not None:
+        names = "be named as its profile says, if that needs no name of a binding"
+    elif profile is not None and profile.names_from is NamesFrom.CSR:
         names = "carry the names that the device asks for"
     return (
         f"A bearer challenge: it names no device, so whoever holds it can enrol. The certificate will {names}, and is "

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regalia import reasons
-from regalia.ca.profile import specimens
-from regalia.ca.profile_safety import EVERYTHING, NAMES_FROM_REQUEST
-from regalia.cli.certificate_text import certificate_text
+from regalia.ca.profile_ready_made import READY_MADE
+from regalia.ca.profile_safety import EVERYTHING, NAMES_FROM_REQUEST, findings_of
 from regalia.cli.context import administrator, opened
 from regalia.cli.faults import FoundError
-from regalia.cli.group import found_group
 from regalia.cli.options import Home, Json, examples, noun_app
 from regalia.cli.output import note, print_json, print_record, print_table, say
+from regalia.cli.profile_check import print_checked, print_findings
 from regalia.errors import AdminError
 from regalia.model import NamesFrom, Profile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from regalia.app import App
 
 __all__ = ["app"]
@@ -32,22 +33,34 @@ File = Annotated[
     Path, typer.Option("--file", readable=False, metavar="FILE", help="The document, TOML or JSON; - reads stdin.")
 ]
 
+OptionalFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--file", readable=False, metavar="FILE", help="The document, TOML or JSON; - reads stdin.", show_default=False
+    ),
+]
+
 _FINDINGS = (reasons.PROFILE_REFUSED, reasons.LINT_REFUSED)
-_UNVERIFIED = "Names come from the request, verified by nobody"
 _MAX_OCTETS = 1_048_576
 
 
 @app.command(
     epilog=examples(
-        "profile create laptop --group staff --file laptop.toml",
-        "profile create kiosk --group staff --file kiosk.toml --acknowledge-csr-names",
+        "profile create laptop --group staff --ready-made eap-tls-device",
+        "profile create kiosk --group staff --file kiosk.toml --acknowledge names-from-request",
     )
 )
 def create(
     *,
     name: Name,
     group: GroupName,
-    file: File,
+    file: OptionalFile = None,
+    ready_made: Annotated[
+        str | None,
+        typer.Option(
+            "--ready-made", metavar="NAME", help="Instead of a file: see `profile ready-made`.", show_default=False
+        ),
+    ] = None,
     acknowledge: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,12 +76,33 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Keep a document as a new profile, or as the next version of one. Endpoints use it from then on."""
-    document = _read(file)
+    document = _chosen(file, ready_made)
     with opened(home) as regalia:
         profile = regalia.registry.create_profile(
             name, group, document, actor=administrator(), acknowledged=_answered(acknowledge, csr_names=csr_names)
         )
+        if not as_json:
+            print_findings(findings_of(profile), acknowledged=True)
         print_record(_record(profile), as_json=as_json)
+
+
+@app.command("ready-made", epilog=examples("profile ready-made", "profile ready-made eap-tls-device > laptop.toml"))
+def ready_made_(
+    *,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Which one.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """List the profiles that come with the product, or print the document of one, with its comments."""
+    if name is not None:
+        document = _ready_made(name)
+        if as_json:
+            print_json({"name": name, "document": document})
+        else:
+            for line in document.splitlines():
+                say(line)
+        return
+    rows = [{"name": each.name, "for": each.title} for each in READY_MADE.values()]
+    print_table(rows, ("name", "for"), as_json=as_json, empty="")
 
 
 @app.command("list", epilog=examples("profile list", "profile list --json"))
@@ -88,14 +122,17 @@ def show(
     version: Annotated[
         int | None, typer.Option("--version", min=1, metavar="N", help="An older one.", show_default="the newest")
     ] = None,
+    diff: Annotated[bool, typer.Option("--diff", help="What differs from the version before.")] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Show a profile with its document."""
+    """Show a profile with its document, or what its version changed."""
     with opened(home) as regalia:
-        profile = regalia.store.profile(name, version)
-        if profile is None:
-            raise AdminError(reasons.NOT_FOUND, f"profile {name}" + (f" version {version}" if version else ""))
+        profile = _found(regalia, name, version)
+        if diff:
+            before = _found(regalia, name, profile.version - 1) if profile.version > 1 else None
+            _print_difference(profile, before, as_json=as_json)
+            return
         record = _record(profile)
         document = json.loads(profile.document)
         if as_json:
@@ -116,10 +153,20 @@ def check(
     group: GroupName,
     file: File,
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="The profile that it will be.")] = "unnamed",
+    example: Annotated[
+        Path | None,
+        typer.Option(
+            "--example",
+            readable=False,
+            metavar="FILE",
+            help="Further examples, `[[example]]` tables.",
+            show_default=False,
+        ),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Validate a document, and show a certificate as it would be issued. Exit code 3 with all that is wrong."""
+    """Validate a document, judge its examples, and show the certificates. Exit code 3 with all that is wrong."""
     document = _read(file)
     with opened(home) as regalia:
         try:
@@ -128,7 +175,58 @@ def check(
             if error.reason in _FINDINGS:
                 raise FoundError(error.reason, error.detail) from error
             raise
-        _print_checked(regalia, profile, as_json=as_json)
+        further = _read(example) if example is not None else None
+        print_checked(regalia, profile, _record(profile), further, as_json=as_json)
+
+
+def _found(regalia: "App", name: str, version: int | None) -> Profile:
+    profile = regalia.store.profile(name, version)
+    if profile is None:
+        raise AdminError(reasons.NOT_FOUND, f"profile {name}" + (f" version {version}" if version else ""))
+    return profile
+
+
+def _print_difference(profile: Profile, before: Profile | None, *, as_json: bool) -> None:
+    old = dict(_flat(json.loads(before.document))) if before is not None else {}
+    new = dict(_flat(json.loads(profile.document)))
+    changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    if as_json:
+        rows = [{"key": key, "before": old.get(key), "after": new.get(key)} for key in changed]
+        print_json({"name": profile.name, "version": profile.version, "changes": rows})
+        return
+    note(
+        f"{profile.name} version {profile.version}, beside " + (f"version {before.version}:" if before else "nothing:")
+    )
+    for key in changed:
+        for sign, values in (("-", old), ("+", new)):
+            if key in values:
+                say(f"{sign} {key} = {values[key]}")
+
+
+def _flat(value: object, path: str = "") -> "Iterator[tuple[str, str]]":
+    """A document as dotted keys with their values as JSON; tables in lists have their number, from 1."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for number, inner in enumerate(value, 1):
+            yield from _flat(inner, f"{path}[{number}]")
+    else:
+        yield path, json.dumps(value, ensure_ascii=False)
+
+
+def _chosen(file: Path | None, ready_made: str | None) -> str:
+    """Take the document that a command names. Raises `AdminError` ADM-018 unless there is exactly one."""
+    if (file is None) is (ready_made is None):
+        raise AdminError(reasons.USAGE, "name either --file or --ready-made")
+    return _read(file) if file is not None else _ready_made(ready_made or "")
+
+
+def _ready_made(name: str) -> str:
+    found = READY_MADE.get(name)
+    if found is None:
+        raise AdminError(reasons.NOT_FOUND, f"no ready-made profile {name}; there are {', '.join(READY_MADE)}")
+    return found.document
 
 
 def _answered(acknowledge: list[str] | None, *, csr_names: bool) -> set[str]:
@@ -138,21 +236,6 @@ def _answered(acknowledge: list[str] | None, *, csr_names: bool) -> set[str]:
     if unknown:
         raise AdminError(reasons.USAGE, f"--acknowledge {unknown[0]}: known are {', '.join(sorted(EVERYTHING))}")
     return given
-
-
-def _print_checked(regalia: "App", profile: Profile, *, as_json: bool) -> None:
-    authority = regalia.store.authority(found_group(regalia, profile.group).authority)
-    if authority is None:
-        raise AdminError(reasons.NOT_FOUND, f"the authority of group {profile.group}")
-    text = certificate_text(specimens(profile, authority, regalia.urls, regalia.clock.now())[0])
-    if as_json:
-        print_json(_record(profile) | {"valid": True, "specimen": text})
-        return
-    note("The document is valid. A certificate would be, with names, key and serial of its own:")
-    for line in text:
-        say(line)
-    if profile.names_from is NamesFrom.CSR:
-        note(f"{_UNVERIFIED}: `profile create` asks for --acknowledge-csr-names.")
 
 
 def _read(file: Path) -> str:

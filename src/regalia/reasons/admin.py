@@ -29,6 +29,7 @@ __all__ = [
     "CRL_PLAN_TOO_LARGE",
     "DATABASE_UNFIT",
     "ENROLMENT_DECIDED",
+    "EXAMPLE_DIFFERS",
     "FILE_REFUSED",
     "GROUP_STATE",
     "HOME_MISSING",
@@ -294,4 +295,10 @@ PENDING_OUTDATED = Reason(
     Stage.ADMIN,
     "the profile makes other names now than those that wait for approval",
     "Deny the enrolment; the device asks again, and is then held with the names of today.",
+)
+EXAMPLE_DIFFERS = Reason(
+    "ADM-043",
+    Stage.ADMIN,
+    "an example of the profile ends otherwise than it says",
+    "Correct the profile, or what the example expects, then run `regalia profile check`.",
 )
