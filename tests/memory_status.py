@@ -146,11 +146,13 @@ class MemoryStatus:
 
     # CRLs
 
-    def set_crl_plan(self, name: str, shards: int, events: Sequence[EventDraft], *, delta: bool, full: bool) -> None:
+    def set_crl_plan(
+        self, name: str, shards: int, events: Sequence[EventDraft], *, lists: int, delta: bool, full: bool
+    ) -> None:
         """See the port."""
         with self._lock:
             known = self._authorities[name]
-            most = max(known.crl_lists, shards)
+            most = max(known.crl_lists, shards, lists)
             self._authorities[name] = replace(known, crl_shards=shards, crl_lists=most, crl_delta=delta, crl_full=full)
             self.record(events)
 

@@ -236,17 +236,17 @@ def test_a_compromised_key_stays_so(store: Store) -> None:
 def test_a_plan_is_kept_and_lists_never_get_fewer(store: Store) -> None:
     """A plan is for new certificates: the number of lists that there were at the most stays."""
     store.add_authority(an_authority(), ())
-    store.set_crl_plan("staff-ca", 8, (an_event(),), delta=True, full=False)
+    store.set_crl_plan("staff-ca", 8, (an_event(),), lists=0, delta=True, full=False)
     found = store.authority("staff-ca")
     assert found == replace(an_authority(), crl_shards=8, crl_lists=8, crl_delta=True, crl_full=False)
-    store.set_crl_plan("staff-ca", 2, (an_event(),), delta=False, full=True)
+    store.set_crl_plan("staff-ca", 2, (an_event(),), lists=3, delta=False, full=True)
     assert store.authority("staff-ca") == replace(an_authority(), crl_shards=2, crl_lists=8)
 
 
 def test_a_plan_needs_an_authority(sql: SqlStore) -> None:
     """A plan for an authority that does not exist is refused."""
     with pytest.raises(AdminError):
-        sql.set_crl_plan("nobody", 2, (), delta=False, full=True)
+        sql.set_crl_plan("nobody", 2, (), lists=2, delta=False, full=True)
 
 
 def test_partial_and_delta_crls_are_published_beside_the_full_one(store: Store) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from regalia import reasons
+from regalia.ca.crl_plan import check_name
 from regalia.ca.issue import Prepared
 from regalia.ca.lint import lint_full
 from regalia.ca.revoke import revoke
@@ -455,6 +456,7 @@ class Ceremony:
             raise AdminError(reasons.NAME_REFUSED, name)
         if self._authorities.authority(name) is not None:
             raise AdminError(reasons.NAME_TAKEN, f"authority {name}")
+        check_name(name, self._authorities.authorities())
 
     def check_issuer(
         self, authority: Authority, kind: AuthorityKind, states: frozenset[AuthorityState] = _ONLY_ACTIVE

@@ -26,13 +26,16 @@ __all__ = [
     "LONGEST_ENTRY",
     "MAX_SHARDS",
     "Plan",
+    "adopt_plan",
     "check_name",
+    "check_plan",
     "check_size",
     "covered",
     "is_partial",
     "lists_of",
-    "set_plan",
+    "make_lists",
     "shard_of",
+    "shards_needed",
     "status_addresses",
     "worst_sizes",
 ]
@@ -134,18 +137,32 @@ def check_name(name: str, authorities: Iterable[Authority]) -> None:
             raise AdminError(reasons.CRL_NAME_TAKEN, f"{name} would be a CRL of authority {other.name}")
 
 
-def set_plan(store: Authorities, clock: Clock, authority: Authority, plan: Plan, *, actor: Actor) -> Authority:
-    """Keep a plan. Raises `AdminError` ADM-017 for a root, ADM-051 where an authority is called as a list would be.
+def check_plan(store: Authorities, authority: Authority, plan: Plan, limit: int) -> None:
+    """See that a plan can be kept.
 
-    The lists have to be published before the first certificate points to them; the caller does, then nobody waits.
+    Raises `AdminError` ADM-017 for a root, ADM-050 for a CRL that could outgrow `limit` octets, ADM-051 where an
+    authority is called as one of the lists would be.
     """
     if authority.kind is not AuthorityKind.ISSUING:
         raise AdminError(reasons.AUTHORITY_STATE, f"{authority.name} is {authority.kind}: it has one full CRL")
-    taken = {other.name for other in store.authorities()}
+    check_size(plan, limit)
+    taken = {other.name for other in store.authorities()} - {authority.name}
     for shard in range(plan.shards + 1):
         for name in (crl_name(authority.name, shard), crl_name(authority.name, shard, delta=True)):
-            if name in taken and name != authority.name:
+            if name in taken:
                 raise AdminError(reasons.CRL_NAME_TAKEN, f"{name} is an authority")
+
+
+def make_lists(store: Authorities, authority: Authority, plan: Plan) -> Authority:
+    """Let the lists of a plan be, so that they are published before the first certificate points to them."""
+    shards, lists = authority.crl_shards, plan.shards
+    # Deltas begin at once: who finds no delta yet uses the complete list, which is all that is needed.
+    store.set_crl_plan(authority.name, shards, (), lists=lists, delta=plan.delta, full=plan.full)
+    return store.authority(authority.name) or authority
+
+
+def adopt_plan(store: Authorities, clock: Clock, authority: Authority, plan: Plan, *, actor: Actor) -> Authority:
+    """Have new certificates point to the lists of a plan."""
     event = EventDraft(
         at=clock.now(),
         actor=actor,
@@ -155,6 +172,5 @@ def set_plan(store: Authorities, clock: Clock, authority: Authority, plan: Plan,
         group=authority.group,
         details={"shards": plan.shards, "delta": plan.delta, "full": plan.full, "fleet": plan.fleet},
     )
-    store.set_crl_plan(authority.name, plan.shards, (event,), delta=plan.delta, full=plan.full)
-    planned = store.authority(authority.name)
-    return authority if planned is None else planned
+    store.set_crl_plan(authority.name, plan.shards, (event,), lists=plan.shards, delta=plan.delta, full=plan.full)
+    return store.authority(authority.name) or authority

@@ -239,6 +239,9 @@ class OcspSettings(Section):
     good_seconds: int = Field(
         default=600, ge=60, le=86_400, description="How long an OCSP answer may be kept by who asked."
     )
+    hold_seconds: int = Field(
+        default=300, ge=60, le=86_400, description="The same for a certificate on hold, which may be released."
+    )
 
 
 class CrlSettings(Section):
@@ -249,6 +252,21 @@ class CrlSettings(Section):
     )
     check_seconds: int = Field(
         default=5, ge=1, le=60, description="How often to look whether a new CRL is due after a revocation."
+    )
+    delta_hours: int = Field(
+        default=24, ge=1, le=168, description="How long a delta CRL is valid, where an authority has deltas."
+    )
+    largest_octets: int = Field(
+        default=10_485_760,
+        ge=65_536,
+        le=1_073_741_824,
+        description="No plan is accepted under which a CRL could get larger, if all that lives were revoked.",
+    )
+    alert_octets: int = Field(
+        default=2_097_152,
+        ge=65_536,
+        le=1_073_741_824,
+        description="Size of a CRL from which on the log and doctor warn.",
     )
 
 

@@ -42,7 +42,9 @@ class Authorities(Protocol):
     ) -> None:
         """`at` is when it came into the state. Raises `AdminError` ADM-004 where there is no such authority."""
 
-    def set_crl_plan(self, name: str, shards: int, events: Sequence[EventDraft], *, delta: bool, full: bool) -> None:
+    def set_crl_plan(
+        self, name: str, shards: int, events: Sequence[EventDraft], *, lists: int, delta: bool, full: bool
+    ) -> None:
         """Set how CRLs are made: `Authority.crl_shards`, `crl_delta`, `crl_full`; `crl_lists` never falls."""
 
     def credentials(self, purpose: CredentialPurpose, authority: str) -> tuple[Credential, ...]:

@@ -37,7 +37,7 @@ _SET_CRL_PLAN = Statement(
     .values(
         crl_shards=bindparam("shards"),
         # Certificates point to the lists that there were: their number never falls.
-        crl_lists=case((authority.c.crl_lists < bindparam("shards"), bindparam("shards")), else_=authority.c.crl_lists),
+        crl_lists=case((authority.c.crl_lists < bindparam("lists"), bindparam("lists")), else_=authority.c.crl_lists),
         crl_delta=bindparam("delta"),
         crl_full=bindparam("full"),
     )
@@ -85,9 +85,17 @@ class SqlAuthorities(Noun):
 
         self._change_catalogue(events, f"authority:{name}", unit)
 
-    def set_crl_plan(self, name: str, shards: int, events: Sequence[EventDraft], *, delta: bool, full: bool) -> None:
+    def set_crl_plan(
+        self, name: str, shards: int, events: Sequence[EventDraft], *, lists: int, delta: bool, full: bool
+    ) -> None:
         """Set how an authority's CRLs are made; raises `AdminError` ADM-004 where there is no such authority."""
-        values: Columns = {"which": name, "shards": shards, "delta": int(delta), "full": int(full)}
+        values: Columns = {
+            "which": name,
+            "shards": shards,
+            "lists": max(shards, lists),
+            "delta": int(delta),
+            "full": int(full),
+        }
 
         def unit(transaction: Transaction) -> None:
             if not transaction.run(_SET_CRL_PLAN, values):
