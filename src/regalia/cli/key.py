@@ -7,6 +7,7 @@ import typer
 from regalia import reasons
 from regalia.ca.key_events import key_destroyed
 from regalia.ca.key_uses import KeyUse, uses_of_keys, what_needs
+from regalia.cli import key_master
 from regalia.cli.context import administrator, agreed, opened
 from regalia.cli.lookup import by_prefix
 from regalia.cli.options import DryRun, Home, Json, Yes, examples, noun_app
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = noun_app("Keys: every private key that there ever was, where it lies, and what it is for.")
+key_master.register(app)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Its id, or the beginning of it.", show_default=False)]
 

@@ -199,12 +199,22 @@ class KeyRing:
     def _read(self) -> None:
         key = self._find()
         seen = _looked(key.path)
-        beside = [
-            read_key_file(path, key.origin, beside_database=key.beside_database)
-            for path in (next_file(key.path), former_file(key.path))
-            if path.exists()
-        ]
-        self._keys, self._seen = (key, *beside), seen
+        while (again := self._find()) != key:
+            # It was exchanged in between: what was looked at must be what was read.
+            key, seen = again, _looked(again.path)
+        beside = (_beside(path, key) for path in (next_file(key.path), former_file(key.path)))
+        self._keys, self._seen = (key, *(each for each in beside if each is not None)), seen
+
+
+def _beside(path: Path, key: MasterKey) -> MasterKey | None:
+    if not path.exists():
+        return None
+    try:
+        return read_key_file(path, key.origin, beside_database=key.beside_database)
+    except AdminError:
+        if path.exists():
+            raise
+        return None  # a rotation that ended between the two looks
 
 
 class SpareRing:

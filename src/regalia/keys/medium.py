@@ -10,7 +10,7 @@ from uuid import UUID
 
 from regalia import reasons
 from regalia.errors import AdminError, InvariantError
-from regalia.keys.private_files import create_private
+from regalia.keys.private_files import create_private, replace_private
 from regalia.model import KeyKind
 from regalia.ports import WrappedKey
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FallbackVault",
     "MediumVault",
+    "replace_key_file",
     "write_key_file",
 ]
 
@@ -103,6 +104,15 @@ def write_key_file(key: WrappedKey, directory: Path) -> Path:
     if MediumVault(directory).get_key(key.id) != key:
         raise AdminError(reasons.FILE_REFUSED, f"{path} holds another copy of the key; move it away first")
     return path
+
+
+def replace_key_file(key: WrappedKey, directory: Path) -> None:
+    """Put a key that was wrapped anew into the place of its file, whole or not at all. Raises AdminError ADM-020."""
+    path = _key_path(directory, key.id)
+    try:
+        replace_private(path, _render(key))
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{path}: {error.strerror}") from error
 
 
 def _key_path(directory: Path, key_id: UUID) -> Path:

@@ -36,7 +36,9 @@ from regalia.ports.keys import (
     KeyVault,
     NewKey,
     PrivateKey,
+    SealedSecret,
     Sealer,
+    Wrapped,
     WrappedKey,
 )
 from regalia.ports.ndes import HandOut, NdesPages
@@ -94,11 +96,13 @@ __all__ = [
     "PseudonymKey",
     "PublishedCrl",
     "ReservedCrl",
+    "SealedSecret",
     "Sealer",
     "SerialStatus",
     "Store",
     "StoredRecord",
     "StreamedFile",
     "Successions",
+    "Wrapped",
     "WrappedKey",
 ]

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from regalia.model import KeyKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
     from uuid import UUID
@@ -33,7 +33,9 @@ __all__ = [
     "KeyVault",
     "NewKey",
     "PrivateKey",
+    "SealedSecret",
     "Sealer",
+    "Wrapped",
     "WrappedKey",
 ]
 
@@ -176,6 +178,32 @@ class KeyRecords(Protocol):
 
         False, and no events, where there is no such record or it has ended before.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSecret:
+    """A secret that `Sealer` sealed, where it lies."""
+
+    scope: str
+    which: bytes | int
+    """What its row is found by."""
+    sealed: bytes
+
+
+class Wrapped(Protocol):
+    """All that lies under master keys, for their rotation."""
+
+    def wrapped_keys(self) -> Iterator[WrappedKey]:
+        """Every wrapped key, the oldest first."""
+
+    def replace_wrapped(self, former: WrappedKey, fresh: WrappedKey) -> bool:
+        """Put a key's new blob into the place of the old one; False where that is not there any more."""
+
+    def sealed_secrets(self) -> Iterator[SealedSecret]:
+        """Every sealed secret."""
+
+    def replace_sealed(self, former: SealedSecret, fresh: bytes) -> bool:
+        """Put a new seal into the place of the old one; False where that is not there any more."""
 
 
 class Sealer(Protocol):
