@@ -143,7 +143,7 @@ def personal_agrees(fields: Mapping[str, Any], personal: str, pseudonyms: Pseudo
 
 
 def _recorded(fields: Mapping[str, Any], place: str) -> object:
-    first, _, second = place.partition(".")
-    if not second:
+    first, inner, second = place.partition(".")
+    if not inner:
         return fields[first].partition(":")[2]
     return fields[first][second]
