@@ -32,6 +32,7 @@ from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.enrol import Enroller
 from regalia.ra.limits import Allowances, Limits
 from regalia.ra.order import OrderDesk
+from regalia.ra.protected import UNPROTECTED, ProtectedNames
 from regalia.ra.refusals import Refusals
 from regalia.ra.registry import Registry
 from regalia.ra.request import EnrolmentRequest, PollRequest
@@ -84,6 +85,7 @@ class World:
         *,
         store: MemoryStore | None = None,
         allowances: Allowances | None = None,
+        protected: ProtectedNames = UNPROTECTED,
     ) -> None:
         self.clock = FakeClock()
         self.entropy = SeededEntropy()
@@ -125,6 +127,7 @@ class World:
             urls=self.urls,
             serial_prefix=1,
             pending_life=timedelta(days=30),
+            protected=protected,
         )
         self.secrets: dict[str, str] = {}
         """The static challenge of each endpoint that has one."""
@@ -141,6 +144,7 @@ class World:
             serial_prefix=1,
             pause=self._pause,
             sealer=MemorySealer(),
+            protected=protected,
         )
         self.orders = OrderDesk(store=self.store, enroller=self.enroller, clock=self.clock)
         self.scep = self.service(self.keys)
@@ -311,9 +315,7 @@ class Device:
             sign=lambda data: self.sign(data, digest),
         )
 
-    def open(
-        self, answer: ScepAnswer, csr: bytes, signer: bytes | None = None, *, ra: bytes | None = None
-    ) -> Reply:
+    def open(self, answer: ScepAnswer, csr: bytes, signer: bytes | None = None, *, ra: bytes | None = None) -> Reply:
         """Verify and decrypt an answer as a client does; `ra` is the RA certificate that it holds, else the present."""
         assert isinstance(answer, CertRep), answer
         door = self.world.store.door(self.endpoint)

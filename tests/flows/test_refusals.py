@@ -23,6 +23,7 @@ from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.model import (
     Authoriser,
     CertificateKind,
+    Condition,
     NamesFrom,
     Revocation,
     RevocationReason,
@@ -548,6 +549,83 @@ def _static_from_csr(world: World) -> tuple[bytes, str]:
     world.store.add_profile(replace(profile, version=2, names_from=NamesFrom.CSR), ())
     device = Device(world, endpoint="static")
     return device.message(device.csr(names("ceo"), secret)), "static"
+
+
+def _next_version(world: World, further: str) -> None:
+    world.registry.create_profile("default", "default", DEFAULT_DOCUMENT + further, actor=ADMIN)
+
+
+@scenario(reasons.CONDITION_UNMET, FailInfo.BAD_REQUEST)
+def _condition_unmet(world: World) -> bytes:
+    condition = "[[condition]]\nexpr = 'request.key.type == \"EC\"'\nmessage = 'keys on curves only'\n"
+    _next_version(world, condition)
+    device = Device(world)
+    return device.message(device.csr(names("laptop-1"), world.mint("laptop-1")))
+
+
+@scenario(reasons.CONDITION_FAILED, FailInfo.BAD_REQUEST)
+def _condition_failed(world: World) -> bytes:
+    """AUTHZ-3: what cannot be evaluated is refused. The trial of `profile create` has one name, this request none."""
+    _next_version(world, "")
+    profile = world.store.profile("default")
+    assert profile is not None
+    doubtful = Condition('binding.dns[0].endsWith(".example.com")', "outside")
+    world.store.add_profile(replace(profile, version=3, conditions=(doubtful,)), ())
+    device = Device(world)
+    return device.message(device.csr(names("laptop-1"), world.mint("laptop-1")))
+
+
+@scenario(reasons.VARIABLE_MISSING, FailInfo.BAD_REQUEST)
+def _no_device(world: World) -> bytes:
+    """POL-6: a name that needs a fact is not made without it."""
+    _next_version(world, '[subject]\ncn = "{device.id}"\n')
+    device = Device(world)
+    return device.message(device.csr(names("laptop-1"), world.mint("laptop-1")))
+
+
+@scenario(reasons.NAME_PROTECTED, FailInfo.BAD_REQUEST)
+def _public_suffix(world: World) -> bytes:
+    """POL-5: nobody's name lies above other people's."""
+    device = Device(world)
+    return device.message(device.csr(names("laptop-1"), world.mint("laptop-1", "co.uk")))
+
+
+@scenario(reasons.RENEWAL_EARLY, FailInfo.BAD_REQUEST)
+def _renewal_early(world: World) -> bytes:
+    """REN-4: before its window a certificate renews nothing."""
+    _next_version(world, '[renewal]\nwindow = "33%"\n')
+    device = enrolled(world)
+    return device.message(device.csr(names("laptop-1"), None))
+
+
+@scenario(reasons.RENEWALS_SPENT, FailInfo.BAD_REQUEST)
+def _renewals_spent(world: World) -> bytes:
+    """REN-4: after so many renewals somebody has to vouch for the device again."""
+    _next_version(world, "[renewal]\nmost = 0\n")
+    device = enrolled(world)
+    return device.message(device.csr(names("laptop-1"), None))
+
+
+@scenario(reasons.PROFILE_QUOTA, FailInfo.BAD_REQUEST)
+def _second_that_lives(world: World) -> bytes:
+    """RES-5: a device has as many certificates as its profile allows."""
+    _next_version(world, "[limits]\nlive = 1\n")
+    Device(world).enrol(names("laptop-1"), world.mint("laptop-1", device="SN-1"))
+    device = Device(world).fresh("transaction-2")
+    return device.message(device.csr(names("laptop-1"), world.mint("laptop-1", device="SN-1")))
+
+
+@scenario(reasons.KEY_REUSED, FailInfo.BAD_REQUEST)
+def _same_key_again(world: World) -> bytes:
+    """KEY-2: where the profile says so, not even the same holder has a key certified twice."""
+    world.registry.create_profile(
+        "default",
+        "default",
+        DEFAULT_DOCUMENT.replace("ml-dsa = []", 'reuse = "never"'),
+        actor=ADMIN,
+    )
+    device = enrolled(world)
+    return device.message(device.csr(names("laptop-1"), None))
 
 
 @scenario(reasons.LINT_REFUSED, FailInfo.BAD_REQUEST)

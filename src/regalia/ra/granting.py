@@ -66,6 +66,8 @@ def grant_names(request: EnrolmentRequest, basis: Basis, protected: ProtectedNam
         granted = _granted(request, basis)
         if isinstance(granted, Denied):
             return granted
+        if granted.names.cn is None and not granted.names.sans:
+            return Denied(reasons.NO_NAMES, "neither a common name nor an alternative name", asked=asked)
         check_public_suffixes(granted.names)
         if request.door.profile.domains:
             check_domains(granted.names, request.door.profile.domains)
@@ -189,8 +191,6 @@ def _templated(request: EnrolmentRequest, basis: Basis, rules: NameRules) -> Gra
     binding = asked if basis.kind is None else lineage.binding
     rendered = render_names(rules, facts_for(request, basis))
     names = rendered.names
-    if names.cn is None and not names.sans:
-        return Denied(reasons.NO_NAMES, "the templates make none", asked=asked)
     bound = bool(binding) or lineage.device is not None
     if request.vouched is None and request.signer is not None:
         if not _within(asked, names, binding) and not _within(asked, request.signer.intent.names, lineage.asked):
