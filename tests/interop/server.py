@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from regalia.cli.soft_token import SoftToken
+
 __all__ = ["WORKERS", "Server", "free_port", "running_server"]
 
 LOG = "serve.log"
@@ -35,6 +37,8 @@ class Server:
     device: str
     """Base URL of the device listener."""
     pid: int
+    token: SoftToken | None = None
+    """Where its CA keys lie, if not in software."""
 
     @property
     def scep(self) -> str:
@@ -130,24 +134,28 @@ class Server:
         return [json.loads(line) for line in self._run("event", "tail", "--json").splitlines()]
 
     def _run(self, *arguments: str) -> bytes:
-        return run(*_regalia(*arguments), environment=_environment(self.home))
+        return run(*_regalia(*arguments), environment=_environment(self.home, self.token))
 
 
 @contextmanager
 def running_server(
-    directory: Path, database: str | None = None, settings: Mapping[str, str] | None = None
+    directory: Path,
+    database: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    token: SoftToken | None = None,
 ) -> Iterator[Server]:
     """Initialise a home, serve it on free ports until the block ends, then stop it by its process id.
 
     `database` is the URL of an empty one; SQLite in the home where none is named. `settings` are those of the running
-    server that are not the default, as variables of its environment.
+    server that are not the default, as variables of its environment. The CA keys are made on `token` if there is one.
     """
     home = directory / "home"
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     # The certificates carry this URL, so the port is chosen before the server opens it.
     where = ["--database", database] if database is not None else []
-    run(*_regalia("init", "--url", url, *where), environment=_environment(home))
+    told = token.variables() if token is not None else {}
+    run(*_regalia("init", "--url", url, *where), environment=_environment(home) | told)
     listen = ("--listen", f"127.0.0.1:{port}", "--admin-listen", "127.0.0.1:0")
     command = _regalia("serve", *listen, "--workers", str(WORKERS), "--json")
     ready, log = directory / "serve.json", directory / LOG
@@ -156,7 +164,7 @@ def running_server(
         log.open("wb") as stderr,
         subprocess.Popen(
             command,
-            env={**_environment(home), **(settings or {})},
+            env={**_environment(home, token), **(settings or {})},
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
@@ -165,7 +173,7 @@ def running_server(
         try:
             addresses = wait_for("regalia serve", lambda: _addresses(process, ready, log), seconds=READY_SECONDS)
             assert addresses["device"] == url
-            yield Server(home, url, process.pid)
+            yield Server(home, url, process.pid, token)
         finally:
             process.terminate()
             try:
@@ -196,9 +204,10 @@ def _regalia(*arguments: str) -> list[str]:
     return [sys.executable, "-P", "-m", "regalia", *arguments]
 
 
-def _environment(home: Path) -> dict[str, str]:
+def _environment(home: Path, token: SoftToken | None = None) -> dict[str, str]:
     # Nothing of the person who runs the tests reaches the product: no REGALIA_ setting, no proxy.
     path = os.environ.get("PATH", os.defpath)
     python = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
     assert shutil.which("openssl", path=path), "openssl is missing"
-    return {**python, "PATH": path, "HOME": str(home.parent), "LANG": "C.UTF-8", "REGALIA_HOME": str(home)}
+    own = {"PATH": path, "HOME": str(home.parent), "LANG": "C.UTF-8", "REGALIA_HOME": str(home)}
+    return python | own | (token.environment() if token is not None else {})
