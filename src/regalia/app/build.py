@@ -280,7 +280,9 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         hierarchy=hierarchy,
         importer=Importer(ceremony, hierarchy, store=store, clock=clock, entropy=entropy),
         rollover=rollover,
-        containment=Containment(store, rollover, hierarchy, keys, clock),
+        containment=Containment(
+            store, rollover, hierarchy, keys, clock, holder=f"{ground.node}/{entropy.octets(8).hex()}", pause=time.sleep
+        ),
         registry=Registry(store, ceremony, clock, urls),
         challenges=ChallengeDesk(store, clock, entropy, challenge_mac),
         approvals=ApprovalDesk(
@@ -300,7 +302,13 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         recovery=recovery,
         refusals=refusals,
         scep=scep,
-        ocsp=OcspResponder(store, keys, clock, lifetime=timedelta(seconds=config.ocsp.good_seconds)),
+        ocsp=OcspResponder(
+            store,
+            keys,
+            clock,
+            lifetime=timedelta(seconds=config.ocsp.good_seconds),
+            hold_lifetime=timedelta(seconds=min(config.ocsp.hold_seconds, config.ocsp.good_seconds)),
+        ),
         checkpoints=CheckpointDesk(store, keys, clock),
         personal=PersonalDesk(store, MasterSealer(ground.master, entropy), clock, entropy),
         crls=CrlPublisher(

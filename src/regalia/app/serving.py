@@ -36,6 +36,7 @@ from regalia.jobs.own_keys import KnowOwnKeys
 from regalia.jobs.publish_crl import PublishCrls
 from regalia.jobs.recover import Recover
 from regalia.jobs.renew_credentials import RenewAdminTls, RenewCredentials, RenewTls
+from regalia.jobs.renew_ocsp import RenewOcsp
 from regalia.jobs.rollover import RollOver
 from regalia.jobs.watch_changes import WatchChanges
 from regalia.keys.admin_tls import make_admin_tls, needs_renewal, read_admin_tls
@@ -292,6 +293,7 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         MakeCheckpoints(app.checkpoints),
         *_copies(app),
         KnowOwnKeys(app.store, lambda: _listener_keys(app.config)),
+        RenewOcsp(app.ocsp),
         WatchChanges(feed, app.ocsp, app.store.invalidate, copies.hear),
     )
 

@@ -42,6 +42,8 @@ __all__ = ["CrlPublisher", "OcspAnswer", "OcspMemory", "OcspResponder", "StatusS
 
 _LIFETIME: Final = timedelta(minutes=10)
 """How long an answer is good: no revocation is seen later than this by a client that remembers."""
+_HOLD_LIFETIME: Final = timedelta(minutes=5)
+"""The same for a certificate on hold: who is let in again should not wait."""
 _UNKNOWN_LIFETIME: Final = timedelta(minutes=1)
 """The lease of an intent (R8): by then it is issued or abandoned."""
 _BACKDATE: Final = timedelta(minutes=5)
@@ -99,8 +101,10 @@ class _Index:
         """Authorities whose key others may have, and what said so (RFC 6960 §2.7)."""
         self._names: dict[tuple[str, bytes, bytes], str] = {}
         for authority in store.authorities():
-            if authority.kind is AuthorityKind.ROOT:
-                continue  # what a root issues is looked up by CRL alone: nobody may speak for it here
+            if authority.kind is not AuthorityKind.ISSUING or authority.state is AuthorityState.RETIRED:
+                # What CAs of CAs issue is looked up by CRL alone: nobody may speak for them here. A retired one has
+                # nothing left to ask about.
+                continue
             facts = read_certificate(authority.certificate_der)
             own = store.certificate(authority.certificate_id) if authority.state is AuthorityState.REVOKED else None
             if own is not None and own.revocation is not None and own.revocation.reason in _COMPROMISED:
@@ -124,12 +128,14 @@ class OcspResponder:
         clock: Clock,
         *,
         lifetime: timedelta = _LIFETIME,
+        hold_lifetime: timedelta = _HOLD_LIFETIME,
         memory: OcspMemory | None = None,
     ) -> None:
         self._store = store
         self._keys = keys
         self._clock = clock
         self._lifetime = lifetime
+        self._hold_lifetime = hold_lifetime
         self._memory = memory if memory is not None else OcspMemory()
         self._lock = threading.Lock()
         self._index: _Index | None = None
@@ -153,6 +159,24 @@ class OcspResponder:
         if fresh.cacheable:
             self._memory.put(ticket, body, fresh, now)
         return fresh
+
+    def renew(self, within: timedelta, most: int) -> int:
+        """Sign anew what was asked for since it was signed and is about to be forgotten, so that nobody waits for it.
+
+        At most `most` answers, those that end first; returns how many. Raises `UnavailableError` where the store or
+        the key cannot be reached: what is remembered stays so until its end.
+        """
+        now, renewed = self._clock.now(), 0
+        for body in self._memory.ending(now, within, most):
+            ticket = self._memory.ticket()
+            try:
+                fresh = self._fresh(read_request(body), now)
+            except OcspFault:
+                continue  # its responder is gone, say: who asks again is told
+            if fresh.cacheable:
+                self._memory.put(ticket, body, fresh, now)
+                renewed += 1
+        return renewed
 
     def remembered(self, body: bytes) -> OcspAnswer | None:
         """Look into the memory alone: no store, no key, no waiting."""
@@ -244,6 +268,8 @@ class OcspResponder:
             revocation = self._indexed(now, _INDEX_LIFETIME).compromised.get(authority, revocation)
         if revocation is not None:
             since = min(max(since, revocation.at), now)
+            if revocation.reason is RevocationReason.CERTIFICATE_HOLD:
+                until = min(now + self._hold_lifetime, latest)
             return SingleAnswer(cert_id, CertStatus.REVOKED, since, until, revocation.at, revocation.reason)
         if found is not None and found.issued:
             return SingleAnswer(cert_id, CertStatus.GOOD, since, until)
@@ -256,11 +282,13 @@ _WORST: Final = (CertStatus.GOOD, CertStatus.UNKNOWN, CertStatus.REVOKED)
 # --- memory ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Remembered:
     answer: OcspAnswer
     made: datetime
     until: datetime
+    asked: bool = False
+    """Whether somebody asked for it again since it was made."""
 
 
 class OcspMemory:
@@ -293,7 +321,18 @@ class OcspMemory:
                 self._forget(body)
                 return None
             self._kept.move_to_end(body)
+            remembered.asked = True
             return remembered.answer
+
+    def ending(self, now: datetime, within: timedelta, most: int) -> list[bytes]:
+        """Requests whose answers end soon and were asked for since they were made, the first to end first."""
+        with self._lock:
+            soon = [
+                (remembered.until, body)
+                for body, remembered in self._kept.items()
+                if remembered.asked and now < remembered.until <= now + within
+            ]
+        return [body for _, body in sorted(soon)[:most]]
 
     def ticket(self) -> int:
         """Draw before reading what an answer will say."""

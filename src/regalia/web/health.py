@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from regalia.ca.crl_plan import lists_of
 from regalia.errors import UnavailableError
-from regalia.model import STANDING_PURPOSES, AuthorityKind, AuthorityState
+from regalia.model import STANDING_PURPOSES, AuthorityKind, AuthorityState, crl_name
 from regalia.ports import Authorities, Crls, Jobs
 from regalia.reasons import SIGNER_AWAY
 from regalia.web.answers import NO_STORE, answer
@@ -118,10 +119,13 @@ class Readiness:
 
     def _fresh(self, authority: Authority, now: datetime) -> bool:
         """Whether there is a CRL that is good now, and this node serves it or has had no minute yet to take it over."""
-        last = self._store.last_crl(authority.name)
+        return all(self._list_fresh(crl_name(authority.name, shard), now) for shard in lists_of(authority))
+
+    def _list_fresh(self, name: str, now: datetime) -> bool:
+        last = self._store.last_crl(name)
         if last is None or now >= last.next_update:
             return False
-        here = self._crl_files.digest(authority.name)
+        here = self._crl_files.digest(name)
         return here == last.sha256 or (here is not None and now - last.published_at < _COPIED_WITHIN)
 
 

@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from regalia.ca.crl_plan import lists_of
+from regalia.model import crl_name
 from regalia.web.counts import SharedCounts
 
 if TYPE_CHECKING:
@@ -182,6 +184,8 @@ class _CrlAges(Collector):
 
 
 def crl_times(authorities: Authorities, crls: Crls) -> list[CrlTimes]:
-    """List each authority's last CRL: name, thisUpdate, nextUpdate."""
-    records = ((authority.name, crls.last_crl(authority.name)) for authority in authorities.authorities())
+    """List each authority's last CRL, of each of its lists: name, thisUpdate, nextUpdate."""
+    known = authorities.authorities()
+    names = [crl_name(authority.name, shard) for authority in known for shard in lists_of(authority)]
+    records = [(name, crls.last_crl(name)) for name in names]
     return [(name, record.this_update, record.next_update) for name, record in records if record is not None]
