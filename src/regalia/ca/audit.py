@@ -107,6 +107,8 @@ class Audited:
     """What a run looked at, and what it found."""
 
     certificates: int = 0
+    leaves: int = 0
+    """Of them, those of devices, users and servers."""
     sampled: int = 0
     """Of them, those that pkilint read."""
     elsewhere: int = 0
@@ -152,9 +154,10 @@ class Auditor:
         """Test these, and add what was found."""
         told = self._store.certificate_events([each.serial for each in certificates])
         for certificate, events in zip(certificates, told, strict=True):
-            number = audited.certificates
             audited.certificates += 1
-            in_full = certificate.intent.kind is not CertificateKind.LEAF or bool(sample and number % sample == 0)
+            is_leaf = certificate.intent.kind is CertificateKind.LEAF
+            in_full = not is_leaf or bool(sample and audited.leaves % sample == 0)
+            audited.leaves += is_leaf
             audited.sampled += in_full
             for rule, text in self._broken(certificate, events, audited, in_full=in_full):
                 audited.doubts.append(_doubt(certificate, rule, text))
