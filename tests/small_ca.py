@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fakes import FakeClock, MemoryCrlFiles, MemoryKeys, MemorySigner, SeededEntropy
 from memory_store import MemoryStore
 from regalia.ca.authority import Ceremony
+from regalia.ca.crl_plan import shard_of
 from regalia.ca.issue import LEASE, Issuer
 from regalia.ca.profile import DEFAULT_DOCUMENT, leaf_tbs, read_profile
 from regalia.ca.urls import Urls
@@ -116,6 +117,7 @@ class SmallCa:
             generation=0,
             lease_until=now + LEASE,
             created_at=now,
+            shard=shard_of(serial, authority.crl_shards),
         )
         self.store.begin(intent, ())
         return intent
