@@ -7,6 +7,7 @@ credentials follow the same way: a new one at once, the former one for an overla
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -192,11 +193,14 @@ class Rollover:
         if self.lacks(authority):
             lacking = ", ".join(self.lacks(authority))
             raise AdminError(reasons.ROLLOVER_REFUSED, f"{name} lacks credentials: {lacking}; `ca rotate` makes them")
-        _group, former = self.group_and_authority(authority.group)
+        group, former = self.group_and_authority(authority.group)
         now = self._clock.now()
         details: dict[str, JsonValue] = {"replaces": former.name, "why": why, "resumes": resumes}
-        event = _authority_event(Action.AUTHORITY_ACTIVATED, authority, actor, now, details)
-        if not self._store.activate_authority(name, authority.group, former.name, now, (event,), resumes=resumes):
+        events = [_authority_event(Action.AUTHORITY_ACTIVATED, authority, actor, now, details)]
+        if resumes:
+            told: dict[str, JsonValue] = {"authority": name}
+            events.append(replace(events[0], action=Action.GROUP_RESUMED, object=f"group:{group.name}", details=told))
+        if not self._store.activate_authority(name, group.name, former.name, now, events, resumes=resumes):
             raise AdminError(reasons.AUTHORITY_STATE, f"{name} is not next any more: somebody else was faster")
         activated = self._store.authority(name)
         return activated if activated is not None else authority

@@ -8,14 +8,15 @@ whether it was done.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia import reasons
 from regalia.ca.authority import revoke_authority
 from regalia.ca.rollover import RolloverStore
-from regalia.errors import AdminError, InvariantError
+from regalia.errors import AdminError, InvariantError, UnavailableError
 from regalia.model import Action, Authority, AuthorityState, EventDraft, Outcome, RevocationReason
-from regalia.ports import Certificates, Crls
+from regalia.ports import Certificates, Crls, Jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,14 @@ if TYPE_CHECKING:
 __all__ = ["Containment", "ContainmentStore", "Replaced", "Waiting"]
 
 
-class ContainmentStore(RolloverStore, Certificates, Crls, Protocol):
+_LEASE: Final = timedelta(seconds=15)
+"""Of whoever replaces, from step to step: one that was killed holds the next up for no longer."""
+_LOOK_SECONDS: Final = 0.2
+_LOOKS: Final = 150
+"""Thirty seconds: twice the lease."""
+
+
+class ContainmentStore(RolloverStore, Certificates, Crls, Jobs, Protocol):
     """What containment reads and writes."""
 
 
@@ -57,6 +65,22 @@ class Waiting:
     """Whether the root's CRL has to be made there, too."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Replacement:
+    """What was asked for."""
+
+    group: str
+    compromised: str
+    actor: Actor
+    note: str
+    publish: Callable[[str], None]
+    tell: Callable[[str], None]
+
+
+def _lease(group: str) -> str:
+    return f"replace-authority:{group}"
+
+
 class Containment:
     """Suspends and resumes groups, and replaces their authorities."""
 
@@ -67,12 +91,18 @@ class Containment:
         hierarchy: Hierarchy,
         keys: KeyStore,
         clock: Clock,
+        *,
+        holder: str,
+        pause: Callable[[float], None],
     ) -> None:
+        """`holder` names this process in leases, as nothing else is named."""
         self._store = store
         self._rollover = rollover
         self._hierarchy = hierarchy
         self._keys = keys
         self._clock = clock
+        self._holder = holder
+        self._pause = pause
 
     # --- a group ----------------------------------------------------------------------------------------------------
 
@@ -120,38 +150,63 @@ class Containment:
 
         `publish` publishes an authority's CRL; `tell` hears of each step that was done. `compromised` names the
         authority, so that the call that comes after the last one finds that all is done. Killed anywhere it can be
-        called again. `Waiting` where the root's key is not here: called again once what it asks for has been brought,
-        it goes on. Raises `AdminError`: ADM-004 no such group, ADM-017 where `compromised` is not its authority.
+        called again; of two at a time, one waits for the other. `Waiting` where the root's key is not here: called
+        again once what it asks for has been brought, it goes on. Raises `AdminError`: ADM-004 no such group, ADM-017
+        where `compromised` is not its authority; `UnavailableError` CA-013 where another one does not come to an end.
         """
-        group, present = self._rollover.group_and_authority(name)
-        former = self._former(group, present, compromised)
+        pinned = compromised or self._group(name).authority
+        self._take_turn(name)
+        try:
+            return self._replace(_Replacement(name, pinned, actor, note, publish, tell))
+        finally:
+            now = self._clock.now()
+            self._store.lease(_lease(name), self._holder, now, now)
+
+    def _take_turn(self, name: str) -> None:
+        for _ in range(_LOOKS):
+            now = self._clock.now()
+            if self._store.lease(_lease(name), self._holder, now, now + _LEASE):
+                return
+            self._pause(_LOOK_SECONDS)
+        raise UnavailableError(reasons.IN_PROGRESS, f"somebody else replaces the authority of {name}")
+
+    def _replace(self, order: _Replacement) -> Replaced | Waiting:
+        group, present = self._rollover.group_and_authority(order.group)
+        former = self._former(group, present, order.compromised)
         if former.name != present.name:
-            return Replaced(name, former, present, self._unused(name, former))
-        if group.suspended_at is None:
-            self.suspend(name, f"authority {former.name} is compromised", actor=actor)
-            tell(f"suspended group {name}: nothing is issued in it")
-        former = self._revoked(former, actor, note, tell)
+            return Replaced(group.name, former, present, self._unused(group.name))
+        self._stop(group, former, order)
+        former = self._revoked(former, order)
         root = self._store.authority(former.parent or "")
         if root is None:
             raise InvariantError(f"authority {former.name} has no parent")
         since = self._since(former)
-        following = self._rollover.next_of(name, since)
-        if not self._keys.holds(root.key_id) and (following is None or not self._told(root, since)):
-            return self._waiting(name, former, root, following, since, actor)
-        if self._keys.holds(root.key_id) and not self._told(root, since):
-            publish(root.name)
-            tell(f"published the CRL of {root.name}, which says so")
-        following = self._made(following, former, root, actor)
-        publish(following.name)
-        tell(f"made authority {following.name} with its RA and OCSP credentials")
-        activated = self._rollover.activate(following.name, actor=actor, resumes=True, why=f"{former.name} compromised")
-        tell(f"{following.name} issues for group {name}, which is resumed")
-        return Replaced(name, former, activated, self._unused(name, former))
+        following = self._rollover.next_of(group.name, since)
+        here = self._keys.holds(root.key_id)
+        if not here and (following is None or not self._told(root, since)):
+            return self._waiting(former, root, following, since, order)
+        if not self._told(root, since):
+            order.publish(root.name)
+            order.tell(f"published the CRL of {root.name}, which says so")
+        self._take_turn(group.name)
+        following = self._made(following, former, root, order.actor)
+        order.publish(following.name)
+        order.tell(f"made authority {following.name} with its RA and OCSP credentials")
+        self._take_turn(group.name)
+        why = f"{former.name} is compromised"
+        activated = self._rollover.activate(following.name, actor=order.actor, resumes=True, why=why)
+        order.tell(f"{following.name} issues for group {group.name}, which is resumed")
+        return Replaced(group.name, former, activated, self._unused(group.name))
 
-    def _former(self, group: Group, present: Authority, compromised: str | None) -> Authority:
-        if compromised in (None, present.name):
+    def _stop(self, group: Group, former: Authority, order: _Replacement) -> None:
+        if group.suspended_at is None:
+            self.suspend(group.name, f"{former.name} is compromised", actor=order.actor)
+            order.tell(f"suspended group {group.name}: nothing is issued in it")
+
+    def _former(self, group: Group, present: Authority, compromised: str) -> Authority:
+        if compromised == present.name:
             return present
-        named = self._store.authority(compromised or "")
+        named = self._store.authority(compromised)
         if named is None or named.group != group.name:
             raise AdminError(reasons.NOT_FOUND, f"authority {compromised} of group {group.name}")
         if named.state is not AuthorityState.REVOKED or present.state is not AuthorityState.ACTIVE:
@@ -159,7 +214,7 @@ class Containment:
             raise AdminError(reasons.AUTHORITY_STATE, told)
         return named
 
-    def _revoked(self, former: Authority, actor: Actor, note: str, tell: Callable[[str], None]) -> Authority:
+    def _revoked(self, former: Authority, order: _Replacement) -> Authority:
         if former.state is AuthorityState.REVOKED:
             return former
         revoked = revoke_authority(
@@ -168,10 +223,12 @@ class Containment:
             self._clock,
             former,
             reason=RevocationReason.CA_COMPROMISE,
-            actor=actor,
-            note=note,
+            actor=order.actor,
+            note=order.note,
         )
-        tell(f"revoked {former.name}: its certificates prove nothing any more, and OCSP says revoked for each of them")
+        order.tell(
+            f"revoked {former.name}: its certificates prove nothing any more, and OCSP says revoked for each of them"
+        )
         return revoked
 
     def _since(self, former: Authority) -> datetime:
@@ -192,9 +249,10 @@ class Containment:
         return made
 
     def _waiting(
-        self, name: str, former: Authority, root: Authority, following: Authority | None, since: datetime, actor: Actor
+        self, former: Authority, root: Authority, following: Authority | None, since: datetime, order: _Replacement
     ) -> Waiting:
-        request = self._requested(name, former, root, since, actor) if following is None else None
+        name = order.group
+        request = self._requested(name, former, root, since, order.actor) if following is None else None
         return Waiting(name, former, root.name, request, crl=not self._told(root, since))
 
     def _requested(
@@ -205,14 +263,10 @@ class Containment:
         called = made[-1].name if made else self._rollover.free_name(name)
         return self._hierarchy.request(called, group=name, parent=root.name, key_kind=former.key_kind, actor=actor)
 
-    def _unused(self, name: str, former: Authority) -> tuple[str, ...]:
-        """Name the next authorities that were made before the compromise was known."""
-        since = self._since(former)
-        return tuple(
-            authority.name
-            for authority in self._store.authorities()
-            if authority.group == name and authority.state is AuthorityState.NEXT and authority.created_at < since
-        )
+    def _unused(self, name: str) -> tuple[str, ...]:
+        """Name the next authorities that are left: made before the compromise was known, they are not used."""
+        every = self._store.authorities()
+        return tuple(each.name for each in every if each.group == name and each.state is AuthorityState.NEXT)
 
     # --- the steps that they share ----------------------------------------------------------------------------------
 
