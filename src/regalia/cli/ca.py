@@ -1,6 +1,5 @@
 """`regalia ca`: authorities."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +12,7 @@ from regalia.cli.ca_crl import CRL_EXAMPLES, crl
 from regalia.cli.ca_crl_plan import CRL_PLAN_EXAMPLES, crl_plan
 from regalia.cli.ca_export import CROSS_EXAMPLES, EXPORT_EXAMPLES, cross, export
 from regalia.cli.ca_import import IMPORT_EXAMPLES, import_
+from regalia.cli.ca_offline import OFFLINE_EXAMPLES, offline, shares_app
 from regalia.cli.ca_request import ACCEPT_EXAMPLES, REQUEST_EXAMPLES, SIGN_EXAMPLES, accept, request, sign
 from regalia.cli.ca_rotate import (
     ACTIVATE_EXAMPLES,
@@ -25,12 +25,12 @@ from regalia.cli.ca_rotate import (
 from regalia.cli.ca_tree import print_tree
 from regalia.cli.context import administrator, agreed, opened
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples, noun_app
-from regalia.cli.output import print_record, print_table, say
+from regalia.cli.output import print_record, print_table
 from regalia.cli.publish import publish
 from regalia.cli.reason import Reason, revocation_reason
 from regalia.cli.transcript_file import noted
-from regalia.errors import AdminError, UnavailableError
-from regalia.model import Action, Authority, AuthorityKind, AuthorityState, EventDraft, Outcome
+from regalia.errors import AdminError
+from regalia.model import Authority, AuthorityState
 
 if TYPE_CHECKING:
     from regalia.app import App
@@ -120,43 +120,8 @@ def revoke(
         print_record(authority_record(regalia, revoked) | told, as_json=as_json)
 
 
-@app.command(epilog=examples("ca offline root --to /media/usb", "ca offline root --to /media/usb --dry-run"))
-def offline(
-    *,
-    name: Name,
-    to: Annotated[
-        Path,
-        typer.Option("--to", readable=False, metavar="DIR", help="Where the key goes: a medium that you take away."),
-    ],
-    dry_run: DryRun = False,
-    home: Home = None,
-    as_json: Json = False,
-) -> None:
-    """Move the root's key out, still encrypted. Only new issuing CAs and the root's own CRL need it again."""
-    with opened(home) as regalia:
-        authority = found_authority(regalia, name)
-        directory = _medium(regalia, authority, to)
-        plan = [f"write the key of {name} to {directory} and destroy the one on this machine"]
-        if not agreed(plan, yes=True, dry_run=dry_run, as_json=as_json):
-            return
-        event = EventDraft(
-            at=regalia.clock.now(),
-            actor=administrator(),
-            action=Action.KEY_MOVED,
-            object=f"key:{authority.key_id}",
-            outcome=Outcome.OK,
-            details={"authority": name, "directory": str(directory)},
-        )
-        try:
-            file = regalia.keys.move_out(authority.key_id, directory, (event,))
-        except UnavailableError as error:
-            raise AdminError(reasons.ROOT_KEY_ELSEWHERE, error.detail) from error
-        noted(regalia, administrator().id, f"moved key {authority.key_id} of root {name} out to {file}")
-        print_record({"authority": name, "key_id": authority.key_id, "file": file}, as_json=as_json)
-        if not as_json:
-            say("Take the medium away and keep a copy of it elsewhere. It opens with this home's master key alone.")
-
-
+app.command(epilog=OFFLINE_EXAMPLES)(offline)
+app.add_typer(shares_app, name="shares")
 app.command(epilog=CRL_EXAMPLES)(crl)
 app.command("crl-plan", epilog=CRL_PLAN_EXAMPLES)(crl_plan)
 
@@ -171,14 +136,3 @@ def _parent(regalia: "App", authority: Authority) -> Authority:
     if not regalia.keys.holds(root.key_id):
         raise AdminError(reasons.ROOT_KEY_ELSEWHERE, f"the CRL of {root.name} has to be signed with key {root.key_id}")
     return root
-
-
-def _medium(regalia: "App", authority: Authority, to: Path) -> Path:
-    directory = to.resolve()
-    if authority.kind is not AuthorityKind.ROOT:
-        raise AdminError(reasons.AUTHORITY_STATE, f"{authority.name} is {authority.kind}: it could issue nothing then")
-    if not directory.is_dir():
-        raise AdminError(reasons.FILE_REFUSED, f"{directory} is not a directory")
-    if directory.is_relative_to(regalia.config.home.resolve()):
-        raise AdminError(reasons.FILE_REFUSED, f"{directory} is inside the home: the key would not have left it")
-    return directory

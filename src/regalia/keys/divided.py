@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from regalia import reasons
-from regalia.ca.scopes import ca_group, opens_for_faces
+from regalia.ca.scopes import ROOT_SCOPE, ca_group, opens_for_faces
 from regalia.errors import AdminError
 from regalia.keys.home_keys import HomeKeys
 from regalia.ports import ELSEWHERE, Intents, KeyRecords
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from regalia.keys.pkcs11 import TokenKey
+    from regalia.keys.shares import SharedKey, Split
     from regalia.keys.signer import LocalSigner
     from regalia.keys.software import SoftwareKeys
     from regalia.keys.token_keys import TokenKeys
@@ -206,13 +207,30 @@ class DividedKeys:
         told: Callable[[NewKey], Sequence[EventDraft]] = lambda _: (),
     ) -> NewKey:
         """Keep a CA's key that was made elsewhere. Raises `AdminError` ADM-033 where its holder is another process."""
+        return self._here(scope).keep(keypair, kind, scope, told)
+
+    def move_out_shared(
+        self,
+        key_id: UUID,
+        directory: Path,
+        parts: Split,
+        confirm: Callable[[], None],
+        events: Sequence[EventDraft] = (),
+    ) -> Path:
+        """Move a root's key to a medium, under a secret in shares. See `SoftwareKeys.move_out_shared`."""
+        return self._here(ROOT_SCOPE).move_out_shared(key_id, directory, parts, confirm, events)
+
+    def carry(self, shared: SharedKey, secret: bytes, directory: Path) -> Path:
+        """Write a shared key as the file of a medium; see `SoftwareKeys.carry`."""
+        return self._here(shared.scope).carry(shared, secret, directory)
+
+    def _here(self, scope: str) -> HomeKeys:
+        """Return the holder of a scope's keys where it is this process."""
         holder = self._holders.of_scope(scope)
         if not isinstance(holder, HomeKeys):
             # A private key does not travel to a signer: it is carried to the signer's own machine.
-            raise AdminError(
-                reasons.AUTHORITY_KEY_REFUSED, f"keys of {scope} lie with a signer elsewhere: import there"
-            )
-        return holder.keep(keypair, kind, scope, told)
+            raise AdminError(reasons.AUTHORITY_KEY_REFUSED, f"keys of {scope} lie with a signer elsewhere: do it there")
+        return holder
 
     def self_test(self) -> None:
         """Prove ENV-1 of this machine's OpenSSL. Raises `UnavailableError` CA-010."""

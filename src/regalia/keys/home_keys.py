@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from regalia.keys.pkcs11 import TokenKey
+    from regalia.keys.shares import SharedKey, Split
     from regalia.keys.software import SoftwareKeys
     from regalia.keys.token_keys import TokenCaKeys, TokenKeys
     from regalia.keys.wrapping import Keypair
@@ -84,6 +85,24 @@ class HomeKeys:
         if record is not None and on_token(record):
             raise AdminError(reasons.KEY_BOUND, f"key {key_id} is {record.location}")
         return self._software.move_out(key_id, directory, events)
+
+    def move_out_shared(
+        self,
+        key_id: UUID,
+        directory: Path,
+        parts: Split,
+        confirm: Callable[[], None],
+        events: Sequence[EventDraft] = (),
+    ) -> Path:
+        """Move a software key to a medium, under a secret in shares. Raises what `move_out` raises."""
+        record = self._records.key_record(key_id)
+        if record is not None and on_token(record):
+            raise AdminError(reasons.KEY_BOUND, f"key {key_id} is {record.location}")
+        return self._software.move_out_shared(key_id, directory, parts, confirm, events)
+
+    def carry(self, shared: SharedKey, secret: bytes, directory: Path) -> Path:
+        """Write a shared key as the file of a medium; see `SoftwareKeys.carry`."""
+        return self._software.carry(shared, secret, directory)
 
     def destroy(self, key_id: UUID, events: Sequence[EventDraft]) -> bool:
         """Destroy a key for good; its record stays. See `ports.KeyStore`.

@@ -15,6 +15,7 @@ from regalia import reasons
 from regalia.ca.scopes import is_ca_scope
 from regalia.errors import InvariantError, UnavailableError
 from regalia.keys.medium import write_key_file
+from regalia.keys.shares import open_shared, write_shared
 from regalia.keys.wrapping import Keypair, Wrapping, make_keypair, sign_with, spki
 from regalia.model import KeyKind, new_id
 from regalia.ports import NewKey
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from regalia.keys.master import Ring
+    from regalia.keys.shares import SharedKey, Split
     from regalia.model import EventDraft
     from regalia.ports import Clock, Entropy, KeyVault, PrivateKey, WrappedKey
     from regalia.wire.algorithms import Oaep
@@ -177,6 +179,41 @@ class SoftwareKeys:
         with self._lock:
             self._opened.pop(key_id, None)
         return path
+
+    def move_out_shared(
+        self,
+        key_id: UUID,
+        directory: Path,
+        parts: Split,
+        confirm: Callable[[], None],
+        events: Sequence[EventDraft] = (),
+    ) -> Path:
+        """Write the key into `directory` under a shared secret, prove that the shares open it, destroy our copy.
+
+        `confirm` is called in between and ends it by raising: the file is removed then and the key stays. Raises
+        `UnavailableError` CA-010 where the key is not here, `AdminError` ADM-020 where the file cannot be written.
+        """
+        row = self._vault.get_key(key_id)
+        if row is None:
+            raise UnavailableError(reasons.ISSUER_UNAVAILABLE, f"key {key_id} is not on this machine")
+        path = write_shared(directory, row, self._wrapping.unwrap(row), parts, self._entropy)
+        try:
+            confirm()
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        self._vault.destroy_key(key_id, events)
+        self.forget(key_id)
+        return path
+
+    def carry(self, shared: SharedKey, secret: bytes, directory: Path) -> Path:
+        """Write a shared key as the file of a medium, wrapped for this home: what `--root-key` reads.
+
+        Raises `AdminError` ADM-035 where the secret does not open it, ADM-020 where the file cannot be written.
+        """
+        keypair = open_shared(shared, secret)
+        row = self._wrapping.wrap(keypair, key_id=shared.id, kind=shared.kind, scope=shared.scope, at=shared.created_at)
+        return write_key_file(row, directory)
 
     def forget(self, key_id: UUID) -> None:
         """Let go of an opened key that was destroyed. Other processes that opened it use it until they end."""
