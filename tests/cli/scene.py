@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from regalia.app import App, SystemClock, SystemEntropy, build
+from regalia.cli.soft_token import make_soft_token
 from regalia.client.keys import generate_key
 from regalia.client.scep import Issued, ScepClient, Server
 from regalia.client.transport import HttpAnswer
@@ -185,6 +186,14 @@ def _clock_was_ahead(scene: Scene, words: list[str], attached: list[str]) -> str
     return ""
 
 
+def _token(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """Make a token of this label in SoftHSM; tell where its library and its PIN are."""
+    del attached
+    (label,) = words
+    made = make_soft_token(scene.work / "token", label)
+    return f"{made.module} {made.pin_file}\n"
+
+
 def _no_home(scene: Scene, words: list[str], attached: list[str]) -> str:
     """`no home`: nothing was set up yet."""
     del words, attached
@@ -201,4 +210,5 @@ DIRECTIVES: dict[str, Callable[[Scene, list[str], list[str]], str]] = {
     "sql": _sql,
     "clock was ahead": _clock_was_ahead,
     "no home": _no_home,
+    "token": _token,
 }
