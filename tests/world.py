@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from fakes import FakeClock, MemoryCrlFiles, MemoryKeys, MemorySealer, MemorySigner, SeededEntropy
 from memory_store import MemoryStore
 from regalia.ca.authority import Ceremony
+from regalia.ca.crl import CrlPublisher
 from regalia.ca.hierarchy import Hierarchy
 from regalia.ca.issue import Issuer
 from regalia.ca.profile import DEFAULT_DOCUMENT
@@ -29,6 +30,7 @@ from regalia.model import Actor, ActorKind, Authoriser, EnrolmentState, Names, S
 from regalia.ports import EnrolmentFilter
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
+from regalia.ra.containment import Containment
 from regalia.ra.enrol import Enroller
 from regalia.ra.limits import Allowances, Limits
 from regalia.ra.order import OrderDesk
@@ -86,13 +88,15 @@ class World:
         store: MemoryStore | None = None,
         allowances: Allowances | None = None,
         protected: ProtectedNames = UNPROTECTED,
+        clock: FakeClock | None = None,
+        url: str = "http://pki.example.test",
     ) -> None:
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self.entropy = SeededEntropy()
         self.store = store or MemoryStore()
         self.keys = MemoryKeys(self.store)
         self.files = MemoryCrlFiles()
-        self.urls = Urls("http://pki.example.test")
+        self.urls = Urls(url)
         self.signer = MemorySigner(self.store, self.keys, self.files)
         if signer_wrapper is not None:
             self.signer = signer_wrapper(self.signer)
@@ -117,6 +121,10 @@ class World:
             urls=self.urls,
         )
         self.rollover = Rollover(self.store, self.ceremony, self.keys, self.clock)
+        self.crls = CrlPublisher(self.store, self.files, self.signer, self.clock, self.entropy, self.urls)
+        self.containment = Containment(
+            self.store, self.rollover, self.hierarchy, self.keys, self.clock, holder="here", pause=self._pause
+        )
         self.registry = Registry(self.store, self.ceremony, self.clock, self.urls)
         self.desk = ChallengeDesk(self.store, self.clock, self.entropy, self.challenge_mac)
         self.approvals = ApprovalDesk(
