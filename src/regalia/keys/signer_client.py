@@ -128,6 +128,11 @@ class _Line:
             self.wire.close()
             raise
 
+    def __del__(self) -> None:
+        # With the thread that it belonged to: it has nowhere else to be closed.
+        with suppress(AttributeError, OSError):
+            self.wire.close()
+
     def stands(self) -> bool:
         """Whether the other end is still there: between two calls it has nothing to say but its end."""
         return not self._poll.poll(0)
