@@ -7,6 +7,7 @@ import typer
 from regalia import reasons
 from regalia.ca.authority import revoke_authority
 from regalia.cli.authorities import authority_record, crl_record, dependents, found_authority, more_of, serial_of
+from regalia.cli.ca_ceremony import CEREMONY_EXAMPLES, TRANSCRIPT_EXAMPLES, ceremony, transcript
 from regalia.cli.ca_create import CREATE_EXAMPLES, create
 from regalia.cli.ca_crl import CRL_EXAMPLES, crl
 from regalia.cli.ca_crl_plan import CRL_PLAN_EXAMPLES, crl_plan
@@ -122,6 +123,8 @@ def revoke(
 
 app.command(epilog=OFFLINE_EXAMPLES)(offline)
 app.add_typer(shares_app, name="shares")
+app.command(epilog=CEREMONY_EXAMPLES)(ceremony)
+app.command(epilog=TRANSCRIPT_EXAMPLES)(transcript)
 app.command(epilog=CRL_EXAMPLES)(crl)
 app.command("crl-plan", epilog=CRL_PLAN_EXAMPLES)(crl_plan)
 

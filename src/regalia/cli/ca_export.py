@@ -16,7 +16,7 @@ from regalia.cli.files import certificates_pem, http_url, read_certificates, wri
 from regalia.cli.fingerprints import fingerprints
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples
 from regalia.cli.output import print_table
-from regalia.cli.transcript_file import TRANSCRIPT_FILE, noted
+from regalia.cli.transcript_file import noted
 from regalia.errors import AdminError
 from regalia.model import CertificateKind, CertificateState
 from regalia.ports import CertificateFilter
@@ -156,7 +156,7 @@ def _place(regalia: "App", pair: "tuple[Authority, Authority]", url: str | None)
             )
     if url is not None:
         return Urls(http_url("--url", url))
-    if (regalia.config.home / TRANSCRIPT_FILE).exists():
+    if not regalia.store.groups():
         raise AdminError(reasons.USAGE, "nothing is served from a root's home: name the system that does with --url")
     return regalia.urls
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from regalia import reasons
 from regalia.ca.scopes import is_ca_scope
 from regalia.errors import InvariantError, UnavailableError
+from regalia.keys.carried_key import prove_pair
 from regalia.keys.medium import write_key_file
 from regalia.keys.shares import open_shared, write_shared
 from regalia.keys.wrapping import Keypair, Wrapping, make_keypair, sign_with, spki
@@ -108,7 +109,11 @@ class SoftwareKeys:
         """Make a key and keep it, wrapped for this scope, with the events that `told` writes."""
         now = self._clock.now()
         key_id = new_id(now, self._entropy.octets(10))
-        row = self._wrapping.wrap(make_keypair(kind), key_id=key_id, kind=kind, scope=scope, at=now)
+        keypair = make_keypair(kind)
+        if is_ca_scope(scope):
+            # What a CA signs outlives whatever went wrong here: the two halves are tried before anything depends on it.
+            prove_pair(keypair)
+        row = self._wrapping.wrap(keypair, key_id=key_id, kind=kind, scope=scope, at=now)
         key = NewKey(key_id, row.public_key)
         self._vault.put_key(row, told(key))
         return key
