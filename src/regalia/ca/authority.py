@@ -282,9 +282,14 @@ class Ceremony:
     def appoint_ra(self, authority: Authority, *, actor: Actor) -> Credential:
         """Let an issuing authority be its own RA (R2): its certificate and key, no others.
 
-        Raises `AdminError` ADM-017 where it is not in a state for it or not valid.
+        Raises `AdminError` ADM-017 where it is not in a state for it or not valid, ADM-037 where no worker could open
+        its key.
         """
         group = self._check_signer(authority, _SIGNS[CredentialPurpose.RA])
+        try:
+            self._keys.open(authority.key_id)
+        except UnavailableError as error:
+            raise AdminError(reasons.CA_AS_RA_REFUSED, error.detail) from error
         facts, now = read_certificate(authority.certificate_der), self._clock.now()
         credential = Credential(
             id=new_id(now, self._entropy.octets(10)),

@@ -42,6 +42,12 @@ def create(
     ] = None,
     key: Annotated[KeyKind, typer.Option("--key", help="Kind of the new authority's key.")] = KeyKind.P256,
     debug: Annotated[bool, typer.Option("--debug", help="Tell refused devices the reason.")] = False,
+    ca_as_ra: Annotated[
+        bool, typer.Option("--ca-as-ra", help="Its RSA key also opens devices' messages: GetCACert is one certificate.")
+    ] = False,
+    acknowledged: Annotated[
+        bool, typer.Option("--acknowledge-ca-as-ra", help="Yes, the CA's key may be in every worker.")
+    ] = False,
     root_key: RootKey = None,
     home: Home = None,
     as_json: Json = False,
@@ -49,7 +55,13 @@ def create(
     """Create a group with an issuing authority, an RA credential and an OCSP signer of its own."""
     with opened(home, root_key=root_key) as regalia:
         group = regalia.registry.create_group(
-            name, actor=administrator(), authority=authority, key_kind=key, debug=debug
+            name,
+            actor=administrator(),
+            authority=authority,
+            key_kind=key,
+            debug=debug,
+            ca_as_ra=ca_as_ra,
+            acknowledged=acknowledged,
         )
         if regalia.crls.due(group.authority):
             # `serve` would do so too, but a device may enrol and be verified before it looks.

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from regalia import reasons
-from regalia.ca.scopes import is_ca_scope
+from regalia.ca.scopes import is_ca_scope, opens_for_faces
 from regalia.errors import InvariantError, UnavailableError
 from regalia.keys.carried_key import prove_pair
 from regalia.keys.medium import write_key_file
@@ -134,7 +134,7 @@ class SoftwareKeys:
         return key
 
     def open(self, key_id: UUID) -> PrivateKey:
-        """Use an RA or OCSP key.
+        """Use an RA or OCSP key, or that of an authority that is its own RA (R2).
 
         Raises `UnavailableError` CA-010 where it is not here, `AdminError` ADM-010 where the master key does not
         open it, `InvariantError` for a CA's key, which signs committed intents alone (R8).
@@ -149,7 +149,7 @@ class SoftwareKeys:
         row = self._vault.get_key(key_id)
         if row is None:
             raise UnavailableError(reasons.ISSUER_UNAVAILABLE, f"key {key_id} is not on this machine")
-        if is_ca_scope(row.scope):
+        if not opens_for_faces(row.scope):
             raise InvariantError(f"key {key_id} is a CA's ({row.scope}): it signs committed intents alone")
         return row
 

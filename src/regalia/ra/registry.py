@@ -80,19 +80,29 @@ class Registry:
         authority: str | None = None,
         key_kind: KeyKind = KeyKind.P256,
         debug: bool = False,
+        ca_as_ra: bool = False,
+        acknowledged: bool = False,
     ) -> Group:
         """Create a group with an issuing authority of its own, an RA credential and an OCSP signer.
 
         `authority` names one that `ca create` made for this group; else a new one with a key of `key_kind` is made.
+        `ca_as_ra` lets that be its own RA (R2), which somebody has to have `acknowledged`: its key is then used by
+        every worker, on what strangers send.
         Raises `AdminError`: ADM-003 name taken, ADM-005 bad name, ADM-004 or ADM-017 for the authority, ADM-009 where
-        a new authority is needed and the root's key is not here.
+        a new authority is needed and the root's key is not here; ADM-013 not acknowledged, ADM-037 no such RA.
         """
         check_name(name)
         if self._store.group(name) is not None:
             raise AdminError(reasons.NAME_TAKEN, f"group {name}")
+        if ca_as_ra:
+            _check_ca_as_ra(authority, key_kind, acknowledged=acknowledged)
         issuing = (
-            self._adopted(name, authority) if authority is not None else self._new_authority(name, key_kind, actor)
+            self._adopted(name, authority)
+            if authority is not None
+            else self._new_authority(name, key_kind, actor, is_ra=ca_as_ra)
         )
+        if ca_as_ra:
+            self._ceremony.appoint_ra(issuing, actor=actor)
         for purpose in STANDING_PURPOSES:
             if not self._store.credentials(purpose, issuing.name):
                 self._ceremony.create_credential(purpose, issuing, actor=actor)
@@ -105,7 +115,7 @@ class Registry:
             f"group:{name}",
             Outcome.OK,
             name,
-            details={"authority": issuing.name, "debug": debug},
+            details={"authority": issuing.name, "debug": debug, "ca_as_ra": ca_as_ra},
         )
         if not self._store.add_group(group, (event,)):
             raise AdminError(reasons.NAME_TAKEN, f"group {name}")
@@ -119,10 +129,12 @@ class Registry:
             raise AdminError(reasons.AUTHORITY_STATE, f"{name} is {authority.state}")
         return authority
 
-    def _new_authority(self, group: str, key_kind: KeyKind, actor: Actor) -> Authority:
+    def _new_authority(self, group: str, key_kind: KeyKind, actor: Actor, *, is_ra: bool) -> Authority:
         taken = {authority.name for authority in self._store.authorities()}
         name = next(name for n in range(1, len(taken) + 2) if (name := f"{group[:34]}-ca-{n}") not in taken)
-        return self._ceremony.create_issuing(name, group=group, root=self.root(), actor=actor, key_kind=key_kind)
+        return self._ceremony.create_issuing(
+            name, group=group, root=self.root(), actor=actor, key_kind=key_kind, is_ra=is_ra
+        )
 
     def root(self) -> Authority:
         """Find the root that signs new issuing authorities. Raises `AdminError` ADM-004 where there is none."""
@@ -246,6 +258,16 @@ class Registry:
         if not self._store.disable_endpoint(name, (event,)):
             raise AdminError(reasons.NOT_FOUND, f"endpoint {name} is disabled already")
         return endpoint
+
+
+def _check_ca_as_ra(authority: str | None, key_kind: KeyKind, *, acknowledged: bool) -> None:
+    if authority is not None:
+        raise AdminError(reasons.CA_AS_RA_REFUSED, f"{authority} was made to have one beside it")
+    if not key_kind.startswith("rsa-"):
+        raise AdminError(reasons.CA_AS_RA_REFUSED, f"a {key_kind} key decrypts nothing: name an RSA kind with --key")
+    if not acknowledged:
+        told = "the CA's key is then in every worker and opens what strangers send: --acknowledge-ca-as-ra"
+        raise AdminError(reasons.ACKNOWLEDGEMENT_NEEDED, told)
 
 
 _NAMES_BY = {
