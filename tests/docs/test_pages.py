@@ -36,6 +36,7 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "./regalia faults",
         "./regalia faults --minutes 60 --database postgresql --seed 4711 --json > faults.json",
         "./regalia test --long tests/faults",
+        "./regalia faults --hsm --minutes 3",
     ),
     "docs/tasks/enrol-devices.md": (
         "getcert add-scep-ca -c regalia -u http://pki.example.org:8080/scep/default",

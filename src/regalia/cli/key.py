@@ -29,17 +29,29 @@ key_master.register(app)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Its id, or the beginning of it.", show_default=False)]
 
 
-@app.command("list", epilog=examples("key list", "key list --here --json"))
+@app.command("list", epilog=examples("key list --here", "key list --scope ca:root --quiet"))
 def list_(
     *,
     here: Annotated[bool, typer.Option("--here", help="Leave out those that were destroyed.")] = False,
+    scope: Annotated[
+        str | None, typer.Option("--scope", metavar="SCOPE", help="Only those of this scope.", show_default=False)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the ids and nothing else.")] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """List the keys, oldest first: also those that were destroyed."""
     with opened(home) as regalia:
         uses = uses_of_keys(regalia.store, regalia.clock.now())
-        found = [record for record in regalia.store.key_records() if not (here and record.destroyed_at is not None)]
+        found = [
+            record
+            for record in regalia.store.key_records()
+            if not (here and record.destroyed_at is not None) and scope in (None, record.scope)
+        ]
+        if quiet:
+            for record in found:
+                say(str(record.id))
+            return
         rows = [_row(record, uses) for record in found]
         columns = ("id", "kind", "scope", "place", "used_by", "created_at", "destroyed_at")
         print_table(rows, columns, as_json=as_json)
