@@ -50,10 +50,10 @@ def a_world() -> tuple[World, Certificate]:
     return world, leaf
 
 
-def audit(world: World, **more: int) -> Audited:
+def audit(world: World, *, sample: int = 0) -> Audited:
     """Audit everything an hour later."""
     world.clock.advance(HOUR)
-    return Auditor(world.store, world.urls, world.clock.now()).run(**more)
+    return Auditor(world.store, world.urls, world.clock.now()).run(sample=sample)
 
 
 def rules(audited: Audited) -> set[str]:

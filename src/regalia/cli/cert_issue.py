@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
@@ -26,7 +27,7 @@ from regalia.cli.output import note, print_json, print_record, say
 from regalia.cli.secret import secret_in
 from regalia.client.files import check_writable, save_key, save_state
 from regalia.client.keys import KeyType, generate_key, public_octets, scheme_of, sign_with
-from regalia.errors import AdminError, RegaliaError
+from regalia.errors import AdminError, InvariantError, RegaliaError
 from regalia.model import Certificate, Names, SanKind
 from regalia.ra.order import Order
 from regalia.wire.certificate import assemble
@@ -47,6 +48,8 @@ _MOST_OCTETS: Final = 65_536
 _ARMOUR: Final = re.compile(
     rb"-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----(.+?)-----END (?:NEW )?CERTIFICATE REQUEST-----", re.DOTALL
 )
+_IN_PKCS12: Final = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)
+_KINDS_IN_PKCS12: Final = frozenset(KeyType) - {KeyType.ML_DSA_44, KeyType.ML_DSA_65, KeyType.ML_DSA_87}
 _SHOWN_SIGNATURE: Final = bytes.fromhex("3006020101020101")
 """Stands for the signature where a certificate is shown that nobody signed."""
 
@@ -122,6 +125,8 @@ def _check(key: _Key, names: Names, out: Path | None) -> None:
         raise AdminError(reasons.USAGE, "--out-key, --pkcs12 and --passphrase-file go with --generate")
     if key.generate is not None and len(files) != 1:
         raise AdminError(reasons.USAGE, "--generate needs one place for the key: --out-key FILE or --pkcs12 FILE")
+    if key.pkcs12 is not None and key.generate not in _KINDS_IN_PKCS12:
+        raise AdminError(reasons.USAGE, f"no program reads {key.generate} in a PKCS #12 file: use --out-key")
     if key.passphrase_file is not None and key.pkcs12 is None:
         raise AdminError(reasons.USAGE, "--passphrase-file goes with --pkcs12")
     if key.generate is not None and not names:
@@ -247,8 +252,8 @@ class _Issue:
 
     def _pkcs12(self, der: bytes, above: list[bytes], passphrase: str) -> bytes:
         key, certificate = self.made, x509.load_der_x509_certificate(der)
-        if key is None:
-            raise AdminError(reasons.USAGE, "--pkcs12 goes with --generate")
+        if not isinstance(key, _IN_PKCS12):
+            raise InvariantError("a key that no PKCS #12 file holds")
         authorities = [x509.load_der_x509_certificate(each) for each in above]
         encryption = BestAvailableEncryption(passphrase.encode())
         return serialize_key_and_certificates(b"regalia", key, certificate, authorities, encryption)
