@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import json
-from base64 import urlsafe_b64encode
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -37,27 +36,28 @@ _DRAFTS = st.builds(
     object=_TEXT | st.builds("source:{}".format, _TEXT),
     outcome=st.sampled_from(Outcome),
     details=st.dictionaries(
-        _TEXT | st.sampled_from(["subject", "kind", "names"]), st.none() | st.integers(0, 9) | _TEXT | st.lists(_TEXT)
+        _TEXT | st.sampled_from(["subject", "kind", "names"]),
+        st.none() | st.integers(0, 9) | _TEXT | st.lists(_TEXT),
     ),
 )
 
 
 def encoded(draft: EventDraft, pseudonyms: Pseudonyms = PSEUDONYMS) -> tuple[bytes, str | None]:
     """Write a record as the store does."""
-    named, personal = with_pseudonyms(capped(draft), pseudonyms)
-    under = None if personal is None else pseudonyms.number
-    return encode_capped("node/0", 1, bytes(32), named, under), personal
+    short = capped(draft)
+    shown, personal = with_pseudonyms(short, pseudonyms) or (None, None)
+    return encode_capped("node/0", 1, bytes(32), short, shown), personal
 
 
 def test_a_pseudonym_is_an_hmac() -> None:
     """A pseudonym is HMAC-SHA-256 of the value's JSON, cut to 24 octets: whoever has the key can compute it."""
-    told = urlsafe_b64encode(hmac.digest(KEY, b'"192.0.2.7"', "sha256")[:24]).decode()
+    told = hmac.digest(KEY, b'"192.0.2.7"', "sha256")[:24].hex()
     assert PSEUDONYMS.of("192.0.2.7") == f"~{told}"
     assert PSEUDONYMS.of(["cn:a"]) == Pseudonyms(9, KEY).of(["cn:a"])
     assert PSEUDONYMS.of("a") != Pseudonyms(3, bytes(32)).of("a")
     assert PSEUDONYMS.of("1") != PSEUDONYMS.of(1)
     long = Pseudonyms(1, bytes(200)).of("a")
-    assert long == "~" + urlsafe_b64encode(hmac.digest(bytes(200), b'"a"', "sha256")[:24]).decode()
+    assert long == "~" + hmac.digest(bytes(200), b'"a"', "sha256")[:24].hex()
 
 
 def test_priv1_no_record_names_anybody() -> None:
@@ -97,7 +97,7 @@ def test_an_administrator_is_accountable_by_name() -> None:
 def test_an_object_that_is_an_address_is_personal() -> None:
     """A limit is told of the address that reached it, under a pseudonym, so that the kind of object stays."""
     record, personal = encoded(
-        replace(DRAFT, actor=Actor(ActorKind.SYSTEM, "limits"), object="source:192.0.2.7", details={})
+        replace(DRAFT, actor=Actor(ActorKind.SYSTEM, "limits"), object="source:192.0.2.7", details={}),
     )
     assert read_record(record)[3].object == "source:" + PSEUDONYMS.of("192.0.2.7")
     assert personal == '{"object":"192.0.2.7"}'

@@ -51,6 +51,8 @@ _COLUMNS: Final = (
     "personal",
     "record",
 )
+_NEAR: Final = 256
+"""How many records of a stream are remembered for their neighbours."""
 EXPORT: Final = "export"
 """What findings call the file itself, in the place of a stream."""
 
@@ -207,11 +209,11 @@ def _judge(reader: _Reader, end: Mapping[str, Any], digest: bytes, trusted: tupl
     findings += proof.findings
     for stream, expected in proof.expected.items():
         for sequence, (wanted, number) in expected.items():
-            found = reader.hashes.get(stream, {}).get(sequence)
-            if found is not None and found != wanted:
+            last, found = reader.tops.get(stream, (0, b""))
+            if last == sequence and found != wanted:
                 findings.append(Finding(stream, sequence, f"forked: checkpoint {number} covers another record"))
     proved = "the trusted key" if trusted else "the key in the file"
-    return VerifiedExport(len(reader.hashes), reader.count, proved, hashlib.sha256(key).digest(), tuple(findings))
+    return VerifiedExport(len(reader.tops), reader.count, proved, hashlib.sha256(key).digest(), tuple(findings))
 
 
 def _read_end(text: str) -> dict[str, Any]:
@@ -231,9 +233,10 @@ class _Reader:
         self.begun = False
         self.count = 0
         self.findings: list[Finding] = []
-        self.hashes: dict[str, dict[int, bytes]] = {}
+        self.tops: dict[str, tuple[int, bytes]] = {}
+        """The last record of each stream, and its hash."""
         self._csv = False
-        self._last: dict[str, tuple[int, bytes]] = {}
+        self._near: dict[str, dict[int, tuple[bytes, bytes]]] = {}
 
     def take(self, line: bytes) -> None:
         """Read the next line, which is not the last one."""
@@ -252,13 +255,22 @@ class _Reader:
         found = record_hash(text.encode())
         if found.hex() != stored:
             self._wrong(stream, sequence, "changed: its hash is not that of its text")
-        last = self._last.get(stream)
-        if last is not None and sequence == last[0] + 1 and previous != last[1]:
+        self._place(stream, sequence, previous, found)
+
+    def _place(self, stream: str, sequence: int, previous: bytes, found: bytes) -> None:
+        """Compare a record with its neighbours, where they are there: PostgreSQL numbers one commit's in any order."""
+        near = self._near.setdefault(stream, {})
+        top = self.tops.get(stream, (0, b""))
+        before, after = near.get(sequence - 1), near.get(sequence + 1)
+        if sequence in near or sequence < top[0] - _NEAR:
+            self._wrong(stream, sequence, f"inserted or swapped: it stands behind record {top[0]}")
+        elif (before is not None and before[0] != previous) or (after is not None and after[1] != found):
             self._wrong(stream, sequence, "changed, inserted or swapped: it does not follow the record before it")
-        if last is not None and sequence <= last[0]:
-            self._wrong(stream, sequence, f"inserted or swapped: it stands behind record {last[0]}")
-        self._last[stream] = (sequence, found)
-        self.hashes.setdefault(stream, {})[sequence] = found
+        near[sequence] = (found, previous)
+        if len(near) > _NEAR:
+            del near[next(iter(near))]
+        if sequence > top[0]:
+            self.tops[stream] = (sequence, found)
 
     def end_of(self, line: bytes) -> str:
         """Return the JSON of the last line."""

@@ -48,8 +48,8 @@ _HEAD = Statement(select(event_stream).where(event_stream.c.name == bindparam("n
 _NEW_STREAM = Statement(
     text(
         "INSERT INTO event_stream (name, sequence, hash, holder, lease_until)"
-        " VALUES (:name, 0, :hash, :holder, :lease_until) ON CONFLICT (name) DO NOTHING"
-    )
+        " VALUES (:name, 0, :hash, :holder, :lease_until) ON CONFLICT (name) DO NOTHING",
+    ),
 )
 _MOVE_HEAD = Statement(
     update(event_stream)
@@ -59,7 +59,7 @@ _MOVE_HEAD = Statement(
         hash=bindparam("last_hash"),
         holder=bindparam("by"),
         lease_until=bindparam("until"),
-    )
+    ),
 )
 _MOVE_KNOWN_HEAD = Statement(
     update(event_stream)
@@ -69,12 +69,12 @@ _MOVE_KNOWN_HEAD = Statement(
         event_stream.c.hash == bindparam("from_hash"),
         event_stream.c.holder == bindparam("by"),
     )
-    .values(sequence=bindparam("last"), hash=bindparam("last_hash"), lease_until=bindparam("until"))
+    .values(sequence=bindparam("last"), hash=bindparam("last_hash"), lease_until=bindparam("until")),
 )
 _GIVE_BACK = Statement(
     update(event_stream)
     .where(event_stream.c.name == bindparam("stream"), event_stream.c.holder == bindparam("by"))
-    .values(lease_until=0)
+    .values(lease_until=0),
 )
 APPEND = inserting(event, leaving_out=("position",))
 _LAST_POSITION = Statement(select(func.max(event.c.position).label("position")))
@@ -84,7 +84,7 @@ _PAGE_OF_STREAM = Statement(
     select(event)
     .where(event.c.stream == bindparam("name"), event.c.sequence > bindparam("after"))
     .order_by(event.c.sequence, event.c.position)
-    .limit(_PAGE)
+    .limit(_PAGE),
 )
 
 
@@ -144,14 +144,19 @@ class StreamAppender:
         pseudonyms = self.opened.current()
         for event_draft in events:
             sequence += 1
-            draft, personal = capped(event_draft), None
-            if pseudonyms is not None:
-                draft, personal = with_pseudonyms(draft, pseudonyms)
-            under = None if pseudonyms is None or personal is None else pseudonyms.number
-            record = encode_capped(stream, sequence, previous, draft, under)
+            draft = capped(event_draft)
+            named = None if pseudonyms is None else with_pseudonyms(draft, pseudonyms)
+            shown, personal = (None, None) if named is None else named
+            record = encode_capped(stream, sequence, previous, draft, shown)
             columns = _columns(draft)
+            if shown is not None:
+                columns["object"] = shown.object
             columns.update(
-                stream=stream, sequence=sequence, previous=previous, record=record.decode(), personal=personal
+                stream=stream,
+                sequence=sequence,
+                previous=previous,
+                record=record.decode(),
+                personal=personal,
             )
             columns["hash"] = previous = record_hash(record)
             rows.append(columns)
@@ -236,7 +241,12 @@ class SqlEvents(SqlPseudonymKeys):
             after = rows[-1]["sequence"]
 
     def stored_records(
-        self, *, after: int = 0, since: datetime | None = None, until: datetime | None = None, group: str | None = None
+        self,
+        *,
+        after: int = 0,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        group: str | None = None,
     ) -> Iterator[StoredRecord]:
         """Walk over the log in the order of its writing, behind a position, a page at a time.
 
@@ -319,7 +329,7 @@ def _same(row: Row, fields: dict[str, Any]) -> bool:
             and row["outcome"] == fields["outcome"]
             and row["security"] == int(fields["security"])
             and row["serial"] == fields["serial"]
-            and row["transaction_id"] == fields["transaction"]
+            and row["transaction_id"] == fields["transaction"],
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return False

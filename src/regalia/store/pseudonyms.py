@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, null, select, update
 
 from regalia.ports import PseudonymKey
 from regalia.store.session import Noun, Statement, inserting
@@ -36,7 +36,7 @@ _ADD = inserting(pseudonym_key)
 _DESTROY = Statement(
     update(pseudonym_key)
     .where(pseudonym_key.c.number == bindparam("which"), pseudonym_key.c.sealed.is_not(None))
-    .values(sealed=None, destroyed_at=bindparam("at"))
+    .values(sealed=null(), destroyed_at=bindparam("at"))
 )
 
 

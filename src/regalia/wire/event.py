@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from json.encoder import encode_basestring as _quoted
 from typing import TYPE_CHECKING, Any, Final, NewType, NoReturn, TypeVar
@@ -26,6 +26,7 @@ __all__ = [
     "FIELD_OCTETS",
     "CappedDraft",
     "RecordError",
+    "Shown",
     "canonical_record",
     "capped",
     "encode_capped",
@@ -64,19 +65,31 @@ def canonical_record(stream: str, sequence: int, previous: bytes, draft: EventDr
     return encode_capped(stream, sequence, previous, capped(draft))
 
 
-def encode_capped(
-    stream: str, sequence: int, previous: bytes, draft: CappedDraft, pseudonyms: int | None = None
-) -> bytes:
-    """Like `canonical_record`, for an event that was capped already; `pseudonyms` is the key that made those in it.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What stands in a record in the place of some fields of its event."""
+
+    actor_id: str
+    actor_source: str
+    object: str
+    details: Mapping[str, JsonValue]
+    pseudonyms: int | None
+    """Number of the key whose pseudonyms these are; None where nothing is replaced."""
+
+
+def encode_capped(stream: str, sequence: int, previous: bytes, draft: CappedDraft, shown: Shown | None = None) -> bytes:
+    """Like `canonical_record`, for an event that was capped already; with `shown` in the place of what it names.
 
     The fields stand in the order that sorted keys have: written out, since an enrolment waits for two of these.
     """
-    actor = draft.actor
-    under = "" if pseudonyms is None else f',"pseudonyms":{pseudonyms}'
+    if shown is None:
+        shown = Shown(draft.actor.id, draft.actor.source, draft.object, draft.details, None)
+    under = "" if shown.pseudonyms is None else f',"pseudonyms":{shown.pseudonyms}'
     text = (
-        f'{{"action":{_quoted(draft.action)},"actor":{{"id":{_quoted(actor.id)},"kind":{_quoted(actor.kind)}'
-        f',"source":{_quoted(actor.source)}}},"at":"{time_text(draft.at)}","details":{_ENCODER.encode({**draft.details})}'
-        f',"group":{_quoted_or_null(draft.group)},"object":{_quoted(draft.object)},"outcome":{_quoted(draft.outcome)}'
+        f'{{"action":{_quoted(draft.action)},"actor":{{"id":{_quoted(shown.actor_id)}'
+        f',"kind":{_quoted(draft.actor.kind)},"source":{_quoted(shown.actor_source)}}}'
+        f',"at":"{time_text(draft.at)}","details":{_ENCODER.encode({**shown.details})}'
+        f',"group":{_quoted_or_null(draft.group)},"object":{_quoted(shown.object)},"outcome":{_quoted(draft.outcome)}'
         f',"previous":"{previous.hex()}"{under},"reason":{_quoted_or_null(draft.reason_id)}'
         f',"security":{"true" if draft.security else "false"},"sequence":{sequence}'
         f',"serial":{_quoted_or_null(draft.serial)},"stream":{_quoted(stream)}'
@@ -105,7 +118,9 @@ def read_record(record: bytes) -> tuple[str, int, bytes, EventDraft]:
         previous = bytes.fromhex(fields["previous"])
         draft = _read_draft(fields)
         under = _exactly(int, fields["pseudonyms"]) if "pseudonyms" in fields else None
-        again = encode_capped(stream, sequence, previous, capped(draft), under)
+        short = capped(draft)
+        shown = Shown(short.actor.id, short.actor.source, short.object, short.details, under)
+        again = encode_capped(stream, sequence, previous, short, shown)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, InvariantError) as error:
         raise RecordError(f"not a record: {type(error).__name__}") from None
     if again != record or len(previous) * 2 != _HASH_HEX:
