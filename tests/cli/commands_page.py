@@ -39,7 +39,7 @@ class Found:
     """One command."""
 
     words: tuple[str, ...]
-    """Noun and verb; only one word for a noun without verbs."""
+    """Noun and verb; only one word for a noun without verbs, three where a verb has verbs of its own."""
     command: TyperCommand
 
 
@@ -49,8 +49,11 @@ def all_commands() -> Iterator[Found]:
         command = noun(name)
         if isinstance(command, TyperGroup):
             for verb, inner in command.commands.items():
-                assert not isinstance(inner, TyperGroup), f"{name} {verb} has verbs of its own"
-                yield Found((name, verb), inner)  # type: ignore[arg-type] # typer makes nothing else
+                if isinstance(inner, TyperGroup):
+                    for last, innermost in inner.commands.items():
+                        yield Found((name, verb, last), innermost)  # type: ignore[arg-type] # the same
+                else:
+                    yield Found((name, verb), inner)  # type: ignore[arg-type] # typer makes nothing else
         else:
             yield Found((name,), command)
 

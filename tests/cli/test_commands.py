@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 COMMANDS = tuple(all_commands())
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 ASKS_FIRST = {
+    ("ca", "cross"),
+    ("ca", "offline"),
     ("ca", "revoke"),
+    ("ca", "sign"),
     ("cert", "revoke"),
     ("challenge", "revoke"),
     ("endpoint", "disable"),
@@ -27,7 +30,7 @@ ASKS_FIRST = {
     ("enrolment", "deny"),
 }
 PROMISED = {
-    "ca": "create list show revoke offline crl",
+    "ca": "create request sign accept import export cross list show revoke offline crl ceremony transcript",
     "group": "create list show",
     "profile": "create list show check",
     "endpoint": "create list show disable rotate-secret ndes-page",
@@ -48,7 +51,7 @@ def _told() -> dict[tuple[str, ...], list[list[str]]]:
     told: dict[tuple[str, ...], list[list[str]]] = {}
     for path in sorted(TRANSCRIPTS.glob("*.txt")):
         for arguments in commands_in(path.read_text(encoding="utf-8")):
-            for words in (tuple(arguments[:2]), tuple(arguments[:1])):
+            for words in (tuple(arguments[:3]), tuple(arguments[:2]), tuple(arguments[:1])):
                 if words in known:
                     told.setdefault(words, []).append(arguments)
                     break

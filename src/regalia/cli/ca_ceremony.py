@@ -36,7 +36,7 @@ __all__ = ["CEREMONY_EXAMPLES", "TRANSCRIPT_EXAMPLES", "ceremony", "transcript"]
 CEREMONY_EXAMPLES = examples(
     "ca ceremony ceremony.toml --dry-run", "ca ceremony ceremony.toml --home /srv/root --root-key /media/usb"
 )
-TRANSCRIPT_EXAMPLES = examples("ca transcript /srv/root/transcript.txt", "ca transcript transcript.txt --json")
+TRANSCRIPT_EXAMPLES = examples("ca transcript", "ca transcript copy-of-a-witness.txt --json")
 
 _MAX_FILE = 1 << 20
 _TYPED = 8
@@ -283,11 +283,15 @@ def _sha256(der: bytes) -> str:
 
 def transcript(
     *,
-    file: Annotated[Path, typer.Argument(metavar="FILE", readable=False, help="The transcript.", show_default=False)],
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", readable=False, help="The home's own if not given.", show_default=False),
+    ] = None,
+    home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Verify a transcript line by line, and show it."""
-    lines = transcript_of(file)
+    lines = transcript_of(file or find_home(named=home) / TRANSCRIPT_FILE)
     rows = [
         {"number": line.number, "time": line.time, "who": line.who, "what": line.what, "hash": line.hash}
         for line in lines

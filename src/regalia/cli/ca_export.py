@@ -15,7 +15,7 @@ from regalia.cli.context import administrator, agreed, opened
 from regalia.cli.files import certificates_pem, http_url, read_certificates, write_new
 from regalia.cli.fingerprints import fingerprints
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples
-from regalia.cli.output import print_table
+from regalia.cli.output import print_json, print_table
 from regalia.cli.transcript_file import noted
 from regalia.errors import AdminError
 from regalia.model import CertificateKind, CertificateState
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["CROSS_EXAMPLES", "EXPORT_EXAMPLES", "cross", "export"]
 
 EXPORT_EXAMPLES = examples(
-    "ca export root --out root.pem", "ca export default-ca-1 --chain --format p7c --out chain.p7c"
+    "ca export root --out root.pem", "ca export default-ca-1 --chain --format p7c --out ca.p7c"
 )
 CROSS_EXAMPLES = examples("ca cross root root-2", "ca cross root root-2 --root-key /media/usb --yes --json")
 
@@ -55,8 +55,9 @@ def export(
         Path | None, typer.Option("--out", readable=False, metavar="FILE", help="Where to.", show_default="stdout")
     ] = None,
     home: Home = None,
+    as_json: Json = False,
 ) -> None:
-    """Write an authority's certificate."""
+    """Write an authority's certificate, its chain, or what other roots certified of it."""
     if chain and cross_:
         raise AdminError(reasons.USAGE, "either --chain or --cross")
     with opened(home) as regalia:
@@ -69,6 +70,10 @@ def export(
     octets = _written(wanted, format_)
     if out is not None:
         write_new(out, octets)
+    if as_json:
+        pems = [certificates_pem([der]).decode("ascii") for der in wanted]
+        print_json({"name": name, "certificates": pems, "file": out})
+    if out is not None or as_json:
         return
     sys.stdout.flush()
     sys.stdout.buffer.write(octets)
