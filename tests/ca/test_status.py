@@ -19,9 +19,10 @@ from cryptography.x509 import ocsp as their_ocsp
 from fakes import FakeClock
 from memory_store import MemoryStore
 from regalia import reasons
+from regalia.ca.revoke import hold, release
 from regalia.ca.status import OcspAnswer, OcspMemory, OcspResponder
 from regalia.errors import UnavailableError
-from regalia.model import CredentialPurpose, RevocationReason
+from regalia.model import AuthorityState, CredentialPurpose, RevocationReason
 from regalia.wire.ocsp import OcspStatus, error_response
 from small_ca import ADMIN, SmallCa
 
@@ -375,3 +376,90 @@ def test_a_store_that_is_down_is_no_answer(world: _World) -> None:
     responder = OcspResponder(down, world.ca.keys, world.ca.clock)
     with pytest.raises(UnavailableError):
         responder.answer(world.request())
+
+
+def test_a_hold_is_told_for_a_shorter_time_and_a_release_is_good(world: _World) -> None:
+    """REV-1: a held certificate is revoked with certificateHold for five minutes at the most, released it is good."""
+    world.ca.leaf(world.authority, _SERIAL)
+    row = world.ca.store.certificate_by_serial("default", _SERIAL)
+    assert row is not None
+    hold(world.ca.store, world.ca.clock, row, actor=ADMIN)
+    theirs, answer = world.ask()
+    assert theirs.certificate_status is _REVOKED
+    assert theirs.revocation_reason is x509.ReasonFlags.certificate_hold
+    assert theirs.next_update_utc == world.ca.clock.now() + timedelta(minutes=5)
+    assert (answer.status, answer.cacheable) == ("revoked", True)
+    release(world.ca.store, world.ca.clock, row, actor=ADMIN)
+    world.responder.drop("default", _SERIAL)
+    assert world.status() is _GOOD
+
+
+@pytest.mark.parametrize("state", list(AuthorityState))
+def test_an_authority_is_asked_until_it_is_retired(world: _World, state: AuthorityState) -> None:
+    """OCSP goes on while an authority retires and after it was revoked; a retired one is nobody's issuer here."""
+    world.ca.leaf(world.authority, _SERIAL)
+    world.ca.store.set_authority_state("default", state, ())
+    answer = world.responder.answer(world.request())
+    assert answer.status == ("unauthorized" if state is AuthorityState.RETIRED else "good")
+
+
+# --- what is renewed before it ends ----------------------------------------------------------------------------------
+
+
+def test_what_is_asked_for_often_is_renewed_before_it_ends(world: _World) -> None:
+    """Nobody waits for a signature: an answer that was asked for again is made anew shortly before it is forgotten."""
+    world.ca.leaf(world.authority, _SERIAL)
+    world.ca.leaf(world.authority, _SERIAL + 1)
+    often, once = world.request(), world.request(_SERIAL + 1)
+    for body in (often, once, often):
+        world.responder.answer(body)
+    assert world.responder.renew(timedelta(seconds=20), 10) == 0
+    world.ca.later(minutes=4, seconds=50)
+    assert world.responder.renew(timedelta(seconds=20), 10) == 1
+    world.ca.later(seconds=30)
+    told = world.responder.remembered(often)
+    assert told is not None
+    assert told.next_update == world.ca.clock.now() - timedelta(seconds=30) + timedelta(minutes=10)
+    assert world.responder.remembered(once) is None
+    # Nobody asked since: it is let go at its end. The look above counts as one that asks.
+    world.ca.later(minutes=4, seconds=20)
+    assert world.responder.renew(timedelta(seconds=20), 10) == 1
+    world.ca.later(minutes=4, seconds=50)
+    assert world.responder.renew(timedelta(seconds=20), 10) == 0
+
+
+def test_a_renewed_answer_says_what_is_so_now(world: _World) -> None:
+    """What was revoked on another node, whose notice was lost, is told by the renewed answer at the latest."""
+    world.ca.leaf(world.authority, _SERIAL)
+    for _ in range(2):
+        world.responder.answer(world.request())
+    world.ca.revoke(world.authority, _SERIAL)
+    world.ca.later(minutes=4, seconds=50)
+    assert world.responder.renew(timedelta(seconds=20), 10) == 1
+    told = world.responder.remembered(world.request())
+    assert told is not None
+    assert told.status == "revoked"
+
+
+def test_renewing_is_bounded(world: _World) -> None:
+    """One look renews so many at the most; what is left is signed when it is asked for."""
+    bodies = []
+    for number in range(5):
+        world.ca.leaf(world.authority, _SERIAL + number)
+        bodies.append(world.request(_SERIAL + number))
+        for _ in range(2):
+            world.responder.answer(bodies[-1])
+    world.ca.later(minutes=4, seconds=50)
+    assert world.responder.renew(timedelta(seconds=20), 3) == 3
+    world.ca.later(seconds=15)
+    assert sum(world.responder.remembered(body) is not None for body in bodies) == 3
+
+
+def test_an_answer_whose_responder_is_gone_is_not_renewed(world: _World) -> None:
+    """What cannot be signed any more ends as it would have."""
+    world.ca.leaf(world.authority, _SERIAL)
+    for _ in range(2):
+        world.responder.answer(world.request())
+    world.ca.later(minutes=4, seconds=50)
+    world.ca.store.set_authority_state("default", AuthorityState.RETIRED, ())
+    assert world.responder.renew(timedelta(seconds=20), 3) == 0

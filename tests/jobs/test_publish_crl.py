@@ -13,7 +13,7 @@ from regalia.ca.crl import CrlPublisher
 from regalia.ca.revoke import revoke
 from regalia.errors import InvariantError
 from regalia.jobs.publish_crl import PublishCrls
-from regalia.model import Certificate, CertificateKind, RevocationReason
+from regalia.model import AuthorityState, Certificate, CertificateKind, RevocationReason
 from regalia.ports import CertificateFilter
 from world import ADMIN, Device, World, names
 
@@ -27,7 +27,7 @@ class Publishing(World):
         super().__init__()
         signer = MemorySigner(self.store, self.keys, self.files)
         publisher = CrlPublisher(self.store, self.files, signer, self.clock, self.entropy, self.urls)
-        self.job = PublishCrls(self.store, self.keys, publisher)
+        self.job = PublishCrls(self.store, self.keys, publisher, self.files, alert_octets=800)
 
     def run(self) -> None:
         """Run the job now."""
@@ -130,3 +130,43 @@ def test_one_that_does_not_verify_keeps_no_other_waiting(world: Publishing) -> N
         world.run()
     assert world.files.published(NAME) is None
     assert world.files.published("second-ca-1") is not None
+
+
+def test_every_list_of_a_plan_is_published(world: Publishing) -> None:
+    """Partial and delta CRLs publish themselves as the full one does, and go on after the plan ended."""
+    for shards, delta in ((2, True), (0, False)):
+        world.store.set_crl_plan(NAME, shards, (), lists=shards, delta=delta, full=True)
+        world.run()
+        world.clock.advance(timedelta(days=4))
+    world.run()
+    assert {path for path in world.files.files if "ca-1" in path and path.startswith("published/")} == {
+        f"published/{NAME}{which}" for which in ("", "-delta", "-1", "-1-delta", "-2", "-2-delta")
+    }
+    for which in ("", "-1", "-2"):
+        assert (
+            x509.load_der_x509_crl(world.files.files[f"published/{NAME}{which}"]).last_update_utc == world.clock.now()
+        )
+
+
+def test_a_retired_authority_publishes_no_more(world: Publishing) -> None:
+    """The CRL of a retiring and of a revoked authority goes on; a retired one has nothing left to tell of."""
+    world.run()
+    for state, goes_on in (
+        (AuthorityState.RETIRING, True),
+        (AuthorityState.REVOKED, True),
+        (AuthorityState.RETIRED, False),
+    ):
+        world.store.set_authority_state(NAME, state, ())
+        world.clock.advance(timedelta(days=4))
+        world.run()
+        assert (world.crl().last_update_utc == world.clock.now()) is goes_on
+
+
+def test_rev5_a_large_crl_is_a_warning(world: Publishing, capsys: pytest.CaptureFixture[str]) -> None:
+    """REV-5: from the size on that the settings name, each publication says how large the CRL is."""
+    world.run()
+    assert "crl-large" not in capsys.readouterr().out
+    for index in range(12):
+        world.revoke(world.leaf(index))
+    world.run()
+    assert "crl-large" in capsys.readouterr().out

@@ -292,7 +292,7 @@ def test_a_published_crl_is_served(deployment: Deployment) -> None:
     """What the job publishes is what a device fetches; it verifies, and now this is ready."""
     world, files = deployment.world, deployment.files
     publisher = CrlPublisher(world.store, files, FileSigner(deployment), world.clock, world.entropy, world.urls)
-    PublishCrls(world.store, world.keys, publisher).run(world.clock.now())
+    PublishCrls(world.store, world.keys, publisher, files).run(world.clock.now())
     issuer = x509.load_der_x509_certificate(ask(deployment.app, f"/ca/{NAME}.cer").body)
     crl = x509.load_der_x509_crl(ask(deployment.app, f"/crl/{NAME}.crl").body)
     assert crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type] # it is an EC key

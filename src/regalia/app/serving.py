@@ -275,7 +275,14 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
     return (
         copies,
         Recover(app.recovery),
-        PublishCrls(app.store, app.keys, app.crls, every=timedelta(seconds=app.config.crl.check_seconds)),
+        PublishCrls(
+            app.store,
+            app.keys,
+            app.crls,
+            app.crl_files,
+            every=timedelta(seconds=app.config.crl.check_seconds),
+            alert_octets=app.config.crl.alert_octets,
+        ),
         RenewCredentials(app.store, app.store, app.ceremony),
         RollOver(app.rollover),
         RenewAdminTls(lambda now: _renew_admin_tls(app, now)),

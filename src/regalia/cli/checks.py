@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from regalia.ca.authority import renewal_due
 from regalia.cli.check import Check, Level, left
 from regalia.cli.checks_audit import audit_checks
+from regalia.cli.checks_crl import crl_checks
 from regalia.cli.checks_ndes import ndes_checks
 from regalia.cli.checks_tls import device_tls_checks
 from regalia.cli.custody import HERE, custody
@@ -34,7 +35,6 @@ _AHEAD: Final = timedelta(minutes=1)
 """How far the clocks of two nodes of one database may differ without being worth a word."""
 _AUTHORITY_ENDS: Final = timedelta(days=90)
 _ADMIN_TLS_ENDS: Final = timedelta(days=30)
-_ROOT_CRL_ENDS: Final = timedelta(days=30)
 _UNSYNCHRONISED: Final = 5
 """TIME_ERROR of adjtimex(2)."""
 _TIMEX_OCTETS: Final = 512
@@ -51,7 +51,8 @@ def checks(regalia: App, transport: Transport) -> Iterator[Check]:
         yield _authority_life(regalia, authority)
         if authority.state is not AuthorityState.REVOKED:
             yield from _credentials(regalia, authority)
-            yield _crl(regalia, authority)
+            if authority.state is not AuthorityState.RETIRED:
+                yield from crl_checks(regalia, authority)
     yield _admin_tls(regalia)
     yield from device_tls_checks(regalia)
     yield from ndes_checks(regalia)
@@ -198,25 +199,6 @@ def _admin_tls(regalia: App) -> Check:
 
 
 # --- CRLs and jobs --------------------------------------------------------------------------------------------------
-
-
-def _crl(regalia: App, authority: Authority) -> Check:
-    name = authority.name
-    offline = not regalia.keys.holds(authority.key_id)
-    remedy = f"Run `regalia ca crl {name}" + (" --root-key DIR` with the medium." if offline else "`.")
-    last, file = regalia.store.last_crl(name), regalia.crl_files.published(name)
-    if last is None or file is None:
-        return Check("crl", Level.PROBLEM, f"{name} has published no CRL", remedy)
-    now = regalia.clock.now()
-    finding = f"CRL {last.number} of {name} {left(now, last.next_update)}"
-    if last.next_update <= now:
-        return Check("crl", Level.PROBLEM, finding, remedy)
-    if regalia.store.revocation_count(name) > last.snapshot:
-        return Check("crl", Level.WARN, f"{finding}, but something was revoked since", remedy)
-    early = _ROOT_CRL_ENDS if authority.kind is AuthorityKind.ROOT else (last.next_update - last.this_update) / 4
-    if last.next_update - now < early:
-        return Check("crl", Level.WARN, f"{finding}: a new one is due", remedy)
-    return Check("crl", Level.OK, finding)
 
 
 def _jobs(regalia: App) -> Iterator[Check]:

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
     from regalia.ca.crl import CrlPublisher
     from regalia.model import Authority
-    from regalia.ports import Authorities, KeyStore
+    from regalia.ports import Authorities, CrlFiles, KeyStore
 
 __all__ = ["PublishCrls"]
 
 _EVERY = timedelta(seconds=20)
 """A third of the minute: one run that fails leaves room for another."""
+
+_ALERT_OCTETS = 2 * 1024 * 1024
 
 _log = structlog.get_logger("regalia.jobs")
 
@@ -34,9 +36,19 @@ class PublishCrls:
     scope = Scope.CLUSTER
 
     def __init__(
-        self, authorities: Authorities, keys: KeyStore, publisher: CrlPublisher, *, every: timedelta = _EVERY
+        self,
+        authorities: Authorities,
+        keys: KeyStore,
+        publisher: CrlPublisher,
+        files: CrlFiles,
+        *,
+        every: timedelta = _EVERY,
+        alert_octets: int = _ALERT_OCTETS,
     ) -> None:
+        """`alert_octets`: from which size on each publication is also a warning in the log (REV-5)."""
         self.every = every
+        self._files = files
+        self._alert_octets = alert_octets
         self._authorities = authorities
         self._keys = keys
         self._publisher = publisher
@@ -60,3 +72,9 @@ class PublishCrls:
             if self._publisher.due(authority.name, shard):
                 record = self._publisher.publish(authority.name, shard=shard)
                 _log.info("crl-published", crl=record.name, number=str(record.number), entries=record.entries)
+                self._warn(record.name)
+
+    def _warn(self, name: str) -> None:
+        published = self._files.published(name)
+        if published is not None and published.length > self._alert_octets:
+            _log.warning("crl-large", crl=name, octets=published.length, alert=self._alert_octets)
