@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
+from regalia import reasons
+from regalia.ca.profile import DEFAULT_DOCUMENT
+from regalia.ca.rollover import OVERLAP
 from regalia.client.authorities import judge
+from regalia.errors import AdminError
+from regalia.jobs.renew_credentials import RenewCredentials
+from regalia.jobs.rollover import RollOver
+from regalia.model import Action, CertificateKind, CredentialPurpose, KeyKind
+from regalia.ports import CertificateFilter
+from regalia.ra.registry import EndpointOptions
 from regalia.wire.certificate import read_certificate
 from regalia.wire.names import same_name
-from regalia.wire.scep import MessageType
+from regalia.wire.scep import FailInfo, MessageType
 from regalia.wire.scep_client import read_certs_only, read_next_ca
 from world import ADMIN, Device, World, names, rsa_key
 
@@ -97,3 +108,164 @@ def test_both_are_accepted_by_recipient() -> None:
     csr = late.csr(names("late"), world.mint("late"))
     reply = late.open(world.send(late.message(csr, recipient=old.ra.certificate_der)), csr, ra=old.ra.certificate_der)
     assert issuer_of(world, reply.certificates[0]) == name
+
+
+# --- the end of what was ---------------------------------------------------------------------------------------------
+
+
+def test_a_former_ra_key_opens_for_its_overlap_and_is_destroyed() -> None:
+    """ENV-8: a new RA key at once, the former one for 30 days; then it is gone, with an event, and opens nothing."""
+    world = World()
+    door = world.store.door("default")
+    assert door is not None
+    old = door.ra
+    made = world.rollover.rotate_ra("default", actor=ADMIN)
+    late = world.store.door("default")
+    assert late is not None
+    assert (late.ra, late.former_ras) == (made, (old,))
+    world.clock.advance(OVERLAP - timedelta(minutes=1))
+    assert world.rollover.end_credentials(world.clock.now()) == 0
+    device = Device(world)
+    csr = device.csr(LAPTOP, world.mint("laptop-1"))
+    body = device.message(csr, recipient=old.certificate_der)
+    assert device.open(world.send(body), csr, ra=old.certificate_der).certificates
+    world.clock.advance(timedelta(minutes=1))
+    assert world.rollover.end_credentials(world.clock.now()) == 1
+    told = world.last_event().draft
+    assert (told.action, told.object) == (Action.KEY_DESTROYED, f"key:{old.key_id}")
+    assert not world.keys.holds(old.key_id)
+    assert world.rollover.end_credentials(world.clock.now()) == 0
+    assert device.open(world.send(body), csr).fail_info is FailInfo.BAD_MESSAGE_CHECK
+    assert world.last_event().draft.reason_id == "SCEP-037"
+
+
+def test_superseded_responder_keys_are_destroyed() -> None:
+    """An OCSP key that a newer one took over from is destroyed a day later; the newest never."""
+    world = World()
+    authority = world.store.authority("default-ca-1")
+    assert authority is not None
+    first = world.store.credentials(CredentialPurpose.OCSP, authority.name)[0]
+    second = world.ceremony.create_credential(CredentialPurpose.OCSP, authority, actor=ADMIN)
+    world.clock.advance(timedelta(hours=23))
+    assert world.rollover.end_credentials(world.clock.now()) == 0
+    world.clock.advance(timedelta(hours=1))
+    assert world.rollover.end_credentials(world.clock.now()) == 1
+    assert (world.keys.holds(first.key_id), world.keys.holds(second.key_id)) == (False, True)
+
+
+def test_a_job_leads_an_authority_to_its_end() -> None:
+    """NEXT takes over when its overlap ends; the former one answers by OCSP until its last leaf expired."""
+    world = World()
+    Device(world).enrol(LAPTOP, world.mint("laptop-1"))
+    name = rolled(world)
+    job = RollOver(world.rollover)
+    renewals = RenewCredentials(world.store, world.store, world.ceremony)
+    job.run(world.clock.now())
+    assert states(world) == {"default-ca-1": "active", name: "next"}
+    world.clock.advance(WEEK)
+    job.run(world.clock.now())
+    assert states(world) == {"default-ca-1": "retiring", name: "active"}
+    responders = len(world.store.credentials(CredentialPurpose.OCSP, "default-ca-1"))
+    world.clock.advance(timedelta(days=60))
+    job.run(world.clock.now())
+    renewals.run(world.clock.now())
+    assert states(world)["default-ca-1"] == "retiring"
+    assert len(world.store.credentials(CredentialPurpose.OCSP, "default-ca-1")) == responders + 1
+    assert all(ra.ended_at for ra in world.store.credentials(CredentialPurpose.RA, "default-ca-1"))
+    leaf = world.store.certificates(CertificateFilter(kind=CertificateKind.LEAF))[0]
+    world.clock.advance(leaf.intent.not_after - world.clock.now() + timedelta(seconds=1))
+    job.run(world.clock.now())
+    assert states(world)["default-ca-1"] == "retired"
+    retired = [event.draft for event in world.store.log if event.draft.action is Action.AUTHORITY_RETIRED]
+    assert [draft.object for draft in retired] == ["authority:default-ca-1"]
+    renewals.run(world.clock.now())
+    world.clock.advance(timedelta(days=2))
+    job.run(world.clock.now())
+    ocsp = world.store.credentials(CredentialPurpose.OCSP, "default-ca-1")
+    assert not any(world.keys.holds(each.key_id) for each in ocsp)
+    assert all(world.keys.holds(each.key_id) for each in world.store.credentials(CredentialPurpose.OCSP, name)[:1])
+
+
+def states(world: World) -> dict[str, str]:
+    """The state of each issuing authority."""
+    return {each.name: each.state.value for each in world.store.authorities() if each.parent is not None}
+
+
+def test_a_rollover_is_refused_where_it_would_be_a_second_one() -> None:
+    """One next authority at a time, announced for at most a year; only one with credentials takes over."""
+    world = World()
+    for act, reason in (
+        (lambda: rolled(world, timedelta(days=400)), reasons.USAGE),
+        (lambda: world.rollover.activate("default-ca-1", actor=ADMIN), reasons.AUTHORITY_STATE),
+        (lambda: world.rollover.activate("root", actor=ADMIN), reasons.NOT_FOUND),
+        (lambda: world.rollover.rotate_ra("nobody", actor=ADMIN), reasons.NOT_FOUND),
+    ):
+        with pytest.raises(AdminError) as caught:
+            act()
+        assert caught.value.reason is reason
+    root = world.registry.root()
+    bare = world.ceremony.create_issuing("bare", group="default", root=root, actor=ADMIN, next_until=True)
+    with pytest.raises(AdminError, match=r"ADM-038 .* lacks credentials: ra, ocsp"):
+        world.rollover.activate(bare.name, actor=ADMIN)
+    # What a crash left without credentials is finished by the same command.
+    assert rolled(world) == "bare"
+    with pytest.raises(AdminError, match=r"ADM-038 .* bare is next already"):
+        rolled(world)
+
+
+# --- an authority that is its own RA ---------------------------------------------------------------------------------
+
+
+def test_an_authority_that_is_its_own_ra() -> None:
+    """R2: GetCACert is one bare certificate; devices encrypt to it, it answers, and they go on after a rollover."""
+    world = World()
+    world.registry.create_group("solo", actor=ADMIN, key_kind=KeyKind.RSA_2048, ca_as_ra=True, acknowledged=True)
+    told = [event.draft for event in world.store.log if event.draft.security]
+    assert [draft.details["acknowledged"] for draft in told] == [
+        "the authority is its own RA: its key opens messages from strangers"
+    ]
+    world.registry.create_profile("solo", "solo", DEFAULT_DOCUMENT, actor=ADMIN)
+    world.registry.create_endpoint("solo", group="solo", profile="solo", actor=ADMIN)
+    door = world.scep.door("solo")
+    assert door is not None
+    bare = world.scep.ca_certificates(door)
+    assert bare == door.authority.certificate_der
+    ca = judge([bare], None, world.clock.now())
+    assert (ca.recipient, ca.signers, ca.chain) == (bare, (bare,), (bare,))
+    device = Device(world, endpoint="solo")
+    assert device.enrol(LAPTOP, world.mint("laptop-1", endpoint="solo")).certificates
+    following = world.rollover.rotate("solo", root=world.registry.root(), actor=ADMIN)
+    assert world.rollover.serves_itself(following)
+    world.rollover.activate(following.name, actor=ADMIN)
+    moved = device.fresh("renewal")
+    assert moved.enrol(LAPTOP, None, MessageType.RENEWAL_REQ).certificates
+    assert issuer_of(world, moved.certificate) == following.name
+    # The key of the former one is a CA's: it signs CRLs as long as there is something to say.
+    world.clock.advance(timedelta(days=31))
+    world.rollover.end_credentials(world.clock.now())
+    assert world.keys.holds(door.authority.key_id)
+
+
+def test_what_an_authority_that_is_its_own_ra_may_not() -> None:
+    """Without acknowledgement, with a key that decrypts nothing, and SHA-1 in any answer: ADM-013 and ADM-037."""
+    world = World()
+    world.registry.create_group("solo", actor=ADMIN, key_kind=KeyKind.RSA_2048, ca_as_ra=True, acknowledged=True)
+    world.registry.create_profile("solo", "solo", DEFAULT_DOCUMENT, actor=ADMIN)
+    create, legacy = world.registry.create_group, EndpointOptions(legacy=True)
+    rsa, p256 = KeyKind.RSA_2048, KeyKind.P256
+    for act, reason in (
+        (lambda: create("x", actor=ADMIN, key_kind=rsa, ca_as_ra=True), reasons.ACKNOWLEDGEMENT_NEEDED),
+        (lambda: create("x", actor=ADMIN, key_kind=p256, ca_as_ra=True, acknowledged=True), reasons.CA_AS_RA_REFUSED),
+        (
+            lambda: create("x", actor=ADMIN, authority="solo-ca-1", ca_as_ra=True, acknowledged=True),
+            reasons.CA_AS_RA_REFUSED,
+        ),
+        (lambda: world.rollover.rotate_ra("solo", actor=ADMIN), reasons.CA_AS_RA_REFUSED),
+        (
+            lambda: world.registry.create_endpoint("old", group="solo", profile="solo", actor=ADMIN, options=legacy),
+            reasons.CA_AS_RA_REFUSED,
+        ),
+    ):
+        with pytest.raises(AdminError) as caught:
+            act()
+        assert caught.value.reason is reason

@@ -11,6 +11,7 @@ from regalia import reasons
 from regalia.ca.lint import lint_full
 from regalia.ca.profile import read_profile, specimens
 from regalia.ca.profile_safety import Severity, findings_of
+from regalia.ca.rollover import is_own_ra
 from regalia.errors import AdminError
 from regalia.model import (
     STANDING_PURPOSES,
@@ -19,6 +20,7 @@ from regalia.model import (
     Authority,
     AuthorityKind,
     AuthorityState,
+    CredentialPurpose,
     Endpoint,
     EventDraft,
     Group,
@@ -221,7 +223,7 @@ class Registry:
 
         With static challenges and with approval the first one is made by `ChallengeDesk.rotate`.
         Raises `AdminError`: ADM-003 name taken, ADM-005 bad name, ADM-004 no such group or profile of it, RA-028 static
-        challenges with a profile that takes names from the request (POL-3).
+        challenges with a profile that takes names from the request (POL-3), ADM-037 legacy where the CA is its own RA.
         """
         check_name(name)
         found = self._store.profile(profile)
@@ -230,6 +232,9 @@ class Registry:
         if authoriser is Authoriser.STATIC and found.names_from is NamesFrom.CSR:
             raise AdminError(reasons.STATIC_NAMES_FROM_REQUEST, f"profile {profile}")
         switches = options or EndpointOptions()
+        if switches.legacy and self._is_own_ra(group):
+            # What it signs in answer is chosen by strangers in part: a collision of SHA-1 would be a certificate.
+            raise AdminError(reasons.CA_AS_RA_REFUSED, f"group {group}'s CA is its RA, and never signs SHA-1")
         endpoint = Endpoint(
             name=name,
             group=group,
@@ -246,6 +251,13 @@ class Registry:
         if not self._store.add_endpoint(endpoint, (_endpoint_created(endpoint, actor),)):
             raise AdminError(reasons.NAME_TAKEN, f"endpoint {name}")
         return endpoint
+
+    def _is_own_ra(self, group: str) -> bool:
+        found = self._store.group(group)
+        authority = self._store.authority(found.authority) if found is not None else None
+        if authority is None:
+            return False
+        return any(is_own_ra(authority, ra) for ra in self._store.credentials(CredentialPurpose.RA, authority.name))
 
     def disable_endpoint(self, name: str, *, actor: Actor) -> Endpoint:
         """Close an endpoint for good: to a stranger it was never there. Raises `AdminError` ADM-004."""
