@@ -52,7 +52,13 @@ class Node:
     def workers_running(self) -> list[int]:
         """Return the process ids of the workers."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
-        return [int(pid) for pid in children.split()]
+        signers = {line["process"] for line in self.log("signer-started")}
+        return [int(pid) for pid in children.split() if int(pid) not in signers]
+
+    def signer(self) -> int:
+        """Return the process id of the signer that was started last."""
+        process: int = self.log("signer-started")[-1]["process"]
+        return process
 
     def start(self) -> dict[str, str]:
         """Start the server and wait until it answers; return its addresses."""

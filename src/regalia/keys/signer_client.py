@@ -40,6 +40,8 @@ _CONNECT_SECONDS: Final = 3.0
 _ANSWER_SECONDS: Final = 15.0
 """A busy token may take seconds for a signature."""
 _NEW_KEY_SECONDS: Final = 120.0
+_WORD_SECONDS: Final = 3.0
+"""For what the signer answers without a key: whether it holds one is asked every second (`/readyz`)."""
 _AWAY_SECONDS: Final = 1.0
 _SIGNED: Final = frozenset({Kind.SIGNATURE, Kind.SEND, Kind.REFUSED})
 _TOLD: Final = frozenset({Kind.YES, Kind.NO, Kind.REFUSED})
@@ -230,7 +232,7 @@ class RemoteSigner:
         def ask(wire: Wire, attempt: int) -> bool:
             del attempt
             wire.send(kind, key_id.bytes + more)
-            answer, payload = wire.receive(_TOLD)
+            answer, payload = wire.receive(_TOLD, within=_WORD_SECONDS if kind is Kind.HOLDS else None)
             if answer is Kind.REFUSED:
                 raise _RefusedError(read_refusal(payload))
             return answer is Kind.YES
