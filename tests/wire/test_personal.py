@@ -131,7 +131,7 @@ def test_what_lies_beside_a_record_completes_it(draft: EventDraft) -> None:
     read = read_record(record)[3]
     assert without_pseudonyms(read, personal) == replace(capped(draft), at=read.at)
     assert without_pseudonyms(read, None) == read
-    fields = read_fields(record)
+    fields = read_fields(record.decode())
     assert fields is not None
     assert personal is None or personal_agrees(fields, personal, PSEUDONYMS)
 
@@ -152,7 +152,7 @@ def test_what_lies_beside_a_record_completes_it(draft: EventDraft) -> None:
 def test_what_was_not_recorded_does_not_agree(personal: str) -> None:
     """Whatever is changed beside a record shows: the pseudonym in it is of another value."""
     record, _ = encoded(DRAFT)
-    fields = read_fields(record)
+    fields = read_fields(record.decode())
     assert fields is not None
     assert not personal_agrees(fields, personal, PSEUDONYMS)
 

@@ -269,7 +269,7 @@ class SqlEvents(SqlPseudonymKeys):
 
     def _agrees(self, row: Row) -> bool:
         """Whether the columns are those of the record, and what lies beside it is what its pseudonyms stand for."""
-        fields = read_fields(row["record"].encode())
+        fields = read_fields(row["record"])
         if fields is None or not _same(row, fields):
             return False
         personal = row["personal"]

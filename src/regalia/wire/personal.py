@@ -135,13 +135,11 @@ def personal_agrees(fields: Mapping[str, Any], personal: str, pseudonyms: Pseudo
     """Whether all that lies beside a record is what its pseudonyms stand for."""
     try:
         values: dict[str, Any] = json.loads(personal)
-        return all(_recorded(fields, place) == pseudonyms.of(value) for place, value in values.items())
+        for place, value in values.items():
+            first, inner, second = place.partition(".")
+            recorded = fields[first][second] if inner else fields[first].partition(":")[2]
+            if recorded != pseudonyms.of(value):
+                return False
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
-
-
-def _recorded(fields: Mapping[str, Any], place: str) -> object:
-    first, inner, second = place.partition(".")
-    if not inner:
-        return fields[first].partition(":")[2]
-    return fields[first][second]
+    return True
