@@ -10,13 +10,14 @@ from regalia.ca.authority import renewal_due
 from regalia.cli.check import Check, Level, left
 from regalia.cli.checks_audit import audit_checks
 from regalia.cli.checks_crl import crl_checks
+from regalia.cli.checks_groups import group_checks
 from regalia.cli.checks_ndes import ndes_checks
 from regalia.cli.checks_tls import device_tls_checks
 from regalia.cli.custody import HERE, custody
 from regalia.cli.output import utc
 from regalia.errors import AdminError, PeerError, UnavailableError
 from regalia.keys.admin_tls import CERTIFICATE_FILE, read_admin_tls
-from regalia.model import STANDING_PURPOSES, AuthorityKind, AuthorityState
+from regalia.model import STANDING_PURPOSES, AuthorityKind, AuthorityState, CredentialPurpose
 from regalia.ports import EventFilter
 from regalia.store.migrations import NEEDED
 from regalia.wire.certificate import read_certificate
@@ -53,6 +54,7 @@ def checks(regalia: App, transport: Transport) -> Iterator[Check]:
             yield from _credentials(regalia, authority)
             if authority.state is not AuthorityState.RETIRED:
                 yield from crl_checks(regalia, authority)
+    yield from group_checks(regalia)
     yield _admin_tls(regalia)
     yield from device_tls_checks(regalia)
     yield from ndes_checks(regalia)
@@ -120,7 +122,7 @@ def _custody(regalia: App) -> Iterator[Check]:
     else:
         yield Check("keys", Level.OK, f"the master key comes from {master.path}")
     for authority in regalia.store.authorities():
-        if authority.state is not AuthorityState.REVOKED:
+        if authority.state not in (AuthorityState.REVOKED, AuthorityState.RETIRED):
             yield _authority_key(regalia, authority)
 
 
@@ -160,10 +162,20 @@ def _authority_life(regalia: App, authority: Authority) -> Check:
     return Check("authority", Level.OK, finding)
 
 
+_STANDING: Final = {
+    AuthorityState.NEXT: STANDING_PURPOSES,
+    AuthorityState.ACTIVE: STANDING_PURPOSES,
+    AuthorityState.RETIRING: (CredentialPurpose.OCSP,),
+    AuthorityState.RETIRED: (),
+    AuthorityState.REVOKED: (),
+}
+"""What is looked at: an RA credential of one that issues no more is not renewed."""
+
+
 def _credentials(regalia: App, authority: Authority) -> Iterator[Check]:
     if authority.kind is not AuthorityKind.ISSUING:
         return
-    for purpose in STANDING_PURPOSES:
+    for purpose in _STANDING[authority.state]:
         found = regalia.store.credentials(purpose, authority.name)
         if found:
             yield _credential(regalia, found[0])
