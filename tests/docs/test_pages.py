@@ -38,6 +38,7 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "./regalia test --long tests/faults",
         "./regalia faults --hsm --minutes 3",
     ),
+    "docs/tasks/blocked-keys.md": ("regalia key-blocklist import badkeys --file blocklist.dat --format badkeys",),
     "docs/tasks/enrol-devices.md": (
         "getcert add-scep-ca -c regalia -u http://pki.example.org:8080/scep/default",
         "getcert request -c regalia -I device -k /etc/ssl/private/device.key -f /etc/ssl/certs/device.pem \\",

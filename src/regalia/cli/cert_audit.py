@@ -1,5 +1,6 @@
 """`regalia cert audit`: what was issued, read again and tested."""
 
+import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Final
@@ -45,6 +46,7 @@ def audit(
         audited = Auditor(regalia.store, regalia.urls, now).run(since=begin, sample=sample)
         regalia.store.record(audit_events(audited, administrator(), now, since=begin))
     _tell(audited, as_json=as_json)
+    sys.stdout.flush()  # the findings stand before the error, also where both go into one pipe
     if audited.doubts:
         raise FoundError(reasons.AUDIT_FOUND, f"{len(audited.doubts)} findings in {audited.certificates} certificates")
 
