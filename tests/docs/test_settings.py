@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "settings.md"
-ROW = re.compile(r"^\| `([a-z]+\.[a-z_]+)` \| (.*?) \| (.*?) \| .* \| `(\w+)` \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `([a-z]+\.[a-z0-9_]+)` \| (.*?) \| (.*?) \| .* \| `(\w+)` \|$", re.MULTILINE)
 COMPUTED = {
     "server.url": "http://<fqdn>:8080",
     "server.workers": "one for each processor",

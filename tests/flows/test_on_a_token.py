@@ -19,6 +19,7 @@ from flows.test_over_http import (
 from interop.fixtures import laptop, relying_party
 from interop.openssl import RelyingParty, fetch
 from interop.server import Server, running_server
+from regalia import reasons
 from regalia.app import SystemClock, SystemEntropy
 from regalia.cli.soft_token import SoftToken, make_soft_token
 from regalia.client.scep import Capabilities, ScepClient
@@ -66,6 +67,20 @@ def test_doctor_finds_the_keys_on_the_token(server: Server, token: SoftToken) ->
         assert f"the key of {authority} is on token {token.label}, and it signs there alone" in told
 
 
+def test_a_wrong_pin_is_told_and_tried_once(laptop: Laptop, token: SoftToken) -> None:
+    """A command with a refused PIN says so, and the next one does not try it; who is logged in already goes on."""
+    right = token.pin_file.read_text("ascii")
+    token.pin_file.write_text("00000000\n", "ascii")
+    try:
+        told = [laptop.server.regalia("ca", "crl", "default-ca-1") for _ in range(2)]
+        laptop.enrolled("lap-pin")
+    finally:
+        token.pin_file.write_text(right, "ascii")
+    assert [(ended.returncode, reasons.PIN_REFUSED.id in ended.stderr) for ended in told] == [(1, True)] * 2
+    assert ["PinIncorrect" in ended.stderr for ended in told] == [True, False]
+    assert laptop.server.regalia("ca", "crl", "default-ca-1").returncode == 0
+
+
 def test_a_token_that_is_away_stops_enrolment_and_nothing_else(
     laptop: Laptop, relying_party: RelyingParty, token: SoftToken
 ) -> None:
@@ -89,8 +104,9 @@ def test_a_token_that_is_away_stops_enrolment_and_nothing_else(
             Capabilities(frozenset({"AES", "SHA-256", "POSTPKIOPERATION"})), client.ca_certificates(None)
         )
         token.tokens.rename(aside)
-        issued = client.enrol(known, rsa_key(0), cn="lap-away", sans=frozenset(), challenge=challenge)
+        issued = client.enrol(known, rsa_key(1), cn="lap-away", sans=frozenset(), challenge=challenge)
     assert told[1:3] == ["good", True]
+    assert {reasons.TOKEN_UNAVAILABLE.id} == {line["reason"] for line in server.log() if line["event"] == "unavailable"}
     assert server.certificate(x509.load_der_x509_certificate(issued.certificate).serial_number) == issued.certificate
     actions = [event["action"] for event in server.events()]
     assert actions.count("certificate.abandoned") == 1

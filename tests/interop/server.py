@@ -133,6 +133,11 @@ class Server:
         """Return the event log, oldest first."""
         return [json.loads(line) for line in self._run("event", "tail", "--json").splitlines()]
 
+    def regalia(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, whatever it is."""
+        environment = _environment(self.home, self.token)
+        return subprocess.run(_regalia(*arguments), env=environment, capture_output=True, text=True, check=False)
+
     def _run(self, *arguments: str) -> bytes:
         return run(*_regalia(*arguments), environment=_environment(self.home, self.token))
 
