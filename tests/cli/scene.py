@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+from foreign_pki import write_former
 from regalia.app import App, SystemClock, SystemEntropy, build
 from regalia.cli.soft_token import make_soft_token
 from regalia.client.keys import generate_key
@@ -201,6 +202,13 @@ def _no_home(scene: Scene, words: list[str], attached: list[str]) -> str:
     return ""
 
 
+def _former(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`former pki`: the files of one that is to be moved (`foreign_pki.write_former`)."""
+    del words, attached
+    write_former(scene.work)
+    return ""
+
+
 DIRECTIVES: dict[str, Callable[[Scene, list[str], list[str]], str]] = {
     "device enrols": _enrols,
     "device polls": _polls,
@@ -211,4 +219,5 @@ DIRECTIVES: dict[str, Callable[[Scene, list[str], list[str]], str]] = {
     "clock was ahead": _clock_was_ahead,
     "no home": _no_home,
     "token": _token,
+    "former pki": _former,
 }

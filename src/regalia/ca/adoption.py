@@ -181,6 +181,9 @@ class Adoption:
         return next(name for name in names if name not in taken)
 
     def _adopt(self, arrival: Arrival, kind: AuthorityKind, parent: Authority | None, actor: Actor) -> Authority:
+        known = self._known(arrival.certificate)
+        if known is not None:
+            raise AdminError(reasons.NAME_TAKEN, f"this certificate is authority {known.name} already")
         facts, now = read_certificate(arrival.certificate), self._clock.now()
         key_kind = key_kind_of(facts.public_key)
         if key_kind is None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from regalia import reasons
 from regalia.errors import AdminError
-from regalia.model import Action, CrlRecord, EventDraft, Outcome, RevocationReason, RevokedEntry, new_id
+from regalia.model import Action, AuthorityState, CrlRecord, EventDraft, Outcome, RevocationReason, RevokedEntry, new_id
 from regalia.ports import Authorities, Crls, Hierarchies
 from regalia.wire.certificate import read_certificate
 from regalia.wire.event import time_text
@@ -162,7 +162,30 @@ class CrlImporter:
         )
         if not self._store.import_crl(new_id(now, self._entropy.octets(10)), record, octets, (_event(record, actor),)):
             raise AdminError(reasons.AUTHORITY_CRL_REFUSED, "a newer one was published meanwhile")
+        self._end_revoked(authority, carried, actor)
         return record
+
+    def _end_revoked(self, issuer: Authority, carried: CarriedCrl, actor: Actor) -> None:
+        """Let no authority issue any more whose certificate its issuer revoked, on the machine where its key is."""
+        below = [one for one in self._store.authorities() if one.parent == issuer.name and one.name != issuer.name]
+        ended = {int.from_bytes(entry.serial, "big"): entry for entry in carried.revoked()} if below else {}
+        for authority in below:
+            serial = read_certificate(authority.certificate_der).serial
+            entry = ended.get(serial)
+            if entry is None or authority.state is AuthorityState.REVOKED:
+                continue
+            reason = RevocationReason(entry.reason).name.lower()
+            event = EventDraft(
+                at=self._clock.now(),
+                actor=actor,
+                action=Action.AUTHORITY_REVOKED,
+                object=f"authority:{authority.name}",
+                outcome=Outcome.OK,
+                group=authority.group,
+                serial=f"{serial:x}",
+                details={"reason": reason, "note": f"CRL {carried.number} of {issuer.name} says so"},
+            )
+            self._store.set_authority_state(authority.name, AuthorityState.REVOKED, (event,))
 
 
 def _event(record: CrlRecord, actor: Actor) -> EventDraft:

@@ -91,18 +91,25 @@ def import_(  # noqa: PLR0913 - one for each option
             print_record(authority_record(regalia, root) | fingerprints(root.certificate_der), as_json=as_json)
             return
         keep, brought, more = _key(regalia, key, pkcs12, pkcs11_uri, asked)
-        given = [der for path in (certificate, *(chain or ())) if path is not None for der in read_certificates(path)]
-        own = next((der for der in given if read_certificate(der).public_key == keep.public_key), None)
-        own = own or (given[0] if certificate is not None else brought)
-        if own is None:
-            raise AdminError(reasons.USAGE, "--certificate is needed: there is none beside the key")
-        former = Former(own, tuple(given) + more, read_crl_file(crl) if crl is not None else None)
+        own, given = _certificates(keep.public_key, certificate, chain or (), brought)
+        former = Former(own, given + more, read_crl_file(crl) if crl is not None else None)
         made = regalia.importer.import_authority(name, former, keep, group=group, actor=administrator())
         publish(regalia, name)
         noted(regalia, administrator().id, f"imported {made.kind} {name} with its key, {keep.origin}")
         print_record(authority_record(regalia, made) | fingerprints(made.certificate_der), as_json=as_json)
         if not as_json:
             _tell_next(regalia, made, carried=crl is not None)
+
+
+def _certificates(
+    public_key: bytes, certificate: Path | None, chain: Sequence[Path], brought: bytes | None
+) -> tuple[bytes, tuple[bytes, ...]]:
+    """Find the authority's own certificate, in a file that may hold its chain too; return it and all that was given."""
+    own = read_certificates(certificate) if certificate is not None else (brought,) if brought is not None else ()
+    if not own:
+        raise AdminError(reasons.USAGE, "--certificate is needed: there is none beside the key")
+    fitting = next((der for der in own if read_certificate(der).public_key == public_key), own[0])
+    return fitting, (*own, *(der for path in chain for der in read_certificates(path)))
 
 
 @dataclass(frozen=True, slots=True)
