@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from regalia.cli.story import SENTENCES, clean_environment
+from regalia.cli.story import ON_A_TOKEN, SENTENCES, clean_environment
 from regalia.client.transport import HttpTransport
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real
 
 COMMAND = (sys.executable, "-P", "-m", "regalia", "demo")
-TOLD = re.compile(r"ok  (?P<sentence>.+?) · (?P<proof>(?:regalia|openssl) .+) · (?P<seconds>[0-9]+\.[0-9]) s")
+TOLD = re.compile(
+    r"ok  (?P<sentence>.+?) · (?P<proof>(?:regalia|openssl|pkcs11-tool) .+) · (?P<seconds>[0-9]+\.[0-9]) s"
+)
 LONGEST = 180
 """Seconds: three times the 60 that the story may take (R13)."""
 
@@ -58,6 +60,23 @@ def test_each_sentence_holds(place: dict[str, str], tmp_path: Path) -> None:
     assert len(told) == len(SENTENCES)
     assert last.startswith(f"All {len(SENTENCES)} sentences held, in ")
     assert ended.stderr == ""
+
+
+def test_each_sentence_holds_on_a_token(place: dict[str, str], tmp_path: Path) -> None:
+    """`regalia demo --hsm` tells the same story with CA keys in SoftHSM, and shows that they never leave it (SEC-1)."""
+    ended = subprocess.run(
+        [*COMMAND, "--hsm", "--exit"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=place,
+        cwd=tmp_path,
+        timeout=LONGEST,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    told = [found["sentence"] for found in map(TOLD.fullmatch, ended.stdout.splitlines()) if found is not None]
+    first, *others = [sentence for sentence, _ in SENTENCES]
+    assert told == [first, ON_A_TOKEN[0], *others]
 
 
 def test_it_serves_on_until_it_is_interrupted(place: dict[str, str], tmp_path: Path) -> None:
@@ -123,13 +142,16 @@ def test_a_sentence_that_does_not_hold_fails_the_demo(place: dict[str, str], tmp
     assert "  error 20\n" in ended.stderr
 
 
-def test_a_missing_openssl_is_told(place: dict[str, str], tmp_path: Path) -> None:
-    """Without openssl and without the right to install it the demo prints the one apt line and ends 2 (R13)."""
+@pytest.mark.parametrize(("arguments", "packages"), [((), "openssl"), (("--hsm",), "openssl softhsm2 opensc")])
+def test_a_missing_program_is_told(
+    place: dict[str, str], tmp_path: Path, arguments: tuple[str, ...], packages: str
+) -> None:
+    """Without its programs and the right to install them the demo prints the one apt line and ends 2 (R13)."""
     empty = tmp_path / "empty"
     empty.mkdir()
     began = time.monotonic()
     ended = subprocess.run(
-        COMMAND,
+        [*COMMAND, *arguments],
         check=False,
         capture_output=True,
         text=True,
@@ -138,5 +160,5 @@ def test_a_missing_openssl_is_told(place: dict[str, str], tmp_path: Path) -> Non
         timeout=60,
     )
     assert ended.returncode == 2
-    assert "apt-get install -y --no-install-recommends openssl" in ended.stderr
+    assert f"apt-get install -y --no-install-recommends {packages}\n" in ended.stderr
     assert time.monotonic() - began < 30
