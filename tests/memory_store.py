@@ -7,6 +7,7 @@ import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from memory_hierarchy import MemoryHierarchies
 from memory_status import MemoryStatus
@@ -36,13 +37,13 @@ from regalia.ports import (
     IssuedRecord,
     JobStatus,
     KeyRecord,
+    SealedSecret,
     SerialStatus,
 )
 from regalia.wire.event import canonical_record, record_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from uuid import UUID
 
     from regalia.model import (
         Authority,
@@ -702,6 +703,32 @@ class MemoryStore(MemoryHierarchies, MemoryStatus, MemorySuccessions):
             digest = hashlib.sha256(key.public_key).digest()
             self._key_records[key.id] = KeyRecord(key.id, key.kind, key.scope, SOFTWARE, digest, key.created_at)
             self.record(events)
+
+    def wrapped_keys(self) -> Iterator[WrappedKey]:
+        """Return every wrapped key, the oldest first."""
+        yield from sorted(self._keys.values(), key=lambda key: key.id.bytes)
+
+    def replace_wrapped(self, former: WrappedKey, fresh: WrappedKey) -> bool:
+        """Put a key's new blob into the place of the old one; False where that is not there any more."""
+        with self._lock:
+            there = self._keys.get(former.id) == former
+            if there:
+                self._keys[former.id] = fresh
+            return there
+
+    def sealed_secrets(self) -> Iterator[SealedSecret]:
+        """Return every sealed secret."""
+        for enrolment_id, sealed in sorted(self._sealed.items()):
+            yield SealedSecret(f"enrolment:{enrolment_id}", enrolment_id.bytes, sealed)
+
+    def replace_sealed(self, former: SealedSecret, fresh: bytes) -> bool:
+        """Put a new seal into the place of the old one; False where that is not there any more."""
+        with self._lock:
+            which = UUID(bytes=former.which) if isinstance(former.which, bytes) else None
+            there = which is not None and self._sealed.get(which) == former.sealed
+            if which is not None and there:
+                self._sealed[which] = fresh
+            return there
 
     def get_key(self, key_id: UUID) -> WrappedKey | None:
         return self._keys.get(key_id)

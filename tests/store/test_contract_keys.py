@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from regalia.ca.key_events import key_destroyed
 from regalia.model import Action, Actor, ActorKind, KeyKind
 from regalia.ports import ELSEWHERE, SOFTWARE, EventFilter, KeyRecord, WrappedKey
-from store.samples import NOW, an_id, octets
+from store.samples import NOW, a_pending_enrolment, an_id, octets
 
 if TYPE_CHECKING:
     from regalia.ports import Store
@@ -71,3 +71,31 @@ def test_a_key_on_a_token_is_on_record_alone(store: Store) -> None:
     assert store.key_records() == (first, second)
     assert store.get_key(first.id) is None
     assert (first.repeats, second.repeats) == (False, True)
+
+
+def test_keys_are_wrapped_anew_in_their_places(store: Store) -> None:
+    """A rotation finds every wrapped key, and puts a new blob only where the one that it read still is."""
+    keys = [
+        WrappedKey(an_id("key", number), KeyKind.P256, "staff", octets("p", 91), octets(f"b{number}", 180), NOW)
+        for number in (1, 2, 3)
+    ]
+    for key in keys:
+        store.put_key(key)
+    assert sorted(store.wrapped_keys(), key=lambda key: key.id) == sorted(keys, key=lambda key: key.id)
+    fresh = replace(keys[0], blob=octets("fresh", 180))
+    assert store.replace_wrapped(keys[0], fresh)
+    assert not store.replace_wrapped(keys[0], fresh)
+    store.destroy_key(keys[1].id)
+    assert not store.replace_wrapped(keys[1], fresh)
+    assert (store.get_key(keys[0].id), store.get_key(keys[1].id)) == (fresh, None)
+
+
+def test_secrets_are_sealed_anew_in_their_places(store: Store) -> None:
+    """A rotation finds the sealed challenges of held requests, and puts a new seal where the one it read still is."""
+    held = a_pending_enrolment()
+    store.hold(held, (), sealed_challenge=b"sealed")
+    (secret,) = store.sealed_secrets()
+    assert (secret.scope, secret.sealed) == (f"enrolment:{held.id}", b"sealed")
+    assert store.replace_sealed(secret, b"anew")
+    assert not store.replace_sealed(secret, b"once more")
+    assert store.sealed_challenge(held.id) == b"anew"

@@ -10,7 +10,7 @@ from regalia.ports.crls import Crls
 from regalia.ports.hierarchy import Hierarchies
 from regalia.ports.inspection import Inspection
 from regalia.ports.issuance import Certificates, Enrolments, Issuance
-from regalia.ports.keys import Intents, KeyRecords, KeyVault
+from regalia.ports.keys import Intents, KeyRecords, KeyVault, Wrapped
 from regalia.ports.ndes import NdesPages
 from regalia.ports.records import Events, Jobs
 from regalia.ports.succession import Successions
@@ -36,6 +36,7 @@ class Store(
     Events,
     Jobs,
     KeyVault,
+    Wrapped,
     KeyRecords,
     Intents,
     Protocol,
