@@ -248,6 +248,13 @@ def revoke_all(world: World, reason: RevocationReason) -> None:
         world.store.revoke(Revocation(row.id, reason, "administrator", "os:tester", world.clock.now()), ())
 
 
+@scenario(reasons.SIGNER_COMPROMISED, FailInfo.BAD_REQUEST)
+def _compromised(world: World) -> bytes:
+    device = enrolled(world)
+    world.containment.replace("default", actor=ADMIN, publish=lambda _name: None)
+    return device.message(device.csr(names("laptop-1"), None))
+
+
 @scenario(reasons.SIGNER_SUPERSEDED, FailInfo.BAD_REQUEST)
 def _superseded(world: World) -> bytes:
     """REN-1: one successor is grace enough; a certificate two generations back renews no more."""
