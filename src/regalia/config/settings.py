@@ -353,7 +353,7 @@ class SignerSettings(Section):
         default=None, description="PEM file of the one authority whose certificate such a signer must show."
     )
     per_second: int = Field(
-        default=1_000, ge=1, le=1_000_000, description="Calls a second that a signer answers, of all callers together."
+        default=10_000, ge=1, le=1_000_000, description="Calls a second that a signer answers, of all callers together."
     )
     connections: int = Field(default=256, ge=4, le=10_000, description="Connections that a signer has open at a time.")
 

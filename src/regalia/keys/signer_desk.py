@@ -48,7 +48,7 @@ class Bounds:
 
     connections: int = 256
     """Open at a time."""
-    per_second: int = 1_000
+    per_second: int = 10_000
     """Calls, of all callers together."""
     heavy: int = 4
     """CRL files and new keys that are worked on at a time."""
