@@ -113,8 +113,6 @@ class Audited:
     """Of them, those that pkilint read."""
     elsewhere: int = 0
     """Leaves that tell another address for their CRL than new ones do: no finding, as long as that one answers."""
-    without_octets: int = 0
-    """Expired leaves whose octets were dropped by the retention rule: only row and log were compared."""
     doubts: list[Doubt] = field(default_factory=list)
 
 
@@ -179,7 +177,6 @@ class Auditor:
         yield from ((AuditRule.EVENT, text) for text in on_record(certificate, events))
         yield from ((AuditRule.REVOCATION, text) for text in self._revocation(certificate, events))
         if certificate.der is None:
-            audited.without_octets += certificate.state is CertificateState.ISSUED
             return
         try:
             facts = read_certificate(certificate.der)
@@ -187,7 +184,7 @@ class Auditor:
         except (PeerError, der.DerError) as error:
             yield AuditRule.OCTETS, f"the certificate cannot be read: {error}"
             return
-        if certificate.intent.tbs and tbs != certificate.intent.tbs:
+        if tbs != certificate.intent.tbs:
             yield AuditRule.OCTETS, "the certificate is not the one that was to be signed"
         yield from ((AuditRule.ROW, text) for text in beside_the_row(certificate, facts))
         authority = self._authority(certificate.intent.authority)
@@ -208,10 +205,9 @@ class Auditor:
 
     def _state(self, certificate: Certificate) -> Iterator[str]:
         intent = certificate.intent
-        expired = intent.kind is CertificateKind.LEAF and intent.not_after <= self._now
         match certificate.state:
             case CertificateState.ISSUED:
-                if certificate.der is None and not expired:
+                if certificate.der is None:
                     yield "it is issued, and there are no octets of it"
                 if certificate.issued_at is None or certificate.issued_at < intent.created_at:
                     yield "it was issued before it was begun, or at no time"

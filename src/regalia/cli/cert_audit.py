@@ -39,7 +39,7 @@ def audit(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Read again what was issued and test row, signature, profile, lint, key, log and CRL. Exit code 3 with findings."""
+    """Read again what was issued; test row, signature, profile, lint, key, log and CRL. Exit code 3 with findings."""
     with opened(home) as regalia:
         now = regalia.clock.now()
         begin = _begin(since, now)
@@ -72,7 +72,6 @@ def _tell(audited: Audited, *, as_json: bool) -> None:
         "by_rule": dict(sorted(Counter(doubt.rule.value for doubt in audited.doubts).items())),
         "read_by_pkilint": audited.sampled,
         "with_another_url": audited.elsewhere,
-        "without_octets": audited.without_octets,
     }
     if as_json:
         print_json(counts | {"doubts": rows})

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from regalia.ca.urls import Urls
+    from regalia.model import Certificate
     from regalia.ports import Entropy
 
 __all__ = ["AuditCertificates"]
@@ -39,7 +40,12 @@ class AuditCertificates:
     every = timedelta(hours=1)
     scope = Scope.CLUSTER
 
-    def __init__(self, store: _Store, urls: Urls, entropy: Entropy) -> None:
+    def __init__(
+        self, store: _Store, urls: Urls, entropy: Entropy, *, newest: int = NEWEST, older: int = OLDER
+    ) -> None:
+        """`newest` and `older` are how many of each it reads at a time."""
+        self._newest = newest
+        self._older = older
         self._store = store
         self._urls = urls
         self._entropy = entropy
@@ -47,15 +53,22 @@ class AuditCertificates:
     def run(self, now: datetime) -> None:
         """Look at the newest, and at some from a random time on. Raises `AdminError` ADM-047 with every finding."""
         auditor, audited = Auditor(self._store, self._urls, now), Audited()
-        newest = self._store.certificates(CertificateFilter(limit=NEWEST))
+        newest = self._store.certificates(CertificateFilter(limit=self._newest))
         auditor.look_at(newest, audited, sample=_SAMPLE)
-        first = next(iter(self._store.certificates_after(None, 1)), None)
-        if len(newest) == NEWEST and first is not None:
-            back = now - first.intent.created_at
-            share = int.from_bytes(self._entropy.octets(4), "big") / 2**32
-            after = new_id(first.intent.created_at + share * back, bytes(10))
-            auditor.look_at(self._store.certificates_after(after, OLDER), audited, sample=_SAMPLE)
+        if len(newest) == self._newest:
+            auditor.look_at(self._some(now), audited, sample=_SAMPLE)
         if audited.doubts:
             self._store.record(audit_events(audited, _ACTOR, now, since=None))
             told = "; ".join(f"{doubt.serial:x} {doubt.rule}: {doubt.text}" for doubt in audited.doubts[:20])
             raise AdminError(reasons.AUDIT_FOUND, told)
+
+    def _some(self, now: datetime) -> tuple[Certificate, ...]:
+        """Choose some from a random time on; one time in eleven those from the beginning, which follow upon nothing."""
+        first = next(iter(self._store.certificates_after(None, 1)), None)
+        if first is None:
+            return ()
+        begin = first.intent.created_at
+        share = int.from_bytes(self._entropy.octets(4), "big") / 2**32
+        start = begin + (share * 1.1 - 0.1) * (now - begin)
+        after = new_id(start, bytes(10)) if start > begin else None
+        return self._store.certificates_after(after, self._older)
