@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fakes import MemorySigner
 from regalia import reasons
+from regalia.ca.recover import Recovery
 from regalia.ca.scopes import ca_scope
-from regalia.errors import UnavailableError
+from regalia.errors import AdminError, UnavailableError
 from regalia.model import Action, Certificate, CertificateKind, CertificateState, KeyKind
 from regalia.ports import CertificateFilter, KeyRecord
 from regalia.wire.scep import PkiStatus
@@ -208,6 +209,49 @@ def test_a_key_that_does_not_repeat_is_not_asked_again(world: Interrupted) -> No
     assert "signs differently each time" in str(world.last_event().draft.details["why"])
     assert device.enrol(names("laptop-1"), secret).status is PkiStatus.SUCCESS
     assert world.leaf().serial != abandoned.serial
+
+
+def test_an_intent_waits_for_its_token(world: Interrupted) -> None:
+    """While the token is away nothing is closed, as no successor could be signed; once it is back, the intent is."""
+    put_on_a_token(world, KeyKind.P256)
+    interrupted_enrolment(world)
+    world.clock.advance(timedelta(seconds=61))
+    away = True
+
+    def reaches(key_id: UUID) -> None:
+        if away:
+            raise UnavailableError(reasons.TOKEN_UNAVAILABLE, str(key_id))
+
+    recovery = Recovery(world.store, world.issuer, world.clock, reaches=reaches)
+    assert recovery.run() == (0, 0)
+    with pytest.raises(UnavailableError):
+        recovery.settle(world.leaf())
+    assert world.leaf().state is CertificateState.INTENT
+    away = False
+    assert recovery.run() == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "hours"),
+    [
+        (UnavailableError(reasons.TOKEN_UNAVAILABLE), 25),
+        (UnavailableError(reasons.ISSUER_UNAVAILABLE), 1),
+        (AdminError(reasons.TOKEN_KEY_REFUSED), 1),
+    ],
+)
+def test_an_intent_does_not_wait_for_a_key_that_is_gone(
+    world: Interrupted, refusal: UnavailableError | AdminError, hours: int
+) -> None:
+    """A token that does not come back within a day, and a key that is not on it any more, hold nothing up."""
+    put_on_a_token(world, KeyKind.P256)
+    interrupted_enrolment(world)
+    world.clock.advance(timedelta(hours=hours))
+
+    def reaches(key_id: UUID) -> None:
+        del key_id
+        raise refusal
+
+    assert Recovery(world.store, world.issuer, world.clock, reaches=reaches).run() == (0, 1)
 
 
 def test_an_rsa_key_on_a_token_repeats(world: Interrupted) -> None:

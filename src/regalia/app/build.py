@@ -224,7 +224,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
     ceremony = Ceremony(
         issuer, authorities=store, keys=keys, clock=clock, entropy=entropy, urls=urls, serial_prefix=prefix
     )
-    recovery = Recovery(store, issuer, clock)
+    recovery = Recovery(store, issuer, clock, reaches=keys.prove)
     refusals = Refusals(store, observe=observe)
     protected = _protected(config)
     enroller = Enroller(

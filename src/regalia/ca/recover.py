@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from regalia import reasons
 from regalia.ca.issue import Issuer, Prepared, certificate_event
-from regalia.errors import InvariantError, UnavailableError
+from regalia.errors import AdminError, InvariantError, UnavailableError
 from regalia.model import Action, Actor, ActorKind, CertificateKind
 from regalia.ports import Authorities, Certificates, Issuance, KeyRecords
 from regalia.wire.certificate import read_certificate, signature_algorithm_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
@@ -21,6 +24,10 @@ __all__ = ["Recovery", "RecoveryStore", "overdue"]
 
 RECOVERY = Actor(ActorKind.SYSTEM, "recovery")
 _BATCH = 100
+_AWAY = frozenset({reasons.TOKEN_UNAVAILABLE, reasons.PIN_REFUSED, reasons.SIGNER_AWAY, reasons.SIGNER_BUSY})
+"""What passes."""
+_PATIENCE = timedelta(days=1)
+"""How long an intent waits for the token that is to sign its successor."""
 
 
 def overdue(intent: CertificateIntent, now: datetime) -> bool:
@@ -40,22 +47,39 @@ class RecoveryStore(Authorities, Certificates, Issuance, KeyRecords, Protocol):
 class Recovery:
     """Settles intents that outlived their lease."""
 
-    def __init__(self, store: RecoveryStore, issuer: Issuer, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: RecoveryStore,
+        issuer: Issuer,
+        clock: Clock,
+        *,
+        reaches: Callable[[UUID], None] = lambda _: None,
+    ) -> None:
+        """`reaches` raises `UnavailableError` where a key that does not repeat itself cannot be used now."""
         self._store = store
         self._issuer = issuer
         self._clock = clock
+        self._reaches = reaches
 
     def run(self) -> tuple[int, int]:
         """Settle every overdue intent. Returns how many were finished and how many abandoned."""
         finished = abandoned = 0
-        while batch := self._store.expired_intents(self._clock.now(), _BATCH):
+        waiting: set[UUID] = set()
+        while True:
+            found = self._store.expired_intents(self._clock.now(), _BATCH + len(waiting))
+            batch = [certificate for certificate in found if certificate.id not in waiting]
             for certificate in batch:
-                settled = self.settle(certificate)
+                try:
+                    settled = self.settle(certificate)
+                except UnavailableError as away:
+                    if away.reason not in _AWAY:
+                        raise
+                    waiting.add(certificate.id)
+                    continue
                 finished += settled is not None and settled.der is not None
                 abandoned += settled is not None and settled.der is None
             if len(batch) < _BATCH:
-                break
-        return finished, abandoned
+                return finished, abandoned
 
     def settle(self, certificate: Certificate) -> Certificate | None:
         """Sign the recorded octets again, which gives the same certificate; where that cannot be, abandon them.
@@ -63,10 +87,14 @@ class Recovery:
         Only leaves are finished: whoever was making a certificate of our own is gone with what it was for. A key on a
         token whose signatures differ each time is not asked again: its first one may be somewhere, so the serial is
         closed, and the device's retry gets another (ISS-2). Returns the row as it then is.
+
+        Raises `UnavailableError` CA-020, CA-021, CA-025, CA-026 while such a key cannot be reached, for a day: a new
+        serial could not be signed either, and each attempt would leave one more in the CRL.
         """
         prepared = self._prepared(certificate.intent)
         why = "nobody is left to use it"
         if prepared is not None and not self._repeats(certificate.intent.key_id):
+            self._await(certificate.intent)
             why = "its key signs differently each time: a second certificate of this serial would come to be"
         elif prepared is not None:
             try:
@@ -78,6 +106,17 @@ class Recovery:
         event = certificate_event(Action.CERTIFICATE_ABANDONED, certificate.intent, RECOVERY, now, details={"why": why})
         self._store.abandon(certificate.id, now, (event,))
         return self._store.certificate(certificate.id)
+
+    def _await(self, intent: CertificateIntent) -> None:
+        if self._clock.now() - intent.created_at > _PATIENCE:
+            return
+        try:
+            self._reaches(intent.key_id)
+        except AdminError:
+            return  # gone for good, or another one: nothing is worth waiting for
+        except UnavailableError as away:
+            if away.reason in _AWAY:
+                raise
 
     def _repeats(self, key_id: UUID) -> bool:
         record = self._store.key_record(key_id)
