@@ -8,6 +8,7 @@ from regalia import reasons
 from regalia.ca.authority import revoke_authority
 from regalia.cli.authorities import authority_record, crl_record, dependents, found_authority, more_of, serial_of
 from regalia.cli.ca_ceremony import CEREMONY_EXAMPLES, TRANSCRIPT_EXAMPLES, ceremony, transcript
+from regalia.cli.ca_cps import CPS_EXAMPLES, cps
 from regalia.cli.ca_create import CREATE_EXAMPLES, create
 from regalia.cli.ca_crl import CRL_EXAMPLES, crl
 from regalia.cli.ca_crl_plan import CRL_PLAN_EXAMPLES, crl_plan
@@ -53,6 +54,7 @@ app.command("rotate-ra", epilog=ROTATE_RA_EXAMPLES)(rotate_ra)
 app.command("import", epilog=IMPORT_EXAMPLES)(import_)
 app.command(epilog=EXPORT_EXAMPLES)(export)
 app.command(epilog=CROSS_EXAMPLES)(cross)
+app.command(epilog=CPS_EXAMPLES)(cps)
 
 
 @app.command("list", epilog=examples("ca list", "ca list --json"))

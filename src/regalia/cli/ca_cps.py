@@ -1,0 +1,43 @@
+"""`regalia ca cps`: a certification practice statement to be completed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regalia import reasons
+from regalia.cli.context import opened
+from regalia.cli.cps import TO_STATE, statement
+from regalia.cli.options import Home, examples
+from regalia.cli.output import note, say
+from regalia.errors import AdminError
+
+__all__ = ["CPS_EXAMPLES", "cps"]
+
+CPS_EXAMPLES = examples("ca cps --out cps.md", "ca cps")
+
+
+def cps(
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", readable=False, metavar="FILE", show_default=False, help="A new file; else stdout."),
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Write a certification practice statement (RFC 3647) from this installation, with places for you to complete."""
+    with opened(home) as regalia:
+        text = statement(regalia)
+    if out is None:
+        for line in text.splitlines():
+            say(line)
+        return
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise AdminError(reasons.FILE_REFUSED, f"{out} is there already") from None
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{out}: {error.strerror}") from error
+    places = text.count(f"**{TO_STATE}")
+    note(f"{out} is written; {places} places are marked “{TO_STATE}”.")
