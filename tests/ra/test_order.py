@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -32,7 +33,7 @@ from regalia.ra.evidence import authorise_order
 from regalia.ra.order import Order
 from regalia.wire import oids
 from regalia.wire.certificate import basic_constraints, read_certificate
-from world import ADMIN, World, names, rsa_key, spki
+from world import ADMIN, Device, World, names, rsa_key, spki
 
 RADIUS = names("radius", "radius.example.com")
 
@@ -249,3 +250,25 @@ def test_basic_constraints_of_an_ordered_certificate_say_no_ca() -> None:
     extension = facts.extension(oids.CE_BASIC_CONSTRAINTS)
     assert extension is not None
     assert extension.value == basic_constraints(ca=False).value
+
+
+def test_a_suspended_group_refuses_orders() -> None:
+    """In a suspended group nothing is issued, to administrators neither, and a dry run says so, too."""
+    world = World()
+    (group,) = world.store.groups()
+    world.store._groups[group.name] = replace(group, suspended_at=world.clock.now())  # noqa: SLF001 - as `suspend` does
+    assert refusal(world, order()) is reasons.GROUP_SUSPENDED
+    with pytest.raises(AdminError) as caught:
+        world.orders.preview(order(), ADMIN)
+    assert caught.value.reason is reasons.GROUP_SUSPENDED
+
+
+def test_an_ordered_certificate_renews_at_an_endpoint_of_its_profile() -> None:
+    """A server that speaks SCEP renews what was ordered for it, with the names that the administrator fixed (REN-3)."""
+    world = World()
+    device = Device(world)
+    device.certificate = world.orders.place(order(csr(device.key)), ADMIN).certificate.der
+    world.clock.advance(timedelta(days=200))
+    renewed = device.fresh("renewal").enrol(RADIUS, None, "17").certificates[0]
+    assert renewed != device.certificate
+    assert read_certificate(renewed).subject == read_certificate(device.certificate or b"").subject

@@ -6,7 +6,7 @@ import re
 import secrets
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -92,6 +92,9 @@ def issue(  # noqa: PLR0913 - one for each option
     ip: Annotated[list[str] | None, _several("--ip", "ADDRESS", "IP address")] = None,
     uri: Annotated[list[str] | None, _several("--uri", "URI", "URI")] = None,
     upn: Annotated[list[str] | None, _several("--upn", "NAME", "User principal name")] = None,
+    sid: Annotated[
+        str | None, typer.Option("--sid", metavar="SID", help="Windows SID that you vouch for.", show_default=False)
+    ] = None,
     device: Annotated[
         str | None, typer.Option("--device", metavar="ID", help="Whose it is, in your inventory.", show_default=False)
     ] = None,
@@ -104,7 +107,7 @@ def issue(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Issue a certificate that no device asks for. You answer for its names; the log has yours beside them."""
     kinds = {SanKind.DNS: dns, SanKind.EMAIL: email, SanKind.IP: ip, SanKind.URI: uri, SanKind.UPN: upn}
-    names = names_from_options(cn, kinds)
+    names = replace(names_from_options(cn, kinds), sid=sid)
     key = _Key(csr, key_kind if generate else None, out_key, pkcs12, passphrase_file)
     _check(key, names, out)
     with opened(home) as regalia:

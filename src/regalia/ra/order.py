@@ -85,8 +85,8 @@ class OrderDesk:
     def place(self, order: Order, actor: Actor) -> Placed:
         """Issue what is ordered; the same order again within 24 hours gives the same certificate (R3).
 
-        Raises `AdminError`: ADM-004 no such group, or no such profile of it; RA-001 and RA-002 for a request that
-        cannot be read, RA-003 to RA-005 for its key; and the reason of any refusal of names, key, extensions or lint.
+        Raises `AdminError`: ADM-004 no such group, or no such profile of it; CA-015 the group is suspended; and the
+        reason of whatever a device would be refused for: request, key, possession, names, extensions, lint.
         Refusals of the decision are on record before. Raises `UnavailableError` where the authority cannot sign now.
         """
         request = self._request(order, actor)
@@ -108,6 +108,8 @@ class OrderDesk:
 
     def _request(self, order: Order, actor: Actor) -> EnrolmentRequest:
         door = self._door(order.group, order.profile)
+        if door.group.suspended_at is not None:
+            raise AdminError(reasons.GROUP_SUSPENDED, f"group {door.group.name}")
         csr = _read(order.csr)
         try:
             check_key(csr.public_key, door.profile)
