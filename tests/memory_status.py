@@ -71,7 +71,8 @@ class MemoryStatus:
             if row is None or _is_final(row):
                 return False
             self._certificates[row.id] = replace(row, revocation=revocation)
-            position = self._count_revocation(row)
+            self._count_revocation(row)
+            position = self._revoked_at_count[row.id]
             self._end_hold(row.id, position, revocation.at, revocation.actor, revocation.note, released=False)
             self.record(events)
             return True
@@ -140,9 +141,8 @@ class MemoryStatus:
         self._revocations[row.intent.authority] = count
         return count
 
-    def _count_revocation(self, row: Certificate) -> int:
-        position = self._revoked_at_count[row.id] = self._next_position(row)
-        return position
+    def _count_revocation(self, row: Certificate) -> None:
+        self._revoked_at_count[row.id] = self._next_position(row)
 
     # CRLs
 

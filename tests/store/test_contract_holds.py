@@ -11,14 +11,19 @@ import pytest
 from regalia.errors import AdminError
 from regalia.model import Hold, Revocation, RevocationReason
 from regalia.ports import CertificateFilter
+from regalia.store import open_store
+from regalia.store.dump import dump, load, read_head
+from regalia.store.migrations import NEEDED, upgrade
 from regalia.wire import der
 from store.databases import tamper
 from store.samples import NOW, an_authority, an_enrolment, an_event, an_id, an_intent, at_once
 from store.test_contract_crls import a_record_of, an_intent_for, publish, revoke, serials
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from uuid import UUID
 
+    from fakes import FakeClock
     from regalia.ports import Store
     from regalia.store import SqlStore
 
@@ -295,3 +300,25 @@ def test_entries_from_before_they_were_stored_are_listed(sql: SqlStore, url: str
     listed = [entry for page in sql.crl_entries("staff-ca", range(1), 2, NOW) for entry in page]
     assert sorted(listed) == sorted(whole)
     assert changes(sql, 0, 2) == {(5, RevocationReason.SUPERSEDED), (300, RevocationReason.SUPERSEDED)}
+
+
+def test_holds_come_back_with_a_backup(sql: SqlStore, url: str, tmp_path: Path, clock: FakeClock) -> None:
+    """What is held, was held, and was revoked while held is the same after a restore, entries and all."""
+    ids = [issue(sql, number, number, shard=number) for number in (1, 2, 3)]
+    for each in ids:
+        sql.hold_certificate(a_hold(each), ())
+    sql.release_certificate(ids[0], LATER, "os:eve", "", ())
+    sql.revoke(final(ids[1]), ())
+    sql.compromise_key(b"k" * 32, NOW, "os:root", "", ())
+    lines = b"".join(dump(url, NEEDED, {})).splitlines()
+    target = f"sqlite:///{tmp_path}/restored.db"
+    upgrade(target)
+    load(target, read_head(lines[0]), lines[1:])
+    restored = open_store(target, node="other", clock=clock)
+    try:
+        assert [restored.holds(each) for each in ids] == [sql.holds(each) for each in ids]
+        assert entries(restored, 5, range(4)) == entries(sql, 5, range(4))
+        assert restored.is_compromised(b"k" * 32)
+        assert not restored.hold_certificate(a_hold(ids[1]), ())
+    finally:
+        restored.close()

@@ -77,10 +77,11 @@ _END_CHANGED = (
     " OR NEW.ended_at IS NULL OR NEW.note <> OLD.note OR "
 ) + " OR ".join(f"NEW.{column} <> OLD.{column}" for column in _KEPT)
 _NOT_HOLDABLE = (
-    f"NEW.ended_position <> {_OPEN}"  # noqa: S608 - a number of ours
-    " OR EXISTS (SELECT 1 FROM revocation WHERE certificate_id = NEW.certificate_id)"
-    " OR NOT EXISTS (SELECT 1 FROM certificate WHERE id = NEW.certificate_id AND state = 'issued')"
+    f"NEW.ended_position = {_OPEN} AND ("  # noqa: S608 - a number of ours
+    "EXISTS (SELECT 1 FROM revocation WHERE certificate_id = NEW.certificate_id)"
+    " OR NOT EXISTS (SELECT 1 FROM certificate WHERE id = NEW.certificate_id AND state = 'issued'))"
 )
+"""One that has ended is history, and comes back with a backup."""
 _END_WITH_REVOCATION = (
     "UPDATE hold SET ended_position = NEW.position, ended_by = NEW.actor,"  # noqa: S608 - a number of ours
     " ended_at = NEW.at, ended_note = NEW.note"
