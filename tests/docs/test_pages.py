@@ -90,7 +90,7 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "install -d -m 700 /var/lib/regalia-signer",
         "(umask 077 && openssl rand -hex 32 > /var/lib/regalia-signer/signer.key)",
         "export REGALIA_HOME=/var/lib/regalia-signer",
-        "regalia signer --listen 10.0.0.5:8444 --client-ca link.crt --client node-1 --tls-cert plant.crt --tls-key plant.key",
+        "regalia signer --listen 10.0.0.5:8444 --tls-cert plant.crt --tls-key plant.key \\",
         "regalia group create plant",
     ),
     "docs/tasks/upgrade-and-backup.md": (
