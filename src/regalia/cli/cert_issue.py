@@ -109,17 +109,18 @@ def issue(  # noqa: PLR0913 - one for each option
     kinds = {SanKind.DNS: dns, SanKind.EMAIL: email, SanKind.IP: ip, SanKind.URI: uri, SanKind.UPN: upn}
     names = replace(names_from_options(cn, kinds), sid=sid)
     key = _Key(csr, key_kind if generate else None, out_key, pkcs12, passphrase_file)
-    _check(key, names, out)
+    given = bool(names) or device is not None
+    _check(key, out, given=given)
     with opened(home) as regalia:
         made = generate_key(key_kind) if generate else None
-        order = Order(group, profile, _request(key, made, names), names or None, device)
+        order = Order(group, profile, _request(key, made, names), names if given else None, device)
         if dry_run:
             _show(regalia, order, as_json=as_json)
-        elif names or _agreed(regalia, order, yes=yes, as_json=as_json):
+        elif given or _agreed(regalia, order, yes=yes, as_json=as_json):
             _Issue(regalia, key, made, out, chain=chain, as_json=as_json).run(order)
 
 
-def _check(key: _Key, names: Names, out: Path | None) -> None:
+def _check(key: _Key, out: Path | None, *, given: bool) -> None:
     """Refuse what does not fit together, before anything is made."""
     if (key.csr is None) is (key.generate is None):
         raise AdminError(reasons.USAGE, "give --csr FILE, or --generate for a key that is made here; one of them")
@@ -132,8 +133,11 @@ def _check(key: _Key, names: Names, out: Path | None) -> None:
         raise AdminError(reasons.USAGE, f"no program reads {key.generate} in a PKCS #12 file: use --out-key")
     if key.passphrase_file is not None and key.pkcs12 is None:
         raise AdminError(reasons.USAGE, "--passphrase-file goes with --pkcs12")
-    if key.generate is not None and not names:
-        raise AdminError(reasons.USAGE, "--generate needs names: --cn, --dns, --email, --ip, --uri or --upn")
+    if key.generate is not None and not given:
+        told = (
+            "--generate needs names: --cn, --dns, --email, --ip, --uri or --upn, or the --device that a profile names"
+        )
+        raise AdminError(reasons.USAGE, told)
     if out is not None and out in files:
         raise AdminError(reasons.USAGE, f"{out} cannot take both the certificate and the key")
     for path in files:

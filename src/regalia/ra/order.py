@@ -61,7 +61,8 @@ class Order:
     csr: bytes
     """DER CertificationRequest. It brings the key and proves that its holder has the other half."""
     names: Names | None = None
-    """What the certificate is to name; None for what the request names, for which the administrator then answers."""
+    """What the certificate is to name, empty where the profile makes its names of the device; None for what the request
+    names, for which the administrator then answers."""
     device: str | None = None
 
 
@@ -117,7 +118,7 @@ class OrderDesk:
         except PeerError as fault:
             raise AdminError(fault.reason, fault.detail) from fault
         vouched = Vouched(order.names if order.names is not None else csr.asked, order.device, actor)
-        if not vouched.names:
+        if not vouched.names and order.device is None:
             raise AdminError(reasons.NO_NAMES, "neither the order nor the request names anybody")
         return EnrolmentRequest(
             door=door,
