@@ -140,7 +140,7 @@ def read_shared(path: Path) -> SharedKey:
         if document["format"] != _FORMAT:
             raise AdminError(reasons.FILE_REFUSED, f"{path} is not a file of a shared key")
         return SharedKey(
-            id=UUID(document["id"]),
+            id=UUID(str(document["id"])),
             kind=KeyKind(document["kind"]),
             scope=str(document["scope"]),
             public_key=base64.b64decode(document["public_key"], validate=True),
