@@ -18,206 +18,51 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from regalia import reasons
-from regalia.ca.profile_conditions import ConditionError, check_expression
-from regalia.ca.profile_purposes import ALLOWED_PURPOSES, NEVER_PURPOSES, is_dotted
-from regalia.ca.profile_template import TemplateError, read_template, references_of, render_names
-from regalia.ca.profile_variables import VARIABLES, ValueType, sample_facts
+from regalia.ca.profile_fields import (
+    DISTINCT,
+    Count,
+    CurveName,
+    Line,
+    MlDsaName,
+    PolicyOids,
+    Purpose,
+    SingleTemplate,
+    SingleTemplates,
+    UsageName,
+    check_backdate,
+    check_condition,
+    check_day,
+    check_domain,
+    check_duration,
+    check_oid,
+    check_organisation_text,
+    check_rsa_bits,
+    check_rsa_size,
+    check_several,
+    check_sid_template,
+    check_window,
+    day_of,
+    one_of,
+    problem,
+    read_span,
+)
+from regalia.ca.profile_template import read_template, render_names
+from regalia.ca.profile_variables import sample_facts
 from regalia.errors import AdminError, PeerError
 from regalia.model import NameRules, Reference, SanKind, SanRule, SidForm, SubjectRule
-from regalia.wire.names import SUBJECT_ATTRIBUTES, check_organisation, make_san
+from regalia.wire.names import SUBJECT_ATTRIBUTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["LEAF_USAGES", "Example", "ProfileDocument", "read_document", "read_examples"]
-
-LEAF_USAGES: Final = ("digitalSignature", "contentCommitment", "keyEncipherment", "dataEncipherment", "keyAgreement")
-"""Key usages that a profile may give: those that make no CA."""
+__all__ = ["Example", "ProfileDocument", "document_keys", "read_document", "read_examples"]
 
 _MAX_DOCUMENT: Final = 64 * 1024
-_MAX_DURATION: Final = timedelta(days=3650)
-_MIN_DURATION: Final = timedelta(minutes=10)
-_MAX_BACKDATE: Final = timedelta(hours=1)
 _LEAST_ALIGNED: Final = {"day": timedelta(days=2), "month": timedelta(days=62)}
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
-
-
-def _problem(text: str) -> PydanticCustomError:
-    return PydanticCustomError("regalia", "{text}", {"text": text})
-
-
-def _span(text: str) -> timedelta:
-    found = re.fullmatch(r"([0-9]{1,6})([mhd])", text)
-    if found is None:
-        raise _problem(f'"{text}" is not a number with m, h or d behind it, such as "5m" or "365d"')
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
-def _check_duration(text: str) -> str:
-    if not _MIN_DURATION <= _span(text) <= _MAX_DURATION:
-        raise _problem(f'"{text}" is not within 10 minutes and 3650 days')
-    return text
-
-
-def _check_backdate(text: str) -> str:
-    if _span(text) > _MAX_BACKDATE:
-        raise _problem(f'"{text}" is more than one hour')
-    return text
-
-
-def _check_organisation(text: str) -> str:
-    try:
-        check_organisation(text)
-    except PeerError as error:
-        raise _problem(error.detail) from None
-    return text
-
-
-def _check_rsa_bits(bits: int) -> int:
-    if bits and not 2048 <= bits <= 8192:
-        raise _problem(f"{bits} is neither 0, for no RSA keys, nor within 2048 and 8192")
-    return bits
-
-
-def _one_of(allowed: tuple[str, ...]) -> AfterValidator:
-    def check(text: str) -> str:
-        if text in allowed:
-            return text
-        near = difflib.get_close_matches(text, allowed, n=1)
-        hint = f'; did you mean "{near[0]}"?' if near else ""
-        raise _problem(f'"{text}" is not allowed; allowed are {", ".join(allowed)}{hint}')
-
-    return AfterValidator(check)
-
-
-def _no_doubles(texts: list[str]) -> list[str]:
-    if len(set(texts)) < len(texts):
-        raise _problem("holds something twice")
-    return texts
-
-
-def _check_purpose(text: str) -> str:
-    """A purpose by its name, or a dotted one that no name of ours stands for and that is not never given."""
-    known = {oid: name for name, oid in ALLOWED_PURPOSES.items()}
-    if text in ALLOWED_PURPOSES:
-        return text
-    if text in known:
-        raise _problem(f'"{text}" is not allowed as digits; write "{known[text]}"')
-    if is_dotted(text) and text not in NEVER_PURPOSES:
-        return text
-    near = difflib.get_close_matches(text, ALLOWED_PURPOSES, n=1)
-    hint = f'; did you mean "{near[0]}"?' if near else ""
-    raise _problem(f'"{text}" is not allowed; allowed are {", ".join(ALLOWED_PURPOSES)} and dotted OIDs{hint}')
-
-
-def _check_oid(text: str) -> str:
-    if not is_dotted(text):
-        raise _problem(f'"{text}" is not a dotted object identifier')
-    return text
-
-
-def _check_policy(text: str) -> str:
-    if text == "2.5.29.32.0":
-        raise _problem("anyPolicy is not allowed: a certificate of a device names its policies")
-    return _check_oid(text)
-
-
-def _check_rsa_size(bits: int) -> int:
-    if not 2048 <= bits <= 8192:
-        raise _problem(f"{bits} is not within 2048 and 8192")
-    return bits
-
-
-def _check_domain(text: str) -> str:
-    try:
-        made = make_san(SanKind.DNS, text).value
-    except PeerError as error:
-        raise _problem(error.detail) from None
-    if made != text:
-        raise _problem(f'"{text}" is not written in small letters')
-    return text
-
-
-def _day(value: object) -> object:
-    """TOML has dates of its own; JSON has them as texts."""
-    return value.isoformat() if isinstance(value, date) and not isinstance(value, datetime) else value
-
-
-def _check_day(text: str) -> str:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        day = None
-    if day is None or day.isoformat() != text:
-        raise _problem(f'"{text}" is not a day such as "2030-12-31"')
-    return text
-
-
-def _check_window(text: str) -> str:
-    if re.fullmatch(r"[1-9][0-9]?%", text) is None:
-        _span(text)
-    return text
-
-
-def _check_template(text: str) -> str:
-    try:
-        template = read_template(text)
-    except TemplateError as error:
-        raise _problem(str(error)) from None
-    for reference in references_of(template):
-        if VARIABLES[reference.name].type is ValueType.SID:
-            raise _problem(f"{{{reference.name}}} is a SID, which only microsoft.sid writes")
-    return text
-
-
-def _check_single(text: str) -> str:
-    for reference in references_of(read_template(_check_template(text))):
-        if VARIABLES[reference.name].several:
-            raise _problem(f"{{{reference.name}}} may have several values, an attribute of the subject has one")
-    return text
-
-
-def _check_several(text: str) -> str:
-    several = [each for each in references_of(read_template(_check_template(text))) if VARIABLES[each.name].several]
-    if len(several) > 1:
-        raise _problem("holds two variables that may have several values")
-    return text
-
-
-def _check_sid(text: str) -> str:
-    try:
-        template = read_template(text)
-    except TemplateError as error:
-        raise _problem(str(error)) from None
-    known = [f"{{{variable.name}}}" for variable in VARIABLES.values() if variable.type is ValueType.SID]
-    if len(template) != 1 or isinstance(template[0], str) or f"{{{template[0].name}}}" not in known:
-        raise _problem(f"a SID is one of {', '.join(known)} and nothing else")
-    return text
-
-
-def _check_condition(text: str) -> str:
-    try:
-        check_expression(text)
-    except ConditionError as error:
-        raise _problem(str(error)) from None
-    return text
-
-
-_Texts = AfterValidator(_no_doubles)
-_Oids = Annotated[list[Annotated[str, AfterValidator(_check_policy)]], _Texts]
-_Template = Annotated[str, AfterValidator(_check_single)]
-_Templates = Annotated[list[_Template], Field(min_length=1, max_length=8)]
-_Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_Count = Annotated[int, Field(ge=1, le=1000)]
-_Usage = Annotated[str, _one_of(LEAF_USAGES)]
-_Purpose = Annotated[str, AfterValidator(_check_purpose)]
-_MlDsa = Annotated[str, _one_of(("ml-dsa-44", "ml-dsa-65", "ml-dsa-87"))]
-_Curve = Annotated[str, _one_of(("p-256", "p-384"))]
 
 
 class _Strict(BaseModel):
@@ -233,17 +78,15 @@ class _Strict(BaseModel):
 class Validity(_Strict):
     """How long a certificate lives."""
 
-    duration: Annotated[str, AfterValidator(_check_duration)]
-    backdate: Annotated[str, AfterValidator(_check_backdate)] = "5m"
-    until: Annotated[str, BeforeValidator(_day), AfterValidator(_check_day)] | None = None
+    duration: Annotated[str, AfterValidator(check_duration)]
+    backdate: Annotated[str, AfterValidator(check_backdate)] = "5m"
+    until: Annotated[str, BeforeValidator(day_of), AfterValidator(check_day)] | None = None
     align: Literal["none", "day", "month"] = "none"
 
     @model_validator(mode="after")
     def _leaves_something(self) -> Validity:
         if self.align != "none" and self.duration_span < _LEAST_ALIGNED[self.align]:
-            raise _problem(
-                f'align = "{self.align}" needs a duration of at least {_LEAST_ALIGNED[self.align].days} days'
-            )
+            raise problem(f'align = "{self.align}" needs a duration of at least {_LEAST_ALIGNED[self.align].days} days')
         return self
 
     @property
@@ -254,62 +97,62 @@ class Validity(_Strict):
     @property
     def duration_span(self) -> timedelta:
         """The duration as a span."""
-        return _span(self.duration)
+        return read_span(self.duration)
 
     @property
     def backdate_span(self) -> timedelta:
         """The back-dating as a span."""
-        return _span(self.backdate)
+        return read_span(self.backdate)
 
 
 class Keys(_Strict):
     """Which keys are certified."""
 
-    rsa_min_bits: Annotated[int, AfterValidator(_check_rsa_bits)] = 2048
-    curves: Annotated[list[_Curve], _Texts] = ["p-256", "p-384"]
+    rsa_min_bits: Annotated[int, AfterValidator(check_rsa_bits)] = 2048
+    curves: Annotated[list[CurveName], DISTINCT] = ["p-256", "p-384"]
     ed25519: bool = False
-    ml_dsa: Annotated[list[_MlDsa], _Texts] = []
-    rsa_bits: Annotated[list[Annotated[int, AfterValidator(_check_rsa_size)]], Field(max_length=8)] = []
+    ml_dsa: Annotated[list[MlDsaName], DISTINCT] = []
+    rsa_bits: Annotated[list[Annotated[int, AfterValidator(check_rsa_size)]], Field(max_length=8)] = []
     reuse: Literal["same-identity", "never"] = "same-identity"
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Keys:
         if self.rsa_bits and min(self.rsa_bits) < self.rsa_min_bits:
-            raise _problem("rsa-bits holds a size below rsa-min-bits")
+            raise problem("rsa-bits holds a size below rsa-min-bits")
         if self.rsa_bits and not self.rsa_min_bits:
-            raise _problem("rsa-bits holds sizes, and rsa-min-bits = 0 allows no RSA keys")
+            raise problem("rsa-bits holds sizes, and rsa-min-bits = 0 allows no RSA keys")
         return self
 
 
 class Usage(_Strict):
     """What a certificate is for."""
 
-    key_usage: Annotated[list[_Usage], _Texts, Field(min_length=1)] = ["digitalSignature", "keyEncipherment"]
-    extended_key_usage: Annotated[list[_Purpose], _Texts, Field(min_length=1)]
+    key_usage: Annotated[list[UsageName], DISTINCT, Field(min_length=1)] = ["digitalSignature", "keyEncipherment"]
+    extended_key_usage: Annotated[list[Purpose], DISTINCT, Field(min_length=1)]
 
 
 class Subject(_Strict):
     """What the subject holds; templates but for `organisation`, which is the text itself."""
 
-    organisation: Annotated[str, AfterValidator(_check_organisation)] | None = None
-    cn: _Template | None = None
-    c: _Template | None = None
-    dc: _Templates | None = None
-    st: _Template | None = None
-    l: _Template | None = None  # noqa: E741 - the keyword of the attribute (RFC 4514 §3)
-    o: _Template | None = None
-    ou: _Templates | _Template | None = None
-    title: _Template | None = None
-    surname: _Template | None = None
-    given_name: _Template | None = None
-    serial_number: _Template | None = None
-    dn_qualifier: _Template | None = None
-    uid: _Template | None = None
+    organisation: Annotated[str, AfterValidator(check_organisation_text)] | None = None
+    cn: SingleTemplate | None = None
+    c: SingleTemplate | None = None
+    dc: SingleTemplates | None = None
+    st: SingleTemplate | None = None
+    l: SingleTemplate | None = None  # noqa: E741 - the keyword of the attribute (RFC 4514 §3)
+    o: SingleTemplate | None = None
+    ou: SingleTemplates | SingleTemplate | None = None
+    title: SingleTemplate | None = None
+    surname: SingleTemplate | None = None
+    given_name: SingleTemplate | None = None
+    serial_number: SingleTemplate | None = None
+    dn_qualifier: SingleTemplate | None = None
+    uid: SingleTemplate | None = None
 
     @model_validator(mode="after")
     def _one_organisation(self) -> Subject:
         if self.o is not None and self.organisation is not None:
-            raise _problem("holds both organisation and o")
+            raise problem("holds both organisation and o")
         return self
 
     def rules(self) -> tuple[SubjectRule, ...]:
@@ -327,8 +170,8 @@ class Subject(_Strict):
 class AlternativeName(_Strict):
     """A template of alternative names."""
 
-    kind: Annotated[str, _one_of(tuple(kind.value for kind in SanKind if kind is not SanKind.OTHER))]
-    value: Annotated[str, AfterValidator(_check_several)]
+    kind: Annotated[str, one_of(tuple(kind.value for kind in SanKind if kind is not SanKind.OTHER))]
+    value: Annotated[str, AfterValidator(check_several)]
 
     def rule(self) -> SanRule:
         """The template, read."""
@@ -338,9 +181,9 @@ class AlternativeName(_Strict):
 class Microsoft(_Strict):
     """What only Windows reads."""
 
-    sid: Annotated[str, AfterValidator(_check_sid)] | None = None
-    sid_forms: Annotated[list[Literal["extension", "uri"]], _Texts, Field(min_length=1)] = ["extension"]
-    template: Annotated[str, AfterValidator(_check_oid)] | None = None
+    sid: Annotated[str, AfterValidator(check_sid_template)] | None = None
+    sid_forms: Annotated[list[Literal["extension", "uri"]], DISTINCT, Field(min_length=1)] = ["extension"]
+    template: Annotated[str, AfterValidator(check_oid)] | None = None
     template_version: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(min_length=2, max_length=2)] = [
         100,
         0,
@@ -350,29 +193,29 @@ class Microsoft(_Strict):
 class Policies(_Strict):
     """Certificate policies by assurance."""
 
-    always: _Oids = []
-    bearer: _Oids = []
-    verified: _Oids = []
-    attested: _Oids = []
+    always: PolicyOids = []
+    bearer: PolicyOids = []
+    verified: PolicyOids = []
+    attested: PolicyOids = []
 
     @model_validator(mode="after")
     def _each_once(self) -> Policies:
         for name in ("bearer", "verified", "attested"):
             if set(self.always) & set(getattr(self, name)):
-                raise _problem(f"always and {name} hold the same policy")
+                raise problem(f"always and {name} hold the same policy")
         return self
 
 
 class Renewal(_Strict):
     """When a certificate may vouch for its successor."""
 
-    window: Annotated[str, AfterValidator(_check_window)] | None = None
+    window: Annotated[str, AfterValidator(check_window)] | None = None
     most: Annotated[int, Field(ge=0, le=1000)] | None = None
 
     @property
     def span(self) -> timedelta | None:
         """The window as a span before the end."""
-        return _span(self.window) if self.window is not None and not self.window.endswith("%") else None
+        return read_span(self.window) if self.window is not None and not self.window.endswith("%") else None
 
     @property
     def share(self) -> int | None:
@@ -383,22 +226,22 @@ class Renewal(_Strict):
 class Limits(_Strict):
     """How many certificates a device may have."""
 
-    live: _Count | None = None
-    per_day: _Count | None = None
+    live: Count | None = None
+    per_day: Count | None = None
 
 
 class ConditionRule(_Strict):
     """An expression that must be true."""
 
-    expr: Annotated[str, AfterValidator(_check_condition)]
-    message: _Line
+    expr: Annotated[str, AfterValidator(check_condition)]
+    message: Line
 
 
 class Ignored(_Strict):
     """A finding of pkilint that is none here."""
 
     code: Annotated[str, Field(pattern=r"^[a-z0-9_]+\.[a-z0-9_.]+$", max_length=120)]
-    reason: _Line
+    reason: Line
 
 
 class ExampleNames(_Strict):
@@ -419,7 +262,7 @@ class ExampleNames(_Strict):
 class Example(_Strict):
     """A request as `profile check` judges it, and what should come of it."""
 
-    name: _Line
+    name: Line
     evidence: Literal["challenge", "static", "approval"] = "challenge"
     key: Literal[
         "p-256", "p-384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"
@@ -434,7 +277,7 @@ class ProfileDocument(_Strict):
     """A whole document."""
 
     names: Literal["binding", "from-csr"] = "binding"
-    domains: Annotated[list[Annotated[str, AfterValidator(_check_domain)]], _Texts] = []
+    domains: Annotated[list[Annotated[str, AfterValidator(check_domain)]], DISTINCT] = []
     validity: Validity
     keys: Keys = Keys()
     usage: Usage
@@ -463,28 +306,28 @@ class ProfileDocument(_Strict):
         if rules is None:
             return self
         if not rules.sans and all(rule.attribute != "cn" for rule in rules.subject):
-            raise _problem("templates make neither a common name nor an alternative name")
+            raise problem("templates make neither a common name nor an alternative name")
         if self.names == "from-csr":
-            raise _problem(
+            raise problem(
                 'names = "from-csr" takes all names as they are asked for; templates take {request.…} instead'
             )
         try:
             render_names(rules, sample_facts())
         except PeerError as error:
-            raise _problem(f"filled with samples, the templates give a bad name: {error.detail}") from None
+            raise problem(f"filled with samples, the templates give a bad name: {error.detail}") from None
         return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> ProfileDocument:
         usages, signing_only = set(self.usage.key_usage), self.keys.ed25519 or bool(self.keys.ml_dsa)
         if not self.keys.rsa_min_bits and not self.keys.curves and not signing_only:
-            raise _problem("keys allows neither RSA nor a curve, nor Ed25519 or ML-DSA")
+            raise problem("keys allows neither RSA nor a curve, nor Ed25519 or ML-DSA")
         if signing_only and usages <= {"keyEncipherment", "dataEncipherment", "keyAgreement"}:
-            raise _problem("usage.key-usage leaves nothing for Ed25519 and ML-DSA keys, which only sign")
+            raise problem("usage.key-usage leaves nothing for Ed25519 and ML-DSA keys, which only sign")
         if self.keys.curves and usages <= {"keyEncipherment", "dataEncipherment"}:
-            raise _problem("usage.key-usage leaves nothing for elliptic curve keys, which cannot encipher")
+            raise problem("usage.key-usage leaves nothing for elliptic curve keys, which cannot encipher")
         if self.keys.rsa_min_bits and usages == {"keyAgreement"}:
-            raise _problem("usage.key-usage leaves nothing for RSA keys, which cannot agree on keys")
+            raise problem("usage.key-usage leaves nothing for RSA keys, which cannot agree on keys")
         return self
 
     def canonical(self) -> str:
@@ -582,6 +425,13 @@ def _suggestion(where: str) -> str:
     where = re.sub(r"\.[0-9]+(?=\.|$)", "", where)
     near = difflib.get_close_matches(where, tuple(_keys(ProfileDocument)), n=1)
     return f"; did you mean {near[0]}?" if near else f"; known are {', '.join(_keys(ProfileDocument))}"
+
+
+def document_keys() -> tuple[str, ...]:
+    """Every key that a document may have, dotted; those of an example's names stand for themselves."""
+    names = ("example.binding.", "example.request.")
+    keys = (key for key in _keys(ProfileDocument) if not key.startswith(names))
+    return (*keys, "example.binding", "example.request")
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

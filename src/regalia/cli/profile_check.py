@@ -81,11 +81,11 @@ def _example(looked: Previewed) -> dict[str, object]:
 def _print_example(looked: Previewed) -> None:
     as_expected = "" if looked.outcome == looked.example.expect else f" (expected: {looked.example.expect})"
     say(f"Example {looked.example.name}: {looked.outcome}{as_expected}")
-    for name, value in looked.inputs:
-        say(f"  {{{name}}} = {value or '(empty)'}")
     if looked.reason is not None:
         say(f"  {looked.reason.title}" + (f": {looked.detail}" if looked.detail else ""))
         say(f"  {looked.reason.remedy}")
+    for name, value in looked.inputs:
+        say(f"  {{{name}}} = {value or '(empty)'}")
     if looked.certificate is not None:
         for line in certificate_text(looked.certificate):
             say(f"  {line}")
