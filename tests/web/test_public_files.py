@@ -87,6 +87,51 @@ def test_a_crl_that_is_known_is_not_sent_again(files: DirectoryCrlFiles, crls: A
         assert ask(crls, f"/crl/{NAME}.crl", headers=((asked, value),)).body == b"second, and longer"
 
 
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        (b"bytes=0-3", b"0123"),
+        (b"bytes=4-", b"456789"),
+        (b"bytes=-3", b"789"),
+        (b"bytes=8-100", b"89"),
+        (b"bytes=-100", b"0123456789"),
+    ],
+)
+def test_a_part_of_a_crl(files: DirectoryCrlFiles, crls: ASGIApp, asked: bytes, sent: bytes) -> None:
+    """RFC 9110 §14: who lost a connection fetches the rest."""
+    publish(files, b"0123456789")
+    heard = ask(crls, f"/crl/{NAME}.crl", headers=((b"range", asked),))
+    assert (heard.status, heard.body, heard.complete) == (206, sent, True)
+    first = b"0123456789".index(sent)
+    assert heard.headers["content-range"] == f"bytes {first}-{first + len(sent) - 1}/10"
+    assert int(heard.headers["content-length"]) == len(sent)
+
+
+@pytest.mark.parametrize("asked", [b"bytes=", b"bytes=-0", b"bytes=5-3", b"bytes=0-1,4-5", b"octets=0-3", b"bytes=x-3"])
+def test_a_range_that_is_none_gives_all(files: DirectoryCrlFiles, crls: ASGIApp, asked: bytes) -> None:
+    """RFC 9110 §14.2: what is not understood is ignored."""
+    publish(files, b"0123456789")
+    heard = ask(crls, f"/crl/{NAME}.crl", headers=((b"range", asked),))
+    assert (heard.status, heard.body, heard.headers["accept-ranges"]) == (200, b"0123456789", "bytes")
+
+
+def test_a_part_behind_the_end_is_refused(files: DirectoryCrlFiles, crls: ASGIApp) -> None:
+    """RFC 9110 §15.5.17: 416, with the length that there is."""
+    publish(files, b"0123456789")
+    heard = ask(crls, f"/crl/{NAME}.crl", headers=((b"range", b"bytes=10-"),))
+    assert (heard.status, heard.headers["content-range"]) == (416, "bytes */10")
+
+
+def test_a_part_of_another_crl_is_not_mixed_in(files: DirectoryCrlFiles, crls: ASGIApp) -> None:
+    """RFC 9110 §13.1.5: who has the beginning of an older CRL gets the newer one whole."""
+    publish(files, b"0123456789")
+    etag = ask(crls, f"/crl/{NAME}.crl").headers["etag"].encode()
+    asked = ((b"range", b"bytes=4-"), (b"if-range", etag))
+    assert ask(crls, f"/crl/{NAME}.crl", headers=asked).body == b"456789"
+    publish(files, b"another CRL")
+    assert ask(crls, f"/crl/{NAME}.crl", headers=asked).body == b"another CRL"
+
+
 class Racing(DirectoryCrlFiles):
     """Files of which one is replaced at the worst moment, by somebody else."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from regalia.web.answers import Answer
@@ -11,10 +12,11 @@ if TYPE_CHECKING:
 
     from regalia.web.answers import Header
 
-__all__ = ["etag_of", "knows", "unless_known"]
+__all__ = ["etag_of", "knows", "range_of", "unless_known"]
 
 _KEPT = frozenset({b"cache-control", b"etag", b"expires", b"last-modified", b"x-content-type-options"})
 
+_RANGE = re.compile(rb"bytes=([0-9]{0,12})-([0-9]{0,12})")
 _CONDITIONS = frozenset({b"if-none-match", b"if-modified-since"})
 
 
@@ -34,6 +36,27 @@ def knows(scope: Scope, etag: bytes, modified: bytes | None = None) -> bool:
         tags = (tag.strip().removeprefix(b"W/") for tag in asked[b"if-none-match"].split(b","))
         return any(tag in (etag, b"*") for tag in tags)
     return modified is not None and asked.get(b"if-modified-since") == modified
+
+
+def range_of(scope: Scope, length: int, etag: bytes) -> tuple[int, int] | None:
+    """Read which octets are asked for, first and last, of a representation of so many (RFC 9110 §14).
+
+    None where the whole is to be sent: nothing, several ranges, something unreadable or an older one was asked for. A
+    range that lies behind the end is (length, length), which cannot be satisfied.
+    """
+    asked = dict(scope["headers"])
+    found = _RANGE.fullmatch(asked.get(b"range", b""))
+    if found is None or asked.get(b"if-range", etag) != etag or not length:
+        return None
+    first, last = found[1], found[2]
+    if not first:
+        if not last or not int(last):
+            return None
+        return max(0, length - int(last)), length - 1
+    start, end = int(first), min(int(last), length - 1) if last else length - 1
+    if start >= length:
+        return length, length
+    return (start, end) if start <= end else None
 
 
 def unless_known(scope: Scope, given: Answer) -> Answer:

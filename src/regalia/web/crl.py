@@ -6,13 +6,14 @@ import os
 import re
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from regalia import reasons
 from regalia.errors import UnavailableError
 from regalia.web.answers import NOT_FOUND, READING_ONLY, Answer, answer
-from regalia.web.conditional import etag_of, unless_known
+from regalia.web.conditional import etag_of, range_of, unless_known
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CrlFace"]
 
-_PATH = re.compile(r"/crl/([a-z][a-z0-9-]{0,39})\.crl")
+_PATH = re.compile(r"/crl/([a-z][a-z0-9-]{0,49})\.crl")
 _CHUNK = 262_144
 _CACHE = (b"cache-control", b"public, max-age=60, stale-if-error=86400")
 """A revocation is in the CRL within 60 seconds, and should not wait much longer in a proxy; an old CRL beats none."""
@@ -56,10 +57,17 @@ class CrlFace:
             return
         with opened.file:
             head = unless_known(scope, opened.head)
-            if head.status == 200 and scope["method"] == "GET":
-                await self._stream(opened, send)
-            else:
+            if head.status != 200 or scope["method"] != "GET":
                 await head(scope, receive, send)
+                return
+            asked = range_of(scope, opened.length, dict(head.headers)[b"etag"])
+            if asked is None:
+                await self._stream(opened, head, 0, opened.length, send)
+            elif asked[0] == opened.length:
+                whole = (b"content-range", b"bytes */%d" % opened.length)
+                await answer(416, b"", b"text/plain", whole)(scope, receive, send)
+            else:
+                await self._stream(opened, _part(head, asked, opened.length), *asked, send)
 
     def _open(self, authority: str) -> _Opened | None:
         published = self._files.published(authority)
@@ -76,6 +84,7 @@ class CrlFace:
             _CACHE,
             etag_of(f"{facts.st_mtime_ns:x}-{facts.st_size:x}"),
             (b"last-modified", modified),
+            (b"accept-ranges", b"bytes"),
         )
         described = answer(200, b"", b"application/pkix-crl", *headers)
         sized = tuple(
@@ -83,14 +92,23 @@ class CrlFace:
         )
         return _Opened(file, facts.st_size, Answer(200, sized, b""))
 
-    async def _stream(self, opened: _Opened, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": opened.head.headers})
-        left = opened.length
+    async def _stream(self, opened: _Opened, head: Answer, first: int, last: int, send: Send) -> None:
+        """Send the octets from the first to the last one, or to the end if that is before."""
+        await send({"type": "http.response.start", "status": head.status, "headers": head.headers})
+        left = min(last + 1, opened.length) - first
+        opened.file.seek(first)
         if not left:
             await send({"type": "http.response.body", "body": b""})
         while left:
-            chunk = await self._pool.run(lambda: opened.file.read(_CHUNK))
+            chunk = await self._pool.run(partial(opened.file.read, min(_CHUNK, left)))
             if not chunk:
                 raise UnavailableError(reasons.STORE_UNAVAILABLE, "a CRL file became shorter")
             left -= len(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": left > 0})
+
+
+def _part(head: Answer, asked: tuple[int, int], length: int) -> Answer:
+    """Make the head of a 206, whose body are the octets from the first to the last one."""
+    own = {b"content-length": b"%d" % (asked[1] - asked[0] + 1)}
+    headers = tuple((name, own.get(name, value)) for name, value in head.headers)
+    return Answer(206, (*headers, (b"content-range", b"bytes %d-%d/%d" % (*asked, length))), b"")
