@@ -12,6 +12,7 @@ from regalia.cli.checks_audit import audit_checks
 from regalia.cli.checks_crl import crl_checks
 from regalia.cli.checks_groups import group_checks
 from regalia.cli.checks_ndes import ndes_checks
+from regalia.cli.checks_signer import signer_checks
 from regalia.cli.checks_tls import device_tls_checks
 from regalia.cli.custody import HERE, custody
 from regalia.cli.output import utc
@@ -48,6 +49,7 @@ def checks(regalia: App, transport: Transport) -> Iterator[Check]:
     yield from _clock(regalia)
     yield _url(regalia, transport)
     yield from _custody(regalia)
+    yield from signer_checks(regalia)
     for authority in regalia.store.authorities():
         yield _authority_life(regalia, authority)
         if authority.state is not AuthorityState.REVOKED:
@@ -127,7 +129,10 @@ def _custody(regalia: App) -> Iterator[Check]:
 
 
 def _authority_key(regalia: App, authority: Authority) -> Check:
-    where, here = custody(regalia, authority.key_id), regalia.keys.holds(authority.key_id)
+    try:
+        where, here = custody(regalia, authority.key_id), regalia.keys.holds(authority.key_id)
+    except UnavailableError as error:
+        return Check("keys", Level.PROBLEM, f"the key of {authority.name}: {error.detail}", error.reason.remedy)
     if authority.kind is AuthorityKind.ROOT and not here:
         return Check("keys", Level.OK, f"the key of {authority.name} is offline")
     if authority.kind is AuthorityKind.ROOT and where == HERE:
@@ -142,7 +147,7 @@ def _authority_key(regalia: App, authority: Authority) -> Check:
         regalia.keys.prove(authority.key_id)
     except (AdminError, UnavailableError) as error:
         return Check("keys", Level.PROBLEM, f"the key of {authority.name}: {error.detail}", error.reason.remedy)
-    told = "the master key opens it" if where == HERE else "it signs there alone"
+    told = "it opens" if where == HERE else "it signs there alone"
     return Check("keys", Level.OK, f"the key of {authority.name} is {where}, and {told}")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from regalia.ca.crl_plan import lists_of, shards_needed, worst_sizes
 from regalia.cli.check import Check, Level, left
+from regalia.cli.custody import ELSEWHERE, custody
 from regalia.model import AuthorityKind, crl_name
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def crl_checks(regalia: App, authority: Authority) -> Iterator[Check]:
 
 
 def _crl(regalia: App, authority: Authority, name: str) -> Check:
-    offline = not regalia.keys.holds(authority.key_id)
+    offline = custody(regalia, authority.key_id) == ELSEWHERE
     remedy = f"Run `regalia ca crl {authority.name}" + (" --root-key DIR` with the medium." if offline else "`.")
     last, file = regalia.store.last_crl(name), regalia.crl_files.published(name)
     if last is None or file is None:

@@ -2,14 +2,17 @@
 
 from typing import TYPE_CHECKING, Final
 
+from regalia.errors import UnavailableError
+
 if TYPE_CHECKING:
     from uuid import UUID
 
     from regalia.app import App
 
-__all__ = ["HERE", "custody"]
+__all__ = ["ELSEWHERE", "HERE", "custody"]
 
 HERE: Final = "on this machine"
+ELSEWHERE: Final = "elsewhere"
 
 
 def custody(regalia: "App", key_id: "UUID") -> str:
@@ -17,4 +20,7 @@ def custody(regalia: "App", key_id: "UUID") -> str:
     record = regalia.store.key_record(key_id)
     if record is not None and record.token is not None:
         return f"on token {record.token}"
-    return HERE if regalia.keys.holds(key_id) else "elsewhere"
+    try:
+        return HERE if regalia.keys.holds(key_id) else ELSEWHERE
+    except UnavailableError:
+        return "unknown: its signer does not answer"
