@@ -42,6 +42,8 @@ _SECRET_OCTETS: Final = 32
 _NONCE_OCTETS: Final = 12
 _MOST_SHARES: Final = 16
 """What SLIP-39 has numbers for."""
+_ROUNDS: Final = 0
+"""Stretching is for passphrases that people choose; the secret is random."""
 _MAX_FILE: Final = 65_536
 
 
@@ -80,7 +82,7 @@ def split(entropy: Entropy, needed: int, of: int) -> Split:
     if not 2 <= needed <= of <= _MOST_SHARES:
         raise AdminError(reasons.USAGE, f"{needed}-of-{of}: at least 2 are needed, of at most {_MOST_SHARES}")
     secret = entropy.octets(_SECRET_OCTETS)
-    (shares,) = shamir_mnemonic.generate_mnemonics(1, [(needed, of)], secret)
+    (shares,) = shamir_mnemonic.generate_mnemonics(1, [(needed, of)], secret, iteration_exponent=_ROUNDS)
     return Split(secret, needed, tuple(shares), shamir_mnemonic.Share.from_mnemonic(shares[0]).identifier)
 
 
