@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 COMMANDS = tuple(all_commands())
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 ASKS_FIRST = {
+    ("cert", "issue"),
+    ("key-blocklist", "remove"),
     ("ca", "cross"),
     ("ca", "offline"),
     ("ca", "revoke"),
@@ -36,7 +38,7 @@ PROMISED = {
     "endpoint": "create list show disable rotate-secret ndes-page",
     "challenge": "create list revoke",
     "enrolment": "list show approve deny",
-    "cert": "list show revoke export",
+    "cert": "issue audit list show revoke hold release export",
     "event": "tail verify",
     "db": "upgrade check",
     "config": "check",

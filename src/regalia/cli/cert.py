@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = noun_app("Certificates: look, issue, hold, revoke, export.")
+app = noun_app("Certificates: look, issue, hold, revoke, audit, export.")
 app.command(epilog=ISSUE_EXAMPLES)(issue)
 app.command(epilog=HOLD_EXAMPLES)(hold)
 app.command(epilog=RELEASE_EXAMPLES)(release)

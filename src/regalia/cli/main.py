@@ -32,7 +32,7 @@ NOUNS: Final = {
     "endpoint": "Endpoints: the doors that devices enrol at.",
     "challenge": "Challenges: secrets that let a device enrol.",
     "enrolment": "Enrolments: what devices asked for, and what becomes of it.",
-    "cert": "Certificates: look, issue, revoke, export.",
+    "cert": "Certificates: look, issue, hold, revoke, audit, export.",
     "key-blocklist": "Keys that no certificate may have, because strangers have them too.",
     "key": "Keys: every private key that there ever was, where it lies, and what it is for.",
     "scep": "Our SCEP client.",
