@@ -269,8 +269,8 @@ def _repository(regalia: App) -> str:
 def _crl_schedule(regalia: App) -> str:
     settings = regalia.config.crl
     return (
-        f"The CRL of an issuing authority is valid for {settings.issuing_days} days and is made anew when a quarter of"
-        f" its time is left, and after each revocation. A root's CRL is made by command."
+        f"The CRL of an issuing authority is valid for {settings.issuing_days} days and is made anew when half of"
+        f" its time is over, and after each revocation. A root's CRL is made by command."
     )
 
 
