@@ -68,7 +68,7 @@ def test_a_command_tells_of_a_refused_pin(home: Path, token: SoftToken) -> None:
     token.pin_file.write_text("00000000\n", "ascii")
     create = ["group", "create", "staff", "--home", str(home)]
     # The library of this process may be logged in still; as after a restart it is not.
-    opened_token(token)._module.lose(opened_token(token)._module.generation)  # noqa: SLF001 - a restart of the program
+    opened_token(token)._module.lose()  # noqa: SLF001 - a restart of the program
     for _ in range(2):
         ran = regalia(create)
         assert ran.status == 1

@@ -1,7 +1,7 @@
 """A PKCS #11 token: the keys that were made on it, and signatures by them. The one module that imports python-pkcs11.
 
-The module (a shared library) is opened by the first use in a process, so after any fork; one login serves all sessions,
-and a session serves one thread at a time. Where the token went away, the library is started again at the next use.
+The module (a shared library) is opened by the first use in a process, so after any fork, and one thread at a time is in
+it. Where the token went away, the library is started again at the next use.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 
 from regalia import reasons
-from regalia.errors import AdminError, RegaliaError, UnavailableError
+from regalia.errors import AdminError, UnavailableError
 from regalia.model import KeyKind
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ __all__ = ["Token", "TokenKey"]
 
 T = TypeVar("T")
 
-_SESSIONS: Final = 8
-"""How many threads of a process sign at a time; more wait."""
 _PAUSE_SECONDS: Final = 1.0
 """How long a token that could not be reached is left alone: its own time-outs may be long."""
 _CURVES: Final = {KeyKind.P256: "secp256r1", KeyKind.P384: "secp384r1"}
@@ -73,39 +71,34 @@ def _library() -> ModuleType:
 
 
 class _Module:
-    """A vendor's shared library in this process: it is started and stopped as a whole, under everybody's feet."""
+    """A vendor's shared library in this process.
+
+    python-pkcs11 starts it without locking functions, so that no two threads may be in it at a time, whatever session
+    they use (PKCS #11 v2.40 §5.4, C_Initialize); it is also stopped and started as a whole. Hence one lock.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._changed = threading.Condition()
-        self._users = 0
-        self._pid = 0
-        self.generation = 0
-        """Sessions of an earlier one are gone."""
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
         self._lost = True
+        self._generation = 0
 
-    def lose(self, generation: int) -> None:
-        """Have the library started again before its next use, unless that happened since."""
-        with self._changed:
-            self._lost = self._lost or generation == self.generation
+    def lose(self) -> None:
+        """Have the library started again before its next use."""
+        self._lost = True
 
     @contextmanager
     def used(self) -> Iterator[tuple[Any, int]]:
-        """Use the library, started; gives it and its generation. Raises `UnavailableError` CA-020."""
-        with self._changed:
-            if self._pid != os.getpid():
-                self._pid, self._users, self._lost = os.getpid(), 0, True
-            while self._lost and self._users:
-                self._changed.wait()
-            library = self._started()
-            self._users += 1
-            generation = self.generation
-        try:
-            yield library, generation
-        finally:
-            with self._changed:
-                self._users -= 1
-                self._changed.notify_all()
+        """Be the only one in the library; gives it, started, and how often it was: sessions of before are gone.
+
+        Raises `UnavailableError` CA-020.
+        """
+        if self._pid != os.getpid():
+            # After a fork nothing of the parent's sessions may be used (PKCS #11 v2.40 §5.4).
+            self._pid, self._lock, self._lost = os.getpid(), threading.RLock(), True
+        with self._lock:
+            yield self._started(), self._generation
 
     def _started(self) -> Any:  # noqa: ANN401 - the library is imported where it is used
         pkcs11 = _library()
@@ -117,7 +110,7 @@ class _Module:
         except (pkcs11.PKCS11Error, RuntimeError, OSError) as error:  # RuntimeError: no such file, or no such library
             raise UnavailableError(reasons.TOKEN_UNAVAILABLE, f"{self._path}: {_told(error)}") from error
         self._lost = False
-        self.generation += 1
+        self._generation += 1
         return library
 
 
@@ -130,13 +123,12 @@ class _MissingError(Exception):
     """An object is not on the token, or the library lost the token."""
 
 
+@dataclass(slots=True)
 class _Session:
-    """A logged-in session of one thread at a time, and the keys that it found."""
+    """A logged-in session, and the keys that it found."""
 
-    def __init__(self, real: Any, generation: int) -> None:  # noqa: ANN401 - a session of the library
-        self.real = real
-        self.generation = generation
-        self.keys: dict[KeyUri, Any] = {}
+    real: Any
+    keys: dict[KeyUri, Any] = field(default_factory=dict)
 
 
 class Token:
@@ -150,10 +142,9 @@ class Token:
         self.label = label
         self._module = _module(str(module))
         self._pin = pin
-        self._lock = threading.Lock()
-        self._idle: list[_Session] = []
+        self._login: tuple[int, _Session] | None = None
+        """The session that is logged in, by the library's generation. The login lasts as long as it is open."""
         self._not_before = 0.0
-        self._places = threading.BoundedSemaphore(_SESSIONS)
 
     def generate(self, kind: KeyKind, object_id: bytes, label: str) -> TokenKey:
         """Make a key pair that signs and does nothing else, and never leaves; see that it is so, and that it signs.
@@ -243,73 +234,58 @@ class Token:
         failed: Exception | None = None
         for _ in range(2):
             began = False
-            try:
-                with self._places, self._session(writing=writing) as session:
-                    began = True
-                    return work(session)
-            except _MissingError as error:
-                failed = error
-            except pkcs11.PKCS11Error as error:
-                failed = error
-                if began and writing:
-                    break
+            with self._module.used() as (library, generation):
+                try:
+                    session = self._logged_in(library, generation)
+                    with self._writing(session) if writing else nullcontext(session) as chosen:
+                        began = True
+                        return work(chosen)
+                except _MissingError as error:
+                    failed = error
+                except pkcs11.PKCS11Error as error:
+                    failed = error
+                self._login = None
+                self._module.lose()
+            if began and writing and not isinstance(failed, _MissingError):
+                break
         if isinstance(failed, _MissingError):
             raise AdminError(reasons.NOT_FOUND, str(failed)) from failed
         self._not_before = time.monotonic() + _PAUSE_SECONDS
         raise UnavailableError(reasons.TOKEN_UNAVAILABLE, f"token {self.label}: {_told(failed)}") from failed
 
-    @contextmanager
-    def _session(self, *, writing: bool) -> Iterator[_Session]:
-        with self._module.used() as (library, generation):
-            session: _Session | None = None
-            try:
-                session = None if writing else self._take_idle(generation)
-                if session is None:
-                    session = _Session(self._opened(library, writing=writing), generation)
-                yield session
-            except RegaliaError:
-                self._give_back(session, writing=writing)
-                raise
-            except BaseException:
-                self._module.lose(generation)
-                raise
-            else:
-                self._give_back(session, writing=writing)
+    def _logged_in(self, library: Any, generation: int) -> _Session:  # noqa: ANN401 - of the library
+        if self._login is None or self._login[0] != generation:
+            # Where it is not there: some libraries see a token that came later only once they are started again.
+            token = library.get_token(token_label=self.label)
+            self._login = generation, _Session(self._opened(token))
+        return self._login[1]
 
-    def _take_idle(self, generation: int) -> _Session | None:
-        with self._lock:
-            self._idle = [session for session in self._idle if session.generation == generation]
-            return self._idle.pop() if self._idle else None
-
-    def _give_back(self, session: _Session | None, *, writing: bool) -> None:
-        if session is None:
-            return
-        if writing:
-            # A session that may write is not kept; the others keep the login alive, or the next one logs in again.
-            with suppress(RuntimeError):
-                session.real.close()
-            return
-        with self._lock:
-            self._idle.append(session)
-
-    def _opened(self, library: Any, *, writing: bool) -> Any:  # noqa: ANN401 - both of the library
+    def _opened(self, token: Any) -> Any:  # noqa: ANN401 - of the library
         pkcs11 = _library()
-        # Where it is not there: some libraries see a token that came later only once they are started again.
-        token = library.get_token(token_label=self.label)
-        with self._lock:
-            pin = self._pin.read()
-            try:
-                session = token.open(rw=writing, user_pin=pin)
-            except pkcs11.UserAlreadyLoggedIn:
-                return token.open(rw=writing)
-            except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange, pkcs11.PinExpired) as error:
-                self._pin.refused()
-                raise UnavailableError(reasons.PIN_REFUSED, f"token {self.label} refused it: {_told(error)}") from error
-            except pkcs11.PinLocked as error:
-                self._pin.refused()
-                raise UnavailableError(reasons.PIN_REFUSED, f"token {self.label} is locked") from error
-            self._pin.accepted()
-            return session
+        pin = self._pin.read()
+        try:
+            session = token.open(user_pin=pin)
+        except pkcs11.UserAlreadyLoggedIn:
+            return token.open()
+        except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange, pkcs11.PinExpired) as error:
+            self._pin.refused()
+            raise UnavailableError(reasons.PIN_REFUSED, f"token {self.label} refused it: {_told(error)}") from error
+        except pkcs11.PinLocked as error:
+            self._pin.refused()
+            raise UnavailableError(reasons.PIN_REFUSED, f"token {self.label} is locked") from error
+        self._pin.accepted()
+        return session
+
+    @contextmanager
+    def _writing(self, session: _Session) -> Iterator[_Session]:
+        """Give a session that may write; it shares the login, and is closed again."""
+        real = session.real.token.open(rw=True)
+        try:
+            yield _Session(real)
+        finally:
+            session.keys.clear()
+            with suppress(RuntimeError):
+                real.close()
 
     def _key(self, session: _Session, uri: KeyUri) -> Any:  # noqa: ANN401 - a key of the library
         found = session.keys.get(uri)
