@@ -8,8 +8,6 @@ back what was put in.
 
 from __future__ import annotations
 
-from typing import Final
-
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -17,13 +15,17 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
+
+from regalia.store.table_parts import metadata
+from regalia.store.table_parts import optional as _optional
+from regalia.store.table_parts import required as _required
+from regalia.store.tables_status import OPEN, compromised_key, crl, crl_chunk, hold, revocation
 
 __all__ = [
     "OPEN",
@@ -62,19 +64,8 @@ __all__ = [
     "wrapped_key",
 ]
 
-metadata = MetaData()
-
 _Position = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows by itself only where the type is spelled INTEGER."""
-
-
-def _required(name: str, kind: type[Text | LargeBinary | BigInteger | SmallInteger]) -> Column[object]:
-    return Column(name, kind, nullable=False)
-
-
-def _optional(name: str, kind: type[Text | LargeBinary | BigInteger | SmallInteger]) -> Column[object]:
-    return Column(name, kind, nullable=True)
-
 
 # --- the catalogue --------------------------------------------------------------------------------------------------
 
@@ -350,123 +341,6 @@ certificate_der = Table(
 )
 """The certificate, from TX2 on."""
 
-revocation = Table(
-    "revocation",
-    metadata,
-    Column("certificate_id", LargeBinary, ForeignKey("certificate.id"), primary_key=True),
-    _required("authority", Text),
-    _required("serial", LargeBinary),
-    _required("not_after", BigInteger),
-    _required("position", BigInteger),
-    _required("reason", SmallInteger),
-    _required("cause", Text),
-    _required("actor", Text),
-    _required("at", BigInteger),
-    _required("note", Text),
-    Column("shard", BigInteger, nullable=False, server_default="0"),
-    _optional("entry", LargeBinary),
-    # Everything that a CRL says and asks, in its order: a list is read from here alone.
-    Index(
-        "revocation_entries",
-        "authority",
-        "shard",
-        "serial",
-        "position",
-        "not_after",
-        "entry",
-        sqlite_where=text("entry IS NOT NULL"),
-        postgresql_where=text("entry IS NOT NULL"),
-    ),
-    # The same for rows from before entries were kept.
-    Index(
-        "revocation_unwritten",
-        "authority",
-        "shard",
-        "serial",
-        "position",
-        "not_after",
-        "at",
-        "reason",
-        sqlite_where=text("entry IS NULL"),
-        postgresql_where=text("entry IS NULL"),
-    ),
-    Index("revocation_position", "authority", "position"),
-    sqlite_with_rowid=False,
-)
-"""`position` is the authority's counter after this one: a CRL snapshot holds all up to a position. `entry` is the DER
-of what a CRL says about it."""
-
-OPEN: Final = 9_223_372_036_854_775_807
-"""Where a hold ends that has not ended: beyond every position."""
-
-hold = Table(
-    "hold",
-    metadata,
-    Column("certificate_id", LargeBinary, ForeignKey("certificate.id"), primary_key=True),
-    Column("position", BigInteger, primary_key=True, autoincrement=False),
-    _required("authority", Text),
-    _required("shard", BigInteger),
-    _required("serial", LargeBinary),
-    _required("not_after", BigInteger),
-    _required("entry", LargeBinary),
-    _required("cause", Text),
-    _required("actor", Text),
-    _required("at", BigInteger),
-    _required("note", Text),
-    Column("ended_position", BigInteger, nullable=False, server_default=str(OPEN)),
-    Column("released", SmallInteger, nullable=False, server_default="0"),
-    _optional("ended_by", Text),
-    _optional("ended_at", BigInteger),
-    _optional("ended_note", Text),
-    Index(
-        "hold_open",
-        "certificate_id",
-        unique=True,
-        sqlite_where=text(f"ended_position = {OPEN}"),
-        postgresql_where=text(f"ended_position = {OPEN}"),
-    ),
-    Index("hold_position", "authority", "position", "ended_position"),
-    Index("hold_ended", "authority", "ended_position"),
-    sqlite_with_rowid=False,
-)
-"""Certificates that were on hold, each time: `position` and `ended_position` are those of the authority's counter."""
-
-compromised_key = Table(
-    "compromised_key",
-    metadata,
-    Column("key_sha256", LargeBinary, primary_key=True),
-    _required("actor", Text),
-    _required("at", BigInteger),
-    _required("note", Text),
-    sqlite_with_rowid=False,
-)
-"""Keys that no certificate is issued for again, whatever their certificates were revoked for."""
-
-crl = Table(
-    "crl",
-    metadata,
-    Column("id", LargeBinary, primary_key=True),
-    _required("authority", Text),
-    _required("number", BigInteger),
-    _required("snapshot", BigInteger),
-    _required("reserved_at", BigInteger),
-    _optional("key_id", LargeBinary),
-    _optional("this_update", BigInteger),
-    _optional("next_update", BigInteger),
-    _optional("entries", BigInteger),
-    _optional("tbs_sha256", LargeBinary),
-    _optional("tbs_path", Text),
-    _optional("created_at", BigInteger),
-    _optional("sha256", LargeBinary),
-    _optional("published_at", BigInteger),
-    Column("shard", BigInteger, nullable=False, server_default="0"),
-    Column("base", BigInteger, nullable=True),
-    Column("partial", SmallInteger, nullable=False, server_default="0"),
-    UniqueConstraint("authority", "number", name="crl_number"),
-)
-"""Reserved, then an intent (`tbs_sha256`), then published (`published_at`). `authority` is the CRL's own name, which
-for a partial or a delta CRL is longer than its authority's (`model.crl_name`)."""
-
 sealed_challenge = Table(
     "sealed_challenge",
     metadata,
@@ -497,15 +371,6 @@ ndes_page = Table(
         postgresql_where=text("certsrv = 1"),
     ),
 )
-
-crl_chunk = Table(
-    "crl_chunk",
-    metadata,
-    Column("crl_id", LargeBinary, ForeignKey("crl.id"), primary_key=True),
-    Column("position", BigInteger, primary_key=True, autoincrement=False),
-    _required("octets", LargeBinary),
-)
-"""The signed CRL in pieces of at most 256 KiB; only the newest published one of an authority has any."""
 
 # --- events, changes, jobs, keys ------------------------------------------------------------------------------------
 
