@@ -223,14 +223,23 @@ class Token:
     # --- sessions -----------------------------------------------------------------------------------------------------
 
     def _during(self, work: Callable[[_Session], T], *, writing: bool = False) -> T:
-        """Work in a session; once more with the library started again where the token was away meanwhile.
+        """Work in a session; where the token cannot be reached, leave it alone for a moment."""
+        if time.monotonic() < self._not_before:
+            raise UnavailableError(reasons.TOKEN_UNAVAILABLE, f"token {self.label} was away a moment ago")
+        try:
+            return self._tried(work, writing=writing)
+        except UnavailableError as error:
+            if error.reason is reasons.TOKEN_UNAVAILABLE:
+                self._not_before = time.monotonic() + _PAUSE_SECONDS
+            raise
+
+    def _tried(self, work: Callable[[_Session], T], *, writing: bool) -> T:
+        """Work; once more with the library started again where the token was away meanwhile.
 
         Which of a library's errors say so differs by vendor, and one that lost its token may simply find nothing any
         more. What may have written is not done twice.
         """
         pkcs11 = _library()
-        if time.monotonic() < self._not_before:
-            raise UnavailableError(reasons.TOKEN_UNAVAILABLE, f"token {self.label} was away a moment ago")
         failed: Exception | None = None
         for _ in range(2):
             began = False
@@ -240,9 +249,7 @@ class Token:
                     with self._writing(session) if writing else nullcontext(session) as chosen:
                         began = True
                         return work(chosen)
-                except _MissingError as error:
-                    failed = error
-                except pkcs11.PKCS11Error as error:
+                except (_MissingError, pkcs11.PKCS11Error) as error:
                     failed = error
                 self._login = None
                 self._module.lose()
@@ -250,7 +257,6 @@ class Token:
                 break
         if isinstance(failed, _MissingError):
             raise AdminError(reasons.NOT_FOUND, str(failed)) from failed
-        self._not_before = time.monotonic() + _PAUSE_SECONDS
         raise UnavailableError(reasons.TOKEN_UNAVAILABLE, f"token {self.label}: {_told(failed)}") from failed
 
     def _logged_in(self, library: Any, generation: int) -> _Session:  # noqa: ANN401 - of the library
