@@ -62,6 +62,13 @@ def test_doctor_notices_another_key_in_its_place(home: Path, token: SoftToken) -
     assert reasons.TOKEN_KEY_REFUSED.remedy in ran.output
 
 
+def test_another_master_key_is_refused_where_no_ca_key_is_under_it(home: Path) -> None:
+    """A token knows nothing of the master key, so it is the RA's key that proves it (ADM-010)."""
+    (home / "master.key").write_text("ab" * 32 + "\n", "ascii")
+    ran = regalia(["ca", "list", "--home", str(home)])
+    assert (ran.status, "ADM-010" in ran.output) == (1, True)
+
+
 def test_a_command_tells_of_a_refused_pin(home: Path, token: SoftToken) -> None:
     """A wrong PIN is told by its id and tried once; what the command would have made is not there (CA-021)."""
     right = token.pin_file.read_text("ascii")

@@ -85,7 +85,8 @@ def test_a_token_that_is_away_stops_enrolment_and_nothing_else(
     laptop: Laptop, relying_party: RelyingParty, token: SoftToken
 ) -> None:
     """Without its token the server answers 503 to enrolments; CRL and OCSP go on; the device's retry succeeds."""
-    server, aside, told = laptop.enrolled("lap-before").server, token.directory / "taken", []
+    server, aside = laptop.enrolled("lap-before").server, token.directory / "taken"
+    told: list[object] = []
 
     def meanwhile(seconds: float) -> None:
         """Look at what goes on while the client waits, then bring the token back."""
