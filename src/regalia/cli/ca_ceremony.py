@@ -1,6 +1,7 @@
 """`regalia ca ceremony` and `ca transcript`: keys made before witnesses, as one reviewed file says."""
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,7 +20,7 @@ from regalia.cli.ceremony_record import Outcome, Step, record_of
 from regalia.cli.context import administrator, opened
 from regalia.cli.files import certificates_pem, crl_pem, read_file, write_new
 from regalia.cli.options import DryRun, Home, Json, RootKey, examples
-from regalia.cli.output import print_json, print_record, print_table, say
+from regalia.cli.output import note, print_json, print_record, print_table, say
 from regalia.cli.publish import publish
 from regalia.cli.transcript_file import TRANSCRIPT_FILE, append_lines, transcript_of
 from regalia.config import CONFIG_FILE, find_home
@@ -96,6 +97,7 @@ def _tell(plan: CeremonyPlan, sha256: str, steps: list[str], *, as_json: bool) -
 
 def _confirm(plan: CeremonyPlan, sha256: str) -> None:
     """Have the file's hash repeated and each witness named. Raises `AdminError` ADM-034 where something differs."""
+    sys.stdout.flush()  # what is to be confirmed stands above the question, also where both go into one pipe
     typed = str(typer.prompt(f"First {_TYPED} digits of the reviewed file's SHA-256", err=True)).strip().lower()
     if typed != sha256[:_TYPED]:
         raise AdminError(
@@ -105,6 +107,7 @@ def _confirm(plan: CeremonyPlan, sha256: str) -> None:
         named = str(typer.prompt(f"{witness}: I have compared what is shown; my name", err=True)).strip()
         if named.casefold() != witness.casefold():
             raise AdminError(reasons.CEREMONY_REFUSED, f"{witness} did not confirm: {named or 'nothing'} was typed")
+    note(f"Confirmed by {len(plan.witnesses)} witnesses.")
 
 
 @dataclass(slots=True)
