@@ -24,7 +24,7 @@ from tools.packages import install, missing
 __all__ = ["Totals", "verdict"]
 
 DATABASES = ("sqlite", "postgresql")
-LIVE_CLIENTS = ("certmonger", "strongswan", "scepclient", "openssl", "nginx", "haproxy", "caddy")
+LIVE_CLIENTS = ("certmonger", "strongswan", "scepclient", "openssl", "nginx", "haproxy", "caddy", "softhsm")
 WORKERS = "2"
 NO_TESTS = 5
 """pytest's exit code when nothing was selected."""

@@ -16,6 +16,8 @@ from tools.faults.run import BOUND, devices_for_run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.live_client("softhsm")
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -40,7 +40,7 @@ __all__ = [
     "test_the_life_of_a_laptop",
 ]
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.live_client("softhsm")]
 
 LEASE_SECONDS = 2
 """So that what the token's absence interrupted need not wait a minute."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from regalia.cli.soft_token import SoftToken
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.live_client("softhsm")]
 
 SHA256 = hashlib.sha256(b"to be signed").digest()
 SHA384 = hashlib.sha384(b"to be signed").digest()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from regalia.keys.pkcs11 import Token
     from regalia.ports import NewKey
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.live_client("softhsm")]
 
 ADMIN = Actor(ActorKind.ADMIN, "os:root")
 
