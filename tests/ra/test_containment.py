@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fakes import MemorySigner
 from memory_store import MemoryStore
 from ndes_parts import Pages
 from regalia import reasons
 from regalia.errors import AdminError, UnavailableError
-from regalia.model import Action, Authoriser, AuthorityState, CredentialPurpose, RevocationReason
+from regalia.model import Action, Authoriser, AuthorityState, CertificateKind, CredentialPurpose, RevocationReason
 from regalia.ports import CertificateFilter
 from regalia.ra.containment import Replaced, Waiting
+from regalia.wire.certificate import read_certificate
 from regalia.wire.scep import FailInfo, MessageType, PkiStatus
 from world import ADMIN, Device, World, names, rsa_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from uuid import UUID
 
     from regalia.errors import Reason
 
@@ -291,3 +294,35 @@ def test_a_root_elsewhere_is_waited_for() -> None:
     done = replace(world, OLD)
     assert isinstance(done, Replaced)
     assert done.present.name == made.name
+
+
+class MuteSigner(MemorySigner):
+    """A signer that is gone before it signs what a device asked for."""
+
+    def sign_intent(self, row_id: UUID) -> bytes:
+        """Sign our own certificates alone."""
+        row = self._intents.certificate(row_id) if isinstance(self._intents, MemoryStore) else None
+        if row is not None and row.intent.kind is CertificateKind.LEAF and self.mute:
+            raise UnavailableError(reasons.ISSUER_UNAVAILABLE, "killed")
+        return super().sign_intent(row_id)
+
+    mute = False
+
+
+def test_an_intent_of_before_the_replacement_is_abandoned() -> None:
+    """What was begun under the compromised authority is not finished; the same request gets one of the new."""
+    world = World(lambda signer: MuteSigner(signer._intents, signer._keys, signer._files))  # noqa: SLF001 - the fake's
+    assert isinstance(world.signer, MuteSigner)
+    device = Device(world, rsa_key(6)).fresh("sixth")
+    csr = device.csr(names("laptop-6"), world.mint("laptop-6"))
+    world.signer.mute = True
+    with pytest.raises(UnavailableError):
+        world.send(device.message(csr))
+    world.signer.mute = False
+    assert isinstance(replace(world), Replaced)
+    world.clock.advance(timedelta(minutes=2))
+    assert world.recovery.run() == (0, 1)
+    got = device.open(world.send(device.message(csr)), csr).certificates
+    present = world.store.authority(NEW)
+    assert present is not None
+    assert read_certificate(got[0]).issuer == read_certificate(present.certificate_der).subject

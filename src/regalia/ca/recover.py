@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from regalia import reasons
 from regalia.ca.issue import Issuer, Prepared, certificate_event
 from regalia.errors import AdminError, InvariantError, UnavailableError
-from regalia.model import Action, Actor, ActorKind, CertificateKind
+from regalia.model import Action, Actor, ActorKind, AuthorityState, CertificateKind
 from regalia.ports import Authorities, Certificates, Issuance, KeyRecords
 from regalia.wire.certificate import read_certificate, signature_algorithm_for
 
@@ -125,6 +125,9 @@ class Recovery:
     def _prepared(self, intent: CertificateIntent) -> Prepared | None:
         authority = self._store.authority(intent.authority)
         if authority is None or intent.kind is not CertificateKind.LEAF or authority.key_id != intent.key_id:
+            return None
+        if authority.state is AuthorityState.REVOKED:
+            # Nobody would believe it. The device's retry gets one of the authority that took this one's place.
             return None
         issuer = read_certificate(authority.certificate_der)
         return Prepared(intent, signature_algorithm_for(authority.key_kind), issuer.public_key)
