@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 COMMANDS = tuple(all_commands())
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 ASKS_FIRST = {
+    ("key", "rotate-master"),
+    ("key", "rotate-signer"),
+    ("key", "separate-signer"),
     ("cert", "issue"),
     ("key-blocklist", "remove"),
     ("ca", "cross"),

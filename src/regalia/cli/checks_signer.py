@@ -25,8 +25,11 @@ def signer_checks(regalia: App) -> Iterator[Check]:
         own = load_signer_key(config.home, {**config.key_environment, **config.signer_environment})
     except AdminError as error:
         # As it should be where the signer is another user's, and a fault where this process has to sign.
-        level = Level.OK if config.signer.address is not None else Level.PROBLEM
-        yield Check("signer", level, f"its key cannot be read here: {error.detail}", error.reason.remedy)
+        told = f"its key cannot be read here: {error.detail}"
+        if config.signer.address is not None:
+            yield Check("signer", Level.OK, told)
+        else:
+            yield Check("signer", Level.PROBLEM, told, error.reason.remedy)
         own = None
     else:
         yield _key(regalia, own)
@@ -43,8 +46,8 @@ def _key(regalia: App, own: MasterKey | None) -> Check:
         return Check("signer", Level.OK, f"{where}; the key {own.path} opens CA keys, the master key does not")
     if settings.address is not None:
         return Check("signer", Level.OK, f"{where}, with a key that is not here")
-    told = f"{where}; CA keys lie under the master key, which workers read as well"
-    return Check("signer", Level.OK, told, "`regalia key separate-signer` gives it a key of its own.")
+    told = "CA keys lie under the master key, which workers read too: see `regalia key separate-signer`"
+    return Check("signer", Level.OK, f"{where}; {told}")
 
 
 def _routes(regalia: App) -> Iterator[Check]:

@@ -39,7 +39,13 @@ def signer(
     home: Home = None,
     unix_socket: Annotated[
         Path | None,
-        typer.Option("--socket", metavar="PATH", help="UNIX socket for callers on this machine.", show_default=False),
+        typer.Option(
+            "--socket",
+            metavar="PATH",
+            readable=False,
+            help="UNIX socket for callers on this machine.",
+            show_default=False,
+        ),
     ] = None,
     group: Annotated[
         str | None,
