@@ -31,13 +31,13 @@ def token_of(config: Config) -> Token | None:
     keys = config.keys
     if keys.pkcs11_module is None or keys.pkcs11_token is None:
         return None
-    mark = config.home / MARK_FILE
+    mark, token = config.home / MARK_FILE, f"{keys.pkcs11_module} {keys.pkcs11_token}"
     credentials = config.key_environment.get(CREDENTIALS_VARIABLE)
     if keys.pkcs11_pin_file is not None:
-        pin = PinFile(config.home / keys.pkcs11_pin_file, mark)
+        pin = PinFile(config.home / keys.pkcs11_pin_file, mark, token)
     elif credentials is not None:
         # systemd grants a service's group its credentials.
-        pin = PinFile(Path(credentials) / CREDENTIAL_NAME, mark, OTHERS)
+        pin = PinFile(Path(credentials) / CREDENTIAL_NAME, mark, token, OTHERS)
     else:
         told = f"keys.pkcs11_pin_file is not set, and there is no systemd credential {CREDENTIAL_NAME}"
         raise AdminError(reasons.CONFIG_REFUSED, told)

@@ -274,10 +274,10 @@ class Token:
         except pkcs11.UserAlreadyLoggedIn:
             return token.open()
         except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange, pkcs11.PinExpired) as error:
-            self._pin.refused()
+            self._pin.refused(pin)
             raise UnavailableError(reasons.PIN_REFUSED, f"token {self.label} refused it: {_told(error)}") from error
         except pkcs11.PinLocked as error:
-            self._pin.refused()
+            self._pin.refused(pin)
             raise UnavailableError(reasons.PIN_REFUSED, f"token {self.label} is locked") from error
         self._pin.accepted()
         return session

@@ -73,7 +73,7 @@ PIN_REFUSED = Reason(
     "CA-021",
     Stage.SERVICE,
     "the token's PIN is missing or was refused",
-    "Correct the file that `keys.pkcs11_pin_file` names. A refused PIN is not tried again before the file has changed.",
+    "Correct the file that `keys.pkcs11_pin_file` names. A refused PIN is not tried a second time: three may lock the token.",
 )
 TOKEN_KEY_REFUSED = Reason(
     "CA-022",
