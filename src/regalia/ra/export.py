@@ -151,10 +151,14 @@ def _cells(record: StoredRecord) -> tuple[str, ...]:
         "yes" if draft.security else "no",
         json.dumps(dict(draft.details), sort_keys=True),
         record.hash.hex(),
-        record.personal or "",
-        record.record,
     )
-    return tuple(guarded(cell) for cell in shown)
+    # A cell of two lines would be a row of two lines, which who reads line by line takes for two rows.
+    cells = (guarded("".join(map(_one_line, cell))) for cell in shown)
+    return (*cells, record.personal or "", record.record)
+
+
+def _one_line(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
 
 
 def guarded(cell: str) -> str:
