@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["MemoryHierarchies"]
 
 
+def _final(reason: int) -> RevocationReason:
+    """A hold of somebody else's certificate ends it here."""
+    told = RevocationReason(reason)
+    return RevocationReason.UNSPECIFIED if told is RevocationReason.CERTIFICATE_HOLD else told
+
+
 class MemoryHierarchies:
     """Requests, and authorities and CRLs that were made elsewhere."""
 
@@ -139,7 +145,7 @@ class MemoryHierarchies:
             created_at=issuer.created_at,
         )
         told = "from the CRL it came with"
-        revocation = Revocation(intent.id, RevocationReason(entry.reason), "imported", "system", at, told)
+        revocation = Revocation(intent.id, _final(entry.reason), "imported", "system", at, told)
         row = Certificate(intent, CertificateState.ABANDONED, None, None, revocation)
         self._certificates[intent.id] = row
         self._count_revocation(row)

@@ -362,3 +362,15 @@ def test_a_crl_that_changes_while_it_is_read_is_read_anew() -> None:
     store.strange = _Read(lambda: iter([whole[:-1]]))
     with pytest.raises(UnavailableError):
         ask(device, GET_CRL, own(device))
+
+
+def test_a_partial_crl_is_the_one_that_covers_the_certificate(world: World) -> None:
+    """RFC 8894 §3.3.4: GetCRL gives the list that the certificate names, not the full one."""
+    world.store.set_crl_plan("default-ca-1", 2, (), lists=2, delta=False, full=True)
+    device = enrolled(world)
+    publisher = CrlPublisher(world.store, world.files, world.signer, world.clock, world.entropy, world.urls)
+    for shard in (1, 2):
+        publisher.publish("default-ca-1", shard=shard)
+    assert device.certificate is not None
+    shard = read_certificate(device.certificate).serial % 2 + 1
+    assert ask(device, GET_CRL, own(device)).crl == world.files.files[f"published/default-ca-1-{shard}"]

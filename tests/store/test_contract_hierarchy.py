@@ -99,7 +99,7 @@ def test_what_an_adopted_authority_had_revoked_stays_revoked(store: Store) -> No
     number = int(far.timestamp() * 1_000_000_000)
     entries = (
         RevokedEntry((7).to_bytes(20, "big"), at, RevocationReason.KEY_COMPROMISE),
-        RevokedEntry((9).to_bytes(20, "big"), at, RevocationReason.UNSPECIFIED),
+        RevokedEntry((9).to_bytes(20, "big"), at, RevocationReason.CERTIFICATE_HOLD),
     )
     assert store.adopt_authority(adopted(revoked=entries, crl_number=number), b"der", ())
     status = store.serial_status("staff-ca-2", 7)

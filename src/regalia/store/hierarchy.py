@@ -236,6 +236,9 @@ def _add_revoked(transaction: Transaction, adopted: Adopted, entry: RevokedEntry
     transaction.run(ADD_TBS, {"certificate_id": intent.id.bytes, "tbs": b""})
     _settle(transaction, intent, "abandoned")
     reason = RevocationReason(entry.reason)
+    if reason is RevocationReason.CERTIFICATE_HOLD:
+        # Its row here is no certificate that could be good again: what was suspended elsewhere stays out.
+        reason = RevocationReason.UNSPECIFIED
     record_revocation(transaction, Revocation(intent.id, reason, "imported", "system", at, "from the CRL it came with"))
 
 
