@@ -18,7 +18,7 @@ from regalia.web.crl import CrlFace
 from regalia.web.edge import Edge
 from regalia.wire.cms import read_certs_only
 from web.asgi import ask
-from world import World
+from world import ADMIN, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -299,3 +299,19 @@ def test_nobody_waits_for_a_silent_database_to_tell_what_is_known(world: World, 
         assert store.asked.acquire(timeout=30)
     finally:
         store.speaks.set()
+
+
+def test_cross_certificates_are_served(pools: Pools, metrics: Metrics) -> None:
+    """What other roots certified of a root is under its own name with .cross, as PEM and as certs-only."""
+    other = World()
+    old = other.store.authority("root")
+    assert old is not None
+    new = other.ceremony.create_root("root-2", actor=ADMIN)
+    face = Edge(CaCertificatesFace(other.store, pools.status, remember_seconds=0.0), "device", metrics)
+    assert ask(face, "/ca/root-2.cross.pem").status == 404
+    der = other.hierarchy.cross(old, new, actor=ADMIN)
+    heard = ask(face, "/ca/root-2.cross.pem")
+    assert x509.load_pem_x509_certificate(heard.body).public_bytes(Encoding.DER) == der
+    assert read_certs_only(ask(face, "/ca/root-2.cross.p7c").body) == (der,)
+    for path in ("/ca/root-2.cross.cer", "/ca/root.cross.pem", "/ca/nobody.cross.pem", "/ca/root.cross.cross.pem"):
+        assert ask(face, path).status == 404

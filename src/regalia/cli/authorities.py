@@ -8,13 +8,14 @@ from regalia.cli.dependents import counted, live_certificates
 from regalia.cli.fingerprints import fingerprints
 from regalia.errors import AdminError
 from regalia.model import Authority, AuthorityKind
+from regalia.wire import oids
 from regalia.wire.certificate import read_certificate
 from regalia.wire.names import name_text
 
 if TYPE_CHECKING:
     from regalia.app import App
 
-__all__ = ["authority_record", "crl_record", "dependents", "found_authority", "more_of", "serial_of"]
+__all__ = ["authority_record", "crl_record", "dependents", "found_authority", "more_of", "serial_of", "serves_crl"]
 
 
 def found_authority(regalia: "App", name: str) -> Authority:
@@ -90,3 +91,15 @@ def dependents(regalia: "App", authority: Authority) -> list[str]:
 def serial_of(authority: Authority) -> int:
     """The serial of its certificate."""
     return read_certificate(authority.certificate_der).serial
+
+
+def serves_crl(regalia: "App", authority: Authority) -> bool:
+    """Whether relying parties look for its CRL here: its key is ours, it has one, or a certificate says so."""
+    if authority.kind is AuthorityKind.ISSUING:
+        return authority.group is not None
+    if regalia.store.last_crl(authority.name) is not None or regalia.keys.holds(authority.key_id):
+        return True
+    here = regalia.urls.crl(authority.name).encode()
+    below = (other for other in regalia.store.authorities() if other.parent == authority.name and other.group)
+    points = (read_certificate(other.certificate_der).extension(oids.CE_CRL_DISTRIBUTION_POINTS) for other in below)
+    return any(point is not None and here in point.value for point in points)

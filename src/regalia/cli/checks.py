@@ -135,6 +135,10 @@ def _authority_key(regalia: App, authority: Authority) -> Check:
         return Check("keys", Level.PROBLEM, f"the key of {authority.name}: {error.detail}", error.reason.remedy)
     if authority.kind is AuthorityKind.ROOT and not here:
         return Check("keys", Level.OK, f"the key of {authority.name} is offline")
+    if not here and authority.kind is AuthorityKind.INTERMEDIATE:
+        return Check("keys", Level.OK, f"the key of {authority.name} is another PKI's")
+    if not here and authority.group is None:
+        return Check("keys", Level.OK, f"the key of {authority.name} is on the machine that asked for it")
     if authority.kind is AuthorityKind.ROOT and where == HERE:
         finding = f"the key of {authority.name} is still on this machine"
         return Check("keys", Level.WARN, finding, f"Run `regalia ca offline {authority.name} --to DIR` with a medium.")

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from regalia.ca.crl_plan import lists_of, shards_needed, worst_sizes
+from regalia.cli.authorities import serves_crl
 from regalia.cli.check import Check, Level, left
 from regalia.cli.custody import ELSEWHERE, custody
 from regalia.model import AuthorityKind, crl_name
@@ -22,7 +23,9 @@ _ROOT_CRL_ENDS: Final = timedelta(days=30)
 
 
 def crl_checks(regalia: App, authority: Authority) -> Iterator[Check]:
-    """Check an authority's CRLs."""
+    """Check an authority's CRLs; what another PKI serves, or another machine, is not looked at."""
+    if not serves_crl(regalia, authority):
+        return
     for shard in lists_of(authority):
         yield _crl(regalia, authority, crl_name(authority.name, shard))
         if authority.crl_delta:
@@ -33,7 +36,11 @@ def crl_checks(regalia: App, authority: Authority) -> Iterator[Check]:
 
 def _crl(regalia: App, authority: Authority, name: str) -> Check:
     offline = custody(regalia, authority.key_id) == ELSEWHERE
-    remedy = f"Run `regalia ca crl {authority.name}" + (" --root-key DIR` with the medium." if offline else "`.")
+    remedy = f"Run `regalia ca crl {authority.name}" + (
+        " --root-key DIR` with the medium, or bring it from the root's own machine with `--import FILE`."
+        if offline
+        else "`."
+    )
     last, file = regalia.store.last_crl(name), regalia.crl_files.published(name)
     if last is None or file is None:
         return Check("crl", Level.PROBLEM, f"{name} has published no CRL", remedy)
