@@ -40,8 +40,20 @@ def work(seat: Seat) -> None:
     say(f"end {seat.number}")
 
 
+def sign(seat: Seat) -> None:
+    """Be ready, and end when told to, or with the supervisor."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    say(f"signer {seat.number} {os.getpid()}")
+    seat.ready()
+    while not select.select([seat.until], [], [], 0)[0]:
+        if signal.sigtimedwait({signal.SIGTERM}, 0.02) is not None:
+            break
+    say(f"end {seat.number}")
+
+
 if __name__ == "__main__":
-    supervisor = Supervisor(2, work, lambda: say("ready"), on_stop=lambda: say("stop"), patience=0.5)
+    signer = sign if sys.argv[1] == "signing" else None
+    supervisor = Supervisor(2, work, lambda: say("ready"), on_stop=lambda: say("stop"), patience=0.5, sign=signer)
     try:
         supervisor.run()
     except AdminError as error:

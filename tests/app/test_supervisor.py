@@ -152,3 +152,45 @@ def test_a_worker_that_fails_at_its_end_is_told(tmp_path: Path) -> None:
     with running(tmp_path, "bug-at-end") as failing:
         failing.wait_for("ready")
         assert failing.stop() == 1
+
+
+@pytest.fixture
+def signing(tmp_path: Path) -> Iterator[Running]:
+    """A supervisor with a signer and two workers, all ready."""
+    with running(tmp_path, "signing") as started:
+        started.wait_for("ready")
+        yield started
+
+
+def signer_of(started: Running) -> int:
+    """Return the process id of the newest signer."""
+    return int(started.lines("signer ")[-1].split()[2])
+
+
+def test_a_signer_starts_first_and_ends_last(signing: Running) -> None:
+    """What the workers finish at their end may need a signature (R10)."""
+    lines = signing.lines()
+    assert [line.split()[0] for line in lines[:1]] == ["signer"]
+    assert signing.stop() == 0
+    ended = signing.lines("end ")
+    assert sorted(ended[:2]) == ["end 0", "end 1"]
+    assert ended[2:] == ["end -1"]
+
+
+def test_a_signer_that_dies_is_replaced_and_the_workers_stay(signing: Running) -> None:
+    """Another signer is there within moments, each time; no worker is touched, and the end is as ever."""
+    workers = [signing.worker(0), signing.worker(1)]
+    for deaths in range(1, 4):
+        os.kill(signer_of(signing), signal.SIGKILL)
+        signing.wait_for("signer ", deaths + 1)
+    assert [signing.worker(0), signing.worker(1)] == workers
+    assert signing.stop() == 0
+    assert is_gone(signer_of(signing))
+
+
+def test_a_signer_ends_with_its_supervisor(signing: Running) -> None:
+    """A supervisor that is killed leaves no process with CA keys behind."""
+    signer = signer_of(signing)
+    signing.process.kill()
+    signing.process.wait(SECONDS)
+    wait_for("the signer's end", lambda: is_gone(signer) or None, seconds=SECONDS)
