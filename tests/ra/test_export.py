@@ -139,8 +139,8 @@ def test_a_checkpoint_in_the_end_judges_the_records() -> None:
     """A stream that was written anew and signed by the right key does not fit the checkpoint of before."""
     stored = records()
     end = ending(stored)
-    forged = [*stored[:5], StoredRecord(46, bytes(32), stored[5].record.replace('"no', '"yes'), stored[5].personal)]
-    forged[5] = StoredRecord(46, record_hash(forged[5].record.encode()), forged[5].record, forged[5].personal)
+    other = stored[5].record.replace('title":"no', 'title":"yes')
+    forged = [*stored[:5], StoredRecord(46, record_hash(other.encode()), other, stored[5].personal)]
     findings = verify_export(export_lines(forged, ABOUT, end, as_csv=False)).findings
     assert [(one.stream, one.sequence) for one in findings] == [("node/0", 6)]
 

@@ -323,7 +323,8 @@ def test_openssl_verifies_the_copy(filled: SqlStore, copy: Path) -> None:
     """Each file of the copy is what `openssl dgst` verifies with the key beside it."""
     (key,) = copy.glob("*.pem")
     for record in copy.glob("*.json"):
-        command = ["openssl", "dgst", "-sha256", "-verify", key, "-signature", record.with_suffix(".sig"), record]
+        signature = record.with_suffix(".sig")
+        command = ["openssl", "dgst", "-sha256", "-verify", str(key), "-signature", str(signature), str(record)]
         assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "Verified OK\n"
     assert filled.checkpoint_keys()[0].public_key == read_key_file(key)
 

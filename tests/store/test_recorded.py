@@ -18,6 +18,7 @@ from regalia.model import (
     CheckpointKey,
     CredentialPurpose,
     KeyKind,
+    NdesEncoding,
     NdesPage,
     Revocation,
     RevocationReason,
@@ -46,6 +47,7 @@ from store.samples import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from regalia.model import EventDraft
     from regalia.store import SqlStore
 
 ROOM = Path(room.__file__).parent
@@ -127,7 +129,9 @@ def test_each_change_hands_its_events_on() -> None:
 # --- on real databases ----------------------------------------------------------------------------------------------
 
 EVENTS = (an_event(99),)
-PAGE = NdesPage("default", "mdm", "$hash$", 32, "utf-16", 5, 10, (), certsrv=False, allow_binding=False, changed_at=NOW)
+PAGE = NdesPage(
+    "default", "mdm", "$hash$", 32, NdesEncoding.UTF_8, 5, 10, (), certsrv=False, allow_binding=False, changed_at=NOW
+)
 
 
 def a_wrapped_key(number: int) -> WrappedKey:
@@ -199,7 +203,7 @@ CHANGES: dict[str, Callable[[SqlStore], object]] = {
 """Each kind of change, with what records it."""
 
 
-def _told(forgotten: Forgotten) -> tuple[object, ...]:
+def _told(forgotten: Forgotten) -> tuple[EventDraft, ...]:
     assert forgotten.any
     return EVENTS
 
