@@ -199,7 +199,7 @@ def test_the_former_ra_credential_still_decrypts(world: World) -> None:
     world.ceremony.create_credential(door.ra.purpose, door.authority, actor=world.store.log[0].draft.actor)
     csr = device.csr(names("laptop-1"), world.mint("laptop-1"))
     answer = world.send(device.message(csr, recipient=door.ra.certificate_der))
-    assert device.open(answer, csr).status is PkiStatus.SUCCESS
+    assert device.open(answer, csr, ra=door.ra.certificate_der).status is PkiStatus.SUCCESS
 
 
 def test_the_transaction_id_is_echoed_with_its_own_tag(world: World) -> None:
