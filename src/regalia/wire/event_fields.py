@@ -66,6 +66,32 @@ KEPT: Final[Mapping[Action, frozenset[str]]] = {
     Action.LOG_EXPORTED: _words("since until group format after"),
     Action.PERSONAL_FORGOTTEN: _words("before events sources enrolments challenges"),
     Action.LEGACY_USED: _words("algorithms message"),
+    Action.HOME_RESTORED: _words(
+        "made_at from_node node url schema rows revoked_again not_on_record challenges_closed"
+    ),
+    Action.BACKUP_CREATED: _words("sha256 octets recipient_sha256"),
+    Action.KEY_COMPROMISED: _words(""),
+    Action.KEY_DESTROYED: _words("why"),
+    Action.KEY_IMPORTED: _words("origin key_sha256 directory"),
+    Action.MASTER_KEY_ROTATED: _words("key file"),
+    Action.SIGNER_KEY_SEPARATED: _words("file"),
+    Action.KEYS_REWRAPPED: _words("keys secrets on_media"),
+    Action.AUTHORITY_ACTIVATED: _words("replaces why resumes"),
+    Action.AUTHORITY_RETIRED: _words(""),
+    Action.AUTHORITY_REQUESTED: _words("parent key_kind key_sha256 subject"),
+    Action.AUTHORITY_REQUEST_SIGNED: _words("csr_sha256"),
+    Action.AUTHORITY_ACCEPTED: _words("kind parent key_kind subject sha256 not_after"),
+    Action.AUTHORITY_IMPORTED: _words("kind parent key_kind subject sha256 not_after crl_number revoked"),
+    Action.AUTHORITY_CROSSED: _words("by subject not_after"),
+    # Who witnessed a ceremony is accountable, as who commanded it.
+    Action.CEREMONY_HELD: _words("title file_sha256 witnesses steps transcript_hash"),
+    Action.GROUP_SUSPENDED: _words("why authority"),
+    Action.GROUP_RESUMED: _words("suspended authority"),
+    Action.CERTIFICATE_HELD: _words(f"{_CERTIFICATE} cause"),
+    Action.CERTIFICATE_RELEASED: _words(_CERTIFICATE),
+    Action.BLOCKLIST_REMOVED: _words(""),
+    Action.CRL_PLANNED: _words("shards delta full fleet"),
+    Action.CRL_IMPORTED: _words("number entries sha256 next_update"),
     Action.LIMIT_REACHED: _words("title"),
 }
 """Free text of administrators (`note`, `detail`) may name anybody, and so is not in it but for authorities."""
