@@ -202,11 +202,19 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("name", MALFORMED.values(), ids=MALFORMED.keys())
-def test_no_request_asks_for_a_name_that_no_certificate_carries(world: Target, name: bytes) -> None:
+def test_a_upn_is_a_name_that_the_binding_has_or_has_not(world: Target) -> None:
+    """R5.2, POL-2: a user principal name that the challenge was not made for is outside it, as any name is."""
+    secret, device = world.mint("laptop-1"), Device(world)
+    message = message_of(device, csr_of(device, general_names(UPN), challenge=secret))
+    refused(world, message, reasons.NAMES_OUTSIDE_BINDING)
+    rightful(world, secret)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MALFORMED if kind != "UPN"])
+def test_no_request_asks_for_a_name_that_no_certificate_carries(world: Target, kind: str) -> None:
     """POL-2, POL-5, IN-8: malformed, boundless and Windows names are refused even where they would only be dropped."""
     secret, device = world.mint("laptop-1"), Device(world)
-    message = message_of(device, csr_of(device, general_names(name), challenge=secret))
+    message = message_of(device, csr_of(device, general_names(MALFORMED[kind]), challenge=secret))
     refused(world, message, reasons.NAME_MALFORMED)
     rightful(world, secret)
 
@@ -375,7 +383,7 @@ def test_the_authoritys_own_name_is_nobodys(world: Target) -> None:
     assert len(issuer.rdns) == 1
     secret, device = world.mint(endpoint="open"), Device(world, endpoint="open")
     message = device.message(device.csr(names(str(cn.value).upper()), secret))
-    refused(world, message, reasons.LINT_REFUSED, endpoint="open")
+    refused(world, message, reasons.NAME_PROTECTED, endpoint="open")
 
 
 # --- whatever a request says ----------------------------------------------------------------------------------------

@@ -201,7 +201,9 @@ class Auditor:
         if certificate.intent.kind is CertificateKind.LEAF:
             yield from self._leaf(certificate, facts, tbs, authority, audited)
         if in_full:
-            yield from ((AuditRule.FULL_LINT, text) for text in lint_full(certificate.der))
+            profile = self._profile(certificate.intent.profile or "", certificate.intent.profile_version or 0)
+            ignored = [code for code, _ in profile.lint_ignored] if profile is not None else []
+            yield from ((AuditRule.FULL_LINT, text) for text in lint_full(certificate.der, ignored))
 
     def _state(self, certificate: Certificate) -> Iterator[str]:
         intent = certificate.intent
