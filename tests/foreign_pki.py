@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Shape:
     ski: bool = True
     not_before: datetime = NOW - timedelta(days=1)
     not_after: datetime = NOW + timedelta(days=3650)
-    hash: hashes.HashAlgorithm = field(default_factory=hashes.SHA256)
+    hash: hashes.SHA256 | hashes.SHA384 = field(default_factory=hashes.SHA256)
     critical: x509.ObjectIdentifier | None = None
     """An extension that nobody knows, critical."""
 
@@ -130,17 +131,22 @@ class ForeignCa:
 
 
 def write_former(directory: Path) -> None:
-    """Write a PKI that is to be moved: corp-root, corp-policy and old-ca, a root of its own, keys and a CRL, good today."""
+    """Write a PKI that is to be moved: old-ca under corp-root, two more roots, keys and a CRL; good today."""
     today = datetime.now(UTC)
-    life = {"not_before": today - timedelta(days=9), "not_after": today + timedelta(days=999)}
-    root = ForeignCa("Corp Root", shape=Shape(**life))
-    policy = ForeignCa("Corp Policy CA", root, shape=Shape(path_length=1, **life))
-    old = ForeignCa("Old Issuing CA", policy, shape=Shape(path_length=0, **life))
-    lone = ForeignCa("Lone Root", shape=Shape(**life))
+
+    def shape(path_length: int | None = None) -> Shape:
+        begin, end = today - timedelta(days=9), today + timedelta(days=999)
+        return Shape(path_length=path_length, not_before=begin, not_after=end)
+
+    root = ForeignCa("Corp Root", shape=shape())
+    policy = ForeignCa("Corp Policy CA", root, shape=shape(1))
+    old = ForeignCa("Old Issuing CA", policy, shape=shape(0))
+    lone, boxed = ForeignCa("Lone Root", shape=shape()), ForeignCa("Boxed Root", shape=shape())
     crl = old.crl(77, [(0xA01, x509.ReasonFlags.key_compromise)], at=today - timedelta(hours=1))
     pem, none = serialization.Encoding.PEM, serialization.NoEncryption()
     locked = serialization.BestAvailableEncryption(b"correct horse")
     files = {
+        "boxed-root.p12": pkcs12.serialize_key_and_certificates(b"ca", boxed.key, boxed.certificate, None, locked),
         "corp-root.pem": root.certificate.public_bytes(pem),
         "corp-root.key": root.key.private_bytes(pem, serialization.PrivateFormat.PKCS8, none),
         "corp-chain.pem": root.certificate.public_bytes(pem) + policy.certificate.public_bytes(pem),

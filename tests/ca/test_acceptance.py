@@ -62,7 +62,7 @@ def test_each_fault_is_a_line(shape: Shape, told: str) -> None:
 
 
 def test_an_extended_key_usage_for_everything_is_fine() -> None:
-    """clientAuth with OCSPSigning, and anyExtendedKeyUsage, forbid nothing that an authority here does."""
+    """ClientAuth with OCSPSigning, and anyExtendedKeyUsage, forbid nothing that an authority here does."""
     both = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.OCSP_SIGNING)
     assert one(Shape(purposes=both)) == []
     assert one(Shape(purposes=(ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,))) == []

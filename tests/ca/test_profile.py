@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from regalia import reasons
+from regalia.ca.keycheck import check_key
 from regalia.ca.profile import DEFAULT_DOCUMENT, forbidden_extensions, leaf_tbs, specimens
 from regalia.ca.urls import Urls
-from regalia.errors import AdminError, InvariantError
+from regalia.errors import AdminError, InvariantError, PeerError
 from regalia.model import Authority, Names, NamesFrom, Profile, San, SanKind
 from regalia.wire import der, oids
 from regalia.wire.certificate import (
@@ -323,3 +324,120 @@ def test_an_authority_without_a_key_identifier_cannot_issue() -> None:
     bare = der.sequence(der.sequence(*parts), facts[1].raw, facts[2].raw)
     with pytest.raises(InvariantError):
         _leaf(profile_of(), authority=replace(_AUTHORITY, certificate_der=bare))
+
+
+# --- what documents say besides ---------------------------------------------------------------------------------------
+
+
+def test_a_document_that_says_nothing_new_is_kept_as_it_always_was() -> None:
+    """During an upgrade nodes of the version before read it too: new keys stand in it only where they say something."""
+    kept = json.loads(profile_of().document)
+    assert set(kept) == {"names", "validity", "keys", "usage", "subject"}
+    assert kept["subject"] == {"organisation": None}
+    newer = json.loads(profile_of(_document(validity__until="2030-12-31", keys__reuse="never")).document)
+    assert newer["validity"] == {"duration": "365d", "backdate": "5m", "until": "2030-12-31"}
+    assert newer["keys"]["reuse"] == "never"
+
+
+def test_a_whole_document_survives_being_kept() -> None:
+    """Every key that a document may have is kept and gives the same profile again."""
+    document = """
+domains = ["example.com"]
+[subject]
+cn = "{device.id}"
+c = "DE"
+dc = ["example", "com"]
+o = "Example"
+ou = ["Laptops", "{group}"]
+serial-number = "{key.hash20}"
+[[san]]
+kind = "dns"
+value = "{binding.dns?}"
+[microsoft]
+sid = "{binding.sid?}"
+sid-forms = ["extension", "uri"]
+template = "1.3.6.1.4.1.311.21.8.1.2"
+template-version = [101, 3]
+[validity]
+duration = "365d"
+until = 2030-12-31
+align = "month"
+[keys]
+rsa-bits = [4096, 3072]
+reuse = "never"
+[usage]
+extended-key-usage = ["clientAuth", "1.3.6.1.4.1.99999.7"]
+[policies]
+always = ["1.3.6.1.4.1.99999.1"]
+attested = ["1.3.6.1.4.1.99999.2"]
+[renewal]
+window = "33%"
+most = 5
+[limits]
+live = 2
+per-day = 3
+[[condition]]
+expr = "device.id != ''"
+message = "no device"
+[[lint-ignore]]
+code = "pkix.some_finding"
+reason = "legal"
+[[example]]
+name = "one"
+binding = { device = "x" }
+"""
+    profile = profile_of(document)
+    assert profile_of(profile.document) == profile
+    assert (profile.rsa_bits, profile.extended_key_usage[1]) == ((3072, 4096), "1.3.6.1.4.1.99999.7")
+    leaf = _leaf(profile, names=Names("x", rdns=(("c", "DE"), ("dc", "com"), ("dc", "example"), ("o", "Example"))))
+    assert name_text(leaf.subject) == "CN=x,O=Example,DC=example,DC=com,C=DE"
+    assert leaf.not_after.day == 1
+    assert _value(leaf, oids.MS_CERTIFICATE_TEMPLATE) == der.sequence(
+        der.oid("1.3.6.1.4.1.311.21.8.1.2"), der.integer(101), der.integer(3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"usage__extended_key_usage": ["1.3.6.1.5.5.7.3.2"]}, 'write "clientAuth"'),
+        ({"usage__extended_key_usage": ["1.3.6"]}, ""),
+        ({"validity__until": "2030-02-30"}, "not a day"),
+        ({"validity__align": "day", "validity__duration": "1d"}, "at least 2 days"),
+        ({"keys__rsa_bits": [2048], "keys__rsa_min_bits": 3072}, "below rsa-min-bits"),
+        ({"keys__rsa_bits": [2048], "keys__rsa_min_bits": 0}, "allows no RSA keys"),
+        ({"domains": ["Example.com"]}, "small letters"),
+        ({"domains": ["localhost"]}, "fully qualified"),
+        ({"subject__o": "a", "subject__organisation": "b"}, "both organisation and o"),
+        ({"subject__cn": "{binding.dns}"}, "may have several values"),
+        ({"subject__cn": "{nobody}"}, "no variable {nobody}"),
+        ({"subject__ou": "x"}, "neither a common name nor an alternative name"),
+        ({"subject__c": "Germany", "subject__cn": "x"}, "two capital letters"),
+        ({"san": [{"kind": "dns", "value": "{binding.dns}.{binding.ip}"}]}, "two variables"),
+        ({"san": [{"kind": "x400", "value": "a"}]}, "allowed are dns"),
+        ({"names": "from-csr", "subject__cn": "{binding.cn}"}, "templates take {request"),
+        ({"microsoft": {"sid": "{binding.cn}"}}, "a SID is one of"),
+        ({"renewal__window": "100%"}, "100%"),
+        ({"limits__live": 0}, "limits.live"),
+        ({"condition": [{"expr": "1 + 1", "message": "x"}]}, "neither true nor false"),
+        ({"condition": [{"expr": "true"}]}, "message: is missing"),
+        ({"policies__always": ["x"]}, "not a dotted"),
+        ({"policies__always": ["1.2.3"], "policies__bearer": ["1.2.3"]}, "same policy"),
+        ({"conditions": []}, "did you mean condition"),
+        ({"subject__cm": "x"}, "did you mean subject.cn"),
+    ],
+)
+def test_what_a_document_says_wrong_is_told_in_its_words(changes: dict[str, object], problem: str) -> None:
+    """ADM-007 names the key, what is wrong with it, and what may have been meant."""
+    if problem:
+        assert problem in _problems(_document(**changes))
+    else:
+        assert profile_of(_document(**changes))
+
+
+def test_exact_sizes_of_keys_are_exact() -> None:
+    """KEY-1: where a profile lists sizes, no other is certified."""
+    check_key(_RSA_SPKI, profile_of(_document(keys__rsa_bits=[2048, 4096])))
+    with pytest.raises(PeerError) as caught:
+        check_key(_RSA_SPKI, profile_of(_document(keys__rsa_bits=[3072, 4096])))
+    assert "the profile allows 3072, 4096" in caught.value.detail

@@ -18,7 +18,18 @@ from regalia.model import (
     new_id,
 )
 from regalia.ports import Adopted, EventFilter
-from store.samples import NOW, an_authority, an_event, an_intent, octets
+from store.samples import (
+    NOW,
+    a_credential,
+    a_group,
+    a_profile,
+    an_authority,
+    an_endpoint,
+    an_event,
+    an_intent,
+    octets,
+)
+from store.test_contract_catalogue import furnish
 
 if TYPE_CHECKING:
     from regalia.ports import Store
@@ -159,8 +170,6 @@ def test_an_imported_crl_is_the_published_one(store: Store) -> None:
 
 def test_the_door_knows_what_stands_between(store: Store) -> None:
     """A door of a group under another PKI has all CAs up to the root, in their order."""
-    from store.test_contract_catalogue import furnish
-
     furnish(store)
     door = store.door("default")
     assert door is not None
@@ -174,8 +183,6 @@ def test_the_door_knows_what_stands_between(store: Store) -> None:
     below = adopted("staff-ca-3", 22)
     below = replace(below, authority=replace(below.authority, parent="corp-ca", group="corp"))
     assert store.adopt_authority(below, b"der", ())
-    from store.samples import a_credential, a_group, a_profile, an_endpoint
-
     store.begin(replace(an_intent(23), kind=CertificateKind.RA), ())
     store.add_credential(replace(a_credential(23), group="corp", authority="staff-ca-3"), ())
     assert store.add_group(replace(a_group(), name="corp", authority="staff-ca-3"), ())

@@ -148,11 +148,11 @@ class _Held:
     def _authority_faults(self, regalia: "App | None") -> Iterator[str]:
         known = {} if regalia is None else {one.name: one for one in regalia.store.authorities()}
         made = {step.name for step in self.plan.root}
-        for name in sorted(known.keys() & {step.name for step in (*self.plan.root, *self.plan.issuing)}):
+        for name in sorted(known.keys() & (made | {step.name for step in self.plan.issuing})):
             yield f"an authority {name} is there already"
         if regalia is None and not self.plan.root:
             yield "there is no home yet, and no root is to be made"
-        signing = {step.root for step in (*self.plan.issuing, *self.plan.crl)}
+        signing = {step.root for step in self.plan.issuing} | {step.root for step in self.plan.crl}
         signing |= {name for step in self.plan.cross for name in (step.old, step.new)}
         for name in sorted(signing - made):
             found = known.get(name)
