@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CROSS_EXAMPLES", "EXPORT_EXAMPLES", "cross", "export"]
 
-EXPORT_EXAMPLES = examples(
-    "ca export root --out root.pem", "ca export default-ca-1 --chain --format p7c --out ca.p7c"
-)
+EXPORT_EXAMPLES = examples("ca export root --out root.pem", "ca export default-ca-1 --chain --format p7c --out ca.p7c")
 CROSS_EXAMPLES = examples("ca cross root root-2", "ca cross root root-2 --root-key /media/usb --yes --json")
 
 
