@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import padding
 
 from regalia import reasons
 from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.ca.rollover import OVERLAP
+from regalia.ca.sign_request import read_wish
 from regalia.client.authorities import judge
 from regalia.errors import AdminError
 from regalia.jobs.renew_credentials import RenewCredentials
 from regalia.jobs.rollover import RollOver
-from regalia.model import Action, CertificateKind, CredentialPurpose, KeyKind
+from regalia.model import Action, AuthorityState, CertificateKind, CredentialPurpose, KeyKind
 from regalia.ports import CertificateFilter
 from regalia.ra.registry import EndpointOptions
+from regalia.ra.scep import CertRep
 from regalia.wire.certificate import read_certificate
 from regalia.wire.names import same_name
 from regalia.wire.scep import FailInfo, MessageType
-from regalia.wire.scep_client import read_certs_only, read_next_ca
+from regalia.wire.scep_client import issuer_and_serial, read_certs_only, read_crl_reply, read_next_ca
 from world import ADMIN, Device, World, names, rsa_key
 
 WEEK = timedelta(days=7)
@@ -108,6 +112,67 @@ def test_both_are_accepted_by_recipient() -> None:
     csr = late.csr(names("late"), world.mint("late"))
     reply = late.open(world.send(late.message(csr, recipient=old.ra.certificate_der)), csr, ra=old.ra.certificate_der)
     assert issuer_of(world, reply.certificates[0]) == name
+
+
+def test_what_a_retiring_authority_issued_is_handed_out_with_its_crl() -> None:
+    """A device gets its certificate of the former authority, and the CRL of that one; suspended or not."""
+    world = World()
+    device = Device(world)
+    device.enrol(LAPTOP, world.mint("laptop-1"))
+    world.crls.publish("default-ca-1", ADMIN)
+    world.rollover.activate(rolled(world), actor=ADMIN)
+    world.containment.suspend("default", "drill", actor=ADMIN)
+    assert device.certificate is not None
+    facts = read_certificate(device.certificate)
+    wanted = issuer_and_serial(facts.issuer, facts.serial)
+    asking = device.fresh("get-cert")
+    answer = world.send(asking.message(wanted, message_type=MessageType.GET_CERT))
+    assert asking.open(answer, wanted).certificates == (device.certificate,)
+    asking = device.fresh("get-crl")
+    answer = world.send(asking.message(wanted, message_type=MessageType.GET_CRL))
+    door = world.store.door("default")
+    assert door is not None
+    assert isinstance(answer, CertRep)
+    opened = read_crl_reply(
+        answer.der,
+        transaction=asking.transaction,
+        sender_nonce=hashlib.sha256(wanted).digest()[:16],
+        ra_certificates=(door.ra.certificate_der,),
+        decrypt=lambda sealed: asking.key.decrypt(sealed, padding.PKCS1v15()),
+    )
+    last = world.store.last_crl("default-ca-1")
+    assert last is not None
+    assert opened.crl == b"".join(world.store.crl_octets(last))
+
+
+def test_a_root_on_another_machine_signs_the_next_authority() -> None:
+    """A request goes out and a certificate comes back: the authority is NEXT, with its credentials."""
+    world, elsewhere = World(), World()
+    device = Device(world)
+    device.enrol(LAPTOP, world.mint("laptop-1"))
+    root = elsewhere.registry.root()
+    world.hierarchy.trust("corporate", root.certificate_der, actor=ADMIN)
+    name = world.rollover.free_name("default")
+    request = world.hierarchy.request(name, group="default", parent="corporate", actor=ADMIN)
+    assert request.csr is not None
+    assert world.rollover.free_name("default") != name
+    wish = read_wish(request.csr)
+    assert wish.crl is not None
+    assert wish.issuer is not None
+    signed = elsewhere.hierarchy.sign(name, wish, root=root, crl=wish.crl, issuer=wish.issuer, actor=ADMIN)
+    made = world.hierarchy.accept(name, signed.certificate_der, actor=ADMIN, state=AuthorityState.NEXT)
+    assert (made.state, world.rollover.lacks(made)) == (AuthorityState.NEXT, ())
+    door = world.scep.door("default")
+    assert door is not None
+    assert door.successor is not None
+    assert door.successor.name == name
+    world.rollover.activate(name, actor=ADMIN)
+    moved = device.fresh("renewal")
+    moved.enrol(LAPTOP, None, MessageType.RENEWAL_REQ)
+    assert issuer_of(world, moved.certificate) == name
+    after = world.scep.door("default")
+    assert after is not None
+    assert read_certs_only(world.scep.ca_certificates(after))[-1] == root.certificate_der
 
 
 # --- the end of what was ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from regalia.cli.custody import custody
 from regalia.cli.dependents import counted, live_certificates
 from regalia.cli.fingerprints import fingerprints
 from regalia.errors import AdminError
-from regalia.model import Authority, AuthorityKind
+from regalia.model import Authority, AuthorityKind, AuthorityState
 from regalia.wire import oids
 from regalia.wire.certificate import read_certificate
 from regalia.wire.names import name_text
@@ -46,7 +46,8 @@ def more_of(regalia: "App", authority: Authority) -> dict[str, object]:
     """Say the rest: fingerprints, days left, CRL."""
     facts = read_certificate(authority.certificate_der)
     last = crl_record(regalia, authority)
-    return {
+    takes_over = {"activates_at": authority.activates_at} if authority.state is AuthorityState.NEXT else {}
+    return takes_over | {
         "days_left": max(0, (facts.not_after - regalia.clock.now()).days),
         "subject": name_text(facts.subject),
         "serial": f"{facts.serial:x}",
