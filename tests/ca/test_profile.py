@@ -412,7 +412,7 @@ binding = { device = "x" }
         ({"subject__cn": "{binding.dns}"}, "may have several values"),
         ({"subject__cn": "{nobody}"}, "no variable {nobody}"),
         ({"subject__ou": "x"}, "neither a common name nor an alternative name"),
-        ({"subject__c": "Germany", "subject__cn": "x"}, "two capital letters"),
+        ({"subject__c": "de", "subject__cn": "x"}, "two capital letters"),
         ({"san": [{"kind": "dns", "value": "{binding.dns}.{binding.ip}"}]}, "two variables"),
         ({"san": [{"kind": "x400", "value": "a"}]}, "allowed are dns"),
         ({"names": "from-csr", "subject__cn": "{binding.cn}"}, "templates take {request"),
@@ -424,7 +424,7 @@ binding = { device = "x" }
         ({"policies__always": ["x"]}, "not a dotted"),
         ({"policies__always": ["1.2.3"], "policies__bearer": ["1.2.3"]}, "same policy"),
         ({"conditions": []}, "did you mean condition"),
-        ({"subject__cm": "x"}, "did you mean subject.cn"),
+        ({"subject__serial_numbr": "x"}, "did you mean subject.serial-number"),
     ],
 )
 def test_what_a_document_says_wrong_is_told_in_its_words(changes: dict[str, object], problem: str) -> None:

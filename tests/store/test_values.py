@@ -126,3 +126,11 @@ def test_a_missing_lineage_is_a_missing_value() -> None:
     """A refusal has no lineage, and none is stored."""
     assert lineage_text(None) is None
     assert read_lineage(None) is None
+
+
+def test_further_attributes_and_a_sid_are_kept_and_rows_without_them_read() -> None:
+    """Names of templates come back as they were; those without are written as every version before wrote them."""
+    names = Names("x", frozenset(), (("ou", "Sales"), ("ou", "North")), "S-1-5-21-1-2-3-4")
+    assert read_names(names_text(names)) == names
+    assert names_text(Names("x")) == '{"cn":"x","sans":[]}'
+    assert read_names('{"cn":"x","sans":[]}') == Names("x")

@@ -251,7 +251,8 @@ def _read(file: Path) -> str:
 
 
 def _record(profile: Profile) -> dict[str, object]:
-    keys = [f"RSA from {profile.rsa_min_bits} bits"] if profile.rsa_min_bits else []
+    keys = [f"RSA from {profile.rsa_min_bits} bits"] if profile.rsa_min_bits and not profile.rsa_bits else []
+    keys += [f"RSA of {bits} bits" for bits in profile.rsa_bits]
     keys += [curve.upper() for curve in profile.curves]
     keys += ["Ed25519"] if profile.ed25519 else []
     keys += [parameters.upper() for parameters in profile.ml_dsa]
@@ -259,7 +260,7 @@ def _record(profile: Profile) -> dict[str, object]:
         "name": profile.name,
         "version": profile.version,
         "group": profile.group,
-        "names_from": profile.names_from,
+        "names_from": profile.names_from if profile.name_rules is None else "templates",
         "unverified": profile.names_from is NamesFrom.CSR,
         "validity": f"{profile.validity.duration.total_seconds() / 86_400:g} days",
         "keys": keys,
