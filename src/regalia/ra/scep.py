@@ -152,10 +152,9 @@ class ScepService:
         """
         if self.is_own_ra(door):
             return door.authority.certificate_der
-        chain = [door.ra, door.authority, *door.between]
-        if door.endpoint.include_root:
-            chain.append(door.root)
-        return certs_only([each.certificate_der for each in chain], ordered=True)
+        authorities = [door.authority, *door.between, *([door.root] if door.endpoint.include_root else [])]
+        chain = [door.ra.certificate_der, *(authority.certificate_der for authority in authorities)]
+        return certs_only(chain, ordered=True)
 
     def is_own_ra(self, door: Door) -> bool:
         """Whether GetCACert is one bare certificate (RFC 8894 §4.2.1.1)."""
