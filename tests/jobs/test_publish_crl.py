@@ -13,7 +13,7 @@ from regalia.ca.crl import CrlPublisher
 from regalia.ca.revoke import revoke
 from regalia.errors import InvariantError
 from regalia.jobs.publish_crl import PublishCrls
-from regalia.model import AuthorityState, Certificate, CertificateKind, RevocationReason
+from regalia.model import Actor, AuthorityState, Certificate, CertificateKind, CrlRecord, RevocationReason
 from regalia.ports import CertificateFilter
 from world import ADMIN, Device, World, names
 
@@ -170,3 +170,25 @@ def test_rev5_a_large_crl_is_a_warning(world: Publishing, capsys: pytest.Capture
         world.revoke(world.leaf(index))
     world.run()
     assert "crl-large" in capsys.readouterr().out
+
+
+class _Numberless(CrlPublisher):
+    """A publisher for whom one list never gets its number."""
+
+    def publish(self, name: str, actor: Actor = ADMIN, *, shard: int = 0) -> CrlRecord:
+        """Publish all lists but the first partial one."""
+        if shard == 1:
+            raise InvariantError("no number")
+        return super().publish(name, actor, shard=shard)
+
+
+def test_a_list_that_cannot_be_published_keeps_no_other_waiting(world: Publishing) -> None:
+    """Of the lists of one authority each is tried, and what failed is raised at the end."""
+    world.store.set_crl_plan(NAME, 3, (), lists=3, delta=False, full=True)
+    signer = MemorySigner(world.store, world.keys, world.files)
+    publisher = _Numberless(world.store, world.files, signer, world.clock, world.entropy, world.urls)
+    with pytest.raises(ExceptionGroup) as caught:
+        PublishCrls(world.store, world.keys, publisher, world.files).run(world.clock.now())
+    assert [str(failure) for failure in caught.value.exceptions] == ["no number"]
+    published = {path for path in world.files.files if path.startswith(f"published/{NAME}")}
+    assert published == {f"published/{NAME}", f"published/{NAME}-2", f"published/{NAME}-3"}

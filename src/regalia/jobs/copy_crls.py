@@ -16,6 +16,8 @@ from regalia.jobs.loop import Scope
 from regalia.model import crl_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from regalia.ca.crl import CrlPublisher
     from regalia.ca.crl_copy import CrlCopier
     from regalia.model import Authority
@@ -63,18 +65,18 @@ class CopyCrls:
         self._looked = now
         failures: list[Exception] = []
         for authority in self._authorities.authorities():
-            try:
-                self._copy(authority)
-            except (RegaliaError, InvariantError) as failure:
-                failures.append(failure)
+            failures += self._copy(authority)
         if failures:
             raise ExceptionGroup("CRLs not copied", failures)
 
-    def _copy(self, authority: Authority) -> None:
+    def _copy(self, authority: Authority) -> Iterator[Exception]:
         for shard in lists_of(authority):
             # The delta last: it is for those who have the other one.
             for delta in (False, True) if authority.crl_delta else (False,):
-                self._copy_one(authority, shard, crl_name(authority.name, shard, delta=delta))
+                try:
+                    self._copy_one(authority, shard, crl_name(authority.name, shard, delta=delta))
+                except (RegaliaError, InvariantError) as failure:
+                    yield failure
 
     def _copy_one(self, authority: Authority, shard: int, name: str) -> None:
         copied = self._copier.copy(authority, name)

@@ -13,6 +13,7 @@ from regalia.jobs.loop import Scope
 from regalia.model import AuthorityState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from regalia.ca.crl import CrlPublisher
@@ -54,25 +55,28 @@ class PublishCrls:
         self._publisher = publisher
 
     def run(self, now: datetime) -> None:
-        """Publish what is due. What one authority cannot keeps no other waiting; all failures are raised."""
+        """Publish what is due. What one list cannot keeps no other waiting; all failures are raised."""
         del now
         failures: list[Exception] = []
         for authority in self._authorities.authorities():
-            try:
-                # Also of one that issues no more: what it issued can still be revoked.
-                if authority.state is not AuthorityState.RETIRED and self._keys.holds(authority.key_id):
-                    self._publish_due(authority)
-            except (RegaliaError, InvariantError) as failure:
-                failures.append(failure)
+            # Also of one that issues no more: what it issued can still be revoked.
+            if authority.state is not AuthorityState.RETIRED:
+                failures += self._publish_due(authority)
         if failures:
             raise ExceptionGroup("CRLs not published", failures)
 
-    def _publish_due(self, authority: Authority) -> None:
+    def _publish_due(self, authority: Authority) -> Iterator[Exception]:
         for shard in lists_of(authority):
-            if self._publisher.due(authority.name, shard):
-                record = self._publisher.publish(authority.name, shard=shard)
-                _log.info("crl-published", crl=record.name, number=str(record.number), entries=record.entries)
-                self._warn(record.name)
+            try:
+                if self._keys.holds(authority.key_id) and self._publisher.due(authority.name, shard):
+                    self._publish(authority.name, shard)
+            except (RegaliaError, InvariantError) as failure:
+                yield failure
+
+    def _publish(self, authority: str, shard: int) -> None:
+        record = self._publisher.publish(authority, shard=shard)
+        _log.info("crl-published", crl=record.name, number=str(record.number), entries=record.entries)
+        self._warn(record.name)
 
     def _warn(self, name: str) -> None:
         published = self._files.published(name)
