@@ -62,6 +62,7 @@ def test_each_sentence_holds(place: dict[str, str], tmp_path: Path) -> None:
     assert ended.stderr == ""
 
 
+@pytest.mark.long
 def test_each_sentence_holds_on_a_token(place: dict[str, str], tmp_path: Path) -> None:
     """`regalia demo --hsm` tells the same story with CA keys in SoftHSM, and shows that they never leave it (SEC-1)."""
     ended = subprocess.run(
