@@ -273,6 +273,12 @@ def test_home_is_named_in_one_order(tmp_path: Path) -> None:
     assert find_home(environment, Path("relative")).is_absolute()
 
 
+def test_a_home_has_one_path(tmp_path: Path) -> None:
+    """A home that is named by way of another directory is the same home."""
+    assert find_home({}, tmp_path / "work" / ".." / "a") == tmp_path / "a"
+    assert find_home({"REGALIA_HOME": f"{tmp_path}/work/../b"}) == tmp_path / "b"
+
+
 def test_master_key_variables_travel_with_the_configuration(tmp_path: Path) -> None:
     """What names the master key is handed on, since no other room reads the environment."""
     config = _load(tmp_path, REGALIA_MASTER_KEY_FILE="/srv/key", CREDENTIALS_DIRECTORY="", PATH="/bin")

@@ -66,10 +66,11 @@ def find_home(environment: Mapping[str, str] | None = None, named: Path | None =
 
 
 def _find_home(environment: Mapping[str, str], named: Path | None) -> tuple[Path, str]:
+    # Without `..`, so that one home has one path: files below it are told from others by their directory.
     if named is not None:
-        return named.absolute(), "command line"
+        return Path(os.path.normpath(named.absolute())), "command line"
     if text := environment.get(_HOME_VARIABLE):
-        return Path(text).absolute(), _HOME_VARIABLE
+        return Path(os.path.normpath(Path(text).absolute())), _HOME_VARIABLE
     if os.geteuid() == 0:
         return _DEFAULT_HOME_OF_ROOT, "default"
     return Path(environment.get("HOME") or Path.home()) / _DEFAULT_HOME, "default"
