@@ -78,6 +78,18 @@ def test_a_changed_authority_forgets_every_answer(memory: Memory) -> None:
     assert memory.forgotten == 1
 
 
+def test_a_changed_credential_lets_go_of_opened_keys(memory: Memory) -> None:
+    """ENV-8: where a credential ended elsewhere, no process keeps its key; another change leaves them open."""
+    feed, let_go = MemoryFeed(), []
+    watch = WatchChanges(feed, memory, lambda: None, lambda: None, lambda: let_go.append(1))
+    feed.waiting = [Change("catalogue", "authority:default-ca-1"), Change("catalogue", "endpoint:default")]
+    watch.run(NOW)
+    assert let_go == []
+    feed.waiting = [Change("catalogue", "credential:01a20510-30a6-7d8a-8b5a-1758d96ec347")]
+    watch.run(NOW)
+    assert let_go == [1]
+
+
 def test_a_published_crl_is_told_to_who_keeps_copies(memory: Memory) -> None:
     """A CRL that another node published has this one look after its copy."""
     feed, heard = MemoryFeed(), []

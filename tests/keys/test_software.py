@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from fakes import FakeClock, MemoryStore, SeededEntropy
 from regalia import reasons
-from regalia.ca.scopes import ROOT_SCOPE, ca_scope, ocsp_scope, ra_scope
+from regalia.ca.scopes import ROOT_SCOPE, ca_ra_scope, ca_scope, ocsp_scope, ra_scope
 from regalia.errors import AdminError, InvariantError, UnavailableError
 from regalia.keys.master import MasterKey, create_master_key
 from regalia.keys.software import SoftwareKeys, require_implicit_rejection
@@ -157,6 +157,26 @@ def test_ca_keys_are_not_opened(keys: SoftwareKeys, scope: str) -> None:
     assert keys.holds(made.id)
     with pytest.raises(InvariantError):
         keys.open(made.id)
+
+
+def test_the_key_of_a_ca_that_is_its_own_ra_is_opened(keys: SoftwareKeys) -> None:
+    """R2: the one scope of a CA's keys that faces use, since they open messages with it."""
+    made = keys.generate(KeyKind.RSA_2048, ca_ra_scope("solo"))
+    assert keys.open(made.id).public_key == made.public_key
+
+
+def test_what_was_destroyed_elsewhere_is_not_kept_open(
+    keys: SoftwareKeys, vault: MemoryStore, master: MasterKey
+) -> None:
+    """ENV-8: a process that is told to let go has no key any more that another one destroyed."""
+    made = keys.generate(KeyKind.P256, ra_scope("staff"))
+    here = _keys(vault, master, seed=1)
+    here.open(made.id)
+    assert vault.destroy_key(made.id)
+    here.open(made.id)
+    here.let_go()
+    with pytest.raises(UnavailableError):
+        here.open(made.id)
 
 
 def test_key_that_is_not_here_is_unavailable(keys: SoftwareKeys, master: MasterKey, tmp_path: Path) -> None:

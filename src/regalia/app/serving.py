@@ -301,7 +301,7 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         *_copies(app),
         KnowOwnKeys(app.store, lambda: _listener_keys(app.config)),
         RenewOcsp(app.ocsp),
-        WatchChanges(feed, app.ocsp, app.store.invalidate, copies.hear),
+        WatchChanges(feed, app.ocsp, app.store.invalidate, copies.hear, app.keys.let_go),
     )
 
 

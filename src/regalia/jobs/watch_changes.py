@@ -48,15 +48,18 @@ class WatchChanges:
         memory: StatusMemory,
         forget_catalogue: Callable[[], None],
         crl_published: Callable[[], None],
+        credential_changed: Callable[[], None] = lambda: None,
     ) -> None:
         """`forget_catalogue` drops what the store remembers of endpoints and what stands behind them.
 
-        `crl_published` has this node look after its copies.
+        `crl_published` has this node look after its copies. `credential_changed` lets go of the keys that this process
+        has opened: one of them may be destroyed (ENV-8).
         """
         self._feed = feed
         self._memory = memory
         self._forget_catalogue = forget_catalogue
         self._crl_published = crl_published
+        self._credential_changed = credential_changed
         self._up = False
         memory.bypass(on=True)
 
@@ -83,6 +86,8 @@ class WatchChanges:
             self._forget_catalogue()
             if key.startswith(("authority:", "credential:")):
                 self._memory.forget()
+            if key.startswith("credential:"):
+                self._credential_changed()
         elif topic == "revocation":
             authority, _, serial = key.partition("/")
             self._memory.drop(authority, int(serial, 16))

@@ -158,6 +158,10 @@ class DividedKeys:
         """Use an RA, OCSP or TLS key. See `SoftwareKeys.open`."""
         return self._faces.open(key_id)
 
+    def let_go(self) -> None:
+        """Let go of every key that was opened here. See `SoftwareKeys.let_go`."""
+        self._faces.let_go()
+
     def holds(self, key_id: UUID) -> bool:
         """Whether the key is here or with a holder. Raises `UnavailableError` where that one cannot be asked."""
         holder = self._holder(key_id)

@@ -145,6 +145,11 @@ class SoftwareKeys:
         with self._lock:
             return self._opened.setdefault(key_id, SoftwareKey(self._wrapping.unwrap(self._row(key_id))))
 
+    def let_go(self) -> None:
+        """Forget the opened keys: whoever needs one opens it again, if it still lies in the vault."""
+        with self._lock:
+            self._opened.clear()
+
     def _row(self, key_id: UUID) -> WrappedKey:
         row = self._vault.get_key(key_id)
         if row is None:
