@@ -32,6 +32,8 @@ ASKS_FIRST = {
     ("endpoint", "disable"),
     ("endpoint", "ndes-page"),
     ("enrolment", "approve"),
+    ("event", "checkpoint"),
+    ("event", "forget"),
     ("enrolment", "deny"),
 }
 PROMISED = {
@@ -42,7 +44,7 @@ PROMISED = {
     "challenge": "create list revoke",
     "enrolment": "list show approve deny",
     "cert": "issue audit list show revoke hold release export",
-    "event": "tail verify",
+    "event": "tail verify checkpoint export forget",
     "db": "upgrade check",
     "config": "check",
     "scep": "caps cacert enrol renew poll getcert getcrl nextca",

@@ -7,9 +7,9 @@ import typer
 
 from regalia import reasons
 from regalia.cli.context import opened
-from regalia.cli.cps import TO_STATE, statement
-from regalia.cli.options import Home, examples
-from regalia.cli.output import note, say
+from regalia.cli.cps import TO_STATE, facts, statement
+from regalia.cli.options import Home, Json, examples
+from regalia.cli.output import note, print_json, say
 from regalia.errors import AdminError
 
 __all__ = ["CPS_EXAMPLES", "cps"]
@@ -24,10 +24,15 @@ def cps(
         typer.Option("--out", readable=False, metavar="FILE", show_default=False, help="A new file; else stdout."),
     ] = None,
     home: Home = None,
+    as_json: Json = False,
 ) -> None:
     """Write a certification practice statement (RFC 3647) from this installation, with places for you to complete."""
     with opened(home) as regalia:
         text = statement(regalia)
+        if as_json:
+            # What the document is made of, for whoever has an outline of his own.
+            print_json(facts(regalia))
+            return
     if out is None:
         for line in text.splitlines():
             say(line)

@@ -7,7 +7,7 @@ import typer
 
 from regalia import reasons
 from regalia.cli.context import administrator, agreed, opened
-from regalia.cli.options import Home, Json, Yes
+from regalia.cli.options import DryRun, Home, Json, Yes
 from regalia.cli.output import print_record, say, utc
 from regalia.errors import AdminError
 from regalia.ra.checkpoints import Copier
@@ -33,6 +33,7 @@ def checkpoint(
         bool, typer.Option("--new-key", help="Sign with the old key that another one follows, and destroy the old one.")
     ] = False,
     yes: Yes = False,
+    dry_run: DryRun = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
@@ -44,13 +45,10 @@ def checkpoint(
             for line in _key(regalia).splitlines():
                 say(line)
             return
-        if new_key:
-            plan = ("make another key for checkpoints and destroy the one in use",)
-            if not agreed(plan, yes=yes, dry_run=False, as_json=as_json):
-                return
-            made = regalia.checkpoints.rotate(administrator())
-        else:
-            made = regalia.checkpoints.make(administrator())
+        plan = ("make another key for checkpoints and destroy the one in use",) if new_key else ("make a checkpoint",)
+        if (new_key or dry_run) and not agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):
+            return
+        made = regalia.checkpoints.rotate(administrator()) if new_key else regalia.checkpoints.make(administrator())
         place = _copied(regalia)
         if printed:
             say(checkpoint_line(made, _signer(regalia, made)))

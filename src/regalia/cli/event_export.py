@@ -9,8 +9,8 @@ import typer
 
 from regalia import reasons
 from regalia.cli.context import administrator, opened
-from regalia.cli.options import Home
-from regalia.cli.output import note
+from regalia.cli.options import Home, Json
+from regalia.cli.output import note, print_record
 from regalia.errors import AdminError
 from regalia.model import Action, EventDraft, Outcome
 from regalia.ra.export import FORMATS, Ending, export_lines
@@ -46,6 +46,7 @@ def export(
         typer.Option("--out", readable=False, metavar="FILE", show_default=False, help="A new file; else stdout."),
     ] = None,
     home: Home = None,
+    as_json: Json = False,
 ) -> None:
     """Write records with what it takes to verify them: `regalia event verify --file FILE`."""
     if form not in FORMATS:
@@ -62,7 +63,7 @@ def export(
         ending = _ending(regalia)
         records = regalia.store.stored_records(after=after, since=begin, until=end, group=group)
         lines = export_lines(records, about, ending, as_csv=form == "csv")
-        _write(lines, out)
+        _write(lines, out, as_json=as_json)
 
 
 def _ending(regalia: "App") -> Ending:
@@ -72,7 +73,7 @@ def _ending(regalia: "App") -> Ending:
     return Ending(lambda octets: private.sign(octets, "sha256"), key.public_key, made, key.public_key)
 
 
-def _write(lines: "Iterator[bytes]", out: Path | None) -> None:
+def _write(lines: "Iterator[bytes]", out: Path | None, *, as_json: bool) -> None:
     if out is None:
         for line in lines:
             sys.stdout.write(line.decode())
@@ -87,6 +88,9 @@ def _write(lines: "Iterator[bytes]", out: Path | None) -> None:
         raise AdminError(reasons.FILE_REFUSED, f"{out} is there already") from None
     except OSError as error:
         raise AdminError(reasons.FILE_REFUSED, f"{out}: {error.strerror}") from error
+    if as_json:
+        print_record({"file": out, "octets": written}, as_json=True)
+        return
     note(f"{out}: {written} octets. It names devices and users: keep it as you keep the log.")
 
 
