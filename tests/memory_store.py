@@ -175,8 +175,8 @@ class MemoryStore(MemoryHierarchies, MemoryStatus, MemorySuccessions):
         rows = sorted(self._certificates.values(), key=lambda c: c.id)
         return tuple(c for c in rows if after is None or c.id > after)[:limit]
 
-    def certificate_events(self, serials: Sequence[int]) -> tuple[tuple[Event, ...], ...]:
-        return tuple(tuple(e for e in self.log if e.draft.object == f"certificate:{s:x}") for s in serials)
+    def events_about(self, objects: Sequence[str]) -> tuple[tuple[Event, ...], ...]:
+        return tuple(tuple(e for e in self.log if e.draft.object == each) for each in objects)
 
     def issued_on_record(self, after: int, limit: int) -> tuple[IssuedRecord, ...]:
         found = [

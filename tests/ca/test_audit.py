@@ -22,6 +22,7 @@ from regalia.model import (
     Certificate,
     CertificateKind,
     CertificateState,
+    EventDraft,
     Outcome,
     Revocation,
     RevocationReason,
@@ -302,3 +303,57 @@ def test_hash_of_key_is_compared_in_full() -> None:
     """The key's hash in the row is the whole SHA-256 of the certificate's key."""
     _, leaf = a_world()
     assert leaf.intent.key_sha256 == hashlib.sha256(Device(World()).public_key()).digest()
+
+
+def _came_from_elsewhere(world: World, digest: str) -> None:
+    """Let the root be one that was imported: no record of its issue, one of its arrival with this SHA-256."""
+    root = world.store.authority("root")
+    assert root is not None
+    certificate = world.store.certificate(root.certificate_id)
+    assert certificate is not None
+    serial = f"{certificate.serial:x}"
+    world.store.log[:] = [event for event in world.store.log if event.draft.object != f"certificate:{serial}"]
+    arrival = EventDraft(
+        world.clock.now(),
+        ADMIN,
+        Action.AUTHORITY_IMPORTED,
+        "authority:root",
+        Outcome.OK,
+        serial=serial,
+        details={"sha256": digest},
+    )
+    world.store.record([arrival])
+
+
+def test_an_imported_authority_is_on_record_by_its_arrival() -> None:
+    """A certificate that another CA made is right where the log says that exactly it was imported or accepted."""
+    world, _ = a_world()
+    root = world.store.authority("root")
+    assert root is not None
+    _came_from_elsewhere(world, hashlib.sha256(root.certificate_der).hexdigest())
+    assert audit(world).doubts == []
+
+
+def test_another_certificate_in_place_of_an_imported_one_is_found() -> None:
+    """A root that is not the one that was imported is found, whatever its serial."""
+    world, _ = a_world()
+    _came_from_elsewhere(world, hashlib.sha256(b"another").hexdigest())
+    assert rules(audit(world)) == {"event"}
+
+
+def test_what_an_imported_authority_had_revoked_is_no_finding() -> None:
+    """A serial that came with an imported authority's CRL has a row without octets; only such an authority has any."""
+    world, leaf = a_world()
+    revoked = replace(
+        leaf,
+        state=CertificateState.ABANDONED,
+        der=None,
+        intent=replace(leaf.intent, id=new_id(leaf.intent.created_at, b"\xff" * 10), serial=0xA01, authority="root"),
+        revocation=Revocation(leaf.id, RevocationReason.UNSPECIFIED, "imported", "system", leaf.intent.created_at),
+    )
+    put(world, revoked)
+    assert rules(audit(world)) == {"event"}
+    root = world.store.authority("root")
+    assert root is not None
+    _came_from_elsewhere(world, hashlib.sha256(root.certificate_der).hexdigest())
+    assert audit(world).doubts == []

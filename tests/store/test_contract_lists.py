@@ -93,10 +93,10 @@ def an_issued_event(number: int) -> EventDraft:
 def test_what_the_log_says_of_certificates(filled: Store) -> None:
     """The records of each serial come in the order of their writing; for a serial without any there are none."""
     filled.record([an_issued_event(1), an_issued_event(2), an_issued_event(1)])
-    one, two, three = filled.certificate_events([an_intent(number).serial for number in (1, 2, 3)])
+    one, two, three = filled.events_about([f"certificate:{an_intent(number).serial:x}" for number in (1, 2, 3)])
     assert [len(each) for each in (one, two, three)] == [2, 1, 0]
     assert one[0].sequence < one[1].sequence
-    assert filled.certificate_events([]) == ()
+    assert filled.events_about([]) == ()
 
 
 def test_what_is_on_record_and_missing(filled: Store) -> None:

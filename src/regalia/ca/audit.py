@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia.ca.audit_crls import Listed
-from regalia.ca.audit_rows import beside_the_row, on_record
+from regalia.ca.audit_rows import ARRIVALS, beside_the_row, came_from_elsewhere, on_record
 from regalia.ca.blocklist import blocked_by
 from regalia.ca.keycheck import check_key
 from regalia.ca.lint import lint_full, lint_leaf
@@ -130,6 +130,7 @@ class Auditor:
         self._authorities: dict[str, Authority | None] = {}
         self._profiles: dict[tuple[str, int], Profile | None] = {}
         self._listed = Listed(store)
+        self._arrived: tuple[Event, ...] | None = None
 
     def run(self, *, since: datetime | None = None, most: int | None = None, sample: int = 0) -> Audited:
         """Test what was issued since then, or everything, oldest first, at most so many certificates.
@@ -150,7 +151,7 @@ class Auditor:
 
     def look_at(self, certificates: Sequence[Certificate], audited: Audited, *, sample: int = 0) -> None:
         """Test these, and add what was found."""
-        told = self._store.certificate_events([each.serial for each in certificates])
+        told = self._store.events_about([f"certificate:{each.serial:x}" for each in certificates])
         for certificate, events in zip(certificates, told, strict=True):
             audited.certificates += 1
             is_leaf = certificate.intent.kind is CertificateKind.LEAF
@@ -174,7 +175,8 @@ class Auditor:
         self, certificate: Certificate, events: Sequence[Event], audited: Audited, *, in_full: bool
     ) -> Iterator[tuple[AuditRule, str]]:
         yield from ((AuditRule.STATE, text) for text in self._state(certificate))
-        yield from ((AuditRule.EVENT, text) for text in on_record(certificate, events))
+        if not came_from_elsewhere(certificate, events, self._arrivals()):
+            yield from ((AuditRule.EVENT, text) for text in on_record(certificate, events))
         yield from ((AuditRule.REVOCATION, text) for text in self._revocation(certificate, events))
         if certificate.der is None:
             return
@@ -284,6 +286,13 @@ class Auditor:
         start, _, _ = text.partition(_IN_THE_URL)
         begin = start.find("http://")
         return Urls(start[begin:]) if begin >= 0 and start != text else self._urls
+
+    def _arrivals(self) -> tuple[Event, ...]:
+        """Return what the log says of authorities that were not made here."""
+        if self._arrived is None:
+            told = self._store.events_about([f"authority:{each.name}" for each in self._store.authorities()])
+            self._arrived = tuple(event for events in told for event in events if event.draft.action in ARRIVALS)
+        return self._arrived
 
     def _authority(self, name: str) -> Authority | None:
         if name not in self._authorities:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from regalia.model import Certificate, Event, JsonValue
     from regalia.wire.certificate import CertificateFacts
 
-__all__ = ["beside_the_row", "on_record"]
+__all__ = ["ARRIVALS", "beside_the_row", "came_from_elsewhere", "on_record"]
+
+ARRIVALS: Final = frozenset({Action.AUTHORITY_ACCEPTED, Action.AUTHORITY_IMPORTED, Action.AUTHORITY_CROSSED})
+"""How a certificate that another CA made comes to be in the table."""
 
 _PSEUDONYM: Final = "~"
 """How what was forgotten begins (PRIV-1): it is compared with nothing."""
@@ -57,6 +60,26 @@ def _names(certificate: Certificate, facts: CertificateFacts) -> Iterator[str]:
     names = certificate.intent.names
     if common != ([] if names.cn is None else [names.cn]) or sans != names.sans:
         yield "the row has other names than the certificate"
+
+
+def came_from_elsewhere(certificate: Certificate, events: Sequence[Event], arrivals: Sequence[Event]) -> bool:
+    """Whether it was not issued here, and the log says how it came: with an authority that was accepted or imported.
+
+    What an imported authority had revoked has rows without octets, which nobody can take for a certificate.
+    """
+    if any(event.draft.action is Action.CERTIFICATE_INTENT for event in events):
+        return False
+    told = [event.draft for event in arrivals]
+    if certificate.state is CertificateState.ABANDONED and certificate.der is None:
+        came_with = f"authority:{certificate.intent.authority}"
+        imported = any(each.object == came_with and each.action is Action.AUTHORITY_IMPORTED for each in told)
+        return imported and certificate.revocation is not None and certificate.revocation.cause == "imported"
+    if certificate.der is None or certificate.intent.kind not in _AUTHORITIES:
+        return False
+    digest = hashlib.sha256(certificate.der).hexdigest()
+    return any(
+        each.serial == f"{certificate.serial:x}" and each.details.get("sha256", digest) == digest for each in told
+    )
 
 
 def on_record(certificate: Certificate, events: Sequence[Event]) -> Iterator[str]:

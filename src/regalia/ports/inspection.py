@@ -30,8 +30,11 @@ class Inspection(Protocol):
         Ids lie in the order of their making, so an id made of a time stands for that time.
         """
 
-    def certificate_events(self, serials: Sequence[int]) -> tuple[tuple[Event, ...], ...]:
-        """Return what the log says of each serial, oldest first. A record that was altered is left out."""
+    def events_about(self, objects: Sequence[str]) -> tuple[tuple[Event, ...], ...]:
+        """Return what the log says of each object (`certificate:SERIAL`, `authority:NAME`), oldest first.
+
+        A record that was altered is left out.
+        """
 
     def issued_on_record(self, after: int, limit: int) -> tuple[IssuedRecord, ...]:
         """Return the next records of issued certificates behind a position, in the order of writing."""

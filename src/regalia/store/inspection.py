@@ -52,9 +52,9 @@ class SqlInspection(Noun):
         rows = self._database.rows(_PAGE, {"after": b"" if after is None else after.bytes, "most": limit})
         return tuple(read_certificate_row(row) for row in rows)
 
-    def certificate_events(self, serials: Sequence[int]) -> tuple[tuple[Event, ...], ...]:
-        """Return what the log says of each serial, oldest first."""
-        calls: list[Call] = [(_EVENTS, {"object": f"certificate:{serial:x}"}) for serial in serials]
+    def events_about(self, objects: Sequence[str]) -> tuple[tuple[Event, ...], ...]:
+        """Return what the log says of each object, oldest first."""
+        calls: list[Call] = [(_EVENTS, {"object": each}) for each in objects]
         return tuple(tuple(_read(rows)) for rows in self._database.look_up(calls)) if calls else ()
 
     def issued_on_record(self, after: int, limit: int) -> tuple[IssuedRecord, ...]:
