@@ -22,6 +22,7 @@ from regalia.model import (
     CertificateIntent,
     CertificateKind,
     CredentialPurpose,
+    KeyKind,
     Names,
     Revocation,
     RevocationReason,
@@ -34,7 +35,7 @@ from regalia.wire.certificate import assemble, encode_tbs, signature_algorithm_f
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from regalia.model import Authority, KeyKind, Profile
+    from regalia.model import Authority, Profile
 
 __all__ = ["ADMIN", "NAMES", "SmallCa", "ec_spki", "profile_of"]
 
@@ -78,8 +79,9 @@ class SmallCa:
 
     def issuing(self, name: str = "default", key_kind: KeyKind | None = None) -> Authority:
         """Create an issuing authority with its OCSP credential."""
-        kinds = {} if key_kind is None else {"key_kind": key_kind}
-        authority = self.ceremony.create_issuing(name, group=name, root=self.root, actor=ADMIN, **kinds)
+        authority = self.ceremony.create_issuing(
+            name, group=name, root=self.root, actor=ADMIN, key_kind=key_kind or KeyKind.P256
+        )
         self.ceremony.create_credential(CredentialPurpose.OCSP, authority, actor=ADMIN)
         return authority
 

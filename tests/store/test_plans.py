@@ -38,6 +38,15 @@ QUESTIONS: dict[str, Statement] = {
     "issued": issuance._TO_ISSUED,  # noqa: SLF001 - the same
     "enrolment issued": issuance._ENROLMENT_ISSUED,  # noqa: SLF001 - the same
     "CRL entries": crls._ENTRIES,  # noqa: SLF001 - the same
+    "CRL entries of before": crls._UNWRITTEN,  # noqa: SLF001 - the same
+    "held in a CRL": crls._HELD,  # noqa: SLF001 - the same
+    "revoked since a CRL": crls._REVOKED_SINCE,  # noqa: SLF001 - the same
+    "released since a CRL": crls._RELEASED_SINCE,  # noqa: SLF001 - the same
+    "changed since a CRL": crls._CHANGED,  # noqa: SLF001 - the same
+    "base of a delta": crls._DELTA_BASE,  # noqa: SLF001 - the same
+    "held in a chain": certificates._HELD_SINCE,  # noqa: SLF001 - the same
+    "revoked or held": conversations.REVOKED_ALREADY,
+    "compromised key": certificates._COMPROMISED,  # noqa: SLF001 - the same
     "good static challenges": challenges._GOOD_STATIC,  # noqa: SLF001 - the same
     "overtaken CRL": crls._OVERTAKEN,  # noqa: SLF001 - the same
     "piece of a CRL": crls._CHUNK,  # noqa: SLF001 - the same
