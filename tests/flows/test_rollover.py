@@ -42,6 +42,12 @@ def issuer_of(world: World, certificate: bytes | None) -> str:
     return found
 
 
+def end_superseded(world: World) -> int:
+    """End what is superseded, as the job does; return how many keys were destroyed."""
+    now = world.clock.now()
+    return sum(world.rollover.end(each, now) for each in world.rollover.superseded(now))
+
+
 def rolled(world: World, overlap: timedelta | None = WEEK) -> str:
     """Make the next authority of the group, and return its name."""
     return world.rollover.rotate("default", root=world.registry.root(), actor=ADMIN, overlap=overlap).name
@@ -83,7 +89,8 @@ def test_clients_move_over() -> None:
     renewing.enrol(LAPTOP, None, MessageType.RENEWAL_REQ)
     assert issuer_of(world, renewing.certificate) == "default-ca-1"
     world.clock.advance(WEEK)
-    assert world.rollover.activate_due(world.clock.now()) == (name,)
+    assert world.rollover.due(world.clock.now()) == (name,)
+    RollOver(world.rollover).run(world.clock.now())
     moved = renewing.fresh("renewal-2")
     moved.enrol(LAPTOP, None, MessageType.RENEWAL_REQ)
     assert issuer_of(world, moved.certificate) == name
@@ -189,17 +196,17 @@ def test_a_former_ra_key_opens_for_its_overlap_and_is_destroyed() -> None:
     assert late is not None
     assert (late.ra, late.former_ras) == (made, (old,))
     world.clock.advance(OVERLAP - timedelta(minutes=1))
-    assert world.rollover.end_credentials(world.clock.now()) == 0
+    assert end_superseded(world) == 0
     device = Device(world)
     csr = device.csr(LAPTOP, world.mint("laptop-1"))
     body = device.message(csr, recipient=old.certificate_der)
     assert device.open(world.send(body), csr, ra=old.certificate_der).certificates
     world.clock.advance(timedelta(minutes=1))
-    assert world.rollover.end_credentials(world.clock.now()) == 1
+    assert end_superseded(world) == 1
     told = world.last_event().draft
     assert (told.action, told.object) == (Action.KEY_DESTROYED, f"key:{old.key_id}")
     assert not world.keys.holds(old.key_id)
-    assert world.rollover.end_credentials(world.clock.now()) == 0
+    assert end_superseded(world) == 0
     assert device.open(world.send(body), csr).fail_info is FailInfo.BAD_MESSAGE_CHECK
     assert world.last_event().draft.reason_id == "SCEP-037"
 
@@ -212,9 +219,9 @@ def test_superseded_responder_keys_are_destroyed() -> None:
     first = world.store.credentials(CredentialPurpose.OCSP, authority.name)[0]
     second = world.ceremony.create_credential(CredentialPurpose.OCSP, authority, actor=ADMIN)
     world.clock.advance(timedelta(hours=23))
-    assert world.rollover.end_credentials(world.clock.now()) == 0
+    assert end_superseded(world) == 0
     world.clock.advance(timedelta(hours=1))
-    assert world.rollover.end_credentials(world.clock.now()) == 1
+    assert end_superseded(world) == 1
     assert (world.keys.holds(first.key_id), world.keys.holds(second.key_id)) == (False, True)
 
 
@@ -254,6 +261,20 @@ def test_a_job_leads_an_authority_to_its_end() -> None:
 def states(world: World) -> dict[str, str]:
     """The state of each issuing authority."""
     return {each.name: each.state.value for each in world.store.authorities() if each.parent is not None}
+
+
+def test_what_one_authority_cannot_keeps_no_other_waiting() -> None:
+    """A next authority that is not complete is told of, and another group's takes over all the same."""
+    world = World()
+    world.open_group("other")
+    root = world.registry.root()
+    now = world.clock.now()
+    world.ceremony.create_issuing("bare", group="default", root=root, actor=ADMIN, next_until=now)
+    good = world.rollover.rotate("other", root=root, actor=ADMIN, overlap=timedelta()).name
+    with pytest.RaisesGroup(pytest.RaisesExc(AdminError, match="bare lacks credentials")):
+        RollOver(world.rollover).run(now)
+    assert states(world)["bare"] == "next"
+    assert states(world)[good] == "active"
 
 
 def test_a_rollover_is_refused_where_it_would_be_a_second_one() -> None:
@@ -307,7 +328,7 @@ def test_an_authority_that_is_its_own_ra() -> None:
     assert issuer_of(world, moved.certificate) == following.name
     # The key of the former one is a CA's: it signs CRLs as long as there is something to say.
     world.clock.advance(timedelta(days=31))
-    world.rollover.end_credentials(world.clock.now())
+    end_superseded(world)
     assert world.keys.holds(door.authority.key_id)
 
 

@@ -7,7 +7,7 @@ credentials follow the same way: a new one at once, the former one for an overla
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from regalia.model import Group, JsonValue
     from regalia.ports import Clock, KeyStore
 
-__all__ = ["MAX_OVERLAP", "OVERLAP", "ROLLOVER", "Rollover", "RolloverStore", "is_own_ra"]
+__all__ = ["MAX_OVERLAP", "OVERLAP", "ROLLOVER", "Rollover", "RolloverStore", "Superseded", "is_own_ra"]
 
 ROLLOVER: Final = Actor(ActorKind.SYSTEM, "rollover")
 OVERLAP: Final = timedelta(days=30)
@@ -55,6 +55,14 @@ _NUMBERS: Final = 10_000
 
 class RolloverStore(Authorities, Hierarchies, Catalogue, Successions, Protocol):
     """What a rollover reads and writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A credential that another one took over from."""
+
+    credential: Credential
+    since: datetime
 
 
 def is_own_ra(authority: Authority, credential: Credential) -> bool:
@@ -205,18 +213,15 @@ class Rollover:
         activated = self._store.authority(name)
         return activated if activated is not None else authority
 
-    def activate_due(self, now: datetime) -> tuple[str, ...]:
-        """Activate what is due. Returns the names."""
-        due = [
+    def due(self, now: datetime) -> tuple[str, ...]:
+        """Name the next authorities whose overlap is over."""
+        return tuple(
             authority.name
             for authority in self._store.authorities()
             if authority.state is AuthorityState.NEXT
             and authority.activates_at is not None
             and authority.activates_at <= now
-        ]
-        for name in due:
-            self.activate(name, actor=ROLLOVER, why="the overlap is over")
-        return tuple(due)
+        )
 
     # --- RA credentials ---------------------------------------------------------------------------------------------
 
@@ -233,27 +238,34 @@ class Rollover:
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
-    def end_credentials(self, now: datetime) -> int:
-        """End superseded credentials whose overlap is over, and destroy their keys. Returns how many keys."""
-        states = {authority.name: authority for authority in self._store.authorities()}
-        destroyed = 0
+    def superseded(self, now: datetime) -> tuple[Superseded, ...]:
+        """List the credentials whose overlap is over and whose keys are still here, or not ended yet."""
+        authorities = {authority.name: authority for authority in self._store.authorities()}
+        found: list[Superseded] = []
         for group in self._store.groups():
             for purpose in CredentialPurpose:
                 overlap = self._ra_overlap if purpose is CredentialPurpose.RA else _LEFT_ALONE
-                for credential, since in _superseded(
-                    self._store.group_credentials(purpose, group.name), states, group.authority
-                ):
-                    if since + overlap <= now:
-                        destroyed += self._end(credential, states[credential.authority], since, now)
-        return destroyed
+                credentials = self._store.group_credentials(purpose, group.name)
+                for credential, since in _superseded(credentials, authorities, group.authority):
+                    if since + overlap <= now and not self._is_gone(credential, authorities[credential.authority]):
+                        found.append(Superseded(credential, since))
+        return tuple(found)
 
-    def _end(self, credential: Credential, authority: Authority, since: datetime, now: datetime) -> bool:
+    def _is_gone(self, credential: Credential, authority: Authority) -> bool:
+        if credential.ended_at is None:
+            return False
+        return is_own_ra(authority, credential) or not self._keys.holds(credential.key_id)
+
+    def end(self, superseded: Superseded, now: datetime) -> bool:
+        """End a superseded credential and destroy its key. Returns whether there was a key to destroy."""
+        credential = superseded.credential
+        authority = self._store.authority(credential.authority)
         if credential.ended_at is None:
             # First, so that nobody asks for a key that is gone.
             self._store.end_credential(credential.id, now, ())
-        if is_own_ra(authority, credential) or not self._keys.holds(credential.key_id):
+        if authority is None or is_own_ra(authority, credential) or not self._keys.holds(credential.key_id):
             return False
-        why = f"{credential.purpose} credential of {credential.authority}, superseded {time_text(since)}"
+        why = f"{credential.purpose} credential of {credential.authority}, superseded {time_text(superseded.since)}"
         event = key_destroyed(credential.key_id, at=now, actor=ROLLOVER, why=why, group=credential.group)
         return self._keys.destroy(credential.key_id, (event,))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from regalia.ca.rollover import ROLLOVER
 from regalia.errors import InvariantError, RegaliaError
 from regalia.jobs.loop import Scope
 
@@ -34,26 +36,27 @@ class RollOver:
     def run(self, now: datetime) -> None:
         """Do what is due. What one of these cannot do keeps no other waiting; all failures are raised."""
         failures: list[Exception] = []
-        self._tried(lambda: self._activate(now), failures)
-        self._tried(lambda: self._end(now), failures)
+        for name in self._rollover.due(now):
+            self._tried(partial(self._activate, name), failures)
+        destroyed = 0
+        for superseded in self._rollover.superseded(now):
+            destroyed += bool(self._tried(partial(self._rollover.end, superseded, now), failures))
+        if destroyed:
+            _log.info("superseded-keys-destroyed", count=destroyed)
         self._tried(lambda: self._retire(now), failures)
         if failures:
             raise ExceptionGroup("not rolled over", failures)
 
-    def _tried(self, step: Callable[[], None], failures: list[Exception]) -> None:
+    def _tried(self, step: Callable[[], bool | None], failures: list[Exception]) -> bool | None:
         try:
-            step()
+            return step()
         except (RegaliaError, InvariantError) as failure:
             failures.append(failure)
+            return None
 
-    def _activate(self, now: datetime) -> None:
-        for name in self._rollover.activate_due(now):
-            _log.info("authority-activated", authority=name)
-
-    def _end(self, now: datetime) -> None:
-        destroyed = self._rollover.end_credentials(now)
-        if destroyed:
-            _log.info("superseded-keys-destroyed", count=destroyed)
+    def _activate(self, name: str) -> None:
+        self._rollover.activate(name, actor=ROLLOVER, why="the overlap is over")
+        _log.info("authority-activated", authority=name)
 
     def _retire(self, now: datetime) -> None:
         for name in self._rollover.retire(now):
