@@ -27,6 +27,8 @@ ASKS_FIRST = {
     ("ca", "offline"),
     ("ca", "revoke"),
     ("ca", "sign"),
+    ("ca", "crl-plan"),
+    ("cert", "hold"),
     ("cert", "revoke"),
     ("challenge", "revoke"),
     ("endpoint", "disable"),
