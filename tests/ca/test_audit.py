@@ -126,8 +126,10 @@ TAMPERED: dict[str, tuple[Callable[[Certificate], Certificate], set[str]]] = {
     "end": (lambda leaf: _intent(not_after=leaf.intent.not_after + HOUR)(leaf), {"row"}),
     "kind": (_intent(kind=CertificateKind.RA), {"event"}),
     "an authority's kind": (_intent(kind=CertificateKind.ISSUING), {"row", "event"}),
-    "authority": (_intent(authority="root"), {"signature", "rendered", "lint", "event"}),
+    "authority": (_intent(authority="root"), {"row", "signature", "rendered", "lint", "event"}),
     "no such authority": (_intent(authority="nobody"), {"row", "event"}),
+    "signing key": (lambda leaf: _intent(key_id=leaf.id)(leaf), {"row"}),
+    "list": (_intent(shard=3), {"rendered", "lint"}),
     "group": (_intent(group="other"), {"event"}),
     "profile": (_intent(profile="other"), {"row", "event"}),
     "profile version": (_intent(profile_version=9), {"row", "event"}),
@@ -167,7 +169,7 @@ def test_each_column_is_among_them() -> None:
     """The table above changes each field of an intent but three that say nothing of the certificate."""
     fields = {
         "serial", "subject", "names", "key_sha256", "not_before", "not_after", "kind", "authority", "group", "profile",
-        "profile_version", "device", "unverified", "enrolment_id", "created_at", "tbs",
+        "profile_version", "device", "unverified", "enrolment_id", "created_at", "tbs", "key_id", "shard",
     }  # fmt: skip
     _, leaf = a_world()
     changed: set[str] = set()
@@ -175,7 +177,7 @@ def test_each_column_is_among_them() -> None:
         after = change(leaf).intent
         changed |= {name for name in leaf.intent.__slots__ if getattr(leaf.intent, name) != getattr(after, name)}
     assert changed == fields
-    assert set(leaf.intent.__slots__) - fields == {"id", "key_id", "generation", "lease_until", "shard"}
+    assert set(leaf.intent.__slots__) - fields == {"id", "generation", "lease_until"}
 
 
 def test_a_stranger_in_the_table_is_found() -> None:
@@ -356,4 +358,27 @@ def test_what_an_imported_authority_had_revoked_is_no_finding() -> None:
     root = world.store.authority("root")
     assert root is not None
     _came_from_elsewhere(world, hashlib.sha256(root.certificate_der).hexdigest())
+    assert audit(world).doubts == []
+
+
+def test_another_plan_of_crls_is_no_finding() -> None:
+    """Certificates go on pointing at the list that was chosen when they were issued, however CRLs are divided today."""
+    world = World()
+    group = world.store.group("default")
+    assert group is not None
+
+    def divide(shards: int, *, delta: bool) -> None:
+        authority = world.store.authority(group.authority)
+        assert authority is not None
+        planned = replace(authority, crl_shards=shards, crl_lists=7, crl_delta=delta)
+        world.store._authorities[authority.name] = planned  # noqa: SLF001 - as `ca crl-plan` does
+
+    for shards, delta in ((0, False), (4, True), (7, False), (0, True)):
+        divide(shards, delta=delta)
+        request = csr(ec.generate_private_key(ec.SECP256R1()))
+        placed = world.orders.place(Order("default", "default", request, names(f"server-{shards}-{delta}")), ADMIN)
+        assert bool(placed.certificate.intent.shard) is bool(shards)
+        world.clock.advance(HOUR)
+    assert audit(world).doubts == []
+    divide(3, delta=False)
     assert audit(world).doubts == []

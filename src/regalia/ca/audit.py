@@ -182,7 +182,7 @@ class Auditor:
             return
         try:
             facts = read_certificate(certificate.der)
-            tbs, algorithm, signature = split(certificate.der)
+            tbs, _, _ = split(certificate.der)
         except (PeerError, der.DerError) as error:
             yield AuditRule.OCTETS, f"the certificate cannot be read: {error}"
             return
@@ -193,13 +193,7 @@ class Auditor:
         if authority is None:
             yield AuditRule.ROW, f"there is no authority {certificate.intent.authority}"
             return
-        issuer = read_certificate(authority.certificate_der)
-        if algorithm is not signature_algorithm_for(authority.key_kind) or not verify_signature(
-            tbs, algorithm, signature, issuer.public_key
-        ):
-            yield AuditRule.SIGNATURE, f"it is not signed by the key of authority {authority.name}"
-        if facts.issuer != issuer.subject:
-            yield AuditRule.SIGNATURE, f"its issuer is not the subject of authority {authority.name}"
+        yield from _signed(certificate, facts, authority)
         if certificate.intent.kind is CertificateKind.LEAF:
             yield from self._leaf(certificate, facts, tbs, authority, audited)
         if in_full:
@@ -237,7 +231,7 @@ class Auditor:
         if profile is None:
             yield AuditRule.ROW, f"there is no profile {intent.profile} v{intent.profile_version}"
             return
-        then, urls = _at_its_time(certificate, authority), self._addresses(facts)
+        then, urls = _at_its_time(certificate, facts, authority), self._addresses(facts)
         audited.elsewhere += urls != self._urls
         differences = [_differences(certificate, facts, tbs, profile, then, urls, assurance) for assurance in Assurance]
         nearest = min(range(len(differences)), key=lambda at: len(differences[at]))
@@ -346,8 +340,26 @@ def _doubt(certificate: Certificate, rule: AuditRule, text: str) -> Doubt:
     return Doubt(rule, certificate.serial, text, intent.kind.value, intent.authority, intent.subject, intent.group)
 
 
-def _at_its_time(certificate: Certificate, authority: Authority) -> Authority:
-    """Return the authority with as many partial CRLs as chose this certificate's own, whatever it has today."""
+def _signed(certificate: Certificate, facts: CertificateFacts, authority: Authority) -> Iterator[tuple[AuditRule, str]]:
+    """Verify the signature with the authority's key, and that row and certificate name this authority."""
+    tbs, algorithm, signature = split(certificate.der or b"")
+    issuer = read_certificate(authority.certificate_der)
+    if algorithm is not signature_algorithm_for(authority.key_kind) or not verify_signature(
+        tbs, algorithm, signature, issuer.public_key
+    ):
+        yield AuditRule.SIGNATURE, f"it is not signed by the key of authority {authority.name}"
+    if certificate.intent.key_id != authority.key_id:
+        yield AuditRule.ROW, f"the row names another key than that of authority {authority.name}"
+    if facts.issuer != issuer.subject:
+        yield AuditRule.SIGNATURE, f"its issuer is not the subject of authority {authority.name}"
+
+
+def _at_its_time(certificate: Certificate, facts: CertificateFacts, authority: Authority) -> Authority:
+    """Return the authority with as many partial CRLs as chose this certificate's own, and deltas if it tells of one.
+
+    How CRLs are divided may have changed since; that a certificate tells of its own list is what is tested.
+    """
+    authority = replace(authority, crl_delta=facts.extension(oids.CE_FRESHEST_CRL) is not None)
     shard = certificate.intent.shard
     if not shard:
         return replace(authority, crl_shards=0)
