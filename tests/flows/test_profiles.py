@@ -440,3 +440,13 @@ def test_a_profile_ends_on_its_last_day() -> None:
     world.clock.advance(timedelta(days=11))
     assert Device(world).fresh("t2").enrol(names(), world.mint("laptop-1")).status is PkiStatus.FAILURE
     assert why(world) == reasons.CONDITION_UNMET.id
+
+
+def test_an_order_is_not_held_off_by_a_count() -> None:
+    """RES-5: limits hold devices off; an administrator who approves sees what the device has already."""
+    world = world_with("[limits]\nlive = 1\n")
+    secret = world.open_endpoint("queue", Authoriser.APPROVAL)
+    Device(world).enrol(names("laptop-1"), world.mint("laptop-1"))
+    second = Device(world, key=rsa_key(1), endpoint="queue").fresh("t2")
+    second.enrol(names("laptop-1"), secret)
+    assert world.approve().intent.subject == "CN=laptop-1"

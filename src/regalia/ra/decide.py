@@ -85,7 +85,8 @@ def decide(
         if refused is not None:
             return refused
     judged = judge(request, evidence, known.same_key, store, enrolment_id, protected=protected)
-    if not isinstance(judged, Approved):
+    if not isinstance(judged, Approved) or request.vouched is not None:
+        # As above: who orders or approves sees what there is already, and is not held off by a count.
         return judged
     return check_limits(request, evidence.lineage, judged.order.names, store) or judged
 
@@ -227,7 +228,7 @@ def _key(
         if revoked is not None and revoked.reason is RevocationReason.KEY_COMPROMISE:
             return Denied(reasons.KEY_BLOCKED, f"certificate {earlier.serial:x} was revoked for it", security=True)
         if revoked is not None and revoked.reason is RevocationReason.CERTIFICATE_HOLD:
-            return Denied(reasons.KEY_BLOCKED, f"certificate {earlier.serial:x} is on hold", security=True)
+            return Denied(reasons.KEY_ON_HOLD, f"certificate {earlier.serial:x}", security=True)
         if earlier.intent.names != granted.names and not _same_holder(earlier, lineage, store):
             return Denied(
                 reasons.KEY_OF_ANOTHER,
