@@ -20,6 +20,7 @@ from retrieval_scenarios import RETRIEVALS
 from forge import attributes, envelope, signed, swap_oid
 from regalia import reasons
 from regalia.ca.profile import DEFAULT_DOCUMENT
+from regalia.ca.revoke import hold
 from regalia.model import (
     Authoriser,
     CertificateKind,
@@ -525,6 +526,16 @@ def _compromised_key(world: World) -> bytes:
     revoke_all(world, RevocationReason.KEY_COMPROMISE)
     device = Device(world).fresh("transaction-2")
     return device.message(device.csr(names("laptop-1"), world.mint("laptop-1")))
+
+
+@scenario(reasons.KEY_ON_HOLD, FailInfo.BAD_REQUEST)
+def _key_on_hold(world: World) -> bytes:
+    """REV-1: a fresh challenge does not lead around a hold."""
+    device = enrolled(world)
+    for row in world.store.certificates(CertificateFilter(kind=CertificateKind.LEAF)):
+        hold(world.store, world.clock, row, actor=ADMIN)
+    again = Device(world).fresh(device.transaction.octets.decode())
+    return again.message(again.csr(names("laptop-1"), world.mint("laptop-1")))
 
 
 FROM_CSR = DEFAULT_DOCUMENT.replace('names = "binding"', 'names = "from-csr"')

@@ -25,6 +25,7 @@ __all__ = [
     "GROUP_UNREADABLE",
     "KEY_BLOCKED",
     "KEY_OF_ANOTHER",
+    "KEY_ON_HOLD",
     "KEY_REUSED",
     "NAMES_CHANGED_ON_RENEWAL",
     "NAMES_OUTSIDE_BINDING",
@@ -169,6 +170,12 @@ KEY_BLOCKED = Reason(
     Stage.POLICY,
     "the key is known to be compromised, or belongs to the CA itself",
     "Let the device generate a new key.",
+)
+KEY_ON_HOLD = Reason(
+    "RA-038",
+    Stage.POLICY,
+    "a certificate with this key is on hold",
+    "Release or revoke that certificate: `regalia cert show SERIAL` says why it is on hold.",
 )
 NO_NAMES = Reason(
     "RA-026",
