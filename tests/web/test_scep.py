@@ -14,8 +14,9 @@ import pytest
 from fakes import FakeClock
 from memory_store import MemoryStore
 from regalia import reasons
+from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.errors import UnavailableError
-from regalia.model import Action, Denied
+from regalia.model import Action, Denied, KeyKind
 from regalia.ports import EventFilter
 from regalia.ra.refusals import Refusals, Refused
 from regalia.ra.scep import CertRep
@@ -159,6 +160,31 @@ def test_the_next_authority_is_offered_and_told(pools: Pools, metrics: Metrics) 
         assert (heard.status, heard.headers["content-type"]) == (200, "application/x-x509-next-ca-cert")
         assert read_next_ca(heard.body, ra_certificates=(door.ra.certificate_der,)) == (door.successor.certificate_der,)
     assert ask(app, "/scep/default?operation=GetNextCACert", method="HEAD").status == 200
+
+
+def test_a_ca_that_is_its_own_ra_is_one_bare_certificate(front: Front) -> None:
+    """RFC 8894 §4.2.1.1, R2: DER and a media type of its own, where there is nothing but the CA."""
+    world = front.world
+    world.registry.create_group("solo", actor=ADMIN, key_kind=KeyKind.RSA_2048, ca_as_ra=True, acknowledged=True)
+    world.registry.create_profile("solo", "solo", DEFAULT_DOCUMENT, actor=ADMIN)
+    world.registry.create_endpoint("solo", group="solo", profile="solo", actor=ADMIN)
+    heard = ask(front.app, "/scep/solo?operation=GetCACert")
+    authority = world.store.authority("solo-ca-1")
+    assert authority is not None
+    assert (heard.headers["content-type"], heard.body) == ("application/x-x509-ca-cert", authority.certificate_der)
+
+
+def test_a_suspended_group_is_503(front: Front) -> None:
+    """R6: CA-015 is an administrator's decision, so a device is told to come again, and what is public is served."""
+    device = Device(front.world)
+    body = device.message(device.csr(names("laptop-1"), front.world.mint("laptop-1")))
+    front.world.containment.suspend("default", "drill", actor=ADMIN)
+    heard = ask(front.app, POST, method="POST", body=(body,))
+    assert (heard.status, heard.headers["retry-after"]) == (503, "10")
+    assert ask(front.app, "/scep/default?operation=GetCACert").status == 200
+    front.world.containment.resume("default", actor=ADMIN)
+    again = ask(front.app, POST, method="POST", body=(body,))
+    assert again.headers["content-type"] == "application/x-pki-message"
 
 
 def test_a_crl_that_is_not_there_yet_is_503(front: Front) -> None:
