@@ -84,13 +84,13 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
     "docs/tasks/signer-on-another-host.md": (
         "EC='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'",
         "openssl req -x509 $EC -days 3650 -subj /CN=link -keyout link.key -out link.crt",
-        "openssl req $EC -subj /CN=plant -keyout plant.key -out plant.csr",
-        "echo subjectAltName=DNS:plant.example.org > plant.ext",
-        "openssl x509 -req -in plant.csr -CA link.crt -CAkey link.key -days 825 -extfile plant.ext -out plant.crt",
+        "openssl req $EC -subj /CN=plant -keyout p.key -out p.csr",
+        "echo subjectAltName=DNS:plant.example.org > p.ext",
+        "openssl x509 -req -in p.csr -CA link.crt -CAkey link.key -days 825 -extfile p.ext -out p.crt",
         "install -d -m 700 /var/lib/regalia-signer",
         "(umask 077 && openssl rand -hex 32 > /var/lib/regalia-signer/signer.key)",
         "export REGALIA_HOME=/var/lib/regalia-signer",
-        "regalia signer --listen 10.0.0.5:8444 --tls-cert plant.crt --tls-key plant.key \\",
+        "regalia signer --listen 10.0.0.5:8444 --tls-cert p.crt --tls-key p.key --client-ca link.crt --client node-1",
         "regalia group create plant",
     ),
     "docs/tasks/upgrade-and-backup.md": (

@@ -27,8 +27,12 @@ from world import ADMIN
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from uuid import UUID
 
     from cluster import Node
+
+    from regalia.app import App
+    from regalia.errors import Reason
 
 pytestmark = [pytest.mark.real, pytest.mark.serial, pytest.mark.timeout(200)]
 
@@ -198,15 +202,41 @@ def test_callers_without_the_right_certificate_are_refused(tmp_path: Path) -> No
         port = free_port()
         options = ("--listen", f"127.0.0.1:{port}", "--tls-cert", str(server[0]), "--tls-key", str(server[1]))
         with signing(node.home, *options, "--client-ca", str(pki.authority), "--client", "node-1") as log:
-            for certificate, key in shown.values():
+            answered: dict[str, Reason] = {}
+            for name, (certificate, key) in shown.items():
                 settings = {
                     "REGALIA_SIGNER__ADDRESS": f"tcp:localhost:{port}",
                     "REGALIA_SIGNER__CERTIFICATE": str(certificate),
                     "REGALIA_SIGNER__KEY": str(key),
                     "REGALIA_SIGNER__AUTHORITY": str(pki.authority),
                 }
-                with opened(node.home, settings) as app, pytest.raises(UnavailableError):
+                with opened(node.home, settings) as app, pytest.raises(UnavailableError) as refused:
                     app.crls.publish(app.store.authorities()[1].name)
+                answered[name] = refused.value.reason
+            assert answered == {"stranger": reasons.SIGNER_REFUSED, "forger": reasons.SIGNER_AWAY}
             told = [line for line in log.read_text(encoding="utf-8").splitlines() if "signer-stranger" in line]
             assert len(told) >= len(shown)
             assert any("as stranger" in line for line in told)
+
+
+def test_a_signer_answers_as_often_as_it_was_told(tmp_path: Path) -> None:
+    """RES-5: beyond `signer.per_second` a caller is told to come again, and then it is answered."""
+    with one_node(tmp_path, None, workers=1) as node:
+        path = tmp_path / "s.sock"
+        slow = {"REGALIA_SIGNER__PER_SECOND": "1"}
+        with (
+            signing(node.home, "--socket", str(path), variables=slow),
+            opened(node.home, {"REGALIA_SIGNER__ADDRESS": f"unix:{path}"}) as app,
+        ):
+            key = app.store.authorities()[1].key_id
+            with pytest.raises(UnavailableError) as busy:
+                assert [app.keys.holds(key) for _ in range(100)]
+            assert busy.value.reason is reasons.SIGNER_BUSY
+            wait_for("its answer", lambda: _answers(app, key), seconds=SECONDS)
+
+
+def _answers(app: App, key: UUID) -> bool | None:
+    try:
+        return app.keys.holds(key)
+    except UnavailableError:
+        return None

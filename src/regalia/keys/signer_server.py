@@ -43,7 +43,11 @@ _log = structlog.get_logger("regalia.signer")
 
 
 class _StrangerError(Exception):
-    """Somebody who is not let in."""
+    """Somebody who is not let in; `spoken` is where to tell so, if anywhere."""
+
+    def __init__(self, caller: str, spoken: socket.socket | None = None) -> None:
+        super().__init__(caller)
+        self.spoken = spoken
 
 
 class Entrance(Protocol):
@@ -79,7 +83,7 @@ class UnixEntrance:
         process, user, group = _CREDENTIALS.unpack(octets)
         caller = f"process {process} of user {user}"
         if user not in self.users and group not in self.groups:
-            raise _StrangerError(caller)
+            raise _StrangerError(caller, connection)
         return connection, caller
 
     def accepts(self, token: bytes) -> bool:
@@ -108,8 +112,7 @@ class TlsEntrance:
             raise _StrangerError(f"{address}: {error}") from error
         names = _dns_names(spoken)
         if not names & self.names:
-            spoken.close()
-            raise _StrangerError(f"{address} as {', '.join(sorted(names)) or 'nobody'}")
+            raise _StrangerError(f"{address} as {', '.join(sorted(names)) or 'nobody'}", spoken)
         return spoken, f"{address} as {', '.join(sorted(names & self.names))}"
 
     def accepts(self, token: bytes) -> bool:
@@ -228,9 +231,9 @@ class SignerServer:
             spoken, caller = entrance.admit(connection, self._bounds.frame_seconds)
             with self._lock:
                 self._open.add(spoken)
-            self._welcome(entrance, Wire(spoken, self._bounds.frame_seconds), caller)
+            self._welcome(entrance, spoken, caller)
         except _StrangerError as stranger:
-            self._turn_away(connection, str(stranger))
+            self._turn_away(stranger)
         except ClosedError:
             pass
         except WireError as error:
@@ -242,19 +245,22 @@ class SignerServer:
             connection.close()
             self._places.release()
 
-    def _welcome(self, entrance: Entrance, wire: Wire, caller: str) -> None:
+    def _welcome(self, entrance: Entrance, spoken: socket.socket, caller: str) -> None:
+        wire = Wire(spoken, self._bounds.frame_seconds)
         _, token = wire.receive(_HELLO)
         if not entrance.accepts(token):
-            raise _StrangerError(f"{caller} with a wrong first word")
+            raise _StrangerError(f"{caller} with a wrong first word", spoken)
         wire.send(Kind.WELCOME)
         self._desk.serve(wire, caller)
 
-    def _turn_away(self, connection: socket.socket, caller: str) -> None:
-        _log.warning("signer-stranger", caller=caller)
+    def _turn_away(self, stranger: _StrangerError) -> None:
+        _log.warning("signer-stranger", caller=str(stranger))
+        if stranger.spoken is None:
+            return
         refusal = write_refusal(UnavailableError(reasons.SIGNER_REFUSED, "the signer's log says why"))
         with suppress(WireError):
-            if connection.family == socket.AF_UNIX:
-                Wire(connection, 1.0).send(Kind.REFUSED, refusal)
+            Wire(stranger.spoken, 1.0).send(Kind.REFUSED, refusal)
+        stranger.spoken.close()
 
     def _finish(self) -> None:
         """Let no more calls begin, and those that were begun be answered."""
