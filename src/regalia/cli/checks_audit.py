@@ -50,9 +50,7 @@ def _newest(regalia: App) -> Check:
 def _copy(regalia: App) -> Check:
     directory = regalia.config.audit.checkpoint_directory
     if directory is None:
-        finding = (
-            "no copy of the checkpoints leaves the home: that the log was cut at its end would not show"
-        )
+        finding = "no copy of the checkpoints leaves the home: that the log was cut at its end would not show"
         return Check(_NAME, Level.WARN, finding, f"Set [audit] checkpoint_directory: {_PAGE}.")
     if _lies_in(directory, regalia.config.home):
         finding = f"{directory} lies in the home: whoever can change the log can change its copy"
