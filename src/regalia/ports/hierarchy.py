@@ -1,4 +1,4 @@
-"""What the hierarchy needs from the store beyond authorities that are made here: requests, and what comes from outside."""
+"""What the hierarchy needs of the store beyond authorities made here: requests, and what comes from outside."""
 
 from __future__ import annotations
 
