@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
-
-from flows.test_over_http import (
+from test_over_http import (
     test_a_replayed_challenge,
     test_messages_by_get,
     test_the_life_of_a_laptop,
 )
+
 from interop.fixtures import laptop, relying_party
 from interop.openssl import RelyingParty, fetch
 from interop.server import Server, running_server
