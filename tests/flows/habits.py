@@ -352,7 +352,7 @@ def opened_site(directory: Path) -> Iterator[Site]:
         "default",
         NdesOptions(user="EXAMPLE\\mdm", password=hashlib.sha256(b"x").hexdigest(), certsrv=True),
         actor=ADMIN,
-        acknowledged=["names-from-request"],
+        acknowledged=True,
     )
     ndes = NdesService(
         store=world.store,

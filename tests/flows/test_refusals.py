@@ -218,6 +218,7 @@ def _not_on_record(world: World) -> bytes:
     device = enrolled(world)
     door = world.store.door("default")
     assert door is not None
+    assert device.certificate is not None
     signed = x509.load_der_x509_certificate(device.certificate)
     again = (
         x509.CertificateBuilder(signed.issuer, signed.subject, signed.public_key(), x509.random_serial_number())

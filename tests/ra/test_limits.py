@@ -74,6 +74,7 @@ class WatchedKeys:
         self.generate = keys.generate
         self.holds = keys.holds
         self.move_out = keys.move_out
+        self.destroy = keys.destroy
         self._keys = keys
         self.used = Used()
 

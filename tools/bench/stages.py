@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from regalia.app import App
-    from regalia.keys.software import SoftwareKeys
+    from regalia.keys.divided import DividedKeys
     from regalia.ports import Entropy, IntentSigner, PrivateKey
     from regalia.store.store import SqlStore
     from regalia.wire.algorithms import Oaep
@@ -125,7 +125,7 @@ class _Key:
 class _Keys:
     """The keys that faces use; opened before, since each is unwrapped once per process."""
 
-    def __init__(self, keys: SoftwareKeys, probe: Probe) -> None:
+    def __init__(self, keys: DividedKeys, probe: Probe) -> None:
         self._keys = keys
         self._probe = probe
 
@@ -169,7 +169,7 @@ def opened_with_probe(home: Home) -> Iterator[tuple[App, Probe]]:
         replace(
             ground,
             store=cast("SqlStore", _Store(ground.store, probe)),
-            keys=cast("SoftwareKeys", _Keys(ground.keys, probe)),
+            keys=cast("DividedKeys", _Keys(ground.keys, probe)),
             signer=_Signer(ground.signer, probe),
             entropy=_Entropy(ground.entropy, probe),
         ),

@@ -96,8 +96,8 @@ class CeremonyPlan(_Part):
     def outputs(self) -> tuple[str, ...]:
         """All files that are written."""
         crosses = chain.from_iterable((step.old_by_new, step.new_by_old) for step in self.cross)
-        certificates = (step.certificate for step in (*self.root, *self.issuing))
-        return (*certificates, *crosses, *(step.out for step in self.crl), self.record, self.transcript)
+        made = (*(step.certificate for step in self.root), *(step.certificate for step in self.issuing))
+        return (*made, *crosses, *(step.out for step in self.crl), self.record, self.transcript)
 
     @model_validator(mode="after")
     def _consistent(self) -> CeremonyPlan:
@@ -108,7 +108,7 @@ class CeremonyPlan(_Part):
 
 
 def _contradictions(plan: CeremonyPlan) -> Iterator[str]:
-    names = [step.name for step in (*plan.root, *plan.issuing)]
+    names = [*(step.name for step in plan.root), *(step.name for step in plan.issuing)]
     yield from (f"the name {name} stands twice" for name in sorted({n for n in names if names.count(n) > 1}))
     files = list(plan.outputs)
     yield from (f"the file {name} is written twice" for name in sorted({n for n in files if files.count(n) > 1}))
