@@ -341,5 +341,6 @@ class _Chained:
             (f'"stream":"{self._stream}"', f'"stream":"{_STREAM}"'),
         ):
             record = record.replace(old, new)
-        place = {"stream": _STREAM, "sequence": sequence, "previous": previous, "record": record}
+        # Without what lies beside the record: its pseudonyms are those of the template. So it is after their time.
+        place = {"stream": _STREAM, "sequence": sequence, "previous": previous, "record": record, "personal": None}
         return row | place | {"hash": record_hash(record.encode())}
