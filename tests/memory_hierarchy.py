@@ -110,17 +110,17 @@ class MemoryHierarchies:
             self._certificates[intent.id] = row
             self._crl_numbers[made.name] = max(self._crl_numbers.get(made.name, 0), adopted.crl_number)
             for entry in adopted.revoked:
-                self._add_revoked(adopted, entry)
+                self._add_revoked(made, intent.not_after, entry)
             self.record(events)
             return True
 
     def _serial_taken(self, authority: str, serial: int) -> bool:
         return any(c.intent.authority == authority and c.serial == serial for c in self._certificates.values())
 
-    def _add_revoked(self, adopted: Adopted, entry: RevokedEntry) -> None:
-        issuer, serial = adopted.authority, int.from_bytes(entry.serial, "big")
+    def _add_revoked(self, issuer: Authority, until: datetime, entry: RevokedEntry) -> bool:
+        serial = int.from_bytes(entry.serial, "big")
         if self._serial_taken(issuer.name, serial):
-            return
+            return False
         at = datetime.fromtimestamp(entry.at / 1000, UTC)
         intent = CertificateIntent(
             id=new_id(issuer.created_at, hashlib.sha256(issuer.certificate_id.bytes + entry.serial).digest()[:10]),
@@ -138,17 +138,27 @@ class MemoryHierarchies:
             unverified=True,
             key_sha256=bytes(32),
             not_before=at,
-            not_after=adopted.certificate.not_after,
+            not_after=until,
             enrolment_id=None,
             generation=0,
             lease_until=issuer.created_at,
             created_at=issuer.created_at,
         )
-        told = "from the CRL it came with"
+        told = "from a CRL that its issuer had published"
         revocation = Revocation(intent.id, _final(entry.reason), "imported", "system", at, told)
         row = Certificate(intent, CertificateState.ABANDONED, None, None, revocation)
         self._certificates[intent.id] = row
         self._count_revocation(row)
+        return True
+
+    def keep_revoked(
+        self, authority: Authority, until: datetime, entries: Sequence[RevokedEntry], events: Sequence[EventDraft]
+    ) -> int:
+        """See the port."""
+        with self._lock:
+            added = sum(self._add_revoked(authority, until, entry) for entry in entries)
+            self.record(events)
+            return added
 
     def keep_certificate(self, intent: CertificateIntent, der: bytes, events: Sequence[EventDraft]) -> bool:
         """See the port."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from cluster import cluster
+from cryptography import x509
 
 from postgres import running_postgres
 from regalia import reasons
@@ -22,11 +23,12 @@ from regalia.app import SystemClock, SystemEntropy, build
 from regalia.app.backup import create_backup, verify_backup
 from regalia.app.build import node_name
 from regalia.app.restore import Place, restore_backup
-from regalia.ca.revoke import revoke
+from regalia.ca.authority import revoke_authority
+from regalia.ca.revoke import hold, release, revoke
 from regalia.config import load_config
 from regalia.errors import AdminError
 from regalia.keys.backup_file import BackupWriter, make_backup_key, read_backup, read_backup_key, read_recipient
-from regalia.model import Action, RevocationReason
+from regalia.model import Action, AuthorityState, CertificateKind, RevocationReason
 from regalia.ports import CertificateFilter, EventFilter
 from regalia.ra.audit import verify
 from regalia.wire.scep import PkiStatus, Transaction
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from tools.postgres import Cluster
 
     from regalia.app import App
+    from regalia.model import Certificate
     from regalia.ra.scep import ScepAnswer
     from world import World
 
@@ -175,23 +178,72 @@ def test_a_backup_comes_back_on_the_other_database(stage: Stage) -> None:
         after.close()
 
 
-def test_what_was_revoked_since_stays_revoked(stage: Stage) -> None:
-    """SEC-4: the published CRL brings back the revocations that came after the backup."""
-    with stage.opened() as app:
-        enrolled(app, 4)
-        backup = stage.backup()
-        (leaf,) = app.store.certificates(CertificateFilter(group="default", limit=1))
-        revoke(app.store, app.clock, leaf, reason=RevocationReason.KEY_COMPROMISE, actor=ADMIN)
-        app.crls.publish(leaf.intent.authority)
-        published = app.crl_files.published(leaf.intent.authority)
+def leaf_of(app: App, number: int) -> Certificate:
+    """Find a device's certificate."""
+    leaves = app.store.certificates(CertificateFilter(kind=CertificateKind.LEAF, limit=100))
+    return next(leaf for leaf in leaves if leaf.intent.names.cn == f"laptop-{number}")
+
+
+def publish(app: App, authority: str) -> Path:
+    """Publish a CRL; returns the file that is served."""
+    app.crls.publish(authority)
+    published = app.crl_files.published(authority)
     assert published is not None
-    home = stage.restored(backup, Path(published.path))
-    after = build(load_config({}, home=home))
+    return Path(published.path)
+
+
+def listed(path: Path) -> set[int]:
+    """Read which serials a CRL lists."""
+    return {entry.serial_number for entry in x509.load_der_x509_crl(path.read_bytes())}
+
+
+def test_what_was_revoked_since_stays_revoked(stage: Stage) -> None:
+    """SEC-4, REV-1: what the published CRL says of certificates from before, held ones and later ones holds again."""
+    with stage.opened() as app:
+        for number in (10, 11, 12):
+            enrolled(app, number)
+        hold(app.store, app.clock, leaf_of(app, 11), actor=ADMIN)
+        backup = stage.backup()
+        enrolled(app, 13)
+        for number in (10, 11, 13):
+            revoke(app.store, app.clock, leaf_of(app, number), reason=RevocationReason.KEY_COMPROMISE, actor=ADMIN)
+        hold(app.store, app.clock, leaf_of(app, 12), actor=ADMIN)
+        later, authority = leaf_of(app, 13), leaf_of(app, 13).intent.authority
+        before = publish(app, authority)
+        told = listed(before)
+    after = build(load_config({}, home=stage.restored(backup, before)))
     try:
-        again = after.store.certificate(leaf.id)
-        assert again is not None
-        assert again.revocation is not None
-        assert (again.revocation.reason, again.revocation.cause) == (RevocationReason.KEY_COMPROMISE, "restored")
+        ends = [leaf_of(after, number).revocation for number in (10, 11, 12)]
+        assert [end.reason for end in ends if end is not None] == [
+            RevocationReason.KEY_COMPROMISE,
+            RevocationReason.KEY_COMPROMISE,
+            RevocationReason.CERTIFICATE_HOLD,
+        ]
+        with pytest.raises(AdminError):
+            release(after.store, after.clock, leaf_of(after, 11), actor=ADMIN)
+        release(after.store, after.clock, leaf_of(after, 12), actor=ADMIN)
+        status = after.store.serial_status(authority, later.serial)
+        assert status is not None
+        assert status.revocation is not None
+        assert told - listed(publish(after, authority)) == {leaf_of(after, 12).serial}
+    finally:
+        after.close()
+
+
+def test_an_authority_that_was_revoked_since_stays_revoked(stage: Stage) -> None:
+    """SEC-4: a compromised CA does not come back to life with last night's backup."""
+    with stage.opened() as app:
+        app.registry.create_group(f"gone-{stage.scratch.name[-6:].replace('_', '-')}", actor=ADMIN)
+        authority = app.store.authorities()[-1]
+        backup = stage.backup()
+        compromised = RevocationReason.CA_COMPROMISE
+        revoke_authority(app.store, app.store, app.clock, authority, reason=compromised, actor=ADMIN)
+        root_crl = publish(app, "root")
+    after = build(load_config({}, home=stage.restored(backup, root_crl)))
+    try:
+        restored = after.store.authority(authority.name)
+        assert restored is not None
+        assert restored.state is AuthorityState.REVOKED
     finally:
         after.close()
 

@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 from regalia import reasons
 from regalia.app.backup import fill, made_at, opened_backup, require_known_schema
 from regalia.app.build import NODE_FILE, SystemClock, SystemEntropy, build
-from regalia.ca.known_crl import read_known_crl
+from regalia.app.recall import end_revoked_authorities, published_crl, recall
 from regalia.config import CONFIG_FILE, load_config
 from regalia.config.edited import with_settings
 from regalia.errors import AdminError
 from regalia.keys.admin_tls import make_admin_tls
 from regalia.keys.master import MASTER, SIGNER, master_ring
 from regalia.keys.private_files import create_private, read_private
-from regalia.model import Action, CertificateState, EventDraft, Outcome, Revocation
+from regalia.model import Action, EventDraft, Outcome
 from regalia.store import migrations
 from regalia.store.dump import lift_crl_numbers
 from regalia.wire.event import time_text
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     from regalia.app.build import App
-    from regalia.ca.known_crl import KnownCrl
     from regalia.config import Config
     from regalia.model import Actor, JsonValue
     from regalia.store.dump import Dumped
@@ -161,7 +160,7 @@ def _settle(config: Config, head: Dumped, rows: dict[str, int], crls: Sequence[P
     node = entropy.octets(4).hex()
     regalia = build(config, node=node)  # which refuses a master key that is not theirs
     try:
-        published = [_published(regalia, path) for path in crls]
+        published = [published_crl(regalia.store, path) for path in crls]
         floors: dict[str, int] = {}
         for crl in published:
             floors[crl.authority] = max(floors.get(crl.authority, 0), crl.number)
@@ -170,8 +169,9 @@ def _settle(config: Config, head: Dumped, rows: dict[str, int], crls: Sequence[P
             config, node, head.about["made_at"], sum(rows.values()), 0, 0, _close_challenges(regalia, actor)
         )
         for crl in published:
-            again, unknown = _revoke_again(regalia, crl, actor)
+            again, unknown = recall(regalia, crl, actor)
             done = replace(done, revoked_again=done.revoked_again + again, not_on_record=done.not_on_record + unknown)
+        end_revoked_authorities(regalia, actor)
         host = urlsplit(config.server.url).hostname or "localhost"
         make_admin_tls(config.home, host, now=SystemClock().now(), entropy=entropy)
         regalia.store.record((_event(regalia, head, done, actor),))
@@ -179,44 +179,6 @@ def _settle(config: Config, head: Dumped, rows: dict[str, int], crls: Sequence[P
         regalia.close()
     create_private(config.home / NODE_FILE, f"{node}\n".encode())
     return done
-
-
-def _published(regalia: App, path: Path) -> KnownCrl:
-    try:
-        octets = path.read_bytes()
-    except OSError as error:
-        raise AdminError(reasons.FILE_REFUSED, f"{path}: {error.strerror}") from error
-    try:
-        return read_known_crl(octets, regalia.store.authorities())
-    except AdminError as error:
-        raise AdminError(error.reason, f"{path}: {error.detail}") from None
-
-
-def _revoke_again(regalia: App, crl: KnownCrl, actor: Actor) -> tuple[int, int]:
-    """Revoke what a published CRL lists: how many anew, and how many nobody knows here."""
-    again = unknown = 0
-    for entry in crl.entries:
-        found = [each for each in regalia.store.find_serial(entry.serial) if each.intent.authority == crl.authority]
-        if not found:
-            unknown += 1
-            continue
-        (certificate,) = found
-        if certificate.revocation is not None or certificate.state is CertificateState.INTENT:
-            continue
-        note = f"on the CRL numbered {crl.number}, published after the backup"
-        revocation = Revocation(certificate.id, entry.reason, "restored", actor.id, entry.at, note)
-        event = EventDraft(
-            regalia.clock.now(),
-            actor,
-            Action.CERTIFICATE_REVOKED,
-            f"certificate:{certificate.serial:x}",
-            Outcome.OK,
-            certificate.intent.group,
-            serial=f"{certificate.serial:x}",
-            details={"reason": entry.reason.name.lower(), "cause": "restored", "note": note},
-        )
-        again += regalia.store.revoke(revocation, (event,))
-    return again, unknown
 
 
 def _close_challenges(regalia: App, actor: Actor) -> int:

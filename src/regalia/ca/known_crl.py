@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from regalia.model import Authority
 
-__all__ = ["KnownCrl", "ListedSerial", "read_known_crl"]
+__all__ = ["KnownCrl", "ListedSerial", "is_signed_by", "number_of", "read_known_crl", "reason_of"]
 
 _REASONS = {
     x509.ReasonFlags.key_compromise: RevocationReason.KEY_COMPROMISE,
@@ -61,30 +61,47 @@ def read_known_crl(octets: bytes, authorities: Sequence[Authority]) -> KnownCrl:
     try:
         pem = octets.lstrip().startswith(b"-----BEGIN")
         crl = x509.load_pem_x509_crl(octets) if pem else x509.load_der_x509_crl(octets)
-        number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-        entries = tuple(_entry(each) for each in crl)
-    except (ValueError, x509.InvalidVersion, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
+        number, delta = number_of(crl), _is_delta(crl)
+        entries = tuple(ListedSerial(each.serial_number, reason_of(each), each.revocation_date_utc) for each in crl)
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
         raise AdminError(reasons.KNOWN_CRL_REFUSED, "it cannot be read as a CRL with a number") from error
+    if number is None:
+        raise AdminError(reasons.KNOWN_CRL_REFUSED, "it cannot be read as a CRL with a number")
+    if delta:
+        raise AdminError(reasons.KNOWN_CRL_REFUSED, "it is a delta CRL, which says only what changed")
     for authority in authorities:
-        if _signed_by(crl, authority):
+        if is_signed_by(crl, authority.certificate_der):
             return KnownCrl(authority.name, number, crl.last_update_utc, entries)
     raise AdminError(reasons.KNOWN_CRL_REFUSED, f"none of the authorities signed it: {crl.issuer.rfc4514_string()}")
 
 
-def _entry(entry: x509.RevokedCertificate) -> ListedSerial:
+def number_of(crl: x509.CertificateRevocationList) -> int | None:
+    """Read a CRL's number (RFC 5280 §5.2.3). Raises `ValueError` for what is none."""
+    try:
+        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _is_delta(crl: x509.CertificateRevocationList) -> bool:
+    return any(isinstance(extension.value, x509.DeltaCRLIndicator) for extension in crl.extensions)
+
+
+def reason_of(entry: x509.RevokedCertificate) -> RevocationReason:
+    """Read why a serial is listed; what nobody here gives counts as unspecified."""
     try:
         flag = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
     except x509.ExtensionNotFound:
-        flag = x509.ReasonFlags.unspecified
-    reason = _REASONS.get(flag, RevocationReason.UNSPECIFIED)
-    return ListedSerial(entry.serial_number, reason, entry.revocation_date_utc)
+        return RevocationReason.UNSPECIFIED
+    return _REASONS.get(flag, RevocationReason.UNSPECIFIED)
 
 
-def _signed_by(crl: x509.CertificateRevocationList, authority: Authority) -> bool:
-    facts = read_certificate(authority.certificate_der)
+def is_signed_by(crl: x509.CertificateRevocationList, certificate: bytes) -> bool:
+    """Whether name and signature of a CRL are those of a DER certificate."""
+    facts = read_certificate(certificate)
     if not same_name(crl.issuer.public_bytes(), facts.subject):
         return False
     try:
-        return crl.is_signature_valid(load_der_public_key(facts.public_key))  # type: ignore[arg-type]  # a CA's key signs
+        return crl.is_signature_valid(load_der_public_key(facts.public_key))  # type: ignore[arg-type]  # it raises for others
     except (TypeError, ValueError, UnsupportedAlgorithm):
         return False

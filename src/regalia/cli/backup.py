@@ -174,7 +174,8 @@ def restore(
     print_record(_record(done), as_json=False)
     note("Stop the old one for good before this one serves: two would sign with the same keys.")
     if done.not_on_record:
-        note(f"{done.not_on_record} revoked serials are not on record: certificates issued after the backup.")
+        note(f"{done.not_on_record} revoked serials were not on record: certificates issued after the backup.")
+    note("Static challenges, suspended groups and blocked keys are as in the backup: look at what changed since.")
     note(f"Next: regalia doctor --home {done.config.home}; regalia serve --home {done.config.home}")
 
 

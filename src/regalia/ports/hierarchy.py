@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from regalia.model import Authority, AuthorityRequest, CertificateIntent, CrlRecord, EventDraft, RevokedEntry
@@ -52,6 +53,14 @@ class Hierarchies(Protocol):
 
     def keep_certificate(self, intent: CertificateIntent, der: bytes, events: Sequence[EventDraft]) -> bool:
         """Keep a certificate that was made elsewhere, issued. False where its issuer has another of this serial."""
+
+    def keep_revoked(
+        self, authority: Authority, until: datetime, entries: Sequence[RevokedEntry], events: Sequence[EventDraft]
+    ) -> int:
+        """Keep what a CRL of an authority says of serials that have no row here, each as one abandoned and revoked.
+
+        They stay on its CRLs until `until`. Returns how many there were.
+        """
 
     def import_crl(self, crl_id: UUID, record: CrlRecord, octets: bytes, events: Sequence[EventDraft]) -> bool:
         """Publish a CRL that was signed elsewhere. False where one of the same or a higher number is published.

@@ -35,8 +35,9 @@ from regalia.store.values import from_millis, millis, storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
-    from regalia.model import CrlRecord, EventDraft, RevokedEntry
+    from regalia.model import Authority, CrlRecord, EventDraft, RevokedEntry
     from regalia.ports import Adopted
     from regalia.store.session import Columns
 
@@ -155,7 +156,7 @@ class SqlHierarchies(Noun):
             if adopted.crl_number:
                 transaction.row(_RAISE_NUMBER, {"authority": made.name, "number": adopted.crl_number})
             for entry in adopted.revoked:
-                _add_revoked(transaction, adopted, entry)
+                _add_revoked(transaction, made, adopted.certificate.not_after, entry)
 
         return self._change_catalogue(events, f"authority:{made.name}", unit)
 
@@ -167,6 +168,18 @@ class SqlHierarchies(Noun):
             transaction.record(events)
 
         return self._won(unit)
+
+    def keep_revoked(
+        self, authority: Authority, until: datetime, entries: Sequence[RevokedEntry], events: Sequence[EventDraft]
+    ) -> int:
+        """Return how many had no row."""
+
+        def unit(transaction: Transaction) -> int:
+            added = sum(_add_revoked(transaction, authority, until, entry) for entry in entries)
+            transaction.record(events)
+            return added
+
+        return self._database.write(unit)
 
     def import_crl(self, crl_id: UUID, record: CrlRecord, octets: bytes, events: Sequence[EventDraft]) -> bool:
         """Publish it, unless one of the same or a higher number is published."""
@@ -201,12 +214,11 @@ def _settle(transaction: Transaction, intent: CertificateIntent, state: str) -> 
     transaction.run(_ISSUED, {"which": intent.id.bytes, "new_state": state, "at": at})
 
 
-def _add_revoked(transaction: Transaction, adopted: Adopted, entry: RevokedEntry) -> None:
-    """Give a serial that somebody else issued and revoked a row of its own: OCSP, CRL and `cert show` read it there."""
-    issuer = adopted.authority
+def _add_revoked(transaction: Transaction, issuer: Authority, until: datetime, entry: RevokedEntry) -> bool:
+    """Give a revoked serial that nobody here issued a row of its own: OCSP, CRL and `cert show` read it there."""
     columns: Columns = {"authority": issuer.name, "serial": entry.serial}
     if transaction.row(_SERIAL_TAKEN, columns) is not None:
-        return
+        return False
     at = from_millis(entry.at)
     serial = int.from_bytes(entry.serial, "big")
     intent = CertificateIntent(
@@ -226,7 +238,7 @@ def _add_revoked(transaction: Transaction, adopted: Adopted, entry: RevokedEntry
         unverified=True,
         key_sha256=bytes(32),
         not_before=at,
-        not_after=adopted.certificate.not_after,
+        not_after=until,
         enrolment_id=None,
         generation=0,
         lease_until=issuer.created_at,
@@ -239,7 +251,8 @@ def _add_revoked(transaction: Transaction, adopted: Adopted, entry: RevokedEntry
     if reason is RevocationReason.CERTIFICATE_HOLD:
         # Its row here is no certificate that could be good again: what was suspended elsewhere stays out.
         reason = RevocationReason.UNSPECIFIED
-    record_revocation(transaction, Revocation(intent.id, reason, "imported", "system", at, "from the CRL it came with"))
+    revocation = Revocation(intent.id, reason, "imported", "system", at, "from a CRL that its issuer had published")
+    return record_revocation(transaction, revocation)
 
 
 def _read(row: Row) -> AuthorityRequest:
