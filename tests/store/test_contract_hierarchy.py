@@ -126,6 +126,21 @@ def test_what_an_adopted_authority_had_revoked_stays_revoked(store: Store) -> No
     assert listed.count(b"\x02\x01\x07") == listed.count(b"\x02\x01\x09") == 1
 
 
+def test_a_serial_that_only_a_crl_knows_gets_a_row(store: Store) -> None:
+    """SEC-4: it is listed and answered as revoked from then on; what has a row already keeps its own."""
+    assert store.adopt_authority(adopted(), b"der", ())
+    authority = store.authority("staff-ca-2")
+    assert authority is not None
+    entry = RevokedEntry((21).to_bytes(20, "big"), round(NOW.timestamp() * 1000), RevocationReason.SUPERSEDED)
+    until = NOW + timedelta(days=30)
+    assert store.keep_revoked(authority, until, (entry,), (an_event(),)) == 1
+    assert store.keep_revoked(authority, until, (entry,), ()) == 0
+    status = store.serial_status("staff-ca-2", 21)
+    assert status is not None
+    assert status.revocation is not None
+    assert status.revocation.reason is RevocationReason.SUPERSEDED
+
+
 def test_a_certificate_from_elsewhere_is_kept_once(store: Store) -> None:
     """A cross-certificate that was made elsewhere has a row like one that was made here."""
     intent = replace(an_intent(4), kind=CertificateKind.CROSS)
