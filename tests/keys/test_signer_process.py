@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -18,7 +20,7 @@ from keys.test_signer import ROW, Bench
 from regalia import reasons
 from regalia.ca.key_events import key_destroyed
 from regalia.ca.scopes import ROOT_SCOPE, ca_scope, ra_scope
-from regalia.errors import InvariantError, UnavailableError
+from regalia.errors import AdminError, InvariantError, UnavailableError
 from regalia.keys.ca_keys import SoftwareCaKeys
 from regalia.keys.divided import KeysHere
 from regalia.keys.master import load_master_key
@@ -28,10 +30,20 @@ from regalia.keys.signer_desk import Bounds, Desk
 from regalia.keys.signer_server import SignerServer, UnixEntrance, listen_unix
 from regalia.keys.signer_wire import Kind, Wire
 from regalia.keys.software import SoftwareKeys
-from regalia.model import Action, Actor, ActorKind, EventDraft, KeyKind, Outcome
+from regalia.model import (
+    Action,
+    Actor,
+    ActorKind,
+    Authority,
+    AuthorityKind,
+    AuthorityState,
+    EventDraft,
+    KeyKind,
+    Outcome,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from regalia.errors import Reason
@@ -41,6 +53,7 @@ if TYPE_CHECKING:
 ADMIN = Actor(ActorKind.ADMIN, "os:root")
 TOKEN = bytes(range(32))
 OWN = frozenset({os.geteuid()})
+CALLER = f"process {os.getpid()} of user {os.geteuid()}"
 QUICK = Bounds(frame_seconds=0.3)
 
 
@@ -100,6 +113,11 @@ def signer(bench: Bench) -> Iterator[Signer]:
     """A signer that serves."""
     with serving(bench) as running:
         yield running
+
+
+def authority(name: str, kind: AuthorityKind, state: AuthorityState, key_id: UUID) -> Authority:
+    """Make the row of an authority with this key."""
+    return Authority(name, kind, None, None, state, key_id, KeyKind.P256, ROW, b"", FakeClock().now())
 
 
 @contextmanager
@@ -185,7 +203,44 @@ def test_a_ca_key_is_born_and_dies_there(signer: Signer) -> None:
     assert caller.destroy(key.id, (event,))
     assert not caller.destroy(key.id, (event,))
     assert not caller.holds(key.id)
-    assert signer.bench.store.log[-1].draft == event
+    assert signer.bench.store.log[-1].draft == replace(event, details={"why": "over", "caller": CALLER})
+
+
+def test_a_key_that_an_authority_needs_does_not_die_there(signer: Signer) -> None:
+    """SEC-2: a caller that was taken over ends no root's key, nor one of an authority that is not over."""
+    caller = signer.caller()
+    for number, (kind, state) in enumerate(product(AuthorityKind, AuthorityState)):
+        key = signer.bench.keys.generate(KeyKind.P256, ca_scope("staff"))
+        signer.bench.store.add_authority(authority(f"ca-{number}", kind, state, key.id), ())
+        event = key_destroyed(key.id, at=FakeClock().now(), actor=ADMIN, why="")
+        if kind is not AuthorityKind.ROOT and state in {AuthorityState.RETIRED, AuthorityState.REVOKED}:
+            assert caller.destroy(key.id, (event,))
+            continue
+        with pytest.raises(AdminError, match=f"authority ca-{number}'s") as refused:
+            caller.destroy(key.id, (event,))
+        assert refused.value.reason is reasons.KEY_NEEDED
+        assert caller.holds(key.id)
+
+
+def test_a_callers_events_tell_of_its_call(signer: Signer) -> None:
+    """AUD-1: events of other things or other keys make and end no key, and the caller's name is the signer's word."""
+    caller = signer.caller()
+    at = FakeClock().now()
+
+    def told(action: Action, named: UUID | None = None) -> Callable[[NewKey], tuple[EventDraft]]:
+        details = {"caller": "somebody else"}
+        return lambda key: (EventDraft(at, ADMIN, action, f"key:{named or key.id}", Outcome.OK, details=details),)
+
+    for wrong in (told(Action.CERTIFICATE_REVOKED), told(Action.KEY_DESTROYED), told(Action.KEY_GENERATED, ROW)):
+        with pytest.raises(InvariantError, match="an event"):
+            caller.generate(KeyKind.P256, ca_scope("staff"), wrong)
+    assert signer.bench.store.key_records() == ()
+    key = caller.generate(KeyKind.P256, ca_scope("staff"), told(Action.KEY_GENERATED))
+    assert [event.draft.details["caller"] for event in signer.bench.store.log] == [CALLER]
+    for events in ((), told(Action.KEY_GENERATED)(key), told(Action.KEY_DESTROYED, ROW)(key)):
+        with pytest.raises(InvariantError, match="an event"):
+            caller.destroy(key.id, events)
+    assert caller.holds(key.id)
 
 
 def test_only_ca_keys_are_made_and_ended_there(signer: Signer) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
@@ -17,11 +17,11 @@ import structlog
 
 from regalia import reasons
 from regalia.ca.scopes import is_ca_scope
-from regalia.errors import InvariantError, RegaliaError, UnavailableError
+from regalia.errors import AdminError, InvariantError, RegaliaError, UnavailableError
 from regalia.keys.signer import LocalSigner
 from regalia.keys.signer_wire import CALLS, Kind, Wire, WireError, read_events, write_refusal
-from regalia.model import KeyKind
-from regalia.ports import Intents, KeyRecords
+from regalia.model import Action, AuthorityKind, AuthorityState, KeyKind
+from regalia.ports import Authorities, Intents, KeyRecords
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,11 +34,14 @@ __all__ = ["Bounds", "Desk", "DeskStore"]
 _ID: Final = 16
 _EVENTS: Final = frozenset({Kind.EVENTS})
 _FILE: Final = frozenset({Kind.DATA, Kind.END})
+_MADE: Final = frozenset({Action.KEY_GENERATED, Action.KEY_IMPORTED})
+_ENDED: Final = frozenset({Action.KEY_DESTROYED})
+_OVER: Final = frozenset({AuthorityState.REVOKED, AuthorityState.RETIRED})
 
 _log = structlog.get_logger("regalia.signer")
 
 
-class DeskStore(Intents, KeyRecords, Protocol):
+class DeskStore(Authorities, Intents, KeyRecords, Protocol):
     """What a signer reads of the store."""
 
 
@@ -102,23 +105,22 @@ class Desk:
             try:
                 if not self._rate.take():
                     raise UnavailableError(reasons.SIGNER_BUSY, f"more than {self._bounds.per_second} calls a second")
-                self._answer(wire, kind, payload)
+                self._answer(wire, caller, kind, payload)
             except (RegaliaError, InvariantError) as error:
                 _log.warning("signer-refused", caller=caller, call=kind.name.lower(), why=str(error))
                 wire.send(Kind.REFUSED, write_refusal(error))
 
-    def _answer(self, wire: Wire, kind: Kind, payload: bytes) -> None:
+    def _answer(self, wire: Wire, caller: str, kind: Kind, payload: bytes) -> None:
         which = UUID(bytes=payload[:_ID]) if kind is not Kind.GENERATE else None
         if which is None:
-            self._generate(wire, payload)
+            self._generate(wire, caller, payload)
         elif kind is Kind.SIGN:
             wire.send(Kind.SIGNATURE, self._sign(wire, which, again=payload[_ID:] != b"\x00"))
         elif kind is Kind.HOLDS:
             self._check_scope(which)
             _say(wire, yes=self._keys.holds(which))
         elif kind is Kind.DESTROY:
-            self._check_scope(which)
-            _say(wire, yes=self._keys.destroy(which, read_events(payload[_ID:])))
+            _say(wire, yes=self._destroy(which, caller, payload[_ID:]))
         else:
             key = self._ca_keys.ca_key(which)
             _say(wire, yes=key.repeatable or kind is Kind.PROVE)
@@ -131,7 +133,7 @@ class Desk:
                 raise UnavailableError(reasons.SIGNER_AWAY, f"what became of the signature of {row_id} is not known")
         return LocalSigner(self._store, _SentFile(wire, self._bounds, self._heavy), self._ca_keys).sign_intent(row_id)
 
-    def _generate(self, wire: Wire, payload: bytes) -> None:
+    def _generate(self, wire: Wire, caller: str, payload: bytes) -> None:
         name, _, scope_octets = payload.partition(b"\x00")
         try:
             kind, scope = KeyKind(name.decode("ascii")), scope_octets.decode("ascii")
@@ -142,11 +144,29 @@ class Desk:
 
         def told(key: NewKey) -> Sequence[EventDraft]:
             wire.send(Kind.KEY, key.id.bytes + key.public_key)
-            return read_events(wire.receive(_EVENTS)[1])
+            return _of_caller(read_events(wire.receive(_EVENTS)[1]), _MADE, key.id, caller)
 
         with _one_of(self._heavy, self._bounds):
             self._keys.generate(kind, scope, told)
         wire.send(Kind.DONE)
+
+    def _destroy(self, key_id: UUID, caller: str, payload: bytes) -> bool:
+        self._check_scope(key_id)
+        events = _of_caller(read_events(payload), _ENDED, key_id, caller)
+        if not events:
+            raise InvariantError(f"key {key_id} was to be destroyed without an event")
+        self._check_over(key_id)
+        return self._keys.destroy(key_id, events)
+
+    def _check_over(self, key_id: UUID) -> None:
+        """Refuse the end of a root's key, and of one that an authority needs: a worker may be taken over (SEC-2).
+
+        Who has the keys themselves may overrule that (`regalia key destroy --although-needed`), and nobody by a socket.
+        """
+        for authority in self._store.authorities():
+            if authority.key_id == key_id and (authority.kind is AuthorityKind.ROOT or authority.state not in _OVER):
+                told = f"key {key_id} is authority {authority.name}'s: it can be destroyed where the signer keeps it"
+                raise AdminError(reasons.KEY_NEEDED, told)
 
     def _check_scope(self, key_id: UUID) -> None:
         record = self._store.key_record(key_id)
@@ -172,6 +192,16 @@ class _SentFile:
                 if octets > self._bounds.file_octets or time.monotonic() > until:
                     raise WireError(f"a file that is too long or too slow, {octets} octets so far")
                 yield got[1]
+
+
+def _of_caller(
+    events: Sequence[EventDraft], actions: frozenset[Action], key_id: UUID, caller: str
+) -> tuple[EventDraft, ...]:
+    """See that a caller's events tell of this key and of what is done with it, and say in them who called."""
+    for event in events:
+        if event.action not in actions or event.object != f"key:{key_id}":
+            raise InvariantError(f"an event {event.action} of {event.object} with a call about key {key_id}")
+    return tuple(replace(event, details={**event.details, "caller": caller}) for event in events)
 
 
 def _say(wire: Wire, *, yes: bool) -> None:
