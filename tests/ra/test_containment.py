@@ -6,11 +6,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
 
 from fakes import MemorySigner
+from foreign_pki import ForeignCa
 from memory_store import MemoryStore
 from ndes_parts import Pages
 from regalia import reasons
+from regalia.ca.authority import revoke_authority
+from regalia.ca.carried_crl import CrlImporter
 from regalia.errors import AdminError, UnavailableError
 from regalia.model import Action, Authoriser, AuthorityState, CertificateKind, CredentialPurpose, RevocationReason
 from regalia.ports import CertificateFilter
@@ -50,6 +54,16 @@ def enrolled(world: World, number: int = 0, **bound: str) -> Device:
     device.enrol(names(f"laptop-{number}"), world.mint(f"laptop-{number}", device=bound.get("device")))
     assert device.certificate is not None
     return device
+
+
+def root_lists(world: World) -> set[str]:
+    """The authorities that the published CRL of the root lists."""
+    last = world.store.last_crl("root")
+    assert last is not None
+    crl = x509.load_der_x509_crl(b"".join(world.store.crl_octets(last)))
+    serials = {entry.serial_number for entry in crl}
+    every = world.store.authorities()
+    return {each.name for each in every if read_certificate(each.certificate_der).serial in serials}
 
 
 def states(world: World) -> dict[str, str]:
@@ -248,13 +262,89 @@ def test_the_former_authority_stays_to_be_asked_about() -> None:
 
 
 def test_a_next_authority_from_before_is_not_used() -> None:
-    """Whoever took the present key may have taken the next one's: another is made, and the administrator is told."""
+    """Whoever took the present key may have taken the next one's: it is revoked, and never announced or activated."""
     world = World()
     world.rollover.rotate("default", root=world.registry.root(), actor=ADMIN)
     world.clock.advance(timedelta(minutes=1))
     done = replace(world)
     assert isinstance(done, Replaced)
     assert (done.present.name, done.unused) == ("default-ca-3", (NEW,))
+    door = world.scep.door("default")
+    assert door is not None
+    assert door.successor is None
+    world.clock.advance(timedelta(days=31))
+    assert world.rollover.due(world.clock.now()) == ()
+    assert states(world)[NEW] == "revoked"
+    assert root_lists(world) == {OLD, NEW}
+    assert replace(world, OLD) == done
+
+
+def test_a_next_authority_ends_while_the_root_is_waited_for() -> None:
+    """It is revoked before the root's key is there, and the root's CRL has to list it beside the compromised one."""
+    world = World()
+    world.rollover.rotate("default", root=world.registry.root(), actor=ADMIN)
+    world.clock.advance(timedelta(minutes=1))
+    kept = world.keys.private.pop(world.registry.root().key_id)
+    waiting = replace(world)
+    assert isinstance(waiting, Waiting)
+    assert (states(world)[NEW], waiting.crl, waiting.unused) == ("revoked", True, (NEW,))
+    assert unavailable(lambda: world.rollover.activate(NEW, actor=ADMIN)) is reasons.AUTHORITY_STATE
+    world.keys.private[world.registry.root().key_id] = kept
+    done = replace(world, OLD)
+    assert isinstance(done, Replaced)
+    assert root_lists(world) == {OLD, NEW}
+
+
+def test_an_authority_from_before_replaces_nothing() -> None:
+    """One that took over before the former was revoked is no replacement of it: ADM-017 says how to replace that."""
+    world = World()
+    world.rollover.rotate("default", root=world.registry.root(), actor=ADMIN)
+    world.rollover.activate(NEW, actor=ADMIN)
+    world.clock.advance(timedelta(minutes=1))
+    former = world.store.authority(OLD)
+    assert former is not None
+    reason = RevocationReason.CA_COMPROMISE
+    revoke_authority(world.store, world.store, world.clock, former, reason=reason, actor=ADMIN)
+    assert unavailable(lambda: replace(world, OLD)) is reasons.AUTHORITY_STATE
+
+
+def test_a_later_crl_without_the_authority_does_not_tell() -> None:
+    """A CRL of the root that was published after the revocation and does not list it has to be made anew."""
+    world = World()
+    root = ForeignCa("Corp Root")
+    world.hierarchy.trust("far", root.der, actor=ADMIN)
+    asked = world.hierarchy.request("far-ca", group="far", actor=ADMIN)
+    former = world.hierarchy.accept("far-ca", root.certify_request(asked.csr or b""), actor=ADMIN)
+    world.registry.create_group("far", actor=ADMIN, authority="far-ca")
+    importer = CrlImporter(world.store, world.clock, world.entropy)
+    serial = read_certificate(former.certificate_der).serial
+
+    def wanted() -> bool:
+        waiting = world.containment.replace("far", actor=ADMIN, publish=print)
+        assert isinstance(waiting, Waiting)
+        return waiting.crl
+
+    far = world.store.authority("far")
+    assert far is not None
+    assert wanted()
+    world.clock.advance(timedelta(minutes=1))
+    importer.publish(far, root.crl(7, []), actor=ADMIN)
+    assert wanted()
+    importer.publish(far, root.crl(8, [(serial, x509.ReasonFlags.ca_compromise)]), actor=ADMIN)
+    assert not wanted()
+
+
+def test_a_suspension_of_before_stays() -> None:
+    """What somebody suspended for a reason of theirs issues nothing after the replacement, until they resume it."""
+    world = World()
+    suspend(world)
+    done = replace(world)
+    assert isinstance(done, Replaced)
+    group = world.store.group("default")
+    assert group is not None
+    assert (group.authority, group.suspended_why) == (NEW, "drill")
+    assert done.suspended.endswith(": drill")
+    world.containment.resume("default", actor=ADMIN)
 
 
 def test_only_what_is_revoked_is_resumed_by_its_replacement() -> None:

@@ -174,7 +174,7 @@ def _plan(regalia: "App", name: str, authority: str | None) -> list[str]:
     return [
         f"suspend group {name}, revoke authority {authority or present.name} for good and publish the root's CRL",
         *concerned,
-        "make a new authority with RA and OCSP credentials, and resume the group with it",
+        "make a new authority with RA and OCSP credentials, and resume the group unless somebody else suspended it",
         "have every device of the revoked one enrol anew, with a fresh challenge",
     ]
 
@@ -185,10 +185,9 @@ def _steps(waiting: Waiting) -> str:
         f"The key of {waiting.root} is not here. Where it is on a medium: repeat with --root-key DIR. Else, there:"
     ]
     if waiting.crl:
-        steps += [
-            f"  regalia ca revoke {waiting.former.name} --reason ca-compromise",
-            f"  regalia ca crl {waiting.root} --out {waiting.root}.crl",
-        ]
+        revoked = (waiting.former.name, *waiting.unused)
+        steps += [f"  regalia ca revoke {each} --reason ca-compromise" for each in revoked]
+        steps.append(f"  regalia ca crl {waiting.root} --out {waiting.root}.crl")
     if waiting.request is not None:
         path = written_request(waiting.request, None)
         steps.append(f"  regalia ca sign {path} --out {waiting.request.name}.pem")
@@ -211,4 +210,7 @@ def _tell(regalia: "App", replaced: "Replaced", *, as_json: bool) -> None:
     print_record(record, as_json=False)
     note(f"Who has to enrol anew: regalia group holders {replaced.group}")
     for name in replaced.unused:
-        note(f"{name} was made before: its key may be in other hands, too. Revoke it: regalia ca revoke {name}")
+        note(f"{name} was made before: its key may be in other hands, too. It is revoked; its root's CRL must say so.")
+    if replaced.suspended:
+        note(f"Group {replaced.group} stays suspended {replaced.suspended}")
+        note(f"To let it issue: regalia group resume {replaced.group}")

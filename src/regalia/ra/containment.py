@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia import reasons
 from regalia.ca.authority import revoke_authority
+from regalia.ca.known_crl import read_known_crl
 from regalia.ca.rollover import RolloverStore
 from regalia.errors import AdminError, InvariantError, UnavailableError
 from regalia.model import Action, Authority, AuthorityState, EventDraft, Outcome, RevocationReason
 from regalia.ports import Certificates, Crls, Jobs
+from regalia.wire.certificate import read_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +51,9 @@ class Replaced:
     former: Authority
     present: Authority
     unused: tuple[str, ...]
-    """Next authorities from before: whoever took the key may have theirs, so they are not used."""
+    """Next authorities from before: whoever took the key may have theirs, so they are revoked, too."""
+    suspended: str = ""
+    """Why the group stays suspended; empty where it is resumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class Waiting:
     """Of the new authority: its certificate has to be made there. None where that was brought."""
     crl: bool
     """Whether the root's CRL has to be made there, too."""
+    unused: tuple[str, ...] = ()
+    """Next authorities of this root from before, which that CRL has to list as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,8 @@ class Containment:
     ) -> Replaced | Waiting:
         """Replace the group's authority, whose key others may have: suspend, revoke, publish, make, activate, resume.
 
+        Next authorities from before are revoked, too; a suspension that somebody made for another reason stays.
+
         `publish` publishes an authority's CRL; `tell` hears of each step that was done. `compromised` names the
         authority, so that the call that comes after the last one finds that all is done. Killed anywhere it can be
         called again; of two at a time, one waits for the other. `Waiting` where the root's key is not here: called
@@ -174,18 +182,18 @@ class Containment:
         group, present = self._rollover.group_and_authority(order.group)
         former = self._former(group, present, order.compromised)
         if former.name != present.name:
-            return Replaced(group.name, former, present, self._unused(group.name))
+            return self._replaced(former, present, self._end_unused(former, order))
         self._stop(group, former, order)
         former = self._revoked(former, order)
         root = self._store.authority(former.parent or "")
         if root is None:
             raise InvariantError(f"authority {former.name} has no parent")
-        since = self._since(former)
-        following = self._rollover.next_of(group.name, since)
-        here = self._keys.holds(root.key_id)
-        if not here and (following is None or not self._told(root, since)):
-            return self._waiting(former, root, following, since, order)
-        if not self._told(root, since):
+        unused = self._end_unused(former, order)
+        told = self._told(root, (former, *unused))
+        following = self._rollover.next_of(group.name, self._since(former))
+        if not self._keys.holds(root.key_id) and (following is None or not told):
+            return self._waiting(former, root, following, unused, order, told=told)
+        if not told:
             order.publish(root.name)
             order.tell(f"published the CRL of {root.name}, which says so")
         self._take_turn(group.name)
@@ -193,14 +201,22 @@ class Containment:
         order.publish(following.name)
         order.tell(f"made authority {following.name} with its RA and OCSP credentials")
         self._take_turn(group.name)
-        why = f"{former.name} is compromised"
-        activated = self._rollover.activate(following.name, actor=order.actor, resumes=True, why=why)
-        order.tell(f"{following.name} issues for group {group.name}, which is resumed")
-        return Replaced(group.name, former, activated, self._unused(group.name))
+        # Somebody else may have suspended it for what this does not mend.
+        resumes = self._group(group.name).suspended_why == _why(former)
+        activated = self._rollover.activate(following.name, actor=order.actor, resumes=resumes, why=_why(former))
+        replaced = self._replaced(former, activated, unused)
+        stands = "stays suspended" if replaced.suspended else "is resumed"
+        order.tell(f"{following.name} issues for group {group.name}, which {stands}")
+        return replaced
+
+    def _replaced(self, former: Authority, present: Authority, unused: tuple[Authority, ...]) -> Replaced:
+        group = self._group(former.group or "")
+        suspended = _suspended_since(group).strip()
+        return Replaced(group.name, former, present, tuple(each.name for each in unused), suspended)
 
     def _stop(self, group: Group, former: Authority, order: _Replacement) -> None:
         if group.suspended_at is None:
-            self.suspend(group.name, f"{former.name} is compromised", actor=order.actor)
+            self.suspend(group.name, _why(former), actor=order.actor)
             order.tell(f"suspended group {group.name}: nothing is issued in it")
 
     def _former(self, group: Group, present: Authority, compromised: str) -> Authority:
@@ -212,24 +228,39 @@ class Containment:
         if named.state is not AuthorityState.REVOKED or present.state is not AuthorityState.ACTIVE:
             told = f"{named.name} is {named.state}; the group's is {present.name}: `regalia ca revoke {named.name}`"
             raise AdminError(reasons.AUTHORITY_STATE, told)
+        if present.created_at < self._since(named):
+            told = f"{present.name} was made before {named.name} was revoked and does not replace it; if its key may"
+            again = f"regalia group replace-authority {group.name} --compromised --authority {present.name}"
+            raise AdminError(reasons.AUTHORITY_STATE, f"{told} be in other hands, too: `{again}`")
         return named
 
     def _revoked(self, former: Authority, order: _Replacement) -> Authority:
         if former.state is AuthorityState.REVOKED:
             return former
-        revoked = revoke_authority(
-            self._store,
-            self._store,
-            self._clock,
-            former,
-            reason=RevocationReason.CA_COMPROMISE,
-            actor=order.actor,
-            note=order.note,
-        )
+        revoked = self._revoke(former, order)
         order.tell(
             f"revoked {former.name}: its certificates prove nothing any more, and OCSP says revoked for each of them"
         )
         return revoked
+
+    def _revoke(self, authority: Authority, order: _Replacement) -> Authority:
+        reason = RevocationReason.CA_COMPROMISE
+        return revoke_authority(
+            self._store, self._store, self._clock, authority, reason=reason, actor=order.actor, note=order.note
+        )
+
+    def _end_unused(self, former: Authority, order: _Replacement) -> tuple[Authority, ...]:
+        """Revoke the next authorities that were made before the compromise was known, and find what was so ended."""
+        since, unused = self._since(former), []
+        for each in self._store.authorities():
+            if each.group != former.group or each.name == former.name or each.created_at >= since:
+                continue
+            if each.state is AuthorityState.NEXT:
+                unused.append(self._revoke(each, order))
+                order.tell(f"revoked {each.name}, which was to be next: whoever took one key may have the other")
+            elif each.state is AuthorityState.REVOKED and (each.state_since or each.created_at) >= since:
+                unused.append(each)
+        return tuple(unused)
 
     def _since(self, former: Authority) -> datetime:
         certificate = self._store.certificate(former.certificate_id)
@@ -237,10 +268,16 @@ class Containment:
             raise InvariantError(f"authority {former.name} is revoked and its certificate is not")
         return certificate.revocation.at
 
-    def _told(self, root: Authority, since: datetime) -> bool:
-        """Whether the root's CRL was published after the revocation."""
+    def _told(self, root: Authority, revoked: tuple[Authority, ...]) -> bool:
+        """Whether the root's CRL as published lists those of these authorities that it certified."""
         last = self._store.last_crl(root.name)
-        return last is not None and last.published_at > since
+        octets = b"".join(self._store.crl_octets(last)) if last is not None else b""
+        if not octets:
+            # Where there is a record, a newer one was published meanwhile: whoever asks again reads that.
+            return False
+        listed = {entry.serial for entry in read_known_crl(octets, (root,)).entries}
+        facts = [read_certificate(each.certificate_der) for each in revoked if each.parent == root.name]
+        return {each.serial for each in facts if each.not_after > self._clock.now()} <= listed
 
     def _made(self, found: Authority | None, former: Authority, root: Authority, actor: Actor) -> Authority:
         own_ra = self._rollover.serves_itself(former)
@@ -249,11 +286,19 @@ class Containment:
         return made
 
     def _waiting(
-        self, former: Authority, root: Authority, following: Authority | None, since: datetime, order: _Replacement
+        self,
+        former: Authority,
+        root: Authority,
+        following: Authority | None,
+        unused: tuple[Authority, ...],
+        order: _Replacement,
+        *,
+        told: bool,
     ) -> Waiting:
-        name = order.group
+        name, since = order.group, self._since(former)
         request = self._requested(name, former, root, since, order.actor) if following is None else None
-        return Waiting(name, former, root.name, request, crl=not self._told(root, since))
+        listed = tuple(each.name for each in unused if each.parent == root.name)
+        return Waiting(name, former, root.name, request, crl=not told, unused=listed)
 
     def _requested(
         self, name: str, former: Authority, root: Authority, since: datetime, actor: Actor
@@ -262,11 +307,6 @@ class Containment:
         made = [each for each in self._store.authority_requests() if each.group == name and each.created_at >= since]
         called = made[-1].name if made else self._rollover.free_name(name)
         return self._hierarchy.request(called, group=name, parent=root.name, key_kind=former.key_kind, actor=actor)
-
-    def _unused(self, name: str) -> tuple[str, ...]:
-        """Name the next authorities that are left: made before the compromise was known, they are not used."""
-        every = self._store.authorities()
-        return tuple(each.name for each in every if each.group == name and each.state is AuthorityState.NEXT)
 
     # --- the steps that they share ----------------------------------------------------------------------------------
 
@@ -280,6 +320,11 @@ class Containment:
         self, action: Action, name: str, actor: Actor, at: datetime, details: dict[str, JsonValue]
     ) -> EventDraft:
         return EventDraft(at, actor, action, f"group:{name}", Outcome.OK, name, security=True, details=details)
+
+
+def _why(former: Authority) -> str:
+    """Say why a replacement suspends: that suspension, and no other one, ends with it."""
+    return f"{former.name} is compromised"
 
 
 def _suspended_since(group: Group) -> str:
