@@ -218,6 +218,17 @@ def test_a_revocation_that_the_crl_does_not_list_is_found() -> None:
     assert "does not list it" in doubt.text
 
 
+def test_a_revocation_that_a_crl_from_elsewhere_made_is_no_finding() -> None:
+    """What ended because of another CRL, its issuer's own above it, need not be on each later one."""
+    world, leaf = a_world()
+    world.clock.advance(HOUR)
+    publish(world)
+    world.clock.advance(-HOUR / 2)
+    revoke(world.store, world.clock, leaf, reason=RevocationReason.SUPERSEDED, actor=ADMIN, cause="crl")
+    world.clock.advance(HOUR)
+    assert audit(world).doubts == []
+
+
 def test_key2_a_key_that_was_listed_since_is_found() -> None:
     """KEY-2: a live certificate whose key was put on a list later is found; once revoked it is not told any more."""
     world, leaf = a_world()

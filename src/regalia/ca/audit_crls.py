@@ -43,6 +43,9 @@ class Listed:
             yield "it is revoked, and the log does not say so"
         if authority is None or certificate.intent.not_after <= now:
             return
+        if revocation.cause == "crl":
+            # A CRL from elsewhere said so of it or of who stands above it: what the next one lists is not ours.
+            return
         published = self._list(crl_name(authority.name, certificate.intent.shard))
         if published is None:
             return

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from regalia import reasons
-from regalia.errors import AdminError
-from regalia.model import Action, AuthorityState, CrlRecord, EventDraft, Outcome, RevocationReason, RevokedEntry, new_id
-from regalia.ports import Authorities, Crls, Hierarchies
+from regalia.ca.known_crl import is_signed_by, number_of, reason_of
+from regalia.ca.revoke import is_final, revoke
+from regalia.errors import AdminError, InvariantError
+from regalia.model import (
+    Action,
+    AuthorityKind,
+    AuthorityState,
+    CrlRecord,
+    EventDraft,
+    Outcome,
+    RevocationReason,
+    RevokedEntry,
+    new_id,
+)
+from regalia.ports import Authorities, Certificates, Crls, Hierarchies
 from regalia.wire.certificate import read_certificate
 from regalia.wire.event import time_text
 from regalia.wire.names import same_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
+    from collections.abc import Iterator, Sequence
 
     from regalia.model import Actor, Authority
     from regalia.ports import Clock, Entropy
@@ -32,20 +42,11 @@ _EARLY: Final = timedelta(minutes=5)
 """How far the other machine's clock may be ahead: an offline one drifts."""
 _NUMBERS_END: Final = 1 << 62
 """Numbers are kept in 63 bits, and are nanoseconds since 1970 otherwise (R8)."""
-_REASONS: Final = {
-    x509.ReasonFlags.key_compromise: RevocationReason.KEY_COMPROMISE,
-    x509.ReasonFlags.ca_compromise: RevocationReason.CA_COMPROMISE,
-    x509.ReasonFlags.affiliation_changed: RevocationReason.AFFILIATION_CHANGED,
-    x509.ReasonFlags.superseded: RevocationReason.SUPERSEDED,
-    x509.ReasonFlags.cessation_of_operation: RevocationReason.CESSATION_OF_OPERATION,
-    # Nobody here knows whom to ask whether it may be released: it stays revoked.
-    x509.ReasonFlags.certificate_hold: RevocationReason.UNSPECIFIED,
-    x509.ReasonFlags.privilege_withdrawn: RevocationReason.PRIVILEGE_WITHDRAWN,
-}
+_CAUSE: Final = "crl"
 
 
-class CrlImportStore(Authorities, Crls, Hierarchies, Protocol):
-    """The ports that a CRL is published through."""
+class CrlImportStore(Authorities, Certificates, Crls, Hierarchies, Protocol):
+    """The ports that a CRL is published through, and what it says is kept in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,15 @@ class CarriedCrl:
         )
 
 
-def read_carried(octets: bytes, issuer: bytes) -> CarriedCrl:
-    """Read a DER CRL and verify it with the issuer's DER certificate. Raises `AdminError` ADM-032 with all faults."""
+def read_carried(octets: bytes, issuer: bytes, kind: AuthorityKind) -> CarriedCrl:
+    """Read a DER CRL and verify it with the DER certificate of its issuer, an authority of this kind.
+
+    Raises `AdminError` ADM-032 with all faults.
+    """
     try:
         crl = x509.load_der_x509_crl(octets)
-        faults = list(_faults(crl, issuer))
-        number = _number(crl)
+        faults = [*_faults(crl, issuer), *_scope_faults(crl, kind)]
+        number = number_of(crl)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise AdminError(reasons.AUTHORITY_CRL_REFUSED, f"it cannot be read: {error}") from error
     if number is None:
@@ -94,39 +98,39 @@ def _faults(crl: x509.CertificateRevocationList, issuer: bytes) -> Iterator[str]
     facts = read_certificate(issuer)
     if not same_name(crl.issuer.public_bytes(), facts.subject):
         yield f"it is the CRL of {crl.issuer.rfc4514_string()}"
-    elif not _verifies(crl, facts.public_key):
+    elif not is_signed_by(crl, issuer):
         yield "its signature does not verify with the authority's key"
+
+
+def _scope_faults(crl: x509.CertificateRevocationList, kind: AuthorityKind) -> Iterator[str]:
+    """What keeps it from being the whole truth about the authority's certificates (RFC 5280 §5.2)."""
     for extension in crl.extensions:
         if isinstance(extension.value, x509.DeltaCRLIndicator):
             yield "it is a delta CRL, which says only what changed"
-        elif isinstance(extension.value, x509.IssuingDistributionPoint) and (
-            extension.value.indirect_crl
-            or extension.value.only_some_reasons
-            or extension.value.only_contains_user_certs
-        ):
-            yield "it covers only some certificates (issuingDistributionPoint)"
+        elif isinstance(extension.value, x509.IssuingDistributionPoint):
+            if not _covers_all(extension.value, kind):
+                yield "it covers only some certificates (issuingDistributionPoint)"
+        elif extension.critical and isinstance(extension.value, x509.UnrecognizedExtension):
+            yield f"it has the critical extension {extension.oid.dotted_string}, which verifiers may not know"
 
 
-def _verifies(crl: x509.CertificateRevocationList, public_key: bytes) -> bool:
-    try:
-        return crl.is_signature_valid(load_der_public_key(public_key))  # type: ignore[arg-type]  # it raises for others
-    except (TypeError, ValueError, UnsupportedAlgorithm):
-        return False
-
-
-def _number(crl: x509.CertificateRevocationList) -> int | None:
-    try:
-        return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    except x509.ExtensionNotFound:
-        return None
+def _covers_all(point: x509.IssuingDistributionPoint, kind: AuthorityKind) -> bool:
+    """Whether nothing is left out; who issues issuing authorities has no certificates but those of CAs."""
+    return not (
+        point.full_name
+        or point.relative_name
+        or point.indirect_crl
+        or point.only_some_reasons
+        or point.only_contains_user_certs
+        or point.only_contains_attribute_certs
+        or (point.only_contains_ca_certs and kind is AuthorityKind.ISSUING)
+    )
 
 
 def _reason(entry: x509.RevokedCertificate) -> RevocationReason:
-    try:
-        given = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
-    except x509.ExtensionNotFound:
-        return RevocationReason.UNSPECIFIED
-    return _REASONS.get(given, RevocationReason.UNSPECIFIED)
+    given = reason_of(entry)
+    # Nobody here knows whom to ask whether it may be released: it stays revoked.
+    return RevocationReason.UNSPECIFIED if given is RevocationReason.CERTIFICATE_HOLD else given
 
 
 class CrlImporter:
@@ -138,14 +142,21 @@ class CrlImporter:
         self._entropy = entropy
 
     def publish(self, authority: Authority, octets: bytes, *, actor: Actor) -> CrlRecord:
-        """Put a CRL in the place of the one that is served. Raises `AdminError` ADM-032 with all that is wrong."""
-        carried, now = read_carried(octets, authority.certificate_der), self._clock.now()
+        """Put a CRL in the place of the one that is served, and end the authorities that it revokes.
+
+        The very one that is served, brought again, changes nothing but what it revokes and stands yet. Raises
+        `AdminError` ADM-032 with all that is wrong.
+        """
+        carried, now = read_carried(octets, authority.certificate_der, authority.kind), self._clock.now()
+        digest, last = hashlib.sha256(octets).digest(), self._store.last_crl(authority.name)
+        if last is not None and last.sha256 == digest:
+            self._end_revoked(authority, carried, actor)
+            return last
         faults = []
         if carried.this_update > now + _EARLY:
             faults.append(f"it is from the future: thisUpdate {carried.this_update:%F %T} UTC; compare the clocks")
         if carried.next_update <= now:
             faults.append(f"it has ended: nextUpdate {carried.next_update:%F %T} UTC")
-        last = self._store.last_crl(authority.name)
         if last is not None and carried.number <= last.number:
             faults.append(f"its number {carried.number} is not above {last.number}, which is served")
         if faults:
@@ -157,35 +168,57 @@ class CrlImporter:
             next_update=carried.next_update,
             entries=carried.entries,
             snapshot=0,
-            sha256=hashlib.sha256(octets).digest(),
+            sha256=digest,
             published_at=now,
         )
+        # First, so that the CRL counts as one that lists them; it is genuine, whatever becomes of it.
+        self._end_revoked(authority, carried, actor)
         if not self._store.import_crl(new_id(now, self._entropy.octets(10)), record, octets, (_event(record, actor),)):
             raise AdminError(reasons.AUTHORITY_CRL_REFUSED, "a newer one was published meanwhile")
-        self._end_revoked(authority, carried, actor)
         return record
 
     def _end_revoked(self, issuer: Authority, carried: CarriedCrl, actor: Actor) -> None:
-        """Let no authority issue any more whose certificate its issuer revoked, on the machine where its key is."""
-        below = [one for one in self._store.authorities() if one.parent == issuer.name and one.name != issuer.name]
-        ended = {int.from_bytes(entry.serial, "big"): entry for entry in carried.revoked()} if below else {}
-        for authority in below:
-            serial = read_certificate(authority.certificate_der).serial
-            entry = ended.get(serial)
-            if entry is None or authority.state is AuthorityState.REVOKED:
+        """Let no authority issue any more whose certificate its issuer revoked, nor any below it."""
+        every = self._store.authorities()
+        children = [one for one in every if one.parent == issuer.name]
+        listed = {int.from_bytes(entry.serial, "big"): entry for entry in carried.revoked()} if children else {}
+        note = f"CRL {carried.number} of {issuer.name} says so"
+        for child in children:
+            entry = listed.get(read_certificate(child.certificate_der).serial)
+            if entry is None:
                 continue
-            reason = RevocationReason(entry.reason).name.lower()
-            event = EventDraft(
-                at=self._clock.now(),
-                actor=actor,
-                action=Action.AUTHORITY_REVOKED,
-                object=f"authority:{authority.name}",
-                outcome=Outcome.OK,
-                group=authority.group,
-                serial=f"{serial:x}",
-                details={"reason": reason, "note": f"CRL {carried.number} of {issuer.name} says so"},
-            )
-            self._store.set_authority_state(authority.name, AuthorityState.REVOKED, (event,))
+            # No list knows what comes after it: a date beyond its own is a slip.
+            at = min(datetime.fromtimestamp(entry.at / 1000, UTC), carried.this_update, self._clock.now())
+            for authority in (child, *_below(child, every)):
+                self._end(authority, RevocationReason(entry.reason), at, note=note, actor=actor)
+
+    def _end(self, authority: Authority, reason: RevocationReason, at: datetime, *, note: str, actor: Actor) -> None:
+        """Revoke an authority and its certificate, where its key is; called again, it does what is left."""
+        certificate = self._store.certificate(authority.certificate_id)
+        if certificate is None:
+            raise InvariantError(f"authority {authority.name} has no certificate row")
+        if not is_final(certificate):
+            revoke(self._store, self._clock, certificate, reason=reason, actor=actor, note=note, cause=_CAUSE, since=at)
+        if authority.state is AuthorityState.REVOKED:
+            return
+        event = EventDraft(
+            at=self._clock.now(),
+            actor=actor,
+            action=Action.AUTHORITY_REVOKED,
+            object=f"authority:{authority.name}",
+            outcome=Outcome.OK,
+            group=authority.group,
+            serial=f"{certificate.serial:x}",
+            details={"reason": reason.name.lower(), "note": note},
+        )
+        self._store.set_authority_state(authority.name, AuthorityState.REVOKED, (event,), at=event.at)
+
+
+def _below(authority: Authority, every: Sequence[Authority]) -> Iterator[Authority]:
+    for one in every:
+        if one.parent == authority.name:
+            yield one
+            yield from _below(one, every)
 
 
 def _event(record: CrlRecord, actor: Actor) -> EventDraft:

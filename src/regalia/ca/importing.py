@@ -14,7 +14,7 @@ from regalia.ca.keycheck import check_key
 from regalia.ca.profile import DEFAULT_DOCUMENT, read_profile
 from regalia.ca.scopes import ROOT_SCOPE, ca_scope
 from regalia.errors import AdminError, PeerError
-from regalia.model import Action, EventDraft, Outcome, new_id
+from regalia.model import Action, AuthorityKind, EventDraft, Outcome, new_id
 from regalia.ports import Authorities, Blocklists, Hierarchies
 from regalia.wire.certificate import read_certificate
 
@@ -96,7 +96,8 @@ class Importer:
             action=Action.AUTHORITY_IMPORTED,
         )
         if former.crl is not None:
-            carried = read_carried(former.crl, former.certificate)
+            kind = AuthorityKind.ROOT if group is None else AuthorityKind.ISSUING
+            carried = read_carried(former.crl, former.certificate, kind)
             arrival = replace(arrival, revoked=carried.revoked(), crl_number=carried.number)
         kept = key.keep(ROOT_SCOPE if group is None else ca_scope(group), lambda new: self._told(new, key, actor))
         arrival = replace(arrival, key_id=kept.id)

@@ -48,9 +48,12 @@ def revoke(
     reason: RevocationReason,
     actor: Actor,
     note: str = "",
+    cause: str = _ADMINISTRATOR,
+    since: datetime | None = None,
 ) -> Revocation:
     """Revoke a certificate for good, held or not. OCSP follows at once, the CRL within a minute (REV-3).
 
+    `since` is when its issuer did so, where that was earlier and elsewhere.
     Raises `AdminError` ADM-008 where it is revoked already, ADM-004 where it was never issued, ADM-052 for a hold,
     which is no revocation.
     """
@@ -59,13 +62,13 @@ def revoke(
     if reason is RevocationReason.CERTIFICATE_HOLD:
         raise AdminError(reasons.CERTIFICATE_STATE, "a hold does not revoke")
     now = clock.now()
-    revocation = Revocation(certificate.id, reason, _ADMINISTRATOR, actor.id, now, note)
+    revocation = Revocation(certificate.id, reason, cause, actor.id, since or now, note)
     event = certificate_event(
         Action.CERTIFICATE_REVOKED,
         certificate.intent,
         actor,
         now,
-        details={"reason": reason.name.lower(), "cause": revocation.cause, "note": note},
+        details={"reason": reason.name.lower(), "cause": cause, "note": note},
     )
     if not certificates.revoke(revocation, (event,)):
         raise AdminError(reasons.ALREADY_REVOKED, f"serial {certificate.serial:x}")

@@ -77,7 +77,10 @@ def _imported(regalia: "App", authority: "Authority", path: Path) -> dict[str, o
         raise AdminError(
             reasons.AUTHORITY_CRL_REFUSED, f"{authority.name} signs its own here: its key is on this machine"
         )
-    regalia.carried_crls.publish(authority, read_crl_file(path), actor=administrator())
+    before = regalia.store.last_crl(authority.name)
+    published = regalia.carried_crls.publish(authority, read_crl_file(path), actor=administrator())
+    if published == before:
+        note(f"Nothing is new: this is CRL {published.number} of {authority.name}, which is served already.")
     CrlCopier(regalia.store, regalia.crl_files).copy(authority)
     return {"authority": authority.name} | crl_record(regalia, authority)
 

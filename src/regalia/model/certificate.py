@@ -69,7 +69,7 @@ class Revocation:
     certificate_id: UUID
     reason: RevocationReason
     cause: str
-    """`administrator`, `abandoned`."""
+    """`administrator`, `abandoned`, `imported` with its authority, or `crl`: one from elsewhere says so."""
     actor: str
     at: datetime
     note: str = ""
@@ -225,3 +225,5 @@ class SigningIntent:
     tbs: bytes | None
     tbs_path: str | None
     tbs_sha256: bytes | None
+    kind: CertificateKind | None = None
+    """Of a certificate; None for a CRL and for the request of an authority to be."""
