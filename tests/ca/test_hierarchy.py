@@ -167,6 +167,35 @@ def test_names_of_other_cas_are_made_of_their_common_names() -> None:
         assert made.parent == name
 
 
+def test_nobody_takes_the_name_of_another_authority() -> None:
+    """A certificate with the name of an authority that has another key is refused, whoever signed it."""
+    world = World()
+    root = ForeignCa("Corp Root")
+    world.hierarchy.trust("corp", root.der, actor=ADMIN)
+    request = world.hierarchy.request("corp-ca", group="corp", actor=ADMIN)
+    assert request.csr is not None
+    csr = x509.load_der_x509_csr(request.csr)
+    key = csr.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+
+    def named(name: x509.Name) -> bytes:
+        return root.certify(name, key, Shape(path_length=0)).public_bytes(Encoding.DER)
+
+    own = _authority(world, "default-ca-1")
+    taken = x509.load_der_x509_certificate(own.certificate_der).subject
+    with pytest.raises(AdminError, match="is the name of authority default-ca-1, which has another key"):
+        world.hierarchy.accept("corp-ca", named(taken), actor=ADMIN)
+    other = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Corp Issuing")])
+    assert world.hierarchy.accept("corp-ca", named(other), actor=ADMIN).state is AuthorityState.ACTIVE
+    with pytest.raises(AdminError, match="is the name of authority corp-ca, which has another key"):
+        world.hierarchy.trust("corp-2", ForeignCa("corp issuing").der, actor=ADMIN)
+    double = ForeignCa("Corp Root")
+    again = world.hierarchy.request("more-ca", group="corp", actor=ADMIN)
+    assert again.csr is not None
+    with pytest.raises(AdminError, match="is the name of authority corp, which has another key"):
+        world.hierarchy.accept("more-ca", double.certify_request(again.csr), (double.der,), actor=ADMIN)
+
+
 def test_roots_certify_each_other() -> None:
     """A cross-certificate has the other root's name, key and key identifier, and lives no longer than either."""
     world = World()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from regalia.model import Authority
     from regalia.wire.certificate import CertificateFacts
 
 __all__ = ["Path", "authority_faults", "build_path", "key_kind_of", "root_faults"]
@@ -140,10 +141,13 @@ def _signed_by(child: bytes, issuer: bytes) -> bool:
     return True
 
 
-def authority_faults(certificate: bytes, path: Path, *, key: bytes, now: datetime) -> list[str]:
+def authority_faults(
+    certificate: bytes, path: Path, *, key: bytes, now: datetime, others: Sequence[Authority] = ()
+) -> list[str]:
     """Say all that keeps a certificate from being an issuing authority's; nothing where it can be.
 
-    `key` is the DER SubjectPublicKeyInfo that it must certify.
+    `key` is the DER SubjectPublicKeyInfo that it must certify. `others` are those that it and what is new above it must
+    not be taken for.
     """
     try:
         facts = read_certificate(certificate)
@@ -151,6 +155,8 @@ def authority_faults(certificate: bytes, path: Path, *, key: bytes, now: datetim
         faults += _ca_faults(facts, now, below=0)
         for number, above in enumerate(path.above):
             faults += _issuer_faults(read_certificate(above), now, below=number, path=path)
+        for one in (certificate, *path.above):
+            faults += _name_faults(one, others)
     except DerError as error:
         return [f"it cannot be read: {error}"]
     if path.fault is not None:
@@ -158,17 +164,29 @@ def authority_faults(certificate: bytes, path: Path, *, key: bytes, now: datetim
     return faults
 
 
-def root_faults(certificate: bytes, *, now: datetime) -> list[str]:
-    """Say all that keeps a certificate from being a root's."""
+def root_faults(certificate: bytes, *, now: datetime, others: Sequence[Authority] = ()) -> list[str]:
+    """Say all that keeps a certificate from being a root's; `others` are those that it must not be taken for."""
     try:
         facts = read_certificate(certificate)
         faults = list(_ca_faults(facts, now, below=0, signature_counts=False))
         if not _self_signed(certificate):
             faults.append(f"{_called(facts)} is not a root: it is not signed with its own key")
         faults += _kind_faults(facts)
+        faults += _name_faults(certificate, others)
     except DerError as error:
         return [f"it cannot be read: {error}"]
     return faults
+
+
+def _name_faults(certificate: bytes, others: Sequence[Authority]) -> Iterator[str]:
+    """Name whoever has the same name and another key: certificates and CRLs name their issuer by its name alone."""
+    if any(other.certificate_der == certificate for other in others):
+        return
+    facts = read_certificate(certificate)
+    for other in others:
+        known = read_certificate(other.certificate_der)
+        if same_name(known.subject, facts.subject) and known.public_key != facts.public_key:
+            yield f"{_called(facts)} is the name of authority {other.name}, which has another key"
 
 
 def _own_faults(facts: CertificateFacts, key: bytes) -> Iterator[str]:

@@ -101,12 +101,12 @@ class Adoption:
 
         Raises `AdminError` ADM-030 with all that is wrong.
         """
-        known = [authority.certificate_der for authority in self._store.authorities()]
+        known = self._store.authorities()
         try:
-            path = build_path(certificate, (*chain, *known))
+            path = build_path(certificate, (*chain, *(authority.certificate_der for authority in known)))
         except DerError as error:
             raise AdminError(reasons.AUTHORITY_CERTIFICATE_REFUSED, f"it cannot be read: {error}") from error
-        faults = authority_faults(certificate, path, key=key, now=self._clock.now())
+        faults = authority_faults(certificate, path, key=key, now=self._clock.now(), others=known)
         if not path.above and path.fault is None:
             faults.append("it is signed with its own key: an issuing authority has an issuer")
         if faults:
@@ -128,7 +128,7 @@ class Adoption:
 
     def check_root(self, certificate: bytes) -> None:
         """See that a certificate can be a root's. Raises `AdminError` ADM-030 with all that is wrong."""
-        faults = root_faults(certificate, now=self._clock.now())
+        faults = root_faults(certificate, now=self._clock.now(), others=self._store.authorities())
         if faults:
             raise AdminError(reasons.AUTHORITY_CERTIFICATE_REFUSED, "\n".join(faults))
 
