@@ -611,7 +611,7 @@ class MemoryStore(MemoryHierarchies, MemoryStatus, MemorySuccessions):
     def signing_intent(self, row_id: UUID) -> SigningIntent | None:
         row = self._certificates.get(row_id)
         if row is not None and row.state is CertificateState.INTENT:
-            return SigningIntent(row_id, row.intent.key_id, row.intent.tbs, None, None)
+            return SigningIntent(row_id, row.intent.key_id, row.intent.tbs, None, None, row.intent.kind)
         crl = self._crl_intents.get(row_id)
         if crl is not None:
             return SigningIntent(row_id, crl.key_id, None, crl.tbs_path, crl.tbs_sha256)

@@ -21,7 +21,30 @@ from regalia.keys.master import create_master_key
 from regalia.keys.medium import FallbackVault, MediumVault
 from regalia.keys.signer import LocalSigner
 from regalia.keys.software import SoftwareKeys
-from regalia.model import NO_NAMES, CertificateIntent, CertificateKind, CrlIntent, KeyKind
+from regalia.model import (
+    NO_NAMES,
+    Authority,
+    AuthorityKind,
+    AuthorityState,
+    CertificateIntent,
+    CertificateKind,
+    CrlIntent,
+    KeyKind,
+)
+from regalia.wire.certificate import (
+    Extension,
+    SignatureAlgorithm,
+    TbsCertificate,
+    assemble,
+    basic_constraints,
+    encode_tbs,
+    key_usage,
+    read_certificate,
+    signature_algorithm_for,
+    subject_key_identifier,
+)
+from regalia.wire.crl import tbs_chunks
+from regalia.wire.names import encode_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +53,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 ROW = UUID(int=1)
+AS_CA = (basic_constraints(ca=True), key_usage(("keyCertSign", "cRLSign")), subject_key_identifier(bytes(20)))
 
 
 class Bench:
@@ -42,12 +66,25 @@ class Bench:
         self.keys = SoftwareKeys(self.store, FakeClock(), SeededEntropy(), self.master)
         self.signer = LocalSigner(self.store, self.files, SoftwareCaKeys(self.store, self.master, SeededEntropy()))
 
-    def certificate(self, key: NewKey, tbs: bytes = b"to be signed", row: UUID = ROW) -> None:
-        """Commit the intent of a certificate."""
+    def authority(self, key: NewKey, kind: AuthorityKind = AuthorityKind.ISSUING) -> Authority:
+        """Keep the authority of a key, once."""
+        name, record = f"ca-{key.id}", self.store.key_record(key.id)
+        key_kind = record.kind if record is not None else KeyKind.P256
+        tbs = a_tbs(encode_name(cn=name), key.public_key, *AS_CA, subject=encode_name(cn=name))
+        der = assemble(tbs, signature_algorithm_for(key_kind), b"")
+        made = Authority(name, kind, None, None, AuthorityState.ACTIVE, key.id, key_kind, ROW, der, NOW)
+        self.store.add_authority(made, ())
+        return made
+
+    def certificate(
+        self, key: NewKey, tbs: bytes | None = None, row: UUID = ROW, kind: CertificateKind = CertificateKind.LEAF
+    ) -> bytes:
+        """Commit the intent of a certificate, of the key's authority where nothing else is said; return its octets."""
+        tbs = tbs if tbs is not None else a_tbs(subject_of(self.authority(key)), key.public_key, serial=row.int)
         self.store.begin(
             CertificateIntent(
                 id=row,
-                kind=CertificateKind.LEAF,
+                kind=kind,
                 authority="staff",
                 key_id=key.id,
                 serial=row.int,
@@ -69,13 +106,59 @@ class Bench:
             ),
             (),
         )
+        return tbs
 
-    def crl(self, key: NewKey, chunks: tuple[bytes, ...], sha256: bytes) -> None:
-        """Commit the intent of a CRL."""
+    def crl(
+        self,
+        key: NewKey,
+        chunks: tuple[bytes, ...] = (),
+        recorded: bytes | None = None,
+        *,
+        row: UUID = ROW,
+        head: bool = True,
+    ) -> bytes:
+        """Commit the intent of a CRL, whose file ends with these chunks; return its octets.
+
+        With `head` it begins as a CRL of the key's authority does.
+        """
+        authority = self.authority(key)
+        chunks = (*(a_list(subject_of(authority), authority.key_kind) if head else ()), *chunks)
+        sha256 = hashlib.sha256(recorded if recorded is not None else b"".join(chunks)).digest()
         file = self.files.write(chunks)
         self.store.begin_crl(
-            CrlIntent(ROW, "staff", key.id, 1, NOW, NOW + timedelta(days=7), 0, sha256, file.path, NOW)
+            CrlIntent(row, f"ca-{key.id}", key.id, row.int, NOW, NOW + timedelta(days=7), 0, sha256, file.path, NOW)
         )
+        return b"".join(chunks)
+
+
+def a_tbs(
+    issuer: bytes, public_key: bytes, *extensions: Extension, subject: bytes = b"0\x00", serial: int = 1
+) -> bytes:
+    """Make a TBSCertificate."""
+    tbs = TbsCertificate(
+        serial, SignatureAlgorithm.ECDSA_SHA256, issuer, NOW, NOW + timedelta(days=1), subject, public_key, extensions
+    )
+    return encode_tbs(tbs)
+
+
+def a_list(issuer: bytes, kind: KeyKind) -> tuple[bytes, ...]:
+    """Make a TBSCertList without entries."""
+    chunks = tbs_chunks(
+        issuer=issuer,
+        algorithm=signature_algorithm_for(kind),
+        this_update=NOW,
+        next_update=NOW + timedelta(days=7),
+        number=1,
+        authority_key=bytes(20),
+        entries_length=0,
+        entries=(),
+    )
+    return tuple(chunks)
+
+
+def subject_of(authority: Authority) -> bytes:
+    """The DER Name of an authority."""
+    return read_certificate(authority.certificate_der).subject
 
 
 @pytest.fixture
@@ -104,27 +187,27 @@ KINDS = [
 def test_certificate_is_signed_from_its_row(bench: Bench, kind: KeyKind, digest: hashes.HashAlgorithm) -> None:
     """The signature is over the octets in the row, with the digest of the key's kind, equal each time (R8, ISS-2)."""
     key = bench.keys.generate(kind, ca_scope("staff"))
-    bench.certificate(key)
+    tbs = bench.certificate(key)
     signature = bench.signer.sign_intent(ROW)
     assert bench.signer.sign_intent(ROW) == signature
-    _verify(key, signature, b"to be signed", digest)
+    _verify(key, signature, tbs, digest)
 
 
 @pytest.mark.parametrize(("kind", "digest"), KINDS)
 def test_crl_is_hashed_by_the_signer(bench: Bench, kind: KeyKind, digest: hashes.HashAlgorithm) -> None:
     """A CRL's signature is over the file as the signer itself read it, equal each time (R8)."""
     key = bench.keys.generate(kind, ca_scope("staff"))
-    bench.crl(key, (b"one ", b"two ", b"three"), hashlib.sha256(b"one two three").digest())
+    tbs = bench.crl(key, (b"one ", b"two ", b"three"))
     signature = bench.signer.sign_intent(ROW)
     assert bench.signer.sign_intent(ROW) == signature
-    _verify(key, signature, b"one two three", digest)
+    _verify(key, signature, tbs, digest)
 
 
 def test_file_that_was_exchanged_is_not_signed(bench: Bench) -> None:
     """A CRL file that is not the one on record gets no signature (R8)."""
     key = bench.keys.generate(KeyKind.P256, ca_scope("staff"))
-    bench.crl(key, (b"one",), hashlib.sha256(b"another").digest())
-    with pytest.raises(InvariantError):
+    bench.crl(key, (b"one",), b"another")
+    with pytest.raises(InvariantError, match="not the one that was recorded"):
         bench.signer.sign_intent(ROW)
 
 
@@ -142,7 +225,7 @@ def test_nothing_is_signed_without_a_committed_intent(bench: Bench) -> None:
 def test_only_ca_keys_sign_intents(bench: Bench) -> None:
     """An intent that names an RA key gets no signature: an RA key signs no certificates (ENV-8)."""
     bench.certificate(bench.keys.generate(KeyKind.RSA_2048, ra_scope("staff")))
-    with pytest.raises(InvariantError):
+    with pytest.raises(InvariantError, match="ra:"):
         bench.signer.sign_intent(ROW)
 
 
@@ -173,9 +256,9 @@ def test_key_under_another_master_key_is_not_used(bench: Bench, tmp_path: Path) 
 def test_each_row_has_its_own_signature(bench: Bench) -> None:
     """Two rows of one key have two signatures, and neither fits the other's octets."""
     key = bench.keys.generate(KeyKind.P256, ca_scope("staff"))
-    bench.certificate(key, b"first")
-    bench.certificate(key, b"second", UUID(int=2))
+    first = bench.certificate(key)
+    second = bench.certificate(key, row=UUID(int=2))
     signature = bench.signer.sign_intent(UUID(int=2))
-    _verify(key, signature, b"second", hashes.SHA256())
+    _verify(key, signature, second, hashes.SHA256())
     with pytest.raises(InvalidSignature):
-        _verify(key, signature, b"first", hashes.SHA256())
+        _verify(key, signature, first, hashes.SHA256())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import threading
@@ -146,14 +145,14 @@ def test_a_crl_is_sent_and_hashed_there(signer: Signer) -> None:
     """R8: the signer asks for the file that the row names, hashes what comes, and compares it with the row."""
     parts = (b"one", b"2" * 200_000, b"three")
     key = signer.bench.keys.generate(KeyKind.P256, ca_scope("staff"))
-    signer.bench.crl(key, parts, hashlib.sha256(b"".join(parts)).digest())
+    signer.bench.crl(key, parts)
     assert signer.caller().sign_intent(ROW) == signer.bench.signer.sign_intent(ROW)
 
 
 def test_another_file_than_the_recorded_one_is_not_signed(signer: Signer) -> None:
     """R8: a caller that sends other octets gets no signature, and can go on with the next call."""
     key = signer.bench.keys.generate(KeyKind.P256, ca_scope("staff"))
-    signer.bench.crl(key, (b"what the caller has",), hashlib.sha256(b"what was recorded").digest())
+    signer.bench.crl(key, (b"what the caller has",), b"what was recorded")
     caller = signer.caller()
     with pytest.raises(InvariantError, match="not the one that was recorded"):
         caller.sign_intent(ROW)
@@ -309,7 +308,7 @@ def test_refused_calls_are_in_the_log(signer: Signer, capfd: pytest.CaptureFixtu
 def test_callers_that_stall_or_die_hold_nothing(bench: Bench) -> None:
     """RES-2: half a frame, half a file and a silent start are given up in time; their places are free again."""
     key = bench.keys.generate(KeyKind.P256, ca_scope("staff"))
-    bench.crl(key, (b"file",), hashlib.sha256(b"file").digest())
+    bench.crl(key)
     bounds = Bounds(connections=4, heavy=1, frame_seconds=0.3)
     with serving(bench, bounds) as signer, spoken(signer) as first, spoken(signer) as second:
         first._socket.sendall(b"\x01")  # noqa: SLF001 - a caller that is not ours

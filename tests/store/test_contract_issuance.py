@@ -302,7 +302,8 @@ def test_a_signer_sees_intents_only(store: Store) -> None:
     assert store.signing_intent(an_intent().id) is None
     begin(store, 1)
     intent = an_intent()
-    assert store.signing_intent(intent.id) == SigningIntent(intent.id, intent.key_id, intent.tbs, None, None)
+    expected = SigningIntent(intent.id, intent.key_id, intent.tbs, None, None, intent.kind)
+    assert store.signing_intent(intent.id) == expected
     store.finish(intent.id, b"der", NOW, ())
     assert store.signing_intent(intent.id) is None
 

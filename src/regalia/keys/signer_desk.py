@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import structlog
@@ -19,17 +19,18 @@ from regalia import reasons
 from regalia.ca.scopes import is_ca_scope
 from regalia.errors import AdminError, InvariantError, RegaliaError, UnavailableError
 from regalia.keys.signer import LocalSigner
+from regalia.keys.signer_rules import SignerRules
 from regalia.keys.signer_wire import CALLS, Kind, Wire, WireError, read_events, write_refusal
 from regalia.model import Action, AuthorityKind, AuthorityState, KeyKind
-from regalia.ports import Authorities, Intents, KeyRecords
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from regalia.keys.signer_rules import SignerStore
     from regalia.model import EventDraft
     from regalia.ports import CaKeys, KeyStore, NewKey
 
-__all__ = ["Bounds", "Desk", "DeskStore"]
+__all__ = ["Bounds", "Desk"]
 
 _ID: Final = 16
 _EVENTS: Final = frozenset({Kind.EVENTS})
@@ -39,10 +40,6 @@ _ENDED: Final = frozenset({Action.KEY_DESTROYED})
 _OVER: Final = frozenset({AuthorityState.REVOKED, AuthorityState.RETIRED})
 
 _log = structlog.get_logger("regalia.signer")
-
-
-class DeskStore(Authorities, Intents, KeyRecords, Protocol):
-    """What a signer reads of the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +83,10 @@ class _Rate:
 class Desk:
     """Answers one connection after the other's calls; for any number of threads."""
 
-    def __init__(self, store: DeskStore, ca_keys: CaKeys, keys: KeyStore, bounds: Bounds) -> None:
+    def __init__(self, store: SignerStore, ca_keys: CaKeys, keys: KeyStore, bounds: Bounds) -> None:
         """`ca_keys` opens the CA keys that are here; `keys` makes and ends them."""
         self._store = store
+        self._rules = SignerRules(store)
         self._ca_keys = ca_keys
         self._keys = keys
         self._bounds = bounds
@@ -131,7 +129,8 @@ class Desk:
             intent = self._store.signing_intent(row_id)
             if intent is not None and not self._ca_keys.ca_key(intent.key_id).repeatable:
                 raise UnavailableError(reasons.SIGNER_AWAY, f"what became of the signature of {row_id} is not known")
-        return LocalSigner(self._store, _SentFile(wire, self._bounds, self._heavy), self._ca_keys).sign_intent(row_id)
+        files = _SentFile(wire, self._bounds, self._heavy)
+        return LocalSigner(self._store, files, self._ca_keys, self._rules).sign_intent(row_id)
 
     def _generate(self, wire: Wire, caller: str, payload: bytes) -> None:
         name, _, scope_octets = payload.partition(b"\x00")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import LargeBinary, bindparam, insert, literal_column, select, update
 
-from regalia.model import Revocation, RevocationReason, SigningIntent
+from regalia.model import CertificateKind, Revocation, RevocationReason, SigningIntent
 from regalia.store.certificates import (
     ADD_CERTIFICATE,
     ADD_TBS,
@@ -79,7 +79,7 @@ _FROM_THE_FUTURE = Statement(
     .limit(bindparam("most"))
 )
 _CERTIFICATE_INTENT = Statement(
-    select(certificate.c.key_id, certificate_tbs.c.tbs)
+    select(certificate.c.key_id, certificate.c.kind, certificate_tbs.c.tbs)
     .join(certificate_tbs, certificate_tbs.c.certificate_id == certificate.c.id)
     .where(certificate.c.id == bindparam("which"), certificate.c.state == literal_column("'intent'"))
 )
@@ -170,7 +170,8 @@ class SqlIssuance(Noun):
         """Return what a signer may sign: a committed intent of a certificate, a CRL or an authority's request."""
         row = self._database.row(_CERTIFICATE_INTENT, {"which": row_id.bytes})
         if row is not None:
-            return SigningIntent(row_id, UUID(bytes=row["key_id"]), row["tbs"], None, None)
+            kind = CertificateKind(row["kind"])
+            return SigningIntent(row_id, UUID(bytes=row["key_id"]), row["tbs"], None, None, kind)
         row = self._database.row(_CRL_INTENT, {"which": row_id.bytes})
         if row is not None:
             return SigningIntent(row_id, UUID(bytes=row["key_id"]), None, row["tbs_path"], row["tbs_sha256"])

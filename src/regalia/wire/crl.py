@@ -37,6 +37,7 @@ __all__ = [
     "REMOVE_FROM_CRL",
     "CrlFacts",
     "Tally",
+    "begins_list_of",
     "certificate_list_chunks",
     "counted",
     "delta_crl_indicator",
@@ -171,6 +172,13 @@ def tbs_chunks(
     yield bytes((der.SEQUENCE,)) + der.length_octets(len(head) + entries_length + len(tail)) + head
     yield from entries
     yield tail
+
+
+def begins_list_of(head: bytes, issuer: bytes, algorithm: SignatureAlgorithm) -> bool:
+    """Tell whether octets are the beginning of a TBSCertList of this issuer, as `tbs_chunks` writes it."""
+    long = len(head) > 1 and head[1] & 0x80
+    content = 2 + (head[1] & 0x7F if long else 0)
+    return head[:1] == bytes((der.SEQUENCE,)) and head.startswith(_VERSION_2 + algorithm.identifier + issuer, content)
 
 
 def certificate_list_chunks(
