@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from regalia.model import AuthorityState, CertificateKind, CertificateState, CredentialPurpose, Door
+from regalia.model import Action, AuthorityState, CertificateKind, CertificateState, CredentialPurpose, Door
 from regalia.ports import Holder
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from regalia.model import Authority, Certificate, Credential, Endpoint, Enrolment, EventDraft, Group, Profile
+    from regalia.model import Authority, Certificate, Credential, Endpoint, Enrolment, Event, EventDraft, Group, Profile
 
 __all__ = ["MemorySuccessions"]
 
@@ -28,6 +28,7 @@ class MemorySuccessions:
     _groups: dict[str, Group]
     _certificates: dict[UUID, Certificate]
     _enrolments: dict[UUID, Enrolment]
+    log: list[Event]
 
     if TYPE_CHECKING:
 
@@ -89,6 +90,11 @@ class MemorySuccessions:
 
     def lives_on(self, authority: str, now: datetime) -> bool:
         """See the port."""
+        own = self._authorities.get(authority)
+        row = self._certificates.get(own.certificate_id) if own is not None else None
+        imported = (f"authority:{authority}", Action.AUTHORITY_IMPORTED)
+        if row is not None and any((event.draft.object, event.draft.action) == imported for event in self.log):
+            return row.intent.not_after > now
         return any(
             c.intent.authority == authority
             and c.intent.not_after > now

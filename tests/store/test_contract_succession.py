@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from regalia.model import AuthorityState, CertificateKind, CredentialPurpose, Revocation, RevocationReason
-from regalia.ports import EventFilter
+from regalia.model import Action, AuthorityState, CertificateKind, CredentialPurpose, Revocation, RevocationReason
+from regalia.ports import Adopted, EventFilter
 from store.samples import (
     MINUTE,
     NOW,
@@ -184,6 +184,22 @@ def test_an_authority_lives_on_as_long_as_what_it_issued(store: Store) -> None:
     assert not store.lives_on(FIRST, ends)
     assert store.abandon(an_intent(2).id, NOW, ())
     assert not store.lives_on(FIRST, NOW)
+
+
+def test_an_imported_authority_lives_on_until_its_own_end(store: Store) -> None:
+    """Nobody knows what it issued before it was imported; an accepted one, whose key is from here, issued nothing."""
+    ends = an_intent(1).not_after
+    for number, name, action in (
+        (1, "old-ca", Action.AUTHORITY_IMPORTED),
+        (2, "new-ca", Action.AUTHORITY_ACCEPTED),
+    ):
+        intent = replace(an_intent(number), kind=CertificateKind.ISSUING, authority="root")
+        one = replace(an_authority(name, "root", number), certificate_id=intent.id)
+        told = an_event(number, action=action, object=f"authority:{name}")
+        assert store.adopt_authority(Adopted(one, intent), b"der", (told,))
+    assert store.lives_on("old-ca", NOW)
+    assert not store.lives_on("old-ca", ends)
+    assert not store.lives_on("new-ca", NOW)
 
 
 def issued(store: Store, number: int, authority: str, *, device: str | None, subject: str, minutes: int) -> Certificate:

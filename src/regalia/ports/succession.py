@@ -59,7 +59,10 @@ class Successions(Protocol):
         """Use it no more from this moment on; its key can be destroyed then. False where it has ended already."""
 
     def lives_on(self, authority: str, now: datetime) -> bool:
-        """Whether a certificate that it issued to a device, a listener or a person is not expired yet."""
+        """Whether a certificate that it issued to a device, a listener or a person is not expired yet.
+
+        Of what an imported authority issued before there is no list: it lives on until its own certificate ends.
+        """
 
     def holders(self, group: str, now: datetime) -> tuple[Holder, ...]:
         """Whoever has to enrol anew because the authority of their certificate was revoked.

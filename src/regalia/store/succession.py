@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, exists, literal_column, null, or_, select, update
 
+from regalia.model import Action
 from regalia.ports import Holder
 from regalia.store.authorities import read_credential
 from regalia.store.session import LostError, Noun, Statement, Transaction
-from regalia.store.tables import authority, certificate, credential, enrolment, group, revocation
+from regalia.store.tables import authority, certificate, credential, enrolment, event, group, revocation
 from regalia.store.values import from_millis, millis, plain, storable
 
 if TYPE_CHECKING:
@@ -66,6 +67,17 @@ _LIVES = Statement(
         certificate.c.not_after > bindparam("now"),
         or_(certificate.c.kind == literal_column("'leaf'"), certificate.c.kind == literal_column("'tls'")),
         certificate.c.state != literal_column("'abandoned'"),
+    )
+    .limit(1)
+)
+_CAME_WITH_ITS_KEY = Statement(
+    select(certificate.c.id)
+    .join(authority, authority.c.certificate_id == certificate.c.id)
+    .join(event, event.c.object == literal_column("'authority:'").concat(authority.c.name))
+    .where(
+        authority.c.name == bindparam("which"),
+        certificate.c.not_after > bindparam("now"),
+        event.c.action == literal_column(f"'{Action.AUTHORITY_IMPORTED.value}'"),
     )
     .limit(1)
 )
@@ -173,8 +185,9 @@ class SqlSuccessions(Noun):
         return self._change_catalogue(events, f"credential:{credential_id}", unit)
 
     def lives_on(self, authority: str, now: datetime) -> bool:
-        """Whether a certificate of somebody else's that it issued is not expired yet."""
-        return self._database.row(_LIVES, {"which": authority, "now": millis(now)}) is not None
+        """Whether a certificate of somebody else's that it issued is not expired yet, or may be."""
+        which: Columns = {"which": authority, "now": millis(now)}
+        return any(self._database.row(statement, which) is not None for statement in (_LIVES, _CAME_WITH_ITS_KEY))
 
     def holders(self, group: str, now: datetime) -> tuple[Holder, ...]:
         """Return who has to enrol anew, by device and subject."""
