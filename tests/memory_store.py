@@ -501,6 +501,9 @@ class MemoryStore(MemoryHierarchies, MemoryStatus, MemorySuccessions):
                 (c.intent.authority, c.intent.serial) for c in self._certificates.values()
             }:
                 raise InvariantError("serial used twice")
+            contained = self._contained(intent)
+            if contained is not None:
+                return contained
             if enrolment is not None:
                 refused = self._signer_revoked(enrolment) or (
                     self._decided(enrolment)
@@ -523,6 +526,15 @@ class MemoryStore(MemoryHierarchies, MemoryStatus, MemorySuccessions):
             self._certificates[intent.id] = Certificate(intent, CertificateState.INTENT, None, None, None)
             self.record(events)
             return Begun.BEGUN
+
+    def _contained(self, intent: CertificateIntent) -> Begun | None:
+        if intent.kind is not CertificateKind.LEAF:
+            return None
+        group, authority = self._groups.get(intent.group or ""), self._authorities.get(intent.authority)
+        if group is not None and group.suspended_at is not None:
+            return Begun.GROUP_SUSPENDED
+        ended = authority is not None and authority.state.value in {"revoked", "retired"}
+        return Begun.AUTHORITY_ENDED if ended else None
 
     def _signer_revoked(self, enrolment: Enrolment) -> Begun | None:
         predecessor = enrolment.lineage.predecessor if enrolment.lineage is not None else None

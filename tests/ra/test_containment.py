@@ -132,6 +132,28 @@ def test_status_goes_on_in_a_suspended_group() -> None:
     assert elsewhere.enrol(names("o"), world.mint("o", endpoint="other")).status is PkiStatus.SUCCESS
 
 
+@pytest.mark.parametrize(
+    ("state", "reason"), [(None, reasons.GROUP_SUSPENDED), (AuthorityState.REVOKED, reasons.ISSUER_UNAVAILABLE)]
+)
+def test_a_worker_that_has_not_heard_of_it_issues_nothing(state: AuthorityState | None, reason: Reason) -> None:
+    """What a worker decides by what it read before a suspension or revocation is not issued: CA-015, CA-010 (R6)."""
+    world = World()
+    secret = world.mint("laptop-2")
+    before = world.scep.door("default")
+    assert before is not None
+    device = Device(world, rsa_key(2)).fresh("second")
+    body = device.message(device.csr(names("laptop-2"), secret))
+    if state is None:
+        suspend(world)
+    else:
+        world.store.set_authority_state(OLD, state, ())
+    assert unavailable(lambda: world.scep.pki_operation(before, body, "192.0.2.1")) is reason
+    assert world.store.certificates(CertificateFilter(kind=CertificateKind.LEAF, limit=9)) == ()
+    challenge = world.store.challenge(world.challenge_mac(secret))
+    assert challenge is not None
+    assert challenge.consumed_at is None
+
+
 def test_suspension_is_told_and_told_once() -> None:
     """Who suspended and why is a security event; a second time is ADM-039, an unknown group ADM-004."""
     world = World()

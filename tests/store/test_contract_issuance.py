@@ -10,6 +10,8 @@ import pytest
 
 from regalia.errors import InvariantError, Stage
 from regalia.model import (
+    AuthorityState,
+    CertificateKind,
     CertificateState,
     EnrolmentState,
     Revocation,
@@ -22,7 +24,9 @@ from store.samples import (
     MINUTE,
     NOW,
     a_challenge,
+    a_group,
     a_key,
+    an_authority,
     an_enrolment,
     an_event,
     an_id,
@@ -63,6 +67,38 @@ def test_an_intent_is_recorded_whole(store: Store) -> None:
         consumed_source=enrolment.source,
     )
     assert len(store.events(EventFilter())) == 1
+
+
+@pytest.mark.parametrize(
+    ("contained", "ended"),
+    [
+        ("suspended", Begun.GROUP_SUSPENDED),
+        ("revoked", Begun.AUTHORITY_ENDED),
+        ("retired", Begun.AUTHORITY_ENDED),
+        ("retiring", Begun.BEGUN),
+        ("next", Begun.BEGUN),
+    ],
+)
+def test_containment_stops_what_was_decided_before(store: Store, contained: str, ended: Begun) -> None:
+    """A group suspended, or an authority ended, since the decision begins nothing and uses no challenge up."""
+    store.add_authority(an_authority(), ())
+    store.add_group(a_group(), ())
+    store.add_challenge(a_challenge(), ())
+    if contained == "suspended":
+        store.suspend_group("staff", NOW, "drill", ())
+    else:
+        store.set_authority_state("staff-ca", AuthorityState(contained), (), at=NOW)
+    enrolment = an_enrolment()
+    intent = an_intent(1, enrolment)
+    begun = store.begin(intent, (an_event(),), enrolment=enrolment, consume=a_challenge().id)
+    assert begun is ended
+    assert (store.certificate(intent.id) is not None) is (ended is Begun.BEGUN)
+    challenge = store.challenge(a_challenge().mac)
+    assert challenge is not None
+    assert (challenge.consumed_at is None) is (ended is not Begun.BEGUN)
+    # Its own credentials are renewed all the same.
+    own = replace(an_intent(2), kind=CertificateKind.OCSP)
+    assert store.begin(own, ()) is Begun.BEGUN
 
 
 def test_a_certificate_of_our_own_needs_no_enrolment(store: Store) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from regalia import reasons
 from regalia.ca.crl_plan import shard_of
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from regalia.model import Enrolment, IssueOrder, JsonValue
     from regalia.ports import Clock, Entropy, IntentSigner, Issuance
 
-__all__ = ["LEASE", "Issuer", "Prepared", "certificate_event", "prepare_leaf"]
+__all__ = ["LEASE", "Issuer", "Prepared", "certificate_event", "halted", "prepare_leaf"]
 
 LEASE = timedelta(seconds=60)
 """How long an intent belongs to the worker that began it, unless the settings say otherwise (R8)."""
@@ -133,6 +133,19 @@ def prepare_leaf(
     )
     facts: dict[str, JsonValue] = {"inputs": dict(order.inputs)} if order.inputs else {}
     return Prepared(intent, signature_algorithm_for(authority.key_kind), issuer.public_key, facts)
+
+
+_HALTED: Final = {
+    Begun.GROUP_SUSPENDED: reasons.GROUP_SUSPENDED,
+    Begun.AUTHORITY_ENDED: reasons.ISSUER_UNAVAILABLE,
+}
+
+
+def halted(begun: Begun, intent: CertificateIntent) -> Unavailable | None:
+    """Say why nothing is issued at present; None where a race was lost, so that it is to be looked at again."""
+    if begun not in _HALTED:
+        return None
+    return Unavailable(_HALTED[begun], f"group {intent.group}, authority {intent.authority}: {begun}")
 
 
 class Issuer:

@@ -105,6 +105,8 @@ class Begun(StrEnum):
     CONVERSATION_TAKEN = "conversation-taken"
     TRANSACTION_TAKEN = "transaction-taken"
     SIGNER_REVOKED = "signer-revoked"
+    GROUP_SUSPENDED = "group-suspended"
+    AUTHORITY_ENDED = "authority-ended"
 
 
 class Issuance(Protocol):
@@ -129,7 +131,9 @@ class Issuance(Protocol):
         the new certificate, else CONVERSATION_TAKEN. `approves`: `enrolment` is stored and still pending; the row is
         moved to INTENT with this certificate, else CONVERSATION_TAKEN. A second open enrolment of one conversation
         key gives CONVERSATION_TAKEN; R3's rule on transactionIDs, checked again here for a NEW signer,
-        TRANSACTION_TAKEN; a predecessor that was revoked since it was looked at, SIGNER_REVOKED.
+        TRANSACTION_TAKEN; a predecessor that was revoked since it was looked at, SIGNER_REVOKED. For a device's
+        certificate a group that is suspended by now gives GROUP_SUSPENDED, an authority that is revoked or retired
+        AUTHORITY_ENDED: whoever decided may have read of them before.
         """
 
     def finish(

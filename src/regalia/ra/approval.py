@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from regalia import reasons
-from regalia.ca.issue import prepare_leaf
+from regalia.ca.issue import halted, prepare_leaf
 from regalia.ca.keycheck import check_key
 from regalia.errors import AdminError, InvariantError, PeerError, Stage, UnavailableError
 from regalia.model import (
@@ -94,6 +94,9 @@ class ApprovalDesk:
             also=(_decided(enrolment, Action.ENROLMENT_APPROVED, actor, prepared.intent.created_at),),
         )
         if not isinstance(issued, Certificate):
+            stopped = halted(issued, prepared.intent)
+            if stopped is not None:
+                raise UnavailableError(stopped.reason, stopped.detail)
             raise _decided_already(enrolment_id)
         return issued
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from regalia import reasons
-from regalia.ca.issue import prepare_leaf
+from regalia.ca.issue import halted, prepare_leaf
 from regalia.ca.recover import overdue
 from regalia.errors import AdminError, InvariantError, Stage, UnavailableError
 from regalia.model import (
@@ -328,7 +328,7 @@ class Enroller:
             resumes=found.abandoned if isinstance(found, _Resumed) else None,
             also=legacy_events(request),
         )
-        return issued if isinstance(issued, Certificate) else None
+        return issued if isinstance(issued, Certificate) else halted(issued, prepared.intent)
 
     def _prepared(self, request: EnrolmentRequest, order: IssueOrder) -> Prepared | Denied | Unavailable:
         return prepare_leaf(

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, exists, literal_column, or_, select, union_all, update
 
+from regalia.model import CertificateKind
 from regalia.ports import Begun
 from regalia.store.challenges import CONSUME
 from regalia.store.session import ConflictError, MissedError, Statement, Transaction, inserting
-from regalia.store.tables import OPEN, certificate, enrolment, hold, revocation
+from regalia.store.tables import OPEN, authority, certificate, enrolment, group, hold, revocation
 from regalia.store.values import lineage_text, millis, names_text, open_key, plain, serial_octets, stages_text
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import BindParameter
 
-    from regalia.model import ConversationKey, Enrolment, EventDraft
+    from regalia.model import CertificateIntent, ConversationKey, Enrolment, EventDraft
     from regalia.store.session import Call, Columns, Database
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "HOLDERS",
     "REVOKED_ALREADY",
     "approval",
+    "containment",
     "enrolment_columns",
     "open_conversation",
     "opening",
@@ -66,6 +68,17 @@ REVOKED_ALREADY = Statement(
 )
 """Whether a certificate is revoked, or held."""
 
+_SUSPENDED = Statement(
+    select(group.c.suspended_at).where(group.c.name == bindparam("whose"), group.c.suspended_at.is_not(None))
+)
+_ENDED = Statement(
+    select(authority.c.state).where(
+        authority.c.name == bindparam("issuer"),
+        # One that is retiring may be what another worker still takes for the present one: a rollover refuses nobody.
+        or_(authority.c.state == literal_column("'revoked'"), authority.c.state == literal_column("'retired'")),
+    )
+)
+
 _NEW_VALUES: dict[str, BindParameter[object]] = {
     column.name: bindparam(f"new_{column.name}") for column in enrolment.c if column.name != "id"
 }
@@ -86,6 +99,8 @@ _APPROVE = Statement(
 _CLOSE = Statement(update(enrolment).where(enrolment.c.id == bindparam("which")).values(open_key=bindparam("no_key")))
 
 _OUTCOMES = {
+    _SUSPENDED: (0, Begun.GROUP_SUSPENDED),
+    _ENDED: (0, Begun.AUTHORITY_ENDED),
     REVOKED_ALREADY: (0, Begun.SIGNER_REVOKED),
     _MOVE_TO_NEW_CERTIFICATE: (1, Begun.CONVERSATION_TAKEN),
     _APPROVE: (1, Begun.CONVERSATION_TAKEN),
@@ -129,6 +144,17 @@ def open_conversation(
             raise
         return Begun.CONVERSATION_TAKEN
     return Begun.BEGUN
+
+
+def containment(intent: CertificateIntent) -> list[Call]:
+    """Make the calls that see that nobody suspended the group, or revoked the authority, since it was judged.
+
+    A worker hears of either within a second: what it decided meanwhile ends here. Only devices' certificates do, since
+    a suspended group goes on to answer with credentials that are renewed.
+    """
+    if intent.kind is not CertificateKind.LEAF:
+        return []
+    return [(_SUSPENDED, {"whose": intent.group}), (_ENDED, {"issuer": intent.authority})]
 
 
 def opening(value: Enrolment, at: datetime) -> list[Call]:

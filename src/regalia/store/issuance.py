@@ -18,7 +18,7 @@ from regalia.store.certificates import (
     record_revocation,
 )
 from regalia.store.challenges import CONSUME
-from regalia.store.conversations import REVOKED_ALREADY, approval, open_conversation, opening, resumption
+from regalia.store.conversations import REVOKED_ALREADY, approval, containment, open_conversation, opening, resumption
 from regalia.store.hierarchy import REQUEST_INTENT
 from regalia.store.session import Call, LostError, Noun, Statement, Transaction
 from regalia.store.tables import certificate, certificate_der, certificate_tbs, crl, enrolment
@@ -105,7 +105,7 @@ class SqlIssuance(Noun):
         approves: bool = False,
     ) -> Begun:
         """TX1: all of it, or a word about who was first."""
-        calls: list[Call] = []
+        calls = containment(intent)
         if enrolment is not None:
             enrolment = replace(enrolment, certificate_id=intent.id)
             if resumes is not None:
