@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -27,7 +27,7 @@ from regalia.keys.medium import MediumVault
 from regalia.keys.signer_client import RemoteSigner, UnixAddress
 from regalia.keys.signer_desk import Bounds, Desk
 from regalia.keys.signer_server import SignerServer, UnixEntrance, listen_unix
-from regalia.keys.signer_wire import Kind, Wire
+from regalia.keys.signer_wire import ClosedError, Kind, Wire
 from regalia.keys.software import SoftwareKeys
 from regalia.model import (
     Action,
@@ -328,6 +328,57 @@ def test_callers_that_stall_or_die_hold_nothing(bench: Bench) -> None:
         else:
             pytest.fail("the places were never free again")
         silent.close()
+
+
+def test_who_has_not_said_who_it_is_takes_no_place(bench: Bench) -> None:
+    """RES-2: peers within their handshake are few, and whoever is let in finds a place beside them and keeps it."""
+    key = bench.keys.generate(KeyKind.P256, ca_scope("staff"))
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind("")
+    listening.listen()
+    address = UnixAddress(os.fsdecode(listening.getsockname()))
+    bounds = Bounds(connections=1, handshakes=2, frame_seconds=20)
+    desk = Desk(bench.store, SoftwareCaKeys(bench.store, bench.master, SeededEntropy()), held(bench), bounds)
+    hears, tell = os.pipe()
+    thread = threading.Thread(target=SignerServer([Slow(listening)], desk, bounds).run, args=([hears],))
+    thread.start()
+    mute: list[socket.socket] = []
+    try:
+        mute.append(address.connect(5))
+        caller = address.connect(5)
+        caller.sendall(b"!")
+        wire = Wire(caller, 5)
+        wire.send(Kind.HELLO)
+        assert wire.receive(frozenset(Kind))[0] is Kind.WELCOME
+        mute += [address.connect(5) for _ in range(2)]
+        assert mute[-1].recv(1) == b""
+        wire.send(Kind.HOLDS, key.id.bytes)
+        assert wire.receive(frozenset(Kind))[0] is Kind.YES
+        wire.close()
+    finally:
+        for connection in mute:
+            connection.close()
+        os.close(tell)
+        thread.join(20)
+        os.close(hears)
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """An entrance that waits for an octet of whoever comes, as TLS waits for a handshake."""
+
+    listening: socket.socket
+
+    def admit(self, connection: socket.socket, patience: float) -> tuple[socket.socket, str]:
+        """Take the octet."""
+        connection.settimeout(patience)
+        if not connection.recv(1):
+            raise ClosedError("closed")
+        return connection, "somebody"
+
+    def accepts(self, token: bytes) -> bool:
+        """Nothing more is asked."""
+        return not token
 
 
 def test_calls_are_bounded_by_the_second(bench: Bench) -> None:

@@ -47,7 +47,9 @@ class Bounds:
     """How much a signer lets itself be asked."""
 
     connections: int = 256
-    """Open at a time."""
+    """Open at a time, of callers that were let in."""
+    handshakes: int = 64
+    """Of those that have not shown yet who they are, at a time."""
     per_second: int = 10_000
     """Calls, of all callers together."""
     heavy: int = 4

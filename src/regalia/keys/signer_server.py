@@ -190,6 +190,7 @@ class SignerServer:
         self._desk = desk
         self._bounds = bounds
         self._places = threading.BoundedSemaphore(bounds.connections)
+        self._coming = threading.BoundedSemaphore(bounds.handshakes)
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
 
@@ -218,8 +219,8 @@ class SignerServer:
                 _log.warning("signer-not-accepted", why=str(error))
                 time.sleep(0.05)
             return
-        if not self._places.acquire(blocking=False):
-            _log.warning("signer-full", connections=self._bounds.connections)
+        if not self._coming.acquire(blocking=False):
+            _log.warning("signer-full", handshakes=self._bounds.handshakes)
             connection.close()
             return
         # Daemons: what is left of them after the last answers must not keep the process.
@@ -228,10 +229,10 @@ class SignerServer:
     def _talk(self, entrance: Entrance, connection: socket.socket) -> None:
         spoken = connection
         try:
-            spoken, caller = entrance.admit(connection, self._bounds.frame_seconds)
+            spoken, caller = self._admitted(entrance, connection)
             with self._lock:
                 self._open.add(spoken)
-            self._welcome(entrance, spoken, caller)
+            self._seat(entrance, spoken, caller)
         except _StrangerError as stranger:
             self._turn_away(stranger)
         except ClosedError:
@@ -243,6 +244,21 @@ class SignerServer:
                 self._open.discard(spoken)
             spoken.close()
             connection.close()
+
+    def _admitted(self, entrance: Entrance, connection: socket.socket) -> tuple[socket.socket, str]:
+        """Look who it is; meanwhile nobody's place is taken: anybody on the network gets this far."""
+        try:
+            return entrance.admit(connection, self._bounds.frame_seconds)
+        finally:
+            self._coming.release()
+
+    def _seat(self, entrance: Entrance, spoken: socket.socket, caller: str) -> None:
+        if not self._places.acquire(blocking=False):
+            _log.warning("signer-full", connections=self._bounds.connections)
+            return
+        try:
+            self._welcome(entrance, spoken, caller)
+        finally:
             self._places.release()
 
     def _welcome(self, entrance: Entrance, spoken: socket.socket, caller: str) -> None:
