@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COMMANDS = tuple(all_commands())
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 ASKS_FIRST = {
+    ("key", "destroy"),
     ("key", "rotate-master"),
     ("key", "rotate-signer"),
     ("key", "separate-signer"),
@@ -40,6 +41,8 @@ ASKS_FIRST = {
     ("event", "forget"),
     ("enrolment", "deny"),
 }
+HOMELESS = {("profile", "ready-made"), ("backup", "key"), ("backup", "verify")}
+"""Commands that need no home."""
 PROMISED = {
     "ca": "create request sign accept import export cross list show revoke offline crl ceremony transcript",
     "group": "create list show",
@@ -49,6 +52,7 @@ PROMISED = {
     "enrolment": "list show approve deny",
     "cert": "issue audit list show revoke hold release export",
     "event": "tail verify checkpoint export forget",
+    "backup": "key create verify restore",
     "db": "upgrade check",
     "config": "check",
     "scep": "caps cacert enrol renew poll getcert getcrl nextca",
@@ -112,7 +116,7 @@ def test_each_command_has_a_transcript(found: Found) -> None:
 @pytest.mark.parametrize("found", COMMANDS, ids=_words)
 def test_each_command_prints_json(found: Found) -> None:
     """Each command of a home knows --json and --home."""
-    homeless = found.words[0] == "scep" or found.words == ("profile", "ready-made")
+    homeless = found.words[0] == "scep" or found.words in HOMELESS
     wanted = {"--json"} if homeless else {"--json", "--home"}
     if found.words != ("demo",):  # it makes a home of its own and tells a story
         assert wanted <= _options(found)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = noun_app("Backups: encrypted, whole, and never with the master key.")
+app = noun_app("Backups: make, verify and restore them.")
 
 _Key = Annotated[
     Path, typer.Option("--key", readable=False, metavar="FILE", help="Private key of `backup key`, mode 0600.")
