@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from cli.scene import DIRECTIVES, Scene
 from regalia.cli.main import main
 
@@ -128,6 +130,8 @@ def regalia(arguments: list[str], *, stdin: bytes = b"", stdout: Path | None = N
         status = main(arguments)
     finally:
         sys.stdin, sys.stdout, sys.stderr = before
+        # `serve` and `signer` set up the log of their process, which here is that of all tests.
+        structlog.reset_defaults()
         out.flush()
         error.flush()
     if stdout is not None:
