@@ -29,7 +29,7 @@ def fresh_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def scene(fresh_home: Path, tmp_path: Path) -> Iterator[Scene]:
     """Set the stage for one test."""
-    home, work = tmp_path / "home", tmp_path / "work"
+    home, work = tmp_path / "home", tmp_path / "desk"
     shutil.copytree(fresh_home, home)
     home.chmod(0o700)
     work.mkdir()
