@@ -111,7 +111,7 @@ def _packages_are_there(*, must: bool) -> bool:
 
 def _unit_part(totals: Totals) -> list[str]:
     started = time.monotonic()
-    status = _pytest(totals, "-n", WORKERS, "-m", "not real")
+    status = _pytest(totals, *_order(), "-n", WORKERS, "-m", "not real")
     print(f"unit part: {time.monotonic() - started:.1f} s, {totals.passed} passed", flush=True)
     return [f"unit part: pytest ended with {status}"] if status else []
 
@@ -119,8 +119,8 @@ def _unit_part(totals: Totals) -> list[str]:
 def _real_part(totals: Totals, long: list[str]) -> list[str]:
     """Run what needs real programs: two files at a time, except where a test must have the machine for itself."""
     started = time.monotonic()
-    parallel = _pytest(totals, "-n", WORKERS, "--dist", "loadfile", "-m", "real and not serial", *long)
-    serial = _pytest(totals, "-m", "real and serial", *long)
+    parallel = _pytest(totals, *_order(), "-n", WORKERS, "--dist", "loadfile", "-m", "real and not serial", *long)
+    serial = _pytest(totals, *_order(), "-m", "real and serial", *long)
     print(f"real part: {time.monotonic() - started:.1f} s", flush=True)
     endings = {"real part": parallel, "real part, one by one": 0 if serial == NO_TESTS else serial}
     return [f"{name}: pytest ended with {status}" for name, status in endings.items() if status]
@@ -134,6 +134,13 @@ def _pytest(totals: Totals, *arguments: str) -> int:
         if counts.exists():
             totals.add(json.loads(counts.read_text(encoding="utf-8")))
     return status
+
+
+def _order() -> list[str]:
+    """Shuffle by the commit: another order with each one, and the same wherever the same commit is tested."""
+    command = ["git", "rev-parse", "HEAD"]
+    head = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+    return [f"--randomly-seed={int(head[:8], 16)}"] if head else []
 
 
 def _close(totals: Totals, problems: list[str], *, full: bool) -> int:

@@ -7,6 +7,8 @@ import select
 import signal
 import sys
 
+import structlog
+
 from regalia import reasons
 from regalia.app.supervisor import Seat, Supervisor
 from regalia.errors import AdminError
@@ -52,6 +54,7 @@ def sign(seat: Seat) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory())  # a line is one write, as `say` has it
     signer = sign if sys.argv[1] == "signing" else None
     supervisor = Supervisor(2, work, lambda: say("ready"), on_stop=lambda: say("stop"), patience=0.5, sign=signer)
     try:

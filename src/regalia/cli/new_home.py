@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -199,15 +200,31 @@ def _new_schema(config: Config) -> Iterator[None]:
     from regalia.store import migrations  # noqa: PLC0415 - help must not wait for the database driver
 
     url = config.database.connection_url()
-    if migrations.upgrade(url).current is not None:
-        raise AdminError(reasons.HOME_USED, f"another init was faster in {config.database.url}")
+    with _interrupt_held() as release:
+        if migrations.upgrade(url).current is not None:
+            raise AdminError(reasons.HOME_USED, f"another init was faster in {config.database.url}")
+        try:
+            release()
+            yield
+        except BaseException:
+            # If the database is what failed, the next init says what to do with what is left.
+            with suppress(RegaliaError):
+                migrations.remove(url)
+            raise
+
+
+@contextmanager
+def _interrupt_held() -> Iterator[Callable[[], None]]:
+    """Have Ctrl-C wait until it is released: tables that were just made must have somebody who takes them away."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
     try:
-        yield
-    except BaseException:
-        # If the database is what failed, the next init says what to do with what is left.
-        with suppress(RegaliaError):
-            migrations.remove(url)
-        raise
+        yield release
+    finally:
+        release()
 
 
 def record_initialised(regalia: App) -> None:
