@@ -372,6 +372,24 @@ def test_what_an_imported_authority_had_revoked_is_no_finding() -> None:
     assert audit(world).doubts == []
 
 
+def test_what_a_restore_learnt_from_a_crl_is_no_finding() -> None:
+    """A serial that a restored home learnt from a published CRL has a row without octets, and the restore on record."""
+    world, leaf = a_world()
+    recalled = replace(
+        leaf,
+        state=CertificateState.ABANDONED,
+        der=None,
+        intent=replace(leaf.intent, id=new_id(leaf.intent.created_at, b"\xff" * 10), serial=0xA01),
+        revocation=Revocation(leaf.id, RevocationReason.UNSPECIFIED, "imported", "system", leaf.intent.created_at),
+    )
+    put(world, recalled)
+    now = world.clock.now()
+    for count, found in ((0, {"event"}), (1, set())):
+        told = {"not_on_record": count}
+        world.store.record([EventDraft(now, ADMIN, Action.HOME_RESTORED, "home", Outcome.OK, details=told)])
+        assert rules(audit(world)) == found
+
+
 def test_another_plan_of_crls_is_no_finding() -> None:
     """Certificates go on pointing at the list that was chosen when they were issued, however CRLs are divided today."""
     world = World()

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from foreign_pki import ForeignCa, Shape
+from regalia.ca.authority import revoke_authority
 from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.ca.sign_request import read_wish
 from regalia.errors import AdminError
-from regalia.model import Action, AuthorityState, CredentialPurpose
+from regalia.model import Action, AuthorityKind, AuthorityState, CredentialPurpose, RevocationReason
 from regalia.wire.certificate import read_certificate, split, verify_signature
 from regalia.wire.cms import read_certs_only
 from world import ADMIN, Device, World, names
@@ -270,3 +271,21 @@ def test_requests_are_read_as_hostile() -> None:
         with pytest.raises(AdminError, match="ADM-031") as refused:
             read_wish(octets)
         assert told in refused.value.detail
+
+
+def test_a_lost_authority_is_taken_in_to_be_revoked() -> None:
+    """An issuing authority of which only the certificate is left is known below its root, and can be revoked."""
+    before, lost = World(), World()
+    made = lost.store.authority("default-ca-1")
+    assert made is not None
+    with pytest.raises(AdminError, match="the chain is incomplete"):
+        before.hierarchy.trust("default-ca-2", made.certificate_der, actor=ADMIN)
+    root = _root(lost)
+    before.hierarchy.trust("far-root", root.certificate_der, actor=ADMIN)
+    known = before.hierarchy.trust("default-ca-2", made.certificate_der, actor=ADMIN)
+    assert (known.kind, known.parent, known.group) == (AuthorityKind.ISSUING, "far-root", None)
+    assert before.rollover.free_name("default") == "default-ca-3"
+    revoked = revoke_authority(
+        before.store, before.store, before.clock, known, reason=RevocationReason.CESSATION_OF_OPERATION, actor=ADMIN
+    )
+    assert revoked.state is AuthorityState.REVOKED

@@ -282,9 +282,9 @@ class Auditor:
         return Urls(start[begin:]) if begin >= 0 and start != text else self._urls
 
     def _arrivals(self) -> tuple[Event, ...]:
-        """Return what the log says of authorities that were not made here."""
+        """Return what the log says of authorities that were not made here, and of restores."""
         if self._arrived is None:
-            told = self._store.events_about([f"authority:{each.name}" for each in self._store.authorities()])
+            told = self._store.events_about(["home", *(f"authority:{each.name}" for each in self._store.authorities())])
             self._arrived = tuple(event for events in told for event in events if event.draft.action in ARRIVALS)
         return self._arrived
 

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ARRIVALS", "beside_the_row", "came_from_elsewhere", "on_record"]
 
-ARRIVALS: Final = frozenset({Action.AUTHORITY_ACCEPTED, Action.AUTHORITY_IMPORTED, Action.AUTHORITY_CROSSED})
-"""How a certificate that another CA made comes to be in the table."""
+ARRIVALS: Final = frozenset(
+    {Action.AUTHORITY_ACCEPTED, Action.AUTHORITY_IMPORTED, Action.AUTHORITY_CROSSED, Action.HOME_RESTORED}
+)
+"""How what was not issued by this database comes to be in its table."""
 
 _PSEUDONYM: Final = "~"
 """How what was forgotten begins (PRIV-1): it is compared with nothing."""
@@ -65,7 +67,8 @@ def _names(certificate: Certificate, facts: CertificateFacts) -> Iterator[str]:
 def came_from_elsewhere(certificate: Certificate, events: Sequence[Event], arrivals: Sequence[Event]) -> bool:
     """Whether it was not issued here, and the log says how it came: with an authority that was accepted or imported.
 
-    What an imported authority had revoked has rows without octets, which nobody can take for a certificate.
+    What an imported authority had revoked has rows without octets, which nobody can take for a certificate; so has
+    what a restore learnt from the published CRLs alone.
     """
     if any(event.draft.action is Action.CERTIFICATE_INTENT for event in events):
         return False
@@ -73,7 +76,10 @@ def came_from_elsewhere(certificate: Certificate, events: Sequence[Event], arriv
     if certificate.state is CertificateState.ABANDONED and certificate.der is None:
         came_with = f"authority:{certificate.intent.authority}"
         imported = any(each.object == came_with and each.action is Action.AUTHORITY_IMPORTED for each in told)
-        return imported and certificate.revocation is not None and certificate.revocation.cause == "imported"
+        recalled = any(each.action is Action.HOME_RESTORED and each.details.get("not_on_record") for each in told)
+        return (
+            (imported or recalled) and certificate.revocation is not None and certificate.revocation.cause == "imported"
+        )
     if certificate.der is None or certificate.intent.kind not in _AUTHORITIES:
         return False
     digest = hashlib.sha256(certificate.der).hexdigest()

@@ -206,9 +206,12 @@ class Hierarchy:
         return authority
 
     def trust(self, name: str, certificate: bytes, *, actor: Actor) -> Authority:
-        """Take in a root whose key is elsewhere. Raises `AdminError` ADM-003, ADM-005, ADM-030."""
+        """Take in an authority whose key is elsewhere: a root, or an issuing one that a root known here signed.
+
+        Raises `AdminError` ADM-003, ADM-005, ADM-030.
+        """
         self._ceremony.check_name(name)
-        return self._adoption.foreign_root(name, certificate, actor=actor)
+        return self._adoption.foreign(name, certificate, actor=actor)
 
     # --- where the root's key is ------------------------------------------------------------------------------------
 

@@ -246,7 +246,11 @@ class OcspResponder:
 
     def _open_responder(self, authority: str, now: datetime) -> _Responder:
         """The newest OCSP credential that is valid and whose key is here."""
-        for credential in self._store.credentials(CredentialPurpose.OCSP, authority):
+        credentials = self._store.credentials(CredentialPurpose.OCSP, authority)
+        if not credentials:
+            # Its key is elsewhere or lost: who asks again later hears no more (RFC 6960 §2.3).
+            raise OcspFault(OcspStatus.UNAUTHORIZED, f"nobody here speaks for authority {authority}")
+        for credential in credentials:
             if credential.not_before <= now < credential.not_after and self._keys.holds(credential.key_id):
                 return self._responder(credential)
         raise OcspFault(OcspStatus.TRY_LATER, f"authority {authority} has no valid OCSP credential here")

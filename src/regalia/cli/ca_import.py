@@ -79,7 +79,8 @@ def import_(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Import a root, or with --group an issuing authority: its certificate, its key and what it had revoked.
 
-    A root without a key is one whose key stays elsewhere: `ca request --parent` makes authorities under it.
+    Without a key it is one whose key stays elsewhere: a root, under which `ca request --parent` makes authorities, or
+    an issuing authority of a root known here, lost after a backup, which `ca revoke` can then revoke.
     """
     keys = sum(given is not None for given in (key, pkcs12, pkcs11_uri))
     if keys > 1 or (not keys and (group is not None or crl is not None or certificate is None)):

@@ -138,7 +138,7 @@ def _authority_key(regalia: App, authority: Authority) -> Check:
     if not here and authority.kind is AuthorityKind.INTERMEDIATE:
         return Check("keys", Level.OK, f"the key of {authority.name} is another PKI's")
     if not here and authority.group is None:
-        return Check("keys", Level.OK, f"the key of {authority.name} is on the machine that asked for it")
+        return Check("keys", Level.OK, f"the key of {authority.name} is elsewhere: it issues for no group here")
     if authority.kind is AuthorityKind.ROOT and where == HERE:
         finding = f"the key of {authority.name} is still on this machine"
         return Check("keys", Level.WARN, finding, f"Run `regalia ca offline {authority.name} --to DIR` with a medium.")
