@@ -8,8 +8,13 @@ import json
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from cli.transcript import Ran, regalia
 from regalia import reasons
+from regalia.ca.ceremony_file import read_ceremony
+from regalia.cli.ca_ceremony import _Held
+from regalia.errors import AdminError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +42,7 @@ certificate = "staff.pem"
 def held(work: Path, plan: str, home: str = "vault") -> Ran:
     """Hold a ceremony as its witnesses would."""
     (work / "plan.toml").write_text(plan)
-    typed = f"{hashlib.sha256(plan.encode()).hexdigest()[:8]}\nAda Example\nBen Example\n"
+    typed = f"{hashlib.sha256(plan.encode()).hexdigest()[:16]}\nAda Example\nBen Example\n"
     with contextlib.chdir(work):
         return regalia(["ca", "ceremony", "plan.toml", "--home", home], stdin=typed.encode())
 
@@ -76,3 +81,23 @@ def test_a_ceremony_names_what_is_not_there(scene: Scene) -> None:
     assert "there is no home yet, and no root is to be made" in held(scene.work, rootless).output
     moved = held(scene.work, rootless.replace('"other"', '"root"'), home=str(scene.home)).output
     assert "there is no root" not in moved
+
+
+def test_a_request_that_is_swapped_meanwhile_is_not_signed(scene: Scene) -> None:
+    """What stands in the file when witnesses have been shown the request changes nothing of what is signed."""
+    request = [*("ca", "request", "staff-ca-1", "--group", "staff", "--parent", "root", "--json"), "--home"]
+    asked = regalia([*request, str(scene.home), "--csr", str(scene.work / "staff.csr")])
+    plan, sha256 = read_ceremony(PLAN.format(key=json.loads(asked.output)["key_sha256"]).encode())
+    held_one = _Held(plan, sha256, scene.work)
+    held_one.check(None)
+    shown = list(held_one.told(scene.work / "vault"))
+    (scene.work / "staff.csr").write_text("another one")
+    assert list(held_one.told(scene.work / "vault")) == shown
+
+
+def test_a_link_to_nowhere_is_in_the_way(scene: Scene) -> None:
+    """An output that is a dangling link is told before the ceremony, not found in the midst of it."""
+    (scene.work / "record.md").symlink_to(scene.work / "nowhere")
+    plan, sha256 = read_ceremony(PLAN.partition("[[issuing]]")[0].encode())
+    with pytest.raises(AdminError, match=r"record\.md exists: nothing is written over it"):
+        _Held(plan, sha256, scene.work).check(None)

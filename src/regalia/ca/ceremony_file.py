@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import tomllib
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from regalia import reasons
 from regalia.errors import AdminError
@@ -24,10 +25,17 @@ _NAME: Final = r"^[a-z][a-z0-9-]{0,39}$"
 _URL: Final = r"^https?://[^/\s?#]+/?$"
 
 Name = Annotated[str, Field(pattern=_NAME)]
-File = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
+File = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,255}$"), AfterValidator(lambda text: _seen(text))]
 Url = Annotated[str, Field(pattern=_URL)]
-Text = Annotated[str, Field(pattern=r"^\S(?:[^\x00-\x1f\x7f|]{0,62}\S)?$")]
+Text = Annotated[str, Field(pattern=r"^\S(?:[^\x00-\x1f\x7f|]{0,62}\S)?$"), AfterValidator(lambda text: _seen(text))]
 Kind = Annotated[KeyKind, BeforeValidator(lambda text: KeyKind(text) if isinstance(text, str) else text)]
+
+
+def _seen(text: str) -> str:
+    """Refuse letters that show nothing or turn the others round: witnesses sign for what they see."""
+    if not text.isprintable():
+        raise ValueError("it has characters that cannot be seen")
+    return text
 
 
 class _Part(BaseModel):
@@ -110,7 +118,7 @@ class CeremonyPlan(_Part):
 def _contradictions(plan: CeremonyPlan) -> Iterator[str]:
     names = [*(step.name for step in plan.root), *(step.name for step in plan.issuing)]
     yield from (f"the name {name} stands twice" for name in sorted({n for n in names if names.count(n) > 1}))
-    files = list(plan.outputs)
+    files = [posixpath.normpath(name) for name in plan.outputs]
     yield from (f"the file {name} is written twice" for name in sorted({n for n in files if files.count(n) > 1}))
     persons = [person.casefold() for person in plan.witnesses]
     if len(set(persons)) < len(persons):

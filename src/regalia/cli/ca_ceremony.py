@@ -1,6 +1,7 @@
 """`regalia ca ceremony` and `ca transcript`: keys made before witnesses, as one reviewed file says."""
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -40,8 +41,8 @@ CEREMONY_EXAMPLES = examples(
 TRANSCRIPT_EXAMPLES = examples("ca transcript", "ca transcript copy-of-a-witness.txt --json")
 
 _MAX_FILE = 1 << 20
-_TYPED = 8
-"""How many digits of the file's hash are repeated."""
+_TYPED = 16
+"""How many digits of the file's hash are repeated: for eight, a second file with the same is found in minutes."""
 
 
 def ceremony(
@@ -98,7 +99,8 @@ def _tell(plan: CeremonyPlan, sha256: str, steps: list[str], *, as_json: bool) -
 def _confirm(plan: CeremonyPlan, sha256: str) -> None:
     """Have the file's hash repeated and each witness named. Raises `AdminError` ADM-034 where something differs."""
     sys.stdout.flush()  # what is to be confirmed stands above the question, also where both go into one pipe
-    typed = str(typer.prompt(f"First {_TYPED} digits of the reviewed file's SHA-256", err=True)).strip().lower()
+    asked = str(typer.prompt(f"First {_TYPED} digits of the reviewed file's SHA-256", err=True))
+    typed = "".join(asked.split()).lower()
     if typed != sha256[:_TYPED]:
         raise AdminError(
             reasons.CEREMONY_REFUSED, f"{typed or 'nothing'} was typed: this is another file than the one reviewed"
@@ -118,6 +120,7 @@ class _Held:
     sha256: str
     base: Path
     done: list[Step] = field(default_factory=list)
+    _wishes: dict[str, "Wish"] = field(default_factory=dict)
 
     # --- before -----------------------------------------------------------------------------------------------------
 
@@ -130,13 +133,13 @@ class _Held:
     def _file_faults(self) -> Iterator[str]:
         for name in self.plan.outputs:
             path = self.base / name
-            if path.exists():
+            if os.path.lexists(path):
                 yield f"{path} exists: nothing is written over it"
             elif not path.parent.is_dir():
                 yield f"{path.parent} is not a directory"
         for step in self.plan.issuing:
             try:
-                wish = read_wish(read_file(self.base / step.request, _MAX_FILE))
+                wish = self._wish(step.request)
             except AdminError as error:
                 yield f"request {step.request}: {error.detail}"
                 continue
@@ -181,7 +184,10 @@ class _Held:
         yield f"write the record to {self.plan.record} and the transcript to {self.plan.transcript}"
 
     def _wish(self, request: str) -> "Wish":
-        return read_wish(read_file(self.base / request, _MAX_FILE))
+        """Read a request once: what the witnesses were shown is what is signed, whatever becomes of the file."""
+        if request not in self._wishes:
+            self._wishes[request] = read_wish(read_file(self.base / request, _MAX_FILE))
+        return self._wishes[request]
 
     # --- while it is held -------------------------------------------------------------------------------------------
 
@@ -202,8 +208,6 @@ class _Held:
             self.done.append(Step("root", root.name, (("certificate SHA-256", _sha256(made.certificate_der)),)))
         for step in self.plan.issuing:
             wish = self._wish(step.request)
-            if wish.key_sha256 != step.key_sha256:
-                raise AdminError(reasons.CEREMONY_REFUSED, f"request {step.request} was changed meanwhile")
             crl, issuer = _urls(wish, step.root, step.url)
             above = found_authority(regalia, step.root)
             signed = regalia.hierarchy.sign(
