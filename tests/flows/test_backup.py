@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sqlite3
 import threading
@@ -284,9 +285,13 @@ def test_a_backup_verifies_and_a_damaged_one_does_not(stage: Stage) -> None:
 
 def damaged(whole: bytes) -> Iterator[tuple[str, bytes]]:
     """Spoil a backup in every part of it."""
-    for part, at in (("magic", 3), ("key", 40), ("content", len(whole) // 2), ("end", len(whole) - 1)):
+    for part, at in (
+        *(("magic", 3), ("length of the key", 18), ("key", 40), ("end of the key", 98)),
+        *(("length of a chunk", 99), ("content", len(whole) // 2), ("end", len(whole) - 1)),
+    ):
         yield part, whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
     yield "cut", whole[:-20]
+    yield "cut in a length", whole + b"\x00\x00"
     yield "empty", b""
     yield "longer", whole + b"\x00\x00\x00\x10" + bytes(16)
 
@@ -320,6 +325,30 @@ def test_a_backup_that_somebody_else_made_is_refused(stage: Stage) -> None:
     with pytest.raises(AdminError, match="no installation with this master key"):
         stage.restored(forged)
     assert not (stage.scratch / "restored").exists()
+
+
+def test_what_a_stranger_wrote_configures_nothing(stage: Stage) -> None:
+    """SEC-4: the configuration in a forged backup is not read, and no database that it names is touched."""
+    genuine = stage.backup()
+    with genuine.open("rb") as file:
+        head, _, rest = zlib.decompress(b"".join(read_backup(file, stage.key))).partition(b"\n")
+    elsewhere = stage.scratch / "elsewhere.db"
+    told = json.loads(head)
+    told["about"]["config"] = f'database = {{ url = "sqlite:///{elsewhere}" }}\n'
+    place = Place(stage.scratch / "restored", None, None, stage.home / "master.key")
+    for number, content in enumerate(
+        (json.dumps(told).encode() + b"\n" + rest, b"[]\n", b"7\n", b"\n", b"x" * 70_000_000)
+    ):
+        forged = stage.scratch / f"forged-{number}"
+        with forged.open("wb") as file:
+            writer = BackupWriter(file, read_recipient(stage.recipient), SystemEntropy())
+            writer.write(zlib.compress(content, 1))
+            writer.close()
+        with pytest.raises(AdminError) as refused:
+            restore_backup(forged, stage.key, place, (), actor=ADMIN)
+        assert refused.value.reason is reasons.BACKUP_REFUSED
+    assert not elsewhere.exists()
+    assert not place.home.exists()
 
 
 @pytest.mark.parametrize("what", ["home", "database"])

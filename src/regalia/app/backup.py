@@ -43,6 +43,7 @@ __all__ = [
     "Checked",
     "Made",
     "Tallied",
+    "authentic_backup",
     "create_backup",
     "fill",
     "made_at",
@@ -55,6 +56,10 @@ _LEVEL: Final = 1
 """DER and hashes do not get smaller for more effort; names and JSON are small at once."""
 _READ: Final = 1024 * 1024
 _MAC_DIGITS: Final = 64
+_LONGEST_LINE: Final = 64 * 1024 * 1024
+"""Far above any row: whoever has the public key can make a file whose content is endless (RES-4)."""
+_COUNTS: Final = b'{"rows":'
+"""How the last line before the MAC begins, and no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +185,38 @@ def _lines(path: Path, key: X25519PrivateKey) -> Iterator[bytes]:
         with path.open("rb") as file:
             unpacker, held = zlib.decompressobj(), b""
             for chunk in read_backup(file, key):
-                try:
-                    held += unpacker.decompress(chunk)
-                except zlib.error:
-                    raise AdminError(reasons.BACKUP_REFUSED, "what was encrypted is no backup") from None
-                *whole, held = held.split(b"\n")
-                yield from whole
+                for piece in _unpacked(unpacker, chunk):
+                    *whole, held = (held + piece).split(b"\n")
+                    yield from whole
+                    if len(held) > _LONGEST_LINE:
+                        raise AdminError(reasons.BACKUP_REFUSED, "it has a line longer than any that is written")
             if held or not unpacker.eof:
                 raise AdminError(reasons.BACKUP_REFUSED, "what was encrypted ends too early")
     except OSError as error:
         raise AdminError(reasons.FILE_REFUSED, f"{path}: {error.strerror}") from error
+
+
+def _unpacked(unpacker: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
+    """Decompress in pieces, however much it becomes."""
+    try:
+        while (piece := unpacker.decompress(chunk, _READ)) or unpacker.unconsumed_tail:
+            yield piece
+            chunk = unpacker.unconsumed_tail
+    except zlib.error:
+        raise AdminError(reasons.BACKUP_REFUSED, "what was encrypted is no backup") from None
+
+
+def authentic_backup(path: Path, key: X25519PrivateKey, keys: Iterable[MasterKey]) -> Dumped:
+    """Read all of a backup and use none of it before it is known to be one of ours; what it says of itself.
+
+    Raises `AdminError` ADM-020, ADM-060.
+    """
+    head, lines = opened_backup(path, key)
+    for line in lines:
+        if line.startswith(_COUNTS):
+            break
+    lines.finish(keys)
+    return head
 
 
 def verify_backup(path: Path, key: X25519PrivateKey, clock: Clock) -> Checked:

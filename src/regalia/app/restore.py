@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from regalia import reasons
-from regalia.app.backup import fill, made_at, opened_backup, require_known_schema
+from regalia.app.backup import authentic_backup, fill, made_at, opened_backup, require_known_schema
 from regalia.app.build import NODE_FILE, SystemClock, SystemEntropy, build
 from regalia.app.recall import end_revoked_authorities, published_crl, recall
 from regalia.config import CONFIG_FILE, load_config
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+    from regalia.app.backup import Tallied
     from regalia.app.build import App
     from regalia.config import Config
+    from regalia.keys.master import MasterKey
     from regalia.model import Actor, JsonValue
     from regalia.store.dump import Dumped
 
@@ -84,22 +86,32 @@ def restore_backup(
     Raises `AdminError`: ADM-001 the home or the database is in use, ADM-060 the backup is damaged, ADM-062 a CRL is
     not one of its authorities, ADM-010 and ADM-011 the master key, ADM-012 a newer version's backup, ADM-020 files.
     """
-    head, lines = opened_backup(backup, key)
-    require_known_schema(head)
     created = _claim(place.home)
     filled = False
     try:
+        keys = _bring_keys(place)
+        # Anybody can encrypt to the public key: what a stranger wrote configures nothing and fills nothing.
+        head = authentic_backup(backup, key, keys)
+        require_known_schema(head)
         config = _configure(head, place)
         _see_that_it_is_empty(config)
+        lines = _opened_again(backup, key, head)
         filled = True
         rows = fill(config.database.connection_url(), head, lines)
-        lines.finish(master_ring(config.home, config.key_environment).keys())
+        lines.finish(keys)
         return _settle(config, head, rows, crls, actor)
     except BaseException:
         if filled:
             migrations.remove(config.database.connection_url())
         _unclaim(place.home, created=created)
         raise
+
+
+def _opened_again(backup: Path, key: X25519PrivateKey, head: Dumped) -> Tallied:
+    again, lines = opened_backup(backup, key)
+    if again != head:
+        raise AdminError(reasons.BACKUP_REFUSED, "it is another file than a moment ago")
+    return lines
 
 
 def _claim(home: Path) -> bool:
@@ -141,10 +153,19 @@ def _configure(head: Dumped, place: Place) -> Config:
         changes["server", "url"] = place.url
     text = with_settings(head.about["config"], changes)
     create_private(place.home / CONFIG_FILE, text.encode())
+    config = load_config(home=place.home)
+    if place.database is None and config.sources.get("database.url") == CONFIG_FILE:
+        told = "the old home's regalia.toml names its database in a way that is not understood: use --database"
+        raise AdminError(reasons.CONFIG_REFUSED, told)
+    return config
+
+
+def _bring_keys(place: Place) -> tuple[MasterKey, ...]:
+    """Put copies of the keys into the home; return the master keys. Raises `AdminError` ADM-010, ADM-011, ADM-020."""
     for given, name in ((place.master_key, MASTER.home_file), (place.signer_key, SIGNER.home_file)):
         if given is not None:
             _copy_key(given, place.home / name)
-    return load_config(home=place.home)
+    return tuple(master_ring(place.home, load_config(home=place.home).key_environment).keys())
 
 
 def _copy_key(given: Path, to: Path) -> None:

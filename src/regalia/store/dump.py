@@ -179,6 +179,8 @@ def _load(target: _Target, head: Dumped, lines: Iterable[bytes]) -> dict[str, in
         if batch:
             target.insert(table, head.tables[table], batch)
             batch = []
+        if not isinstance(value, dict):
+            raise AdminError(reasons.BACKUP_REFUSED, "a line of it is neither a row nor says what follows")
         if value.keys() == {"rows"}:
             if value["rows"] != counts:
                 raise AdminError(reasons.BACKUP_REFUSED, "it does not hold as many rows as it counts")
@@ -204,7 +206,7 @@ def _row(head: Dumped, table: str, value: Sequence[Any]) -> tuple[Value, ...]:
 def _parsed(line: bytes) -> Any:  # noqa: ANN401 - JSON
     try:
         return json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise AdminError(reasons.BACKUP_REFUSED, "a line of it cannot be read") from None
 
 
