@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 PROGRAM = """
-import json, os, resource, socket, subprocess, sys
+import ctypes, json, os, resource, socket, subprocess, sys
 from regalia.keys.hardening import close_all_but, harden
 
 extra = os.open("/dev/null", os.O_RDONLY)
@@ -23,6 +23,10 @@ def tried(work):
         return error.errno
     return 0
 
+def called(number, *arguments):
+    libc = ctypes.CDLL(None, use_errno=True)
+    return 0 if libc.syscall(number, *arguments) >= 0 else ctypes.get_errno()
+
 inet = lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).close()
 unix = lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).close()
 told = {
@@ -32,6 +36,8 @@ told = {
     "inet": tried(inet),
     "unix": tried(unix),
     "pair": tried(lambda: [each.close() for each in socket.socketpair()]),
+    "ring": called(425, 1, 0),
+    "descriptor": called(438, 0, 0, 0),
     "extra": tried(lambda: os.fstat(extra)),
     "kept": tried(lambda: os.fstat(kept)),
     "input": os.read(0, 1).decode(),
@@ -58,6 +64,8 @@ def test_a_signer_can_start_nothing_and_reach_nobody() -> None:
     assert found["done"] == [True, True, True, True]
     assert found["core"] == [0, 0]
     assert [found[name] for name in ("program", "inet")] == [EPERM, EPERM]
+    # A ring makes sockets without socket(2); a descriptor is taken from another process without ptrace(2).
+    assert [found[name] for name in ("ring", "descriptor")] == [EPERM, EPERM]
     assert [found[name] for name in ("unix", "pair", "kept")] == [0, 0, 0]
     assert (found["extra"], found["input"]) == (EBADF, "")
 

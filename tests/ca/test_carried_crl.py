@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp
 
 from foreign_pki import NOW, ForeignCa
@@ -257,3 +258,38 @@ def _state(world: World) -> AuthorityState:
     authority = world.store.authority("far-ca")
     assert authority is not None
     return authority.state
+
+
+def raw_crl(entry: x509.RevokedCertificate) -> bytes:
+    """Make a CRL with one entry that `ForeignCa.crl` does not make."""
+    builder = x509.CertificateRevocationListBuilder(issuer_name=ROOT.name)
+    made = builder.last_update(NOW).next_update(NOW + timedelta(days=30)).add_revoked_certificate(entry)
+    signed = made.add_extension(x509.CRLNumber(2), critical=False).sign(ROOT.key, hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.DER)
+
+
+def with_a_longer_serial(octets: bytes, serial: bytes) -> bytes:
+    """Put one more octet into a serial of a CRL, and sign it again: no library makes such a one."""
+    crl = x509.load_der_x509_crl(octets)
+    tbs, rest = crl.tbs_certlist_bytes, octets[octets.index(crl.tbs_certlist_bytes) + len(crl.tbs_certlist_bytes) :]
+    entry = tbs.index(b"\x02\x14" + serial)
+    inside = bytearray(tbs[: entry + 2] + b"\x7f" + tbs[entry + 2 :])
+    # The lengths of the whole, of the list, of the entry and of the serial; each has one octet here.
+    for length in (1, entry - 3, entry - 1, entry + 1):
+        inside[length] += 1
+    made = bytes(inside)
+    signature = ROOT.key.sign(made, ec.ECDSA(hashes.SHA256()))
+    algorithm = rest[: rest[1] + 2]
+    bits = b"\x03" + bytes([len(signature) + 1]) + b"\x00" + signature
+    content = made + algorithm + bits
+    return b"\x30\x81" + bytes([len(content)]) + content
+
+
+def test_an_entry_that_cannot_be_kept_is_told() -> None:
+    """A serial that is longer than any may be, and an entry that is of another CA's certificate, are named."""
+    longest = x509.RevokedCertificateBuilder().serial_number((1 << 159) - 1).revocation_date(NOW)
+    octets = raw_crl(longest.build())
+    assert len(read_carried(octets, ROOT.der, AuthorityKind.ROOT).revoked()) == 1
+    assert "more than 20 octets" in refused(with_a_longer_serial(octets, b"\x7f" + b"\xff" * 19))
+    other = x509.CertificateIssuer([x509.DirectoryName(ForeignCa("Other").name)])
+    assert "it may be of another CA" in refused(raw_crl(longest.add_extension(other, critical=True).build()))

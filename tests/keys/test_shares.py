@@ -130,3 +130,30 @@ def test_numbers_that_make_no_sense_are_refused(needed: int, of: int) -> None:
     """One share alone would be a password on paper; more are not needed than there are."""
     with pytest.raises(AdminError, match="ADM-018"):
         split(SeededEntropy(5), needed, of)
+
+
+def test_numbers_that_no_file_has_are_refused(tmp_path: Path) -> None:
+    """A key's file with numbers or times beyond all bounds is no file of a shared key."""
+    software, key, _ = keys(tmp_path)
+    parts = split(SeededEntropy(5), 2, 2)
+    path = software.move_out_shared(key.id, tmp_path, parts, lambda: None)
+    whole = json.loads(path.read_bytes())
+    for change in ({"needed": float("inf")}, {"of": "many"}, {"identifier": None}, {"sealed": ""}):
+        path.write_text(json.dumps(whole | change))
+        with pytest.raises(AdminError, match=r"ADM-020|ADM-035"):
+            open_shared(read_shared(path), parts.secret)
+    path.write_text(json.dumps(whole | {"created_at": "0001-01-01T00:00:00+14:00"}))
+    with pytest.raises(AdminError, match="ADM-035"):
+        open_shared(read_shared(path), parts.secret)
+
+
+def test_a_file_that_asks_for_fewer_shares_does_not_open(tmp_path: Path) -> None:
+    """A file that was altered to ask for fewer shares does not open with fewer."""
+    software, key, _ = keys(tmp_path)
+    parts = split(SeededEntropy(5), 3, 3)
+    path = software.move_out_shared(key.id, tmp_path, parts, lambda: None)
+    document = json.loads(path.read_bytes())
+    for needed in (2, 1, 0, -1):
+        path.write_text(json.dumps(document | {"needed": needed}))
+        with pytest.raises(AdminError, match="ADM-035"):
+            combine(read_shared(path), parts.shares[:2])

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+from base64 import b64encode
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -152,6 +153,26 @@ def test_a_file_that_was_cut_off_is_none(*, as_csv: bool) -> None:
     for cut in ([], lines[:1], lines[:-1], [*lines[:-1], b'{"end":1}\n'], [*lines, b"\n"]):
         with pytest.raises(RecordError):
             verify_export(cut)
+
+
+@BOTH
+def test_what_no_reader_can_take_is_a_finding(*, as_csv: bool) -> None:
+    """Brackets without end, and a cell that is longer than any, are changed lines, or an end that is none."""
+    lines = exported(as_csv=as_csv)
+    for deep in (b'{"record":' * 100_000 + b"\n", b'"' + b"x" * 200_000 + b'"\n'):
+        assert verify_export([*lines[:3], deep, *lines[4:]]).findings
+        with pytest.raises(RecordError):
+            verify_export([*lines[:-1], deep])
+
+
+def test_another_statement_by_the_same_key_is_no_end() -> None:
+    """The key of the checkpoints signs more than exports: only a statement about an export is one's end."""
+    lines = exported(as_csv=False)
+    end = json.loads(lines[-1])
+    statement = json.dumps(json.loads(end["end"]) | {"export": "something else"})
+    end |= {"end": statement, "signature": b64encode(sign(statement.encode())).decode()}
+    findings = verify_export([*lines[:-1], json.dumps(end).encode()]).findings
+    assert [one.what.partition(":")[0] for one in findings] == ["changed"]
 
 
 def test_json_lines_are_ascii_and_one_each() -> None:

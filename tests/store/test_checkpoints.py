@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from fakes import SeededEntropy
 from regalia import reasons
@@ -376,3 +379,26 @@ def test_a_copy_in_lines(filled: SqlStore, tmp_path: Path) -> None:
         read_copy(file)
     assert caught.value.reason is reasons.CHECKPOINT_REFUSED
     assert "line 3" in caught.value.detail
+
+
+def test_nothing_but_plain_files_is_read(tmp_path: Path) -> None:
+    """Whoever may write into the directory has nobody wait at a pipe, or read without end (RES-4)."""
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    directory = CheckpointDirectory(tmp_path)
+    directory.keep_key(spki)
+    (path,) = tmp_path.glob("checkpoint-key-*.pem")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UnavailableError, match="not a plain file"):
+        directory.keep_key(spki)
+    with pytest.raises(AdminError, match="not a plain file"):
+        read_copy(tmp_path)
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(AdminError, match="not a plain file"):
+        read_copy(tmp_path)
+    path.unlink()
+    os.mkfifo(tmp_path / "checkpoint-000000000001-0000000000000000.json")
+    with pytest.raises(AdminError, match="not a plain file"):
+        read_copy(tmp_path)

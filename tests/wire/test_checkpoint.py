@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -124,3 +125,17 @@ def test_keys_travel_as_pem() -> None:
     assert key_from_pem(key_pem(SPKI)) == SPKI
     with pytest.raises(RecordError):
         key_from_pem(b"-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n")
+
+
+def test_a_key_of_an_unknown_curve_signed_nothing() -> None:
+    """What is no key that we can use makes a signature wrong, and no error of ours."""
+    curve = bytes.fromhex("302a06052b6570032100") + bytes(32)
+    for der in (curve, curve.replace(b"\x65\x70", b"\x65\x7f"), b"\x30\x00"):
+        assert not signed_by(signed(), der)
+    pem = (
+        b"-----BEGIN PUBLIC KEY-----\n"
+        + b64encode(curve.replace(b"\x65\x70", b"\x65\x7f"))
+        + b"\n-----END PUBLIC KEY-----\n"
+    )
+    with pytest.raises(RecordError):
+        key_from_pem(pem)

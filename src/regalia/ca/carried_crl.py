@@ -42,6 +42,7 @@ _EARLY: Final = timedelta(minutes=5)
 """How far the other machine's clock may be ahead: an offline one drifts."""
 _NUMBERS_END: Final = 1 << 62
 """Numbers are kept in 63 bits, and are nanoseconds since 1970 otherwise (R8)."""
+_SERIALS_END: Final = 1 << 160
 _CAUSE: Final = "crl"
 
 
@@ -79,9 +80,9 @@ def read_carried(octets: bytes, issuer: bytes, kind: AuthorityKind) -> CarriedCr
     """
     try:
         crl = x509.load_der_x509_crl(octets)
-        faults = [*_faults(crl, issuer), *_scope_faults(crl, kind)]
+        faults = [*_faults(crl, issuer), *_scope_faults(crl, kind), *_entry_faults(crl)]
         number = number_of(crl)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
         raise AdminError(reasons.AUTHORITY_CRL_REFUSED, f"it cannot be read: {error}") from error
     if number is None:
         faults.append("it has no number (cRLNumber)")
@@ -112,6 +113,19 @@ def _scope_faults(crl: x509.CertificateRevocationList, kind: AuthorityKind) -> I
                 yield "it covers only some certificates (issuingDistributionPoint)"
         elif extension.critical and isinstance(extension.value, x509.UnrecognizedExtension):
             yield f"it has the critical extension {extension.oid.dotted_string}, which verifiers may not know"
+
+
+def _entry_faults(crl: x509.CertificateRevocationList) -> Iterator[str]:
+    """What keeps an entry from being kept here; the first one that is wrong is told."""
+    for entry in crl:
+        if not 0 < entry.serial_number < _SERIALS_END:
+            yield f"it lists a serial of more than 20 octets, or none above zero: {entry.serial_number:x}"
+            return
+        if any(
+            extension.critical and not isinstance(extension.value, x509.CRLReason) for extension in entry.extensions
+        ):
+            yield f"its entry for serial {entry.serial_number:x} has a critical extension: it may be of another CA"
+            return
 
 
 def _covers_all(point: x509.IssuingDistributionPoint, kind: AuthorityKind) -> bool:

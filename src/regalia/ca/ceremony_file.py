@@ -24,18 +24,19 @@ __all__ = ["CeremonyPlan", "CrlStep", "CrossStep", "IssuingStep", "RootStep", "r
 _NAME: Final = r"^[a-z][a-z0-9-]{0,39}$"
 _URL: Final = r"^https?://[^/\s?#]+/?$"
 
-Name = Annotated[str, Field(pattern=_NAME)]
-File = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,255}$"), AfterValidator(lambda text: _seen(text))]
-Url = Annotated[str, Field(pattern=_URL)]
-Text = Annotated[str, Field(pattern=r"^\S(?:[^\x00-\x1f\x7f|]{0,62}\S)?$"), AfterValidator(lambda text: _seen(text))]
-Kind = Annotated[KeyKind, BeforeValidator(lambda text: KeyKind(text) if isinstance(text, str) else text)]
-
 
 def _seen(text: str) -> str:
     """Refuse letters that show nothing or turn the others round: witnesses sign for what they see."""
     if not text.isprintable():
         raise ValueError("it has characters that cannot be seen")
     return text
+
+
+Name = Annotated[str, Field(pattern=_NAME)]
+File = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,255}$"), AfterValidator(_seen)]
+Url = Annotated[str, Field(pattern=_URL)]
+Text = Annotated[str, Field(pattern=r"^\S(?:[^\x00-\x1f\x7f|]{0,62}\S)?$"), AfterValidator(_seen)]
+Kind = Annotated[KeyKind, BeforeValidator(lambda text: KeyKind(text) if isinstance(text, str) else text)]
 
 
 class _Part(BaseModel):

@@ -40,12 +40,20 @@ def append_lines(path: Path, whats: Iterable[str], *, at: datetime, who: str) ->
         fresh.append(written_line(fresh[-1] if fresh else lines[-1] if lines else None, at=at, who=who, what=what))
     try:
         with path.open("a", encoding="utf-8") as file:
+            if lines and not _ends_a_line(path):
+                file.write("\n")  # a crash left the last line without its end
             file.writelines(f"{text_of_line(line)}\n" for line in fresh)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         raise AdminError(reasons.FILE_REFUSED, f"{path}: {error.strerror}") from error
     return tuple(fresh)
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 def noted(regalia: App, who: str, *whats: str) -> None:

@@ -42,12 +42,12 @@ class _Calls:
     architecture: int
     socket: int
     denied: tuple[int, ...]
-    """ptrace, execve, execveat, process_vm_readv, process_vm_writev."""
+    """ptrace, execve, execveat, process_vm_readv, process_vm_writev, io_uring_setup, pidfd_getfd."""
 
 
 _MACHINES: Final = {
-    "x86_64": _Calls(0xC000_003E, 41, (101, 59, 322, 310, 311)),
-    "aarch64": _Calls(0xC000_00B7, 198, (117, 221, 281, 270, 271)),
+    "x86_64": _Calls(0xC000_003E, 41, (101, 59, 322, 310, 311, 425, 438)),
+    "aarch64": _Calls(0xC000_00B7, 198, (117, 221, 281, 270, 271, 425, 438)),
 }
 
 

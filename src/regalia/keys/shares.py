@@ -154,17 +154,17 @@ def read_shared(path: Path) -> SharedKey:
         )
     except OSError as error:
         raise AdminError(reasons.FILE_REFUSED, f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise AdminError(reasons.FILE_REFUSED, f"{path} is not a file of a shared key") from error
 
 
 def open_shared(shared: SharedKey, secret: bytes) -> Keypair:
     """Open the key. Raises `AdminError` ADM-035 where the secret is another one or the file was altered."""
-    document = _document(shared, shared.needed, shared.of, shared.identifier)
     nonce, sealed = shared.sealed[:_NONCE_OCTETS], shared.sealed[_NONCE_OCTETS:]
     try:
+        document = _document(shared, shared.needed, shared.of, shared.identifier)
         plain = _cipher(secret).decrypt(nonce, sealed, _bound(document))
-    except (InvalidTag, ValueError) as error:
+    except (InvalidTag, ValueError, OverflowError) as error:
         raise _refused("the file does not open: it was altered, or the shares are of an earlier split") from error
     key = serialization.load_der_private_key(plain, password=None)
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):

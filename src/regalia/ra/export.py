@@ -199,15 +199,15 @@ def _judge(reader: _Reader, end: Mapping[str, Any], digest: bytes, trusted: tupl
         statement = json.loads(end["end"])
         key, signature = b64decode(end["public_key"]), b64decode(end["signature"])
         checkpoint, checkpoint_key = read_checkpoint_line(end["checkpoint"])
-        told = (statement["sha256"], statement["records"])
-    except (KeyError, TypeError, ValueError) as error:
+        told = (statement["export"], statement["sha256"], statement["records"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise RecordError(f"the end of the export cannot be read: {type(error).__name__}") from None
     statement_octets = str(end["end"]).encode()
     if not signed_by(SignedCheckpoint(0, statement_octets, b"", signature), key):
         findings.append(Finding(EXPORT, reader.count, "forged: its end is not signed by its key"))
     elif trusted and key not in trusted:
         findings.append(Finding(EXPORT, reader.count, "forged: its end is signed by a key that is not trusted"))
-    elif told != (digest.hex(), reader.count):
+    elif told != (_KIND, digest.hex(), reader.count):
         findings.append(Finding(EXPORT, reader.count, "changed: lines are not those that were signed"))
     proof = weigh(Anchors(copy=(checkpoint,), keys=(*trusted, checkpoint_key)))
     findings += proof.findings
@@ -223,7 +223,7 @@ def _judge(reader: _Reader, end: Mapping[str, Any], digest: bytes, trusted: tupl
 def _read_end(text: str) -> dict[str, Any]:
     try:
         end = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         end = None
     if not isinstance(end, dict) or "end" not in end:
         raise RecordError("not an export of the log, or one that was cut off")
@@ -251,7 +251,7 @@ class _Reader:
         try:
             text, stored = self._csv_record(line) if self._csv else self._json_record(line)
             stream, sequence, previous, _ = read_record(text.encode())
-        except (ValueError, KeyError, TypeError, IndexError):
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError, csv.Error):
             self._wrong(EXPORT, self.count + 1, "changed: a line cannot be read")
             self.count += 1
             return
@@ -280,7 +280,10 @@ class _Reader:
         """Return the JSON of the last line."""
         if not self._csv:
             return line.decode(errors="replace")
-        row = next(csv.reader([line.decode(errors="replace")]), [])
+        try:
+            row = next(csv.reader([line.decode(errors="replace")]), [])
+        except csv.Error:
+            return ""
         return row[0] if len(row) == 1 else ""
 
     def _wrong(self, stream: str, sequence: int, what: str) -> None:

@@ -6,8 +6,10 @@ one in PEM for each key. Files are made and never written to again: a name that 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -26,6 +28,8 @@ __all__ = ["CheckpointDirectory", "read_copy", "read_key_file"]
 
 _NAME = re.compile(r"checkpoint-(\d{12,19})-[0-9a-f]{16}")
 _KEYS = "checkpoint-key-*.pem"
+_MAX_FILE = 64 * 1024 * 1024
+"""A checkpoint takes 100 octets for each stream; a file of noted ones has a line for each."""
 
 
 class CheckpointDirectory:
@@ -72,10 +76,22 @@ class CheckpointDirectory:
             raise _unreachable(path, error) from error
 
 
+def _octets_of(path: Path) -> bytes:
+    """Read a plain file. Raises `OSError` for anything else: whoever writes there must not have us wait at a pipe."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a plain file")
+        octets = file.read(_MAX_FILE + 1)
+    if len(octets) > _MAX_FILE:
+        raise OSError(errno.EFBIG, f"longer than {_MAX_FILE} octets")
+    return octets
+
+
 def _is_there(path: Path, octets: bytes) -> bool:
     """Whether the file is there with these octets; what a crash left half-written is taken away."""
     try:
-        present = path.read_bytes()
+        present = _octets_of(path)
     except FileNotFoundError:
         return False
     if present == octets:
@@ -133,10 +149,10 @@ def read_copy(place: Path) -> tuple[tuple[SignedCheckpoint, ...], tuple[bytes, .
 
 
 def _read_file(path: Path) -> SignedCheckpoint:
-    record = path.read_bytes()
+    record = _octets_of(path)
     try:
         number = read_checkpoint(record).number
-        signature = path.with_suffix(".sig").read_bytes()
+        signature = _octets_of(path.with_suffix(".sig"))
     except RecordError as error:
         raise AdminError(reasons.CHECKPOINT_REFUSED, f"{path}: {error}") from error
     except FileNotFoundError:
@@ -145,7 +161,7 @@ def _read_file(path: Path) -> SignedCheckpoint:
 
 
 def _lines(path: Path) -> Iterator[tuple[SignedCheckpoint, bytes]]:
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for number, line in enumerate(_octets_of(path).splitlines(), 1):
         if line.strip():
             try:
                 yield read_checkpoint_line(line)
@@ -156,7 +172,7 @@ def _lines(path: Path) -> Iterator[tuple[SignedCheckpoint, bytes]]:
 def read_key_file(path: Path) -> bytes:
     """Read a public key in PEM to DER SubjectPublicKeyInfo. Raises `AdminError` ADM-020 or ADM-056."""
     try:
-        return key_from_pem(path.read_bytes())
+        return key_from_pem(_octets_of(path))
     except OSError as error:
         raise AdminError(reasons.FILE_REFUSED, f"{path}: {error.strerror}") from error
     except RecordError as error:

@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -121,7 +121,7 @@ def signed_by(signed: SignedCheckpoint, public_key: bytes) -> bool:
     """Whether the signature is that of this key (DER SubjectPublicKeyInfo, P-256) over the record."""
     try:
         key = load_der_public_key(public_key)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         return False
     if not isinstance(key, ec.EllipticCurvePublicKey):
         return False
@@ -141,6 +141,6 @@ def key_from_pem(pem: bytes) -> bytes:
     """Read PEM to DER SubjectPublicKeyInfo. Raises `RecordError` for what is no public key."""
     try:
         key = load_pem_public_key(pem)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise RecordError("not a public key in PEM") from None
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
