@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from regalia.cli.soft_token import SoftToken
 
-__all__ = ["WORKERS", "Server", "free_port", "running_server"]
+__all__ = ["WORKERS", "Server", "free_port", "running_server", "serving"]
 
 LOG = "serve.log"
 WORKERS = 2
@@ -161,9 +161,19 @@ def running_server(
     where = ["--database", database] if database is not None else []
     told = token.variables() if token is not None else {}
     run(*_regalia("init", "--url", url, *where), environment=_environment(home) | told)
+    with serving(home, port, settings, token) as server:
+        yield server
+
+
+@contextmanager
+def serving(
+    home: Path, port: int, settings: Mapping[str, str] | None = None, token: SoftToken | None = None
+) -> Iterator[Server]:
+    """Serve a home that is there, with its device listener at this port, until the block ends."""
+    url = f"http://127.0.0.1:{port}"
     listen = ("--listen", f"127.0.0.1:{port}", "--admin-listen", "127.0.0.1:0")
     command = _regalia("serve", *listen, "--workers", str(WORKERS), "--json")
-    ready, log = directory / "serve.json", directory / LOG
+    ready, log = home.parent / "serve.json", home.parent / LOG
     with (
         ready.open("wb") as stdout,
         log.open("wb") as stderr,
