@@ -278,6 +278,7 @@ def with_a_longer_serial(octets: bytes, serial: bytes) -> bytes:
     for length in (1, entry - 3, entry - 1, entry + 1):
         inside[length] += 1
     made = bytes(inside)
+    assert isinstance(ROOT.key, ec.EllipticCurvePrivateKey)
     signature = ROOT.key.sign(made, ec.ECDSA(hashes.SHA256()))
     algorithm = rest[: rest[1] + 2]
     bits = b"\x03" + bytes([len(signature) + 1]) + b"\x00" + signature

@@ -30,7 +30,7 @@ OWNER, SIGNER = "office", "regalia-signer"
 @pytest.fixture(scope="module")
 def server() -> Iterator[Cluster]:
     """A PostgreSQL whose superuser is neither the servers' user nor the signer's."""
-    with running_postgres("fsync=off") as running:
+    with running_postgres() as running:
         yield running
 
 
