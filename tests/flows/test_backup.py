@@ -23,7 +23,7 @@ from regalia import reasons
 from regalia.app import SystemClock, SystemEntropy, build
 from regalia.app.backup import create_backup, verify_backup
 from regalia.app.build import node_name
-from regalia.app.restore import Place, restore_backup
+from regalia.app.restore import Place, _configure, restore_backup
 from regalia.ca.authority import revoke_authority
 from regalia.ca.revoke import hold, release, revoke
 from regalia.config import load_config
@@ -32,6 +32,7 @@ from regalia.keys.backup_file import BackupWriter, make_backup_key, read_backup,
 from regalia.model import Action, AuthorityState, CertificateKind, RevocationReason
 from regalia.ports import CertificateFilter, EventFilter
 from regalia.ra.audit import verify
+from regalia.store.dump import Dumped
 from regalia.wire.scep import PkiStatus, Transaction
 from world import ADMIN, Device, names, rsa_key
 
@@ -349,6 +350,16 @@ def test_what_a_stranger_wrote_configures_nothing(stage: Stage) -> None:
         assert refused.value.reason is reasons.BACKUP_REFUSED
     assert not elsewhere.exists()
     assert not place.home.exists()
+
+
+@pytest.mark.parametrize("spelt", ['database = { url = "%s" }', 'database.url = "%s"', '[database]\n"url" = "%s"'])
+def test_the_old_database_is_not_taken_for_the_new_one(spelt: str, tmp_path: Path) -> None:
+    """However the old home's file spells its database, the restored home does not open that one."""
+    head = Dumped("0001", {}, {}, {"config": spelt % f"sqlite:///{tmp_path / 'old.db'}" + "\n"})
+    home = tmp_path / "restored"
+    home.mkdir()
+    with pytest.raises(AdminError, match="names its database in a way that is not understood"):
+        _configure(head, Place(home, None, None, None))
 
 
 @pytest.mark.parametrize("what", ["home", "database"])
