@@ -279,10 +279,10 @@ def test_a_lost_authority_is_taken_in_to_be_revoked() -> None:
     made = lost.store.authority("default-ca-1")
     assert made is not None
     with pytest.raises(AdminError, match="the chain is incomplete"):
-        before.hierarchy.trust("default-ca-2", made.certificate_der, actor=ADMIN)
+        before.hierarchy.recognise("default-ca-2", made.certificate_der, actor=ADMIN)
     root = _root(lost)
-    before.hierarchy.trust("far-root", root.certificate_der, actor=ADMIN)
-    known = before.hierarchy.trust("default-ca-2", made.certificate_der, actor=ADMIN)
+    before.hierarchy.recognise("far-root", root.certificate_der, actor=ADMIN)
+    known = before.hierarchy.recognise("default-ca-2", made.certificate_der, actor=ADMIN)
     assert (known.kind, known.parent, known.group) == (AuthorityKind.ISSUING, "far-root", None)
     assert before.rollover.free_name("default") == "default-ca-3"
     revoked = revoke_authority(

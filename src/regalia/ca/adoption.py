@@ -113,19 +113,22 @@ class Adoption:
             raise AdminError(reasons.AUTHORITY_CERTIFICATE_REFUSED, "\n".join(faults))
         return path.above
 
-    def foreign(self, name: str, certificate: bytes, *, actor: Actor) -> Authority:
-        """Take in an authority whose key is elsewhere or lost: a root, or an issuing one of a root known here.
+    def foreign_root(self, name: str, certificate: bytes, *, actor: Actor) -> Authority:
+        """Take in a root whose key is elsewhere. Raises `AdminError` ADM-003, ADM-030."""
+        self.check_root(certificate)
+        return self._foreign(name, AuthorityKind.ROOT, certificate, None, actor)
 
-        The latter issues for no group; it can be shown and revoked, and its CRL served. Raises `AdminError` ADM-003,
-        ADM-030.
+    def foreign(self, name: str, certificate: bytes, *, actor: Actor) -> Authority:
+        """Take in a root, or an issuing authority of a root known here, whose key is elsewhere or lost.
+
+        Raises `AdminError` ADM-003, ADM-030.
         """
         try:
             facts = read_certificate(certificate)
         except DerError as error:
             raise AdminError(reasons.AUTHORITY_CERTIFICATE_REFUSED, f"it cannot be read: {error}") from error
         if facts.self_issued:
-            self.check_root(certificate)
-            return self._foreign(name, AuthorityKind.ROOT, certificate, None, actor)
+            return self.foreign_root(name, certificate, actor=actor)
         above = self.check_issuing(certificate, (), key=facts.public_key)
         return self._foreign(name, AuthorityKind.ISSUING, certificate, self._known(above[0]), actor)
 

@@ -206,9 +206,15 @@ class Hierarchy:
         return authority
 
     def trust(self, name: str, certificate: bytes, *, actor: Actor) -> Authority:
-        """Take in an authority whose key is elsewhere: a root, or an issuing one that a root known here signed.
+        """Take in a root whose key is elsewhere. Raises `AdminError` ADM-003, ADM-005, ADM-030."""
+        self._ceremony.check_name(name)
+        return self._adoption.foreign_root(name, certificate, actor=actor)
 
-        Raises `AdminError` ADM-003, ADM-005, ADM-030.
+    def recognise(self, name: str, certificate: bytes, *, actor: Actor) -> Authority:
+        """Take in an authority whose key is elsewhere or lost: a root, or an issuing one that a root known here signed.
+
+        The latter issues for no group; it can be shown and revoked, and its CRL served. Raises `AdminError` ADM-003,
+        ADM-005, ADM-030.
         """
         self._ceremony.check_name(name)
         return self._adoption.foreign(name, certificate, actor=actor)

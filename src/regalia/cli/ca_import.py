@@ -88,8 +88,8 @@ def import_(  # noqa: PLR0913 - one for each option
     asked = _asking(passphrase_file)
     with opened(home) as regalia:
         if not keys and certificate is not None:
-            root = regalia.hierarchy.trust(name, read_certificates(certificate)[0], actor=administrator())
-            print_record(authority_record(regalia, root) | fingerprints(root.certificate_der), as_json=as_json)
+            known = regalia.hierarchy.recognise(name, read_certificates(certificate)[0], actor=administrator())
+            print_record(authority_record(regalia, known) | fingerprints(known.certificate_der), as_json=as_json)
             return
         keep, brought, more = _key(regalia, key, pkcs12, pkcs11_uri, asked)
         own, given = _certificates(keep.public_key, certificate, chain or (), brought)
