@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from regalia.app import App
+    from regalia.verbs import Door
 
-__all__ = ["administrator", "agreed", "opened"]
+__all__ = ["administrator", "agreed", "opened", "reached"]
 
 
 def administrator() -> Actor:
@@ -52,6 +53,19 @@ def opened(home: Path | None, *, root_key: Path | None = None) -> Iterator[App]:
         yield app
     finally:
         app.close()
+
+
+@contextmanager
+def reached(home: Path | None, *, root_key: Path | None = None) -> Iterator[Door]:
+    """Reach the verbs: of the home on this machine, as somebody who may do everything (R9).
+
+    Raises what `opened` does.
+    """
+    from regalia.ra.roles import EVERYTHING  # noqa: PLC0415 - a verb's help must not wait for the database driver
+    from regalia.verbs import Caller, LocalDoor  # noqa: PLC0415 - the same
+
+    with opened(home, root_key=root_key) as app:
+        yield LocalDoor(app, Caller(administrator(), EVERYTHING, fresh=True))
 
 
 def agreed(plan: Sequence[str], *, yes: bool, dry_run: bool, as_json: bool) -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regalia import reasons
-from regalia.cli.context import administrator, opened
+from regalia.cli.context import administrator, opened, reached
 from regalia.cli.group_containment import (
     HOLDERS_EXAMPLES,
     REPLACE_EXAMPLES,
@@ -17,10 +17,11 @@ from regalia.cli.group_containment import (
     suspend,
 )
 from regalia.cli.options import Home, Json, RootKey, examples, noun_app
-from regalia.cli.output import print_record, print_table
+from regalia.cli.output import print_answer, print_page, print_record
 from regalia.cli.publish import publish
 from regalia.errors import AdminError
-from regalia.model import STANDING_PURPOSES, Group, KeyKind
+from regalia.model import Group, KeyKind
+from regalia.verbs import group as verbs
 
 if TYPE_CHECKING:
     from regalia.app import App
@@ -72,23 +73,17 @@ def create(
 @app.command("list", epilog=examples("group list", "group list --json"))
 def list_(*, home: Home = None, as_json: Json = False) -> None:
     """List the groups."""
-    with opened(home) as regalia:
-        rows = [_record(regalia, group) for group in regalia.store.groups()]
-        empty = "No groups. Create one with `regalia group create NAME`."
-        print_table(rows, ("name", "authority", "profiles", "endpoints", "created_at"), as_json=as_json, empty=empty)
+    with reached(home) as door:
+        groups = door.ask(verbs.LIST, verbs.ListGroups())
+    empty = "No groups. Create one with `regalia group create NAME`."
+    print_page(groups, ("name", "authority", "profiles", "endpoints", "created_at"), as_json=as_json, empty=empty)
 
 
 @app.command(epilog=examples("group show default", "group show default --json"))
 def show(*, name: Name, home: Home = None, as_json: Json = False) -> None:
     """Show a group with its authority, credentials, profiles and endpoints."""
-    with opened(home) as regalia:
-        group = found_group(regalia, name)
-        record = _record(regalia, group)
-        record["suspended_why"] = group.suspended_why or None
-        for purpose in STANDING_PURPOSES:
-            credentials = regalia.store.credentials(purpose, group.authority)
-            record[f"{purpose}_not_after"] = credentials[0].not_after if credentials else None
-        print_record(record, as_json=as_json)
+    with reached(home) as door:
+        print_answer(door.ask(verbs.SHOW, verbs.ShowGroup(name=name)), as_json=as_json)
 
 
 app.command(epilog=SUSPEND_EXAMPLES)(suspend)

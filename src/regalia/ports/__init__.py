@@ -8,6 +8,14 @@ Every port has its fake in `tests/fakes.py`; adapter and fake pass the same cont
 
 from __future__ import annotations
 
+from regalia.ports.administration import (
+    Administrators,
+    ApiTokens,
+    KeptAnswer,
+    KeptAnswers,
+    Proposals,
+    Sessions,
+)
 from regalia.ports.audit import CheckpointCopy, Checkpoints, Forgotten, PersonalData, PseudonymKey, StoredRecord
 from regalia.ports.blocklists import BLOCKED_OCTETS, Blocklist, Blocklists, KeyHash
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
@@ -51,7 +59,9 @@ __all__ = [
     "BLOCKED_OCTETS",
     "ELSEWHERE",
     "SOFTWARE",
+    "Administrators",
     "Adopted",
+    "ApiTokens",
     "Authorities",
     "Begun",
     "Blocklist",
@@ -84,6 +94,8 @@ __all__ = [
     "IssuedRecord",
     "JobStatus",
     "Jobs",
+    "KeptAnswer",
+    "KeptAnswers",
     "KeyHash",
     "KeyRecord",
     "KeyRecords",
@@ -93,12 +105,14 @@ __all__ = [
     "NewKey",
     "PersonalData",
     "PrivateKey",
+    "Proposals",
     "PseudonymKey",
     "PublishedCrl",
     "ReservedCrl",
     "SealedSecret",
     "Sealer",
     "SerialStatus",
+    "Sessions",
     "Store",
     "StoredRecord",
     "StreamedFile",

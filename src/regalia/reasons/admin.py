@@ -45,6 +45,7 @@ __all__ = [
     "PERMISSIONS_REFUSED",
     "PROFILE_REFUSED",
     "REPLACEMENT_WAITS",
+    "RIGHT_MISSING",
     "ROLLOVER_REFUSED",
     "ROOT_KEY_ELSEWHERE",
     "SCHEMA_OLD",
@@ -301,4 +302,10 @@ EXAMPLE_DIFFERS = Reason(
     Stage.ADMIN,
     "an example of the profile ends otherwise than it says",
     "Correct the profile, or what the example expects, then run `regalia profile check`.",
+)
+RIGHT_MISSING = Reason(
+    "ADM-070",
+    Stage.ADMIN,
+    "your roles do not allow this",
+    "Ask an administrator for a role that does; `regalia admin show` says which you have.",
 )

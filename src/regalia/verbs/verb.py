@@ -1,0 +1,183 @@
+"""What a verb is, who asks it, and the one way to ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema
+
+from regalia import reasons
+from regalia.errors import AdminError, InvariantError
+from regalia.ra.roles import reach_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from regalia.model import Actor, Grant, Reach, Right
+    from regalia.verbs.services import Services
+
+__all__ = [
+    "Asked",
+    "Caller",
+    "Desk",
+    "Hex",
+    "Page",
+    "Planned",
+    "Record",
+    "Time",
+    "Verb",
+    "ask",
+    "plan",
+]
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+Time = Annotated[datetime, PlainSerializer(_utc, return_type=str, when_used="json")]
+"""A time in a record: UTC, `2026-03-01T09:00:00Z`."""
+
+
+def _octets(given: object) -> object:
+    return bytes.fromhex(given) if isinstance(given, str) else given
+
+
+Hex = Annotated[
+    bytes,
+    BeforeValidator(_octets),
+    PlainSerializer(bytes.hex, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": "^([0-9a-f]{2})*$"}),
+]
+"""Octets in a record: lower-case hexadecimal."""
+
+
+class Asked(BaseModel):
+    """What is asked of a verb: a field for each thing that can be said. Unknown ones are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=100_000)
+
+
+class Record(BaseModel):
+    """What a verb gives: the same for `--json` and for the API, field by field, in this order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+A = TypeVar("A", bound=Asked)
+G = TypeVar("G", bound=Record)
+R = TypeVar("R", bound=Record)
+
+
+class Page(Record, Generic[R]):
+    """Some of a list, newest first or as its verb says, and how to get what follows."""
+
+    items: tuple[R, ...]
+    next: str | None = None
+    """Give it as `after` to get the next page; null where this is the last one."""
+    total: str | None = None
+    """How many there are: a number, or `10000+` where counting would take long; null where nobody counted."""
+
+
+class Planned(Record):
+    """What a verb would do, in sentences that go on after "This will"."""
+
+    dry_run: bool = True
+    would: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody whose word counts, as far as it counts."""
+
+    actor: Actor
+    grants: tuple[Grant, ...]
+    fresh: bool = False
+    """Whether they have just proved who they are (WEB-4), or command on the machine itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where a verb works: the services, who asks, and the groups that their right to this verb reaches."""
+
+    services: Services
+    caller: Caller
+    reach: Reach
+
+    @property
+    def actor(self) -> Actor:
+        """Who does it, for the log."""
+        return self.caller.actor
+
+    def now(self) -> datetime:
+        """Tell the time."""
+        return self.services.clock.now()
+
+
+@dataclass(frozen=True, slots=True)
+class Verb(Generic[A, G]):
+    """One thing that an administrator can ask for.
+
+    `method` and `path` are where the API has it, below `/api/v1`; `{field}` in the path is a field of `asks`. The other
+    fields are the query of a GET or DELETE, and the JSON body of everything else.
+    """
+
+    name: str
+    """`noun.verb`, the words of the command line."""
+    method: str
+    path: str
+    right: Right
+    asks: type[A]
+    gives: type[G]
+    run: Callable[[Desk, A], G]
+    summary: str
+    """One sentence, for the OpenAPI document."""
+    plan: Callable[[Desk, A], Sequence[str]] | None = None
+    """Says what would happen, for `--dry-run` and the question before; refuses what `run` would refuse."""
+    everywhere: bool = False
+    """Whether it concerns the whole: whoever's right is bounded by groups is refused."""
+    two_persons: Callable[[A], bool] | None = None
+    """Whether what is asked needs a second administrator (AUTHZ-5); None: never."""
+    secret: bool = False
+    """Whether the answer holds what is shown once and kept nowhere."""
+
+    def __post_init__(self) -> None:
+        fields = set(self.asks.model_fields)
+        for part in self.path.split("/"):
+            if part.startswith("{") and part[1:-1] not in fields:
+                raise InvariantError(f"{self.name}: {part} is not a field")
+
+    @property
+    def in_path(self) -> tuple[str, ...]:
+        """The fields that stand in the path."""
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes anything; what does not is asked by GET."""
+        return self.method != "GET"
+
+
+def ask(verb: Verb[A, G], services: Services, caller: Caller, asked: A) -> G:
+    """Do what is asked, if the caller may.
+
+    Raises `AdminError` ADM-070 where no role of theirs has the right, or it does not reach far enough; ADM-004 where
+    what is asked for is not there or in a group that they do not see; what the verb raises.
+    """
+    return verb.run(_desk(verb, services, caller), asked)
+
+
+def plan(verb: Verb[A, G], services: Services, caller: Caller, asked: A) -> Planned:
+    """Say what would happen. Raises what `ask` does, before anything is done; `InvariantError` for a verb without."""
+    if verb.plan is None:
+        raise InvariantError(f"{verb.name} has no plan")
+    return Planned(would=tuple(verb.plan(_desk(verb, services, caller), asked)))
+
+
+def _desk(verb: Verb[Any, Any], services: Services, caller: Caller) -> Desk:
+    reach = reach_of(caller.grants, verb.right)
+    if reach.groups is not None and (verb.everywhere or not reach.groups):
+        raise AdminError(reasons.RIGHT_MISSING, f"{verb.name} needs the right {verb.right}")
+    return Desk(services, caller, reach)
