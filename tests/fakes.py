@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from regalia.model import EventDraft
+    from regalia.model import Actor, EventDraft
     from regalia.ports import Events, Intents
     from regalia.wire.algorithms import Oaep
 
@@ -42,6 +42,7 @@ __all__ = [
     "MemorySealer",
     "MemorySigner",
     "MemoryStore",
+    "MemoryTranscript",
     "SeededEntropy",
 ]
 
@@ -285,6 +286,17 @@ class MemoryCrlFiles:
         """Keep other threads out."""
         with self._lock:
             yield
+
+
+class MemoryTranscript:
+    """What was done by hand, line by line."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, actor: Actor, what: str) -> None:
+        """Append a line."""
+        self.lines.append(f"{actor.id} {what}")
 
 
 class MemoryFeed:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from memory_audit import MemoryAudit
 from memory_hierarchy import MemoryHierarchies
 from memory_status import MemoryStatus
 from memory_succession import MemorySuccessions
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(MemoryHierarchies, MemoryStatus, MemorySuccessions):
+class MemoryStore(MemoryAudit, MemoryHierarchies, MemoryStatus, MemorySuccessions):
     """The whole store in dictionaries, under one lock: each method is one transaction."""
 
     def __init__(self, stream: str = "memory/0") -> None:

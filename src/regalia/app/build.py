@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from regalia import reasons
 from regalia.app.custody import Custody, divided
+from regalia.app.practice import practice_of
 from regalia.ca.authority import Ceremony
 from regalia.ca.carried_crl import CrlImporter
 from regalia.ca.crl import CrlPublisher
@@ -49,8 +50,10 @@ from regalia.ra.registry import Registry
 from regalia.ra.retrieve import Retriever
 from regalia.ra.scep import ScepService
 from regalia.store import migrations
+from regalia.store.checkpoint_files import CheckpointDirectory
 from regalia.store.crl_files import DirectoryCrlFiles
 from regalia.store.store import open_store
+from regalia.store.transcript_file import HomeTranscript
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     from regalia.keys.signer_client import SignerAddress
     from regalia.ports import Clock, Entropy, IntentSigner, Sealer
     from regalia.store.store import SqlStore
+    from regalia.verbs.services import Practice
 
 __all__ = [
     "NODE_FILE",
@@ -131,6 +135,18 @@ class App:
     crls: CrlPublisher
     checkpoints: CheckpointDesk
     personal: PersonalDesk
+    transcript: HomeTranscript
+
+    @property
+    def checkpoint_copy(self) -> CheckpointDirectory | None:
+        """The copy of the checkpoints outside the home, where there is to be one."""
+        directory = self.config.audit.checkpoint_directory
+        return CheckpointDirectory(directory) if directory is not None else None
+
+    @property
+    def practice(self) -> Practice:
+        """What the settings say, for verbs."""
+        return practice_of(self.config, self.master)
 
     def close(self) -> None:
         """Write what is counted and let go of the database."""
@@ -270,6 +286,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         checkpoints=CheckpointDesk(store, ground.keys, clock),
         personal=PersonalDesk(store, MasterSealer(ground.master, entropy), clock, entropy),
         crls=_crls(common),
+        transcript=HomeTranscript(config.home, clock),
     )
 
 

@@ -30,7 +30,6 @@ from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples, noun
 from regalia.cli.output import print_record, print_table
 from regalia.cli.publish import publish
 from regalia.cli.reason import Reason, revocation_reason
-from regalia.cli.transcript_file import noted
 from regalia.errors import AdminError
 from regalia.model import Authority, AuthorityState
 
@@ -114,9 +113,8 @@ def revoke(
             regalia.store, regalia.store, regalia.clock, authority, reason=cause, actor=administrator(), note=note_
         )
         publish(regalia, root.name)
-        noted(
-            regalia,
-            administrator().id,
+        regalia.transcript.note(
+            administrator(),
             f"revoked authority {name}, serial {serial_of(authority):x}, reason {cause.name.lower()}",
         )
         told = {"reason": cause, "crl_number": crl_record(regalia, root)["number"]}

@@ -14,10 +14,10 @@ from regalia.cli.new_home import Joined, make_home, record_initialised
 from regalia.cli.options import Home, Json, RootKey, examples
 from regalia.cli.output import note, print_json, print_record, say
 from regalia.cli.publish import publish
-from regalia.cli.transcript_file import TRANSCRIPT_FILE, append_lines, noted
 from regalia.config import find_home
 from regalia.errors import AdminError
 from regalia.model import KeyKind
+from regalia.store.transcript_file import TRANSCRIPT_FILE, append_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +75,7 @@ def create(
                 name, group=group, root=above, actor=actor, organisation=organisation, key_kind=key or KeyKind.P256
             )
         publish(regalia, authority.name)
-        noted(regalia, actor.id, _created(authority))
+        regalia.transcript.note(actor, _created(authority))
         print_record(authority_record(regalia, authority), as_json=as_json)
 
 

@@ -13,7 +13,6 @@ from regalia.cli.files import crl_pem, read_crl_file, write_new
 from regalia.cli.options import Home, Json, RootKey, examples
 from regalia.cli.output import note, print_record, print_table
 from regalia.cli.publish import publish
-from regalia.cli.transcript_file import noted
 from regalia.errors import AdminError, InvariantError
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def crl(
             rows.append({"authority": authority.name} | crl_record(regalia, authority))
             if out is not None:
                 write_new(out, crl_pem(_published(regalia, authority)))
-            noted(regalia, administrator().id, f"published CRL {rows[-1]['number']} of {authority.name}")
+            regalia.transcript.note(administrator(), f"published CRL {rows[-1]['number']} of {authority.name}")
         print_table(rows, ("authority", "number", "entries", "next_update", "file"), as_json=as_json)
 
 

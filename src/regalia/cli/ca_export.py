@@ -16,7 +16,6 @@ from regalia.cli.files import certificates_pem, http_url, read_certificates, wri
 from regalia.cli.fingerprints import fingerprints
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples
 from regalia.cli.output import print_json, print_table
-from regalia.cli.transcript_file import noted
 from regalia.errors import AdminError
 from regalia.model import CertificateKind, CertificateState
 from regalia.ports import CertificateFilter
@@ -138,7 +137,7 @@ def cross(
             der = regalia.hierarchy.cross(issuer, other, actor=administrator(), urls=urls)
             rows.append(_row(issuer, other, der))
             told = f"{issuer.name} certified {other.name}, certificate SHA-256 {rows[-1]['sha256']}"
-            noted(regalia, administrator().id, told)
+            regalia.transcript.note(administrator(), told)
         print_table(rows, _COLUMNS, as_json=as_json)
 
 

@@ -18,7 +18,6 @@ from regalia.cli.fingerprints import fingerprints
 from regalia.cli.options import Home, Json, examples
 from regalia.cli.output import note, print_record
 from regalia.cli.publish import publish
-from regalia.cli.transcript_file import noted
 from regalia.errors import AdminError
 from regalia.wire.certificate import read_certificate
 
@@ -95,7 +94,7 @@ def import_(  # noqa: PLR0913 - one for each option
         former = Former(own, given + more, read_crl_file(crl) if crl is not None else None)
         made = regalia.importer.import_authority(name, former, keep, group=group, actor=administrator())
         publish(regalia, name)
-        noted(regalia, administrator().id, f"imported {made.kind} {name} with its key, {keep.origin}")
+        regalia.transcript.note(administrator(), f"imported {made.kind} {name} with its key, {keep.origin}")
         print_record(authority_record(regalia, made) | fingerprints(made.certificate_der), as_json=as_json)
         if not as_json:
             _tell_next(regalia, made, carried=crl is not None)

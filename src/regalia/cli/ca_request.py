@@ -18,7 +18,6 @@ from regalia.cli.first_group import GROUP, open_first_group
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples
 from regalia.cli.output import note, print_record
 from regalia.cli.publish import publish
-from regalia.cli.transcript_file import noted
 from regalia.errors import AdminError, InvariantError
 from regalia.model import AuthorityState, KeyKind
 from regalia.wire import oids
@@ -144,9 +143,8 @@ def sign(  # noqa: PLR0913 - a command has as many options as it has
         )
         write_new(out, certificates_pem([signed.certificate_der]))
         sha256 = fingerprints(signed.certificate_der)["sha256"]
-        noted(
-            regalia,
-            administrator().id,
+        regalia.transcript.note(
+            administrator(),
             f"signed request SHA-256 {wish.csr_sha256} under {above.name}: authority {called}, "
             f"key SHA-256 {wish.key_sha256}, certificate SHA-256 {sha256}",
         )

@@ -16,7 +16,16 @@ from regalia.ports.administration import (
     Proposals,
     Sessions,
 )
-from regalia.ports.audit import CheckpointCopy, Checkpoints, Forgotten, PersonalData, PseudonymKey, StoredRecord
+from regalia.ports.audit import (
+    AuditLog,
+    CheckpointArchive,
+    CheckpointCopy,
+    Checkpoints,
+    Forgotten,
+    PersonalData,
+    PseudonymKey,
+    StoredRecord,
+)
 from regalia.ports.blocklists import BLOCKED_OCTETS, Blocklist, Blocklists, KeyHash
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import CrlFiles, Crls, PublishedCrl, ReservedCrl, StreamedFile
@@ -49,19 +58,22 @@ from regalia.ports.keys import (
     Wrapped,
     WrappedKey,
 )
+from regalia.ports.lists import COUNTED, Listed, Place
 from regalia.ports.ndes import HandOut, NdesPages
-from regalia.ports.outside import Clock, Entropy
+from regalia.ports.outside import Clock, Entropy, Transcript
 from regalia.ports.records import ChangeFeed, EventFilter, Events, Jobs, JobStatus
 from regalia.ports.store import Store
 from regalia.ports.succession import Holder, Successions
 
 __all__ = [
     "BLOCKED_OCTETS",
+    "COUNTED",
     "ELSEWHERE",
     "SOFTWARE",
     "Administrators",
     "Adopted",
     "ApiTokens",
+    "AuditLog",
     "Authorities",
     "Begun",
     "Blocklist",
@@ -73,6 +85,7 @@ __all__ = [
     "Certificates",
     "Challenges",
     "ChangeFeed",
+    "CheckpointArchive",
     "CheckpointCopy",
     "Checkpoints",
     "Clock",
@@ -101,9 +114,11 @@ __all__ = [
     "KeyRecords",
     "KeyStore",
     "KeyVault",
+    "Listed",
     "NdesPages",
     "NewKey",
     "PersonalData",
+    "Place",
     "PrivateKey",
     "Proposals",
     "PseudonymKey",
@@ -117,6 +132,7 @@ __all__ = [
     "StoredRecord",
     "StreamedFile",
     "Successions",
+    "Transcript",
     "Wrapped",
     "WrappedKey",
 ]

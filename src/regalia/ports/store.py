@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from regalia.ports.audit import AuditLog, Checkpoints, PersonalData
 from regalia.ports.blocklists import Blocklists
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import Crls
@@ -34,6 +35,9 @@ class Store(
     Inspection,
     Crls,
     Events,
+    AuditLog,
+    Checkpoints,
+    PersonalData,
     Jobs,
     KeyVault,
     Wrapped,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from regalia.ca.importing import Importer
     from regalia.ca.rollover import Rollover
     from regalia.ca.urls import Urls
-    from regalia.ports import Clock, CrlFiles, Entropy, KeyStore, Store
+    from regalia.ports import CheckpointArchive, Clock, CrlFiles, Entropy, KeyStore, Store, Transcript
     from regalia.ra.approval import ApprovalDesk
     from regalia.ra.challenges import ChallengeDesk
     from regalia.ra.checkpoints import CheckpointDesk
@@ -23,7 +24,28 @@ if TYPE_CHECKING:
     from regalia.ra.protected import ProtectedNames
     from regalia.ra.registry import Registry
 
-__all__ = ["Services"]
+__all__ = ["Practice", "Services"]
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """What the settings of an installation say, as far as verbs tell it or go by it."""
+
+    listen: str
+    listen_tls: str | None
+    admin_listen: str
+    key_store: str
+    """`software` or `pkcs11`: where new keys of authorities are made."""
+    master_key_beside: bool
+    """Whether the master key lies in the home."""
+    crl_days: int
+    crl_check_seconds: int
+    crl_largest_octets: int
+    ocsp_good_seconds: int
+    pending_days: int
+    ra_overlap_days: int
+    personal_days: int
+    pseudonym_days: int
 
 
 class Services(Protocol):
@@ -71,3 +93,9 @@ class Services(Protocol):
     def checkpoints(self) -> CheckpointDesk: ...
     @property
     def personal(self) -> PersonalDesk: ...
+    @property
+    def transcript(self) -> Transcript: ...
+    @property
+    def checkpoint_copy(self) -> CheckpointArchive | None: ...
+    @property
+    def practice(self) -> Practice: ...

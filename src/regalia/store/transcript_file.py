@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from regalia.app import App
     from regalia.ca.transcript import Line
+    from regalia.model import Actor
+    from regalia.ports import Clock
 
-__all__ = ["TRANSCRIPT_FILE", "append_lines", "noted", "transcript_of"]
+__all__ = ["TRANSCRIPT_FILE", "HomeTranscript", "append_lines", "transcript_of"]
 
 TRANSCRIPT_FILE = "transcript.txt"
 
@@ -48,8 +49,14 @@ def append_lines(path: Path, whats: Iterable[str], *, at: datetime, who: str) ->
     return tuple(fresh)
 
 
-def noted(regalia: App, who: str, *whats: str) -> None:
-    """Write what was done into the home's transcript, if it keeps one: a home that is only a root's does."""
-    path = regalia.config.home / TRANSCRIPT_FILE
-    if path.exists():
-        append_lines(path, whats, at=regalia.clock.now(), who=who)
+class HomeTranscript:
+    """See `ports.Transcript`."""
+
+    def __init__(self, home: Path, clock: Clock) -> None:
+        self._path = home / TRANSCRIPT_FILE
+        self._clock = clock
+
+    def note(self, actor: Actor, what: str) -> None:
+        """Append a line, if the home keeps a transcript."""
+        if self._path.exists():
+            append_lines(self._path, (what,), at=self._clock.now(), who=actor.id)
