@@ -109,6 +109,15 @@ class Action(StrEnum):
     PERSONAL_FORGOTTEN = "personal-data.forgotten"
     LEGACY_USED = "legacy.used"
     LIMIT_REACHED = "limit.reached"
+    SIGNED_IN = "session.started"
+    SIGN_IN_REFUSED = "session.refused"
+    SIGNED_IN_AGAIN = "session.proved"
+    SIGNED_OUT = "session.ended"
+    SETUP_LINK_CREATED = "setup-link.created"
+    SETUP_LINK_USED = "setup-link.used"
+    PASSKEY_ADDED = "passkey.added"
+    PASSKEY_REMOVED = "passkey.removed"
+    PASSWORD_SET = "password.set"  # noqa: S105 - what happened, no secret
 
 
 class Outcome(StrEnum):

@@ -94,5 +94,15 @@ KEPT: Final[Mapping[Action, frozenset[str]]] = {
     Action.CRL_PLANNED: _words("shards delta full fleet"),
     Action.CRL_IMPORTED: _words("number entries sha256 next_update"),
     Action.LIMIT_REACHED: _words("title"),
+    # Who signs in is accountable by name, as who commands is.
+    Action.SIGNED_IN: _words("kind session ends_at provider claimed"),
+    Action.SIGN_IN_REFUSED: _words("title"),
+    Action.SIGNED_IN_AGAIN: _words("kind session"),
+    Action.SIGNED_OUT: _words("session why"),
+    Action.SETUP_LINK_CREATED: _words("expires_at rescue"),
+    Action.SETUP_LINK_USED: _words("with replaced"),
+    Action.PASSKEY_ADDED: _words("credential"),
+    Action.PASSKEY_REMOVED: _words("credential"),
+    Action.PASSWORD_SET: _words(""),
 }
 """Free text of administrators (`note`, `detail`) may name anybody, and so is not in it but for authorities."""
