@@ -27,6 +27,7 @@ __all__ = [
     "CONFIG_REFUSED",
     "CRL_NAME_TAKEN",
     "CRL_PLAN_TOO_LARGE",
+    "CURSOR_REFUSED",
     "DATABASE_UNFIT",
     "ENROLMENT_DECIDED",
     "EXAMPLE_DIFFERS",
@@ -308,4 +309,10 @@ RIGHT_MISSING = Reason(
     Stage.ADMIN,
     "your roles do not allow this",
     "Ask an administrator for a role that does; `regalia admin show` says which you have.",
+)
+CURSOR_REFUSED = Reason(
+    "ADM-086",
+    Stage.ADMIN,
+    "the cursor does not belong to this list",
+    "Ask for the first page again, and give `next` of each page as `after` with the same filters.",
 )
