@@ -37,6 +37,15 @@ STATUS = {
     reasons.PAGE_LOGIN_REFUSED: "401",
     # Without exactly one signer there is no transactionID, and so nothing to put into a signed answer (R6).
     reasons.SIGNER_COUNT: "400",
+    reasons.CREDENTIALS_REFUSED: "401",
+    reasons.API_PATH_UNKNOWN: "404",
+    reasons.API_METHOD_REFUSED: "405",
+    reasons.API_MEDIA_REFUSED: "415",
+    reasons.API_BODY_TOO_LARGE: "413",
+    reasons.REPEAT_DIFFERS: "422",
+    reasons.REPEAT_UNDER_WAY: "409",
+    reasons.ANSWER_NOT_KEPT: "409",
+    reasons.API_FAULT: "503",
 }
 """Answers by HTTP status that do not follow from the stage."""
 

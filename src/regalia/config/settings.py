@@ -406,6 +406,12 @@ class LimitSettings(Section):
     wrong_passwords_per_page: int = Field(
         default=100, ge=1, le=1_000_000, description="Wrong passwords a minute at one NDES page, then 429."
     )
+    wrong_tokens_per_source: int = Field(
+        default=20, ge=1, le=1_000_000, description="Invalid tokens a minute at the API from one address, then 429."
+    )
+    requests_per_caller: int = Field(
+        default=600, ge=1, le=1_000_000, description="Requests a minute of one caller of the API, then 429."
+    )
     pending_days: int = Field(
         default=30, ge=1, le=365, description="How long an enrolment waits for approval before it is refused."
     )

@@ -1,4 +1,4 @@
-"""The admin listener's application: health, metrics and what is mounted, under the names that it is known by (WEB-9)."""
+"""The admin listener's application: health, metrics and what is mounted, under names that it is known by (WEB-9)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Mount:
 
     def has(self, path: str) -> bool:
         """Whether a path is its own."""
-        return self.path == "/" or path == self.path or path.startswith(f"{self.path}/")
+        return self.path in {"/", path} or path.startswith(f"{self.path}/")
 
 
 def admin_app(
