@@ -11,6 +11,7 @@ from uuid import UUID
 
 from memory_audit import MemoryAudit
 from memory_hierarchy import MemoryHierarchies
+from memory_sign_ins import MemorySignIns
 from memory_status import MemoryStatus
 from memory_succession import MemorySuccessions
 from regalia.ca.recover import overdue
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(MemoryAudit, MemoryHierarchies, MemoryStatus, MemorySuccessions):
+class MemoryStore(MemoryAudit, MemoryHierarchies, MemorySignIns, MemoryStatus, MemorySuccessions):
     """The whole store in dictionaries, under one lock: each method is one transaction."""
 
     def __init__(self, stream: str = "memory/0") -> None:

@@ -62,6 +62,7 @@ from regalia.ports.lists import COUNTED, Listed, Place
 from regalia.ports.ndes import HandOut, NdesPages
 from regalia.ports.outside import Clock, Entropy, Transcript
 from regalia.ports.records import ChangeFeed, EventFilter, Events, Jobs, JobStatus
+from regalia.ports.sign_in import NO_TRIES, SignIns, Tries
 from regalia.ports.store import Store
 from regalia.ports.succession import Holder, Successions
 
@@ -69,6 +70,7 @@ __all__ = [
     "BLOCKED_OCTETS",
     "COUNTED",
     "ELSEWHERE",
+    "NO_TRIES",
     "SOFTWARE",
     "Administrators",
     "Adopted",
@@ -128,11 +130,13 @@ __all__ = [
     "Sealer",
     "SerialStatus",
     "Sessions",
+    "SignIns",
     "Store",
     "StoredRecord",
     "StreamedFile",
     "Successions",
     "Transcript",
+    "Tries",
     "Wrapped",
     "WrappedKey",
 ]

@@ -14,6 +14,7 @@ from regalia.ports.issuance import Certificates, Enrolments, Issuance
 from regalia.ports.keys import Intents, KeyRecords, KeyVault, Wrapped
 from regalia.ports.ndes import NdesPages
 from regalia.ports.records import Events, Jobs
+from regalia.ports.sign_in import SignIns
 from regalia.ports.succession import Successions
 
 __all__ = [
@@ -39,6 +40,7 @@ class Store(
     Checkpoints,
     PersonalData,
     Jobs,
+    SignIns,
     KeyVault,
     Wrapped,
     KeyRecords,

@@ -24,6 +24,7 @@ from regalia.store.keys import SqlKeyVault
 from regalia.store.ndes import SqlNdesPages
 from regalia.store.personal import SqlPersonalData
 from regalia.store.rewrap import SqlWrapped
+from regalia.store.sign_ins import SqlSignIns
 from regalia.store.sqlite import SqliteDatabase
 from regalia.store.succession import SqlSuccessions
 from regalia.store.urls import sqlite_path
@@ -53,6 +54,7 @@ class SqlStore(
     SqlPersonalData,
     SqlCheckpoints,
     SqlJobs,
+    SqlSignIns,
     SqlKeyVault,
     SqlWrapped,
 ):

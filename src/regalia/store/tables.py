@@ -25,6 +25,7 @@ from sqlalchemy import (
 from regalia.store.table_parts import metadata
 from regalia.store.table_parts import optional as _optional
 from regalia.store.table_parts import required as _required
+from regalia.store.tables_sign_in import sign_in_spent, sign_in_try
 from regalia.store.tables_status import OPEN, compromised_key, crl, crl_chunk, hold, revocation
 
 __all__ = [
@@ -61,6 +62,8 @@ __all__ = [
     "retention",
     "revocation",
     "sealed_challenge",
+    "sign_in_spent",
+    "sign_in_try",
     "wrapped_key",
 ]
 
