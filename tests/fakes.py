@@ -23,7 +23,7 @@ from regalia.model import (
     KeyKind,
     new_id,
 )
-from regalia.ports import NewKey, PublishedCrl, StreamedFile
+from regalia.ports import SOFTWARE, KeyRecord, NewKey, PublishedCrl, StreamedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -97,13 +97,16 @@ class MemoryKeys:
     def generate(
         self, kind: KeyKind, scope: str, told: Callable[[NewKey], Sequence[EventDraft]] = lambda _: ()
     ) -> NewKey:
-        """Make a key pair; where a store was given, the events are recorded in it."""
-        del scope
+        """Make a key pair; where a store was given, the events are recorded in it, and the key in its inventory."""
         key = self._make(kind)
         key_id = new_id(datetime.now(UTC), hashlib.sha256(str(len(self.private)).encode()).digest())
         self.private[key_id] = key
         made = NewKey(key_id, _spki(key))
-        if self._events is not None:
+        if isinstance(self._events, MemoryStore):
+            digest = hashlib.sha256(made.public_key).digest()
+            record = KeyRecord(key_id, kind, scope, SOFTWARE, digest, datetime.now(UTC))
+            self._events.add_token_key(record, told(made))
+        elif self._events is not None:
             self._events.record(told(made))
         return made
 
@@ -142,10 +145,12 @@ class MemoryKeys:
         return target
 
     def destroy(self, key_id: UUID, events: Sequence[EventDraft]) -> bool:
-        """Forget a key; its record, where somebody keeps one, is not ours."""
+        """Forget a key; its record stays where a store was given."""
         if self.private.pop(key_id, None) is None:
             return False
-        if self._events is not None:
+        if isinstance(self._events, MemoryStore):
+            self._events.end_key(key_id, events)
+        elif self._events is not None:
             self._events.record(events)
         return True
 

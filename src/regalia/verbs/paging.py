@@ -55,10 +55,10 @@ Search = Annotated[
 class ListAsked(Asked):
     """What every list can be asked. One with several orders has a `sort` of its own, with its names for them."""
 
-    limit: int = Field(50, ge=1, le=MOST, description="How many at most.")
-    after: str | None = Field(None, max_length=_CURSOR, description="`next` of the page before.")
+    limit: int = Field(default=50, ge=1, le=MOST, description="How many at most.")
+    after: str | None = Field(default=None, max_length=_CURSOR, description="`next` of the page before.")
     q: Search | None = None
-    sort: str = Field("default", pattern="^default$", description="The order.")
+    sort: str = Field(default="default", pattern="^default$", description="The order.")
 
 
 def place_after(asked: ListAsked, verb: str) -> Place | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from regalia.verbs import group
+from regalia.verbs import group, key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERBS", "verb_named"]
 
-VERBS: Final[Mapping[str, Verb[Any, Any]]] = {verb.name: verb for noun in (group,) for verb in noun.VERBS}
+VERBS: Final[Mapping[str, Verb[Any, Any]]] = {verb.name: verb for noun in (group, key) for verb in noun.VERBS}
 """By name, as `group.list`."""
 
 
