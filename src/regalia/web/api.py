@@ -10,7 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import uuid4
 
 import structlog
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from regalia.web.metrics import Metrics
     from regalia.web.pool import Pool
 
-__all__ = ["BODY_OCTETS", "PREFIX", "ApiFace", "ApiParts", "Route", "routes_of"]
+__all__ = ["BODY_OCTETS", "PREFIX", "ApiFace", "ApiParts", "Pages", "Route", "routes_of"]
 
 PREFIX: Final = "/api/v1"
 BODY_OCTETS: Final = 1 << 20
@@ -143,11 +143,21 @@ class _Said:
     key: str | None
 
 
+class Pages(Protocol):
+    """What everybody may read."""
+
+    def has(self, path: str) -> bool:
+        """Whether there is a page at this path."""
+
+    def page(self, path: str) -> Answer:
+        """Return it. May be slow: it is called in a thread."""
+
+
 class ApiFace:
     """Everything below `/api/v1`."""
 
-    def __init__(self, parts: ApiParts, verbs: Iterable[Verb[Any, Any]], pages: Mapping[str, Answer]) -> None:
-        """`pages` are what everybody may read, by their path. Raises `InvariantError` as `routes_of` does."""
+    def __init__(self, parts: ApiParts, verbs: Iterable[Verb[Any, Any]], pages: Pages) -> None:
+        """Raise `InvariantError` as `routes_of` does."""
         self._parts = parts
         self._routes = routes_of(verbs)
         self._pages = pages
@@ -172,9 +182,8 @@ class ApiFace:
         await given(scope, receive, send)
 
     async def _answered(self, scope: Scope, receive: Receive) -> Answer:
-        page = self._pages.get(scope["path"])
-        if page is not None and scope["method"] in {"GET", "HEAD"}:
-            return unless_known(scope, page)
+        if self._pages.has(scope["path"]) and scope["method"] in {"GET", "HEAD"}:
+            return unless_known(scope, await self._parts.pool.run(partial(self._pages.page, scope["path"])))
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         caller = await self._caller(scope, changes=method != "GET")
         if isinstance(caller, Answer):
