@@ -59,13 +59,28 @@ def opened(home: Path | None, *, root_key: Path | None = None) -> Iterator[App]:
 def reached(home: Path | None, *, root_key: Path | None = None) -> Iterator[Door]:
     """Reach the verbs: of the home on this machine, as somebody who may do everything (R9).
 
-    Raises what `opened` does.
+    Raises what `opened` does, and `AdminError` ADM-018 where what is asked within cannot be said of a verb.
     """
+    from pydantic import ValidationError  # noqa: PLC0415 - help must not wait for it
+
     from regalia.ra.roles import EVERYTHING  # noqa: PLC0415 - a verb's help must not wait for the database driver
     from regalia.verbs import Caller, LocalDoor  # noqa: PLC0415 - the same
 
     with opened(home, root_key=root_key) as app:
-        yield LocalDoor(app, Caller(administrator(), EVERYTHING, fresh=True))
+        try:
+            yield LocalDoor(app, Caller(administrator(), EVERYTHING, fresh=True))
+        except ValidationError as error:
+            if not _is_question(error.title):
+                raise
+            told = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise AdminError(reasons.USAGE, "; ".join(told)) from error
+
+
+def _is_question(model: str) -> bool:
+    """Whether it is what a verb is asked, and not what one answers: that would be our own mistake."""
+    from regalia.verbs import VERBS  # noqa: PLC0415 - a verb's help must not wait for the database driver
+
+    return any(verb.asks.__name__ == model for verb in VERBS.values())
 
 
 def agreed(plan: Sequence[str], *, yes: bool, dry_run: bool, as_json: bool) -> bool:

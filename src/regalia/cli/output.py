@@ -205,9 +205,9 @@ def print_table(
 # --- what verbs give ------------------------------------------------------------------------------------------------
 
 
-def print_answer(record: Record, *, as_json: bool) -> None:
-    """Print what a verb gave: for programs exactly what the API has."""
-    print_record(record.model_dump(mode="json"), as_json=as_json)
+def print_answer(record: Record, *, as_json: bool, without: Sequence[str] = ()) -> None:
+    """Print what a verb gave: for programs exactly what the API has; for people `without` what is told otherwise."""
+    print_record(record.model_dump(mode="json", exclude=None if as_json else set(without)), as_json=as_json)
 
 
 def print_page(

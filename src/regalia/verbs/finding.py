@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from regalia import reasons
 from regalia.errors import AdminError
+from regalia.verbs.lookup import by_prefix
 
 if TYPE_CHECKING:
-    from regalia.model import Authority, Endpoint, Group, Profile
+    from uuid import UUID
+
+    from regalia.model import Authority, Challenge, Endpoint, Group, Profile
     from regalia.verbs.verb import Desk
 
-__all__ = ["found_authority", "found_endpoint", "found_group", "found_profile"]
+__all__ = ["found_authority", "found_challenge", "found_endpoint", "found_group", "found_profile", "seen_endpoints"]
 
 
 def found_group(desk: Desk, name: str) -> Group:
@@ -48,3 +51,19 @@ def found_authority(desk: Desk, name: str) -> Authority:
     if authority is None or (authority.group is not None and authority.group not in desk.reach):
         raise AdminError(reasons.NOT_FOUND, f"authority {name}")
     return authority
+
+
+def seen_endpoints(desk: Desk) -> frozenset[str]:
+    """Name the endpoints of the groups that the caller sees."""
+    return frozenset(each.name for each in desk.services.store.endpoints() if each.group in desk.reach)
+
+
+def found_challenge(desk: Desk, text: str) -> Challenge:
+    """Look a challenge up by its id, or the beginning of it. Raises ADM-018, too, where that does not tell which."""
+    store, seen = desk.services.store, seen_endpoints(desk)
+
+    def by_id(challenge_id: UUID) -> Challenge | None:
+        found = store.challenge_by_id(challenge_id)
+        return found if found is not None and found.endpoint in seen else None
+
+    return by_prefix(text, "challenge", by_id, lambda: (each for each in store.challenges() if each.endpoint in seen))
