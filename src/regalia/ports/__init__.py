@@ -60,6 +60,7 @@ from regalia.ports.keys import (
 )
 from regalia.ports.lists import COUNTED, Listed, Place
 from regalia.ports.ndes import HandOut, NdesPages
+from regalia.ports.outgoing import MOST_OCTETS, Outgoing, OutgoingRequest, OutgoingResponse
 from regalia.ports.outside import Clock, Entropy, Transcript
 from regalia.ports.records import ChangeFeed, EventFilter, Events, Jobs, JobStatus
 from regalia.ports.sign_in import NO_TRIES, SignIns, Tries
@@ -70,6 +71,7 @@ __all__ = [
     "BLOCKED_OCTETS",
     "COUNTED",
     "ELSEWHERE",
+    "MOST_OCTETS",
     "NO_TRIES",
     "SOFTWARE",
     "Administrators",
@@ -119,6 +121,9 @@ __all__ = [
     "Listed",
     "NdesPages",
     "NewKey",
+    "Outgoing",
+    "OutgoingRequest",
+    "OutgoingResponse",
     "PersonalData",
     "Place",
     "PrivateKey",
