@@ -25,6 +25,7 @@ __all__ = [
     "CHECKPOINT_COPY_DIVERGED",
     "CHECKPOINT_REFUSED",
     "CONFIG_REFUSED",
+    "CONTENT_REFUSED",
     "CRL_NAME_TAKEN",
     "CRL_PLAN_TOO_LARGE",
     "CURSOR_REFUSED",
@@ -52,6 +53,7 @@ __all__ = [
     "SCHEMA_OLD",
     "SECRET_REFUSED",
     "SHARES_REFUSED",
+    "TOO_MUCH",
     "TRANSCRIPT_BROKEN",
     "USAGE",
 ]
@@ -315,4 +317,16 @@ CURSOR_REFUSED = Reason(
     Stage.ADMIN,
     "the cursor does not belong to this list",
     "Ask for the first page again, and give `next` of each page as `after` with the same filters.",
+)
+CONTENT_REFUSED = Reason(
+    "ADM-083",
+    Stage.ADMIN,
+    "what was given cannot be read",
+    "See that it is what the field asks for, whole and unchanged; certificates, requests and CRLs are given as PEM.",
+)
+TOO_MUCH = Reason(
+    "ADM-084",
+    Stage.ADMIN,
+    "that is more than is given or taken at a time",
+    "Ask for less at a time, as the detail says; or give the command on the machine itself, which has no such limit.",
 )
