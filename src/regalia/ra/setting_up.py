@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
 
 from regalia import reasons
 from regalia.errors import AdminError
@@ -34,6 +33,7 @@ from regalia.wire.event import time_text
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from regalia.model import Actor, JsonValue
     from regalia.ports import Administrators, Clock, Entropy
