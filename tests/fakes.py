@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -23,19 +24,22 @@ from regalia.model import (
     KeyKind,
     new_id,
 )
-from regalia.ports import SOFTWARE, KeyRecord, NewKey, PublishedCrl, StreamedFile
+from regalia.ports import SOFTWARE, KeptAnswer, KeyRecord, NewKey, PublishedCrl, StreamedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from uuid import UUID
 
     from regalia.model import Actor, EventDraft
     from regalia.ports import Events, Intents
+    from regalia.verbs import Caller
     from regalia.wire.algorithms import Oaep
 
 __all__ = [
+    "FakeCallers",
     "FakeClock",
+    "MemoryAnswers",
     "MemoryCrlFiles",
     "MemoryFeed",
     "MemoryKeys",
@@ -302,6 +306,52 @@ class MemoryTranscript:
     def note(self, actor: Actor, what: str) -> None:
         """Append a line."""
         self.lines.append(f"{actor.id} {what}")
+
+
+class FakeCallers:
+    """Knows callers by their bearer tokens, which the test hands out."""
+
+    def __init__(self, known: Mapping[str, Caller]) -> None:
+        self.known = dict(known)
+
+    def caller(self, headers: Sequence[tuple[bytes, bytes]], source: str, *, changes: bool) -> Caller | None:
+        """Say who asks; one whose name begins with `session` must come from a page of ours to change anything."""
+        brought = dict(headers).get(b"authorization")
+        if brought is None:
+            return None
+        found = self.known.get(brought.decode("latin-1").removeprefix("Bearer "))
+        if found is None:
+            raise AdminError(reasons.CREDENTIALS_REFUSED)
+        if changes and found.actor.id.startswith("session"):
+            raise AdminError(reasons.FOREIGN_REQUEST)
+        return replace(found, actor=replace(found.actor, source=source))
+
+
+class MemoryAnswers:
+    """Answers kept for repeats, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], tuple[datetime, KeptAnswer]] = {}
+
+    def begin(self, caller: str, key: str, request_sha256: bytes, at: datetime) -> KeptAnswer | None:
+        """Take the key, or return what it has."""
+        found = self.kept.get((caller, key))
+        if found is not None:
+            return found[1]
+        self.kept[caller, key] = at, KeptAnswer(request_sha256, 0, b"")
+        return None
+
+    def keep(self, caller: str, key: str, answer: KeptAnswer) -> None:
+        """Keep an answer."""
+        self.kept[caller, key] = self.kept[caller, key][0], answer
+
+    def let_go(self, caller: str, key: str) -> None:
+        """Forget a key."""
+        del self.kept[caller, key]
+
+    def forget_answers(self, before: datetime) -> None:
+        """Forget what is older."""
+        self.kept = {key: each for key, each in self.kept.items() if each[0] >= before}
 
 
 class MemoryFeed:
