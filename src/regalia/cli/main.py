@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from typer.main import get_command
 from regalia import __version__, reasons
 from regalia.cli.faults import FAILED, OK, USAGE, exit_code, report
 from regalia.cli.options import examples
+from regalia.cli.remote import told_server, towards
 from regalia.errors import AdminError, RegaliaError
 
 if TYPE_CHECKING:
@@ -104,7 +106,9 @@ def main(arguments: Sequence[str]) -> int:
     """Do what the arguments say, as one process or within one. Returns the exit code."""
     as_json = "--json" in arguments
     try:
-        ended = get_command(app).main(list(arguments) or ["--help"], prog_name="regalia", standalone_mode=False)
+        remote, words = told_server(arguments, os.environ)
+        with towards(remote.door) if remote is not None else nullcontext():
+            ended = get_command(app).main(words or ["--help"], prog_name="regalia", standalone_mode=False)
         sys.stdout.flush()
     except RegaliaError as error:
         report(error, as_json=as_json)
