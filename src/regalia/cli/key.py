@@ -65,8 +65,8 @@ def destroy(
     as_json: Json = False,
 ) -> None:
     """Destroy a key for good, in the database or on its token. The inventory keeps its row."""
-    asked = verbs.DestroyKey(key_id=key_id, why=why, although_needed=although_needed)
     with reached(home) as door:
+        asked = verbs.DestroyKey(key_id=key_id, why=why, although_needed=although_needed)
         plan = door.plan(verbs.DESTROY, asked).would
         # Nothing is planned where it has ended already: then it is shown.
         if plan and not agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):

@@ -93,18 +93,20 @@ def check(
     """Tell whether the key of a request or a certificate is on a list."""
     if (csr is None) is (certificate is None):
         raise AdminError(reasons.USAGE, "give --csr FILE or --certificate FILE")
-    if csr is not None:
-        asked = verbs.CheckKey(csr=request_text(read_request(csr)))
-    else:
-        asked = verbs.CheckKey(certificate=certificates_text([load_certificate(certificate or Path())]))
+    given = (
+        {"csr": request_text(read_request(csr))}
+        if csr is not None
+        else {"certificate": certificates_text([load_certificate(certificate or Path())])}
+    )
     with reached(home) as door:
+        asked = verbs.CheckKey(**given)
         print_answer(door.ask(verbs.CHECK, asked), as_json=as_json)
 
 
 @app.command(epilog=examples("key-blocklist remove leaked", "key-blocklist remove leaked --dry-run"))
 def remove(*, name: Name, yes: Yes = False, dry_run: DryRun = False, home: Home = None, as_json: Json = False) -> None:
     """Forget a list: its keys may be certified again."""
-    asked = verbs.RemoveBlocklist(name=name)
     with reached(home) as door:
+        asked = verbs.RemoveBlocklist(name=name)
         if agreed(door.plan(verbs.REMOVE, asked).would, yes=yes, dry_run=dry_run, as_json=as_json):
             print_answer(door.ask(verbs.REMOVE, asked), as_json=as_json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from regalia.verbs import challenge, group, key, key_blocklist
+from regalia.verbs import challenge, endpoint, enrolment, event, event_checkpoint, group, key, key_blocklist, ndes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["VERBS", "verb_named"]
 
 VERBS: Final[Mapping[str, Verb[Any, Any]]] = {
-    verb.name: verb for noun in (challenge, group, key, key_blocklist) for verb in noun.VERBS
+    verb.name: verb
+    for noun in (challenge, endpoint, enrolment, event, event_checkpoint, group, key, key_blocklist, ndes)
+    for verb in noun.VERBS
 }
 """By name, as `group.list`."""
 
