@@ -16,6 +16,7 @@ from regalia.ports.administration import (
     Proposals,
     Sessions,
 )
+from regalia.ports.alerts import AlertFilter, Alerts, AlertSender, AlertTargets, Deliveries
 from regalia.ports.audit import (
     AuditLog,
     CheckpointArchive,
@@ -27,7 +28,7 @@ from regalia.ports.audit import (
     StoredRecord,
 )
 from regalia.ports.blocklists import BLOCKED_OCTETS, Blocklist, Blocklists, KeyHash
-from regalia.ports.catalogue import Authorities, Catalogue, Challenges
+from regalia.ports.catalogue import Authorities, Catalogue, ChallengeFilter, Challenges
 from regalia.ports.crls import CrlFiles, Crls, PublishedCrl, ReservedCrl, StreamedFile
 from regalia.ports.hierarchy import Adopted, Hierarchies
 from regalia.ports.inspection import Inspection, IssuedRecord
@@ -58,7 +59,7 @@ from regalia.ports.keys import (
     Wrapped,
     WrappedKey,
 )
-from regalia.ports.lists import COUNTED, Listed, Place
+from regalia.ports.lists import COUNTED, Listed, Place, SearchIndex
 from regalia.ports.ndes import HandOut, NdesPages
 from regalia.ports.outgoing import MOST_OCTETS, Outgoing, OutgoingRequest, OutgoingResponse
 from regalia.ports.outside import Clock, Entropy, Transcript
@@ -76,6 +77,10 @@ __all__ = [
     "SOFTWARE",
     "Administrators",
     "Adopted",
+    "AlertFilter",
+    "AlertSender",
+    "AlertTargets",
+    "Alerts",
     "ApiTokens",
     "AuditLog",
     "Authorities",
@@ -87,6 +92,7 @@ __all__ = [
     "Catalogue",
     "CertificateFilter",
     "Certificates",
+    "ChallengeFilter",
     "Challenges",
     "ChangeFeed",
     "CheckpointArchive",
@@ -95,6 +101,7 @@ __all__ = [
     "Clock",
     "CrlFiles",
     "Crls",
+    "Deliveries",
     "EnrolmentFilter",
     "Enrolments",
     "Entropy",
@@ -133,6 +140,7 @@ __all__ = [
     "ReservedCrl",
     "SealedSecret",
     "Sealer",
+    "SearchIndex",
     "SerialStatus",
     "Sessions",
     "SignIns",
