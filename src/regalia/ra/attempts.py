@@ -83,6 +83,7 @@ class Attempts:
         if tries.last_at is None or tries.count < FREE or at - tries.last_at >= _FORGOTTEN:
             return 0
         doublings = min(tries.count - FREE, 12)
-        left = tries.last_at + min(_FIRST * 2**doublings, _LONGEST) - at
+        delay: timedelta = min(_FIRST * (1 << doublings), _LONGEST)
+        left = tries.last_at + delay - at
         # A clock that was set back must not make a delay longer than the longest there is.
         return max(math.ceil(min(left, _LONGEST).total_seconds()), 0)

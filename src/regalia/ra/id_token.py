@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 
@@ -97,8 +96,7 @@ def _key(keys: Sequence[Mapping[str, Any]], kid: str, algorithm: str) -> RSAKey 
         if kind == "EC":
             return ECKey.import_key({name: str(fit[0][name]) for name in ("kty", "crv", "x", "y")})
         key = RSAKey.import_key({name: str(fit[0][name]) for name in ("kty", "n", "e")})
-        public = key.public_key
-        if not isinstance(public, rsa.RSAPublicKey) or public.key_size < _LEAST_BITS:
+        if key.public_key.key_size < _LEAST_BITS:
             raise _refused(f"the provider's key {kid[:40]!a} is too short")
         return key
 

@@ -175,7 +175,9 @@ def _read(document: Mapping[str, Any], issuer: str) -> Discovered:
         urls.append(url)
     methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
     return Discovered(
-        *urls,
+        authorization=urls[0],
+        token=urls[1],
+        keys=urls[2],
         names_itself=document.get("authorization_response_iss_parameter_supported") is True,
         basic=isinstance(methods, list) and "client_secret_basic" in methods,
     )

@@ -161,10 +161,11 @@ class PasskeyDesk:
         there yet is its future id and name.
         """
         if isinstance(account, tuple):
-            which, name, display, known = *account, account[1], ()
+            which, name = account
+            display, known = name, []
         else:
             which, name, display = account.id, account.name, account.display
-            known = tuple(PublicKeyCredentialDescriptor(id=each.credential_id) for each in account.passkeys)
+            known = [PublicKeyCredentialDescriptor(id=each.credential_id) for each in account.passkeys]
         options = webauthn.generate_registration_options(
             rp_id=self._party.id,
             rp_name=self._party.name,
@@ -176,7 +177,7 @@ class PasskeyDesk:
             authenticator_selection=AuthenticatorSelectionCriteria(
                 resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
             ),
-            exclude_credentials=list(known),
+            exclude_credentials=known,
             supported_pub_key_algs=_ALGORITHMS,
         )
         return webauthn.options_to_json(options)

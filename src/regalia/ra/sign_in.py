@@ -280,7 +280,7 @@ def _started(session: Session, proof: Proof, source: str) -> EventDraft:
     if proof.provider:
         details["provider"] = proof.provider
     if session.granted is not None:
-        details["claimed"] = sorted(grant.role.value for grant in session.granted)
+        details["claimed"] = [*sorted(grant.role.value for grant in session.granted)]
     name = proof.administrator.name
     # The emergency account is one that somebody should look at whenever it is used.
     emergency = proof.kind in {SignInKind.PASSWORD, SignInKind.SETUP}
