@@ -13,6 +13,7 @@ from memory_administration import MemoryAdministration
 from memory_alerts import MemoryAlerts
 from memory_audit import MemoryAudit
 from memory_hierarchy import MemoryHierarchies
+from memory_lists import MemoryLists
 from memory_sign_ins import MemorySignIns
 from memory_status import MemoryStatus
 from memory_succession import MemorySuccessions
@@ -73,7 +74,7 @@ __all__ = ["MemoryStore"]
 
 
 class MemoryStore(
-    MemoryAdministration, MemoryAlerts, MemoryAudit, MemoryHierarchies, MemorySignIns, MemoryStatus, MemorySuccessions
+    MemoryAdministration, MemoryAlerts, MemoryAudit, MemoryHierarchies, MemoryLists, MemorySignIns, MemoryStatus, MemorySuccessions
 ):
     """The whole store in dictionaries, under one lock: each method is one transaction."""
 

@@ -89,6 +89,16 @@ class Reach:
             return EVERYWHERE
         return Reach(self.groups | other.groups)
 
+    def __and__(self, other: Reach) -> Reach:
+        """What both have in common."""
+        if self.groups is None:
+            return other
+        return self if other.groups is None else Reach(self.groups & other.groups)
+
+    def __le__(self, other: Reach) -> bool:
+        """Whether it lies within another."""
+        return other.groups is None or (self.groups is not None and self.groups <= other.groups)
+
 
 EVERYWHERE = Reach(None)
 
@@ -130,7 +140,7 @@ class Password:
     hash: str
     """argon2id, in its encoded form."""
     totp_sealed: bytes
-    """The secret of RFC 6238, sealed under the master key."""
+    """The secret of RFC 6238, sealed under the master key; its scope is `administrator:` and the id."""
     totp_last_step: int
     """The newest time step that was used; none is good twice."""
     set_at: datetime
@@ -224,7 +234,11 @@ class ProposalState(StrEnum):
     """What became of a proposal."""
 
     OPEN = "open"
+    APPROVED = "approved"
+    """Agreed to and at work; whoever did it may have been interrupted."""
     DONE = "done"
+    FAILED = "failed"
+    """Agreed to, and then it could not be done: `note` says why."""
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
@@ -241,6 +255,8 @@ class Proposal:
     """What will happen, in sentences that go on after "This will"."""
     group: str | None
     proposed_by: str
+    proposer: UUID | None
+    """The administrator behind who proposed it; None where that is nobody's token."""
     proposed_at: datetime
     expires_at: datetime
     state: ProposalState = ProposalState.OPEN
@@ -248,3 +264,4 @@ class Proposal:
     decided_at: datetime | None = None
     note: str = ""
     outcome: Mapping[str, JsonValue] = field(default_factory=dict)
+    """The record that the verb gave; empty where it holds what is shown once."""

@@ -36,8 +36,19 @@ class Administrators(Protocol):
     def add_administrator(self, administrator: Administrator, events: Sequence[EventDraft]) -> bool:
         """False where the name is taken."""
 
-    def change_administrator(self, before: Administrator, after: Administrator, events: Sequence[EventDraft]) -> bool:
-        """Replace one by what it became; False where it is not `before` any more (two raced)."""
+    def change_administrator(
+        self,
+        before: Administrator,
+        after: Administrator,
+        events: Sequence[EventDraft],
+        *,
+        still: Sequence[Administrator] = (),
+    ) -> bool:
+        """Replace one by what it became; its id and name stay.
+
+        False where it is not `before` any more, or one of `still` is not what it is here (two raced), or a passkey or
+        subject of `after` is somebody else's. When somebody was last seen does not count.
+        """
 
     def seen(self, administrator_id: UUID, at: datetime) -> None:
         """Note that somebody was here; at most once a minute, and no event."""
@@ -46,6 +57,9 @@ class Administrators(Protocol):
     def setup_link(self, secret_sha256: bytes) -> SetupLink | None: ...
     def use_setup_link(self, secret_sha256: bytes, at: datetime, events: Sequence[EventDraft]) -> bool:
         """False where it is unknown, used or expired: of two who use it at once, one is told True."""
+
+    def close_setup_links(self, administrator: UUID | None, at: datetime, events: Sequence[EventDraft]) -> int:
+        """Use up those for an administrator, or for the first one, that are open; no events where none is."""
 
 
 class Sessions(Protocol):
@@ -63,13 +77,15 @@ class Sessions(Protocol):
         """Note that its administrator has just proved anew who they are; from now on it has another secret."""
 
     def end_sessions(self, ids: Sequence[UUID], at: datetime, events: Sequence[EventDraft]) -> None: ...
+    def forget_sessions(self, before: datetime) -> int:
+        """Delete those that ended, or would have, before then."""
 
 
 class ApiTokens(Protocol):
     """Programs' credentials (AUTHZ-7)."""
 
     def add_token(self, token: ApiToken, events: Sequence[EventDraft]) -> bool:
-        """False where its owner has one of this name."""
+        """False where one that was not revoked has this name: the log calls a token by it."""
 
     def token(self, secret_sha256: bytes) -> ApiToken | None: ...
     def tokens(self) -> tuple[ApiToken, ...]:
@@ -80,6 +96,9 @@ class ApiTokens(Protocol):
 
     def revoke_token(self, token_id: UUID, at: datetime, events: Sequence[EventDraft]) -> bool:
         """False where it is unknown or revoked already."""
+
+    def forget_token_sources(self, before: datetime) -> int:
+        """Forget from where tokens were used that were last used before then (PRIV-1)."""
 
 
 class Proposals(Protocol):
@@ -106,11 +125,11 @@ class KeptAnswer:
 class KeptAnswers(Protocol):
     """Answers kept for repeats; a day long."""
 
-    def begin(self, caller: str, key: str, request_sha256: bytes, at: datetime) -> KeptAnswer | None:
+    def begin_answer(self, caller: str, key: str, request_sha256: bytes, at: datetime) -> KeptAnswer | None:
         """Take the key for this request, or return what it has; status 0 while its first request is at work."""
 
-    def keep(self, caller: str, key: str, answer: KeptAnswer) -> None: ...
-    def let_go(self, caller: str, key: str) -> None:
+    def keep_answer(self, caller: str, key: str, answer: KeptAnswer) -> None: ...
+    def drop_answer(self, caller: str, key: str) -> None:
         """Forget a key whose request came to nothing, so that it can be repeated."""
 
     def forget_answers(self, before: datetime) -> None: ...

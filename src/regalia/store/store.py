@@ -11,6 +11,7 @@ from regalia.store.alerts import SqlAlerts
 from regalia.store.authorities import SqlAuthorities
 from regalia.store.blocklists import SqlBlocklists
 from regalia.store.catalogue import SqlCatalogue
+from regalia.store.certificate_pages import SqlCertificatePages
 from regalia.store.certificates import SqlCertificates
 from regalia.store.challenges import SqlChallenges
 from regalia.store.changes import SqliteChangeFeed
@@ -25,6 +26,7 @@ from regalia.store.issuance import SqlIssuance
 from regalia.store.jobs import SqlJobs
 from regalia.store.keys import SqlKeyVault
 from regalia.store.ndes import SqlNdesPages
+from regalia.store.pages import SqlPages
 from regalia.store.personal import SqlPersonalData
 from regalia.store.proposals import SqlKeptAnswers, SqlProposals
 from regalia.store.rewrap import SqlWrapped
@@ -52,6 +54,8 @@ class SqlStore(
     SqlEnrolments,
     SqlIssuance,
     SqlCertificates,
+    SqlCertificatePages,
+    SqlPages,
     SqlInspection,
     SqlCrls,
     SqlEvents,

@@ -194,7 +194,7 @@ DESTROY = Verb(
     "Destroy a key for good. Its record stays.",
     plan=plan_destroy,
     everywhere=True,
-    two_persons=lambda _: True,
+    two_persons=lambda *_: True,
 )
 
 VERBS = (LIST, SHOW, DESTROY)

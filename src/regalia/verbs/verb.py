@@ -14,6 +14,7 @@ from regalia.ra.roles import reach_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from uuid import UUID
 
     from regalia.model import Actor, Grant, Reach, Right
     from regalia.verbs.services import Services
@@ -96,6 +97,12 @@ class Caller:
     grants: tuple[Grant, ...]
     fresh: bool = False
     """Whether they have just proved who they are (WEB-4), or command on the machine itself."""
+    administrator: UUID | None = None
+    """The administrator whose word it is; None for who commands on the machine, or with a token that is nobody's."""
+    program: bool = False
+    """Whether it is a program with a token: each request proves who it is, and none makes it a person."""
+    local: bool = False
+    """Whether they command on the machine itself, where no second person is asked for (AUTHZ-5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +145,10 @@ class Verb(Generic[A, G]):
     """Says what would happen, for `--dry-run` and the question before; refuses what `run` would refuse."""
     everywhere: bool = False
     """Whether it concerns the whole: whoever's right is bounded by groups is refused."""
-    two_persons: Callable[[A], bool] | None = None
-    """Whether what is asked needs a second administrator (AUTHZ-5); None: never."""
+    two_persons: Callable[[Desk, A], bool] | None = None
+    """Whether what is asked needs a second administrator (AUTHZ-5); None: never. Such a verb has a plan."""
+    fresh: bool = False
+    """Whether somebody who is signed in must have just proved who they are (WEB-4), as for all that needs two."""
     secret: bool = False
     """Whether the answer holds what is shown once and kept nowhere."""
 

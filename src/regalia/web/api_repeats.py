@@ -55,7 +55,7 @@ class Repeats:
         """Do it, or return what it was answered. Raises what `do` raises."""
         whose = caller.actor.id
         request = self._mac(f"{verb.name}\0{asked.model_dump_json()}")
-        before = self._kept.begin(whose, key, request, self._clock.now())
+        before = self._kept.begin_answer(whose, key, request, self._clock.now())
         if before is not None:
             return _again(before, request, secret=verb.secret)
         try:
@@ -63,10 +63,10 @@ class Repeats:
         except RegaliaError:
             # Refused, or not available: a verb is one transaction, and this one came to nothing. A bug is no such
             # refusal: nobody knows how far it came, so the key stays taken.
-            self._kept.let_go(whose, key)
+            self._kept.drop_answer(whose, key)
             raise
         try:
-            self._kept.keep(whose, key, KeptAnswer(request, given.status, b"" if verb.secret else given.body))
+            self._kept.keep_answer(whose, key, KeptAnswer(request, given.status, b"" if verb.secret else given.body))
         except UnavailableError:
             # It is done, which is what counts; a repeat will hear that the first has not ended.
             return given
