@@ -333,7 +333,7 @@ class MemoryAnswers:
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], tuple[datetime, KeptAnswer]] = {}
 
-    def begin(self, caller: str, key: str, request_sha256: bytes, at: datetime) -> KeptAnswer | None:
+    def begin_answer(self, caller: str, key: str, request_sha256: bytes, at: datetime) -> KeptAnswer | None:
         """Take the key, or return what it has."""
         found = self.kept.get((caller, key))
         if found is not None:
@@ -341,11 +341,11 @@ class MemoryAnswers:
         self.kept[caller, key] = at, KeptAnswer(request_sha256, 0, b"")
         return None
 
-    def keep(self, caller: str, key: str, answer: KeptAnswer) -> None:
+    def keep_answer(self, caller: str, key: str, answer: KeptAnswer) -> None:
         """Keep an answer."""
         self.kept[caller, key] = self.kept[caller, key][0], answer
 
-    def let_go(self, caller: str, key: str) -> None:
+    def drop_answer(self, caller: str, key: str) -> None:
         """Forget a key."""
         del self.kept[caller, key]
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fakes import FakeCallers, MemoryAnswers
+from fakes import FakeCallers, FakeClock, MemoryAnswers, MemoryCrlFiles, MemoryKeys, MemoryStore
 from regalia.model import EVERYWHERE, Actor, ActorKind, Grant, Reach, Role
 from regalia.ra.api_limits import ApiLimits
 from regalia.ra.limits import Allowances
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from regalia.web.pool import Pool
     from web.asgi import Heard
 
-__all__ = ["ADMIN_TOKEN", "BOUNDED_TOKEN", "HELPER_TOKEN", "Api"]
+__all__ = ["ADMIN_TOKEN", "BOUNDED_TOKEN", "HELPER_TOKEN", "SESSION", "Api", "Bare"]
 
 ADMIN_TOKEN = "of-an-admin"
 BOUNDED_TOKEN = "of-somebody-bounded"
@@ -43,12 +43,23 @@ def somebody(name: str, role: Role, reach: Reach = EVERYWHERE) -> Caller:
     return Caller(Actor(ActorKind.ADMIN, name), (Grant(role, reach),))
 
 
+class Bare:
+    """As much of a world as the API itself needs."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.store = MemoryStore()
+        self.keys = MemoryKeys(self.store)
+        self.files = MemoryCrlFiles()
+
+
 @dataclass
 class Api:
     """The API of a world."""
 
     pool: Pool
-    world: World = field(default_factory=World)
+    world: Any = field(default_factory=World)
+    """A `World`, or `Bare` where the verbs need none."""
     verbs: Iterable[Verb[Any, Any]] = tuple(VERBS.values())
     allowances: Allowances = field(default_factory=Allowances)
     answers: MemoryAnswers = field(default_factory=MemoryAnswers)

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from regalia import reasons
 from regalia.errors import AdminError, InvariantError, RegaliaError, UnavailableError
 from regalia.model import Right
+from regalia.ra.tokens import TOKEN_FORM
 from regalia.verbs import ask, plan
 from regalia.verbs.verb import Asked, Record, Verb
 from regalia.web.answers import NO_STORE, Answer, answer, with_headers
@@ -52,7 +53,6 @@ _KNOWN: Final = frozenset({reasons.AUTHENTICATION_OLD, reasons.FOREIGN_REQUEST})
 """What is told to somebody who is known; every other refusal of credentials is told as if there were none."""
 _TOKEN_FIELDS: Final = frozenset({"access_token", "token", "api_key", "apikey", "authorization", "bearer"})
 """Names under which programs put tokens into queries (RFC 6750 §2.3 and worse); none where a verb has such a field."""
-_TOKEN = re.compile(r"regalia_[A-Za-z0-9_-]{20,}")
 _MEDIA = re.compile(rb"\s*application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?", re.IGNORECASE)
 
 _log = structlog.get_logger("regalia.web")
@@ -237,7 +237,7 @@ class ApiFace:
         fitting = [(route, fields) for route in self._routes if path and (fields := route.fits(path)) is not None]
         asked_for = next((found for found in fitting if found[0].verb.method == method), None)
         named = asked_for[0].form.in_query if asked_for is not None else {}
-        if _TOKEN.search("/".join(path or ())) or any(_is_token(*field, named) for field in query):
+        if TOKEN_FORM.search("/".join(path or ())) or any(_is_token(*field, named) for field in query):
             return problem(reasons.TOKEN_IN_URL, 400)
         if asked_for is not None:
             return asked_for
@@ -280,4 +280,4 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
 
 
 def _is_token(name: str, value: str, named: Mapping[str, object]) -> bool:
-    return (name.lower() in _TOKEN_FIELDS and name not in named) or _TOKEN.search(value) is not None
+    return (name.lower() in _TOKEN_FIELDS and name not in named) or TOKEN_FORM.search(value) is not None

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import re
+from typing import TYPE_CHECKING, Final, Protocol
+
+from regalia import reasons
+from regalia.errors import AdminError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from regalia.verbs import Caller
     from regalia.web.answers import Header
 
-__all__ = ["Callers", "FirstKnown"]
+__all__ = ["Callers", "FirstKnown", "TokenCallers"]
+
+_BEARER: Final = re.compile(rb"[Bb]earer +([A-Za-z0-9._~+/=-]{1,512})")
+"""RFC 6750 §2.1."""
 
 
 class Callers(Protocol):
@@ -41,3 +48,23 @@ class FirstKnown:
             if caller is not None:
                 return caller
         return None
+
+
+class TokenCallers:
+    """Knows callers by the token in `authorization` (AUTHZ-7)."""
+
+    def __init__(self, look_up: Callable[[str, str], Caller | None]) -> None:
+        """`look_up` takes a token and the source's address; None for a token that is not valid."""
+        self._look_up = look_up
+
+    def caller(self, headers: Sequence[Header], source: str, *, changes: bool) -> Caller | None:
+        """Say whose token it is; no browser sends one by itself, so it is enough for changes."""
+        del changes
+        found = [value for name, value in headers if name == b"authorization"]
+        if not found:
+            return None
+        token = _BEARER.fullmatch(found[0])
+        caller = self._look_up(token[1].decode(), source) if token is not None and len(found) == 1 else None
+        if caller is None:
+            raise AdminError(reasons.CREDENTIALS_REFUSED)
+        return caller
