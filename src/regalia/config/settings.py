@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+
+from regalia.config.administration import AdminSettings, OidcProviderSettings
+from regalia.config.section import Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,6 +23,7 @@ __all__ = [
     "CONFIG_FILE",
     "SECTIONS",
     "Address",
+    "AdminSettings",
     "AuditSettings",
     "Config",
     "CrlSettings",
@@ -130,12 +134,6 @@ def _processors() -> int:
 
 
 # --- a section each ---------------------------------------------------------------------------------------------------
-
-
-class Section(BaseModel):
-    """A section of the file: nothing in it is changed after reading, and errors do not repeat what was written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
 
 _ListenAddress = Annotated[Address, BeforeValidator(_address)]
@@ -453,7 +451,9 @@ class LogSettings(Section):
 def _shown(value: object) -> str:
     if value is None:
         return ""
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, OidcProviderSettings):
+        return f"{value.key} {value.issuer}"
+    return ", ".join(map(_shown, value)) if isinstance(value, tuple) else str(value)
 
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -464,6 +464,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "issuance": IssuanceSettings,
     "keys": KeySettings,
     "signer": SignerSettings,
+    "admin": AdminSettings,
     "limits": LimitSettings,
     "audit": AuditSettings,
     "log": LogSettings,
@@ -493,6 +494,7 @@ class Config:
     issuance: IssuanceSettings
     keys: KeySettings
     signer: SignerSettings
+    admin: AdminSettings
     limits: LimitSettings
     audit: AuditSettings
     log: LogSettings

@@ -160,7 +160,7 @@ class BreakGlass:
 
 def totp_scope(administrator_id: UUID) -> str:
     """Name whose second factor a sealed secret is."""
-    return f"totp {administrator_id}"
+    return f"administrator:{administrator_id}"
 
 
 def _plain(password: str) -> bytes:
