@@ -34,6 +34,7 @@ from regalia.keys.medium import FallbackVault, MediumVault
 from regalia.keys.sealing import MasterSealer
 from regalia.keys.software import SoftwareKeys
 from regalia.model import STANDING_PURPOSES, Actor, ActorKind
+from regalia.ra.api_limits import ApiLimits
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.checkpoints import CheckpointDesk
@@ -135,6 +136,7 @@ class App:
     crls: CrlPublisher
     checkpoints: CheckpointDesk
     personal: PersonalDesk
+    api_limits: ApiLimits
     transcript: HomeTranscript
 
     @property
@@ -287,6 +289,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         personal=PersonalDesk(store, MasterSealer(ground.master, entropy), clock, entropy),
         crls=_crls(common),
         transcript=HomeTranscript(config.home, clock),
+        api_limits=ApiLimits(store, common.allowances),
     )
 
 

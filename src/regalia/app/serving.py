@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import structlog
 
 from regalia.app.build import App, SystemClock, build, node_name
+from regalia.app.door import admin_url, door_of
 from regalia.app.device_tls import device_tls, issues_own, server_certificates
 from regalia.app.log import set_up_log
 from regalia.app.signing import own_signer
@@ -42,10 +43,17 @@ from regalia.jobs.watch_changes import WatchChanges
 from regalia.keys.admin_tls import make_admin_tls, needs_renewal, read_admin_tls
 from regalia.keys.tls_files import TlsFiles
 from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
+from regalia.net.http import HttpOutgoing
 from regalia.ra.checkpoints import Copier
 from regalia.store.checkpoint_files import CheckpointDirectory
 from regalia.store.store import open_change_feed, open_store
-from regalia.web.admin import admin_app
+from regalia.verbs import VERBS
+from regalia.verbs.bearer import caller_of_token
+from regalia.web.admin import WRITING, Mount, admin_app
+from regalia.web.api import PREFIX, ApiFace, ApiParts
+from regalia.web.api_pages import ApiPages
+from regalia.web.api_repeats import Repeats
+from regalia.web.callers import FirstKnown, TokenCallers
 from regalia.web.connections import OpenConnections
 from regalia.web.device import device_app
 from regalia.web.health import Readiness
@@ -54,6 +62,8 @@ from regalia.web.pool import Pool, Pools
 from regalia.web.protocol import ConnectionLimits
 from regalia.web.proxies import ProxyHeader, TrustedProxies
 from regalia.web.scep import ScepLimits
+from regalia.web.sessions import SessionCallers
+from regalia.web.sign_in import SignInFace
 from regalia.web.serve import Bound, Listener, Serving, open_sockets, run
 
 if TYPE_CHECKING:
@@ -69,9 +79,12 @@ if TYPE_CHECKING:
     from regalia.keys.signer_client import UnixAddress
     from regalia.model import JsonValue
     from regalia.ports import ChangeFeed, Clock, Events
+    from regalia.verbs import Verb
+    from regalia.web.callers import Callers
+    from regalia.web.door import Backing
     from regalia.web.tls import TlsSource
 
-__all__ = ["Opening", "record_server", "serve", "serve_app"]
+__all__ = ["Opening", "admin_face", "record_server", "serve", "serve_app"]
 
 _DEVICE: Final = "device"
 _DEVICE_TLS: Final = "device-tls"
@@ -79,6 +92,9 @@ _ADMIN: Final = "admin"
 
 _STATUS_THREADS = 2
 _STATUS_QUEUE = 256
+_API_THREADS = 2
+_API_QUEUE = 64
+_PASSWORD_QUEUE = 8
 
 Ready = Callable[[Sequence[Bound]], None]
 
@@ -183,12 +199,29 @@ def serve_app(
         status=Pool("status", threads=_STATUS_THREADS, queue=_STATUS_QUEUE),
         files=Pool("files", threads=_STATUS_THREADS, queue=_STATUS_QUEUE),
     )
-    metrics.watch_pools((pools.enrolment, pools.status))
+    # What administrators ask for may take long; it keeps neither devices nor status waiting (RES-3).
+    api = Pool("api", threads=_API_THREADS, queue=_API_QUEUE)
+    # One at a time: a password's hash takes 64 MiB.
+    passwords = Pool("passwords", threads=1, queue=_PASSWORD_QUEUE)
+    metrics.watch_pools((pools.enrolment, pools.status, api))
+    bound = openings[_ADMIN].sockets if openings is not None else ()
+    backing = door_of(app, HttpOutgoing(), admin_url(app.config, bound[0].getsockname()[1] if bound else None))
     metrics.watch_crls(lambda: crl_times(app.store, app.store))
     own = read_admin_tls(app.config.home)
     tls: dict[str, TlsSource] = {_ADMIN: TlsFiles(own.certificate, own.key)}
     device = _device(app, pools, metrics)
-    apps = {_DEVICE: device, _DEVICE_TLS: device, _ADMIN: _admin(app, pools, metrics)}
+    apps = {
+        _DEVICE: device,
+        _DEVICE_TLS: device,
+        _ADMIN: admin_face(
+            app,
+            metrics,
+            _callers(app, backing),
+            status=pools.status,
+            api=api,
+            door=SignInFace(backing, api, passwords),
+        ),
+    }
     node = node_name(app.config.home)
     holder = f"{node}:{os.getpid()}"
     issued = server_certificates(app, holder) if issues_own(server) else None
@@ -207,10 +240,16 @@ def serve_app(
             listeners=[_listener(name, apps[name], server, openings, tls.get(name)) for name, _ in _addresses(server)],
             on_ready=on_ready,
             beside=(loop.run,),
-            at_end=pools.close,
+            at_end=lambda: _close(pools, api, passwords),
             until=until,
         )
     )
+
+
+def _close(pools: Pools, *others: Pool) -> None:
+    pools.close()
+    for each in others:
+        each.close()
 
 
 def _addresses(server: ServerSettings) -> list[tuple[str, Address]]:
@@ -260,13 +299,31 @@ def _device(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
     )
 
 
-def _admin(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
+def _callers(app: App, backing: Backing) -> Callers:
+    """Say who may ask the API: programs with their tokens, and browsers with their sessions."""
+    tokens = TokenCallers(lambda token, source: caller_of_token(app.store, token, now=app.clock.now(), source=source))
+
+
+def admin_face(
+    app: App, metrics: Metrics, callers: Callers, *, status: Pool, api: Pool, verbs: Sequence[Verb[Any, Any]] = (), door: SignInFace | None = None
+) -> ASGIApp:
+    """Make the admin listener's application: health and metrics in the pool `status`, the API in one of its own."""
     known = {app.config.server.admin_listen.host, urlsplit(app.config.server.url).hostname or "localhost"}
+    asked = verbs or tuple(VERBS.values())
+    parts = ApiParts(
+        services=app,
+        callers=callers,
+        limits=app.api_limits,
+        repeats=Repeats(app.store, app.clock, app.master.challenge_mac()),
+        pool=api,
+        metrics=metrics,
+    )
     return admin_app(
         readiness=Readiness(app.store, app.keys, app.crl_files, app.clock),
         metrics=metrics,
-        pool=pools.status,
+        pool=status,
         hosts=known,
+        mounts=[Mount(PREFIX, ApiFace(parts, asked, ApiPages(asked)), WRITING), *(door.mounts() if door else ())],
     )
 
 
