@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cli.far import far_home
 from cli.transcript import play
 
 if TYPE_CHECKING:
@@ -19,3 +20,9 @@ TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
 def test_commands_do_what_the_transcript_says(path: Path, scene: Scene) -> None:
     """A person who types what the transcript shows sees what the transcript shows."""
     play(path, scene)
+
+
+@pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
+def test_commands_do_the_same_through_the_api(path: Path, scene: Scene) -> None:
+    """Against a server each command prints what it prints on the server itself, and ends with the same exit code."""
+    play(path, scene, far_home)

@@ -22,6 +22,7 @@ import re
 import shlex
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +30,15 @@ import structlog
 
 from cli.scene import DIRECTIVES, Scene
 from regalia.cli.main import main
+from regalia.cli.remote import is_local, towards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from regalia.verbs import Door
+
+    FarHome = Callable[[Path], AbstractContextManager[Door]]
 
 __all__ = ["Ran", "Step", "TranscriptError", "commands_in", "play", "regalia", "steps"]
 
@@ -163,12 +170,18 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def play(path: Path, scene: Scene) -> None:
-    """Run a transcript from top to bottom; raises `TranscriptError` at the first step that goes another way."""
+def play(path: Path, scene: Scene, far: FarHome | None = None) -> None:
+    """Run a transcript from top to bottom; raises `TranscriptError` at the first step that goes another way.
+
+    With `far` each command that is not one of this machine's asks the home through a server's API.
+    """
     names: dict[str, str] = {}
     for step in steps(path.read_text(encoding="utf-8")):
         text = _filled(step.text, names, path, step)
-        ran = _command(text, scene, len(step.expected)) if step.kind == "$" else Ran(0, _happening(text, step, scene))
+        if step.kind == "$":
+            ran = _command(text, scene, len(step.expected), far)
+        else:
+            ran = Ran(0, _happening(text, step, scene))
         expected = [line for line in step.expected if line or len(step.expected) > 1]
         if ran.status != step.status or not _matches(expected, ran.output, names):
             said = "\n".join([*step.expected, f"[exit {step.status}]"])
@@ -201,7 +214,7 @@ def _parsed(text: str) -> tuple[dict[str, str], list[str], str | None, str | Non
     return values, words, files.get("<"), files.get(">")
 
 
-def _command(text: str, scene: Scene, lines: int) -> Ran:
+def _command(text: str, scene: Scene, lines: int, far: FarHome | None = None) -> Ran:
     values, arguments, source, target = _parsed(text.removesuffix(" &"))
     base = {"REGALIA_HOME": str(scene.home), "NO_COLOR": "1"}
     if text.endswith(" &"):
@@ -209,7 +222,16 @@ def _command(text: str, scene: Scene, lines: int) -> Ran:
             return Ran(0, scene.start(arguments, lines))
     with contextlib.chdir(scene.work), _environment(base | values):
         stdin = Path(source).read_bytes() if source is not None else b""
-        return regalia(arguments, stdin=stdin, stdout=Path(target) if target is not None else None)
+        with towards(partial(far, scene.home) if far is not None and _goes_far(arguments) else None):
+            ran = regalia(arguments, stdin=stdin, stdout=Path(target) if target is not None else None)
+        if far is not None and "opens the home itself" in ran.output:
+            return regalia(arguments, stdin=stdin, stdout=Path(target) if target is not None else None)
+        return ran
+
+
+def _goes_far(arguments: list[str]) -> bool:
+    """Whether a command reaches its home through verbs: it is not local, and names nothing that lies here."""
+    return is_local(arguments) is None and not {"--home", "--root-key"} & set(arguments)
 
 
 def _happening(text: str, step: Step, scene: Scene) -> str:
