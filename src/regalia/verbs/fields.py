@@ -28,7 +28,7 @@ Pem = Annotated[str, Field(min_length=1, max_length=100_000, examples=["-----BEG
 
 Url = Annotated[str, Field(min_length=1, max_length=512, examples=["http://pki.example.org:8080"])]
 
-Secret = Annotated[str, Field(min_length=1, max_length=1_024, repr=False)]
+Secret = Annotated[str, Field(min_length=1, max_length=1_024)]
 """What nobody else is to know: what takes it says what it must be like."""
 
 _SPAN: Final = re.compile(r"([0-9]{1,6})([smhd])")

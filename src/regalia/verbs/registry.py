@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from regalia.verbs import challenge, endpoint, enrolment, event, event_checkpoint, group, key, key_blocklist, ndes
+from regalia.verbs import (
+    authority,
+    challenge,
+    endpoint,
+    enrolment,
+    event,
+    event_checkpoint,
+    group,
+    key,
+    key_blocklist,
+    ndes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +26,7 @@ __all__ = ["VERBS", "verb_named"]
 
 VERBS: Final[Mapping[str, Verb[Any, Any]]] = {
     verb.name: verb
-    for noun in (challenge, endpoint, enrolment, event, event_checkpoint, group, key, key_blocklist, ndes)
+    for noun in (authority, challenge, endpoint, enrolment, event, event_checkpoint, group, key, key_blocklist, ndes)
     for verb in noun.VERBS
 }
 """By name, as `group.list`."""
