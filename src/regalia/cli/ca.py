@@ -6,7 +6,7 @@ import typer
 
 from regalia import reasons
 from regalia.ca.authority import revoke_authority
-from regalia.cli.authorities import authority_record, crl_record, dependents, found_authority, more_of, serial_of
+from regalia.cli.authorities import authority_record, dependents, found_authority
 from regalia.cli.ca_ceremony import CEREMONY_EXAMPLES, TRANSCRIPT_EXAMPLES, ceremony, transcript
 from regalia.cli.ca_cps import CPS_EXAMPLES, cps
 from regalia.cli.ca_create import CREATE_EXAMPLES, create
@@ -24,14 +24,17 @@ from regalia.cli.ca_rotate import (
     rotate,
     rotate_ra,
 )
-from regalia.cli.ca_tree import print_tree
-from regalia.cli.context import administrator, agreed, opened
+from regalia.cli.ca_tree import print_tree, shown
+from regalia.cli.context import administrator, agreed, opened, reached
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples, noun_app
-from regalia.cli.output import print_record, print_table
+from regalia.cli.output import print_page, print_record
 from regalia.cli.publish import publish
 from regalia.cli.reason import Reason, revocation_reason
 from regalia.errors import AdminError
 from regalia.model import Authority, AuthorityState
+from regalia.verbs import authority as verbs
+from regalia.verbs.authority_facts import crl_state, serial_of
+from regalia.verbs.paging import gathered
 
 if TYPE_CHECKING:
     from regalia.app import App
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["app", "authority_record", "found_authority"]
 
 app = noun_app("Authorities: the root, and the issuing CAs of groups.")
+
+MOST = 100_000
+"""Of one list; nobody reads more."""
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the authority.", show_default=False)]
 
@@ -59,10 +65,9 @@ app.command(epilog=CPS_EXAMPLES)(cps)
 @app.command("list", epilog=examples("ca list", "ca list --json"))
 def list_(*, home: Home = None, as_json: Json = False) -> None:
     """List the authorities."""
-    with opened(home) as regalia:
-        rows = [authority_record(regalia, authority) for authority in regalia.store.authorities()]
-        columns = ("name", "kind", "group", "state", "key", "custody", "not_after")
-        print_table(rows, columns, as_json=as_json)
+    with reached(home) as door:
+        found = gathered(lambda part: door.ask(verbs.LIST, part), verbs.ListAuthorities(), MOST)
+    print_page(found, ("name", "kind", "group", "state", "key", "custody", "not_after"), as_json=as_json)
 
 
 @app.command(epilog=examples("ca show", "ca show default-ca-1 --json"))
@@ -75,13 +80,12 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Draw the tree of authorities, or show one: fingerprints, where its key is, its end, what depends on it."""
-    with opened(home) as regalia:
+    with reached(home) as door:
         if name is None:
-            print_tree(regalia, as_json=as_json)
+            print_tree(door.ask(verbs.TREE, verbs.ShowTree()), as_json=as_json)
             return
-        authority = found_authority(regalia, name)
-        record = authority_record(regalia, authority) | more_of(regalia, authority)
-        print_record(record | {"depends_on_it": dependents(regalia, authority)}, as_json=as_json)
+        authority = door.ask(verbs.SHOW, verbs.ShowAuthority(name=name))
+        print_record(shown(authority.model_dump(mode="json")), as_json=as_json)
 
 
 @app.command(
@@ -117,7 +121,7 @@ def revoke(
             administrator(),
             f"revoked authority {name}, serial {serial_of(authority):x}, reason {cause.name.lower()}",
         )
-        told = {"reason": cause, "crl_number": crl_record(regalia, root)["number"]}
+        told = {"reason": cause, "crl_number": crl_state(regalia, root).number}
         print_record(authority_record(regalia, revoked) | told, as_json=as_json)
 
 

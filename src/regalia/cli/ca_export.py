@@ -10,15 +10,14 @@ import typer
 from regalia import reasons
 from regalia.ca.urls import Urls
 from regalia.cli.authorities import found_authority
-from regalia.cli.chain import authority_chain
-from regalia.cli.context import administrator, agreed, opened
-from regalia.cli.files import certificates_pem, http_url, read_certificates, write_new
+from regalia.cli.context import administrator, agreed, opened, reached
+from regalia.cli.files import http_url, read_certificates, write_new
 from regalia.cli.fingerprints import fingerprints
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples
 from regalia.cli.output import print_json, print_table
 from regalia.errors import AdminError
-from regalia.model import CertificateKind, CertificateState
-from regalia.ports import CertificateFilter
+from regalia.verbs import authority as verbs
+from regalia.verbs.content import certificates_from
 from regalia.wire.certificate import read_certificate
 from regalia.wire.cms import certs_only
 
@@ -57,19 +56,13 @@ def export(
     """Write an authority's certificate, its chain, or what other roots certified of it."""
     if chain and cross_:
         raise AdminError(reasons.USAGE, "either --chain or --cross")
-    with opened(home) as regalia:
-        authority = found_authority(regalia, name)
-        wanted = [authority.certificate_der]
-        if chain:
-            wanted = authority_chain(regalia, authority)
-        if cross_:
-            wanted = _crosses(regalia, authority)
-    octets = _written(wanted, format_)
+    with reached(home) as door:
+        wanted = door.ask(verbs.EXPORT, verbs.ExportAuthority(name=name, chain=chain, cross=cross_))
+    octets = _written(wanted.certificates, format_)
     if out is not None:
         write_new(out, octets)
     if as_json:
-        pems = [certificates_pem([der]).decode("ascii") for der in wanted]
-        print_json({"name": name, "certificates": pems, "file": out})
+        print_json(wanted.model_dump(mode="json") | {"file": out})
     if out is not None or as_json:
         return
     sys.stdout.flush()
@@ -77,31 +70,15 @@ def export(
     sys.stdout.buffer.flush()
 
 
-def _written(certificates: "Sequence[bytes]", format_: Format) -> bytes:
+def _written(certificates: "Sequence[str]", format_: Format) -> bytes:
     if format_ is Format.PEM:
-        return certificates_pem(certificates)
+        return "".join(certificates).encode("ascii")
+    ders = [der for text in certificates for der in certificates_from(text)]
     if format_ is Format.P7C:
-        return certs_only(certificates, ordered=True)
-    if len(certificates) > 1:
-        raise AdminError(
-            reasons.USAGE, f"DER holds one certificate, and these are {len(certificates)}: take pem or p7c"
-        )
-    return certificates[0]
-
-
-def _crosses(regalia: "App", authority: "Authority") -> list[bytes]:
-    """What other roots certified of an authority, newest first. Raises `AdminError` ADM-004 where none did."""
-    key = read_certificate(authority.certificate_der).public_key
-    found = [
-        each.der
-        for each in regalia.store.certificates(CertificateFilter(kind=CertificateKind.CROSS, revoked=False))
-        if each.state is CertificateState.ISSUED
-        and each.der is not None
-        and read_certificate(each.der).public_key == key
-    ]
-    if not found:
-        raise AdminError(reasons.NOT_FOUND, f"no cross-certificate of {authority.name}: `regalia ca cross` makes them")
-    return found
+        return certs_only(ders, ordered=True)
+    if len(ders) > 1:
+        raise AdminError(reasons.USAGE, f"DER holds one certificate, and these are {len(ders)}: take pem or p7c")
+    return ders[0]
 
 
 def cross(

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from regalia.app import App
-    from regalia.model import Authority, Certificate
+    from regalia.model import Certificate
 
-__all__ = ["authority_chain", "issuers", "pem"]
+__all__ = ["issuers", "pem"]
 
 _MOST_ABOVE = 8
 """A chain is shorter, and one that goes in a circle ends."""
@@ -20,16 +20,6 @@ def issuers(regalia: "App", certificate: "Certificate") -> list[bytes]:
     while authority is not None and authority.certificate_id != certificate.id and len(chain) < _MOST_ABOVE:
         chain.append(authority.certificate_der)
         authority = regalia.store.authority(authority.parent) if authority.parent is not None else None
-    return chain
-
-
-def authority_chain(regalia: "App", authority: "Authority") -> list[bytes]:
-    """Climb from an authority's own certificate to its root's."""
-    chain = [authority.certificate_der]
-    above = regalia.store.authority(authority.parent) if authority.parent is not None else None
-    while above is not None and len(chain) < _MOST_ABOVE:
-        chain.append(above.certificate_der)
-        above = regalia.store.authority(above.parent) if above.parent is not None else None
     return chain
 
 

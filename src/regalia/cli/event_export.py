@@ -10,6 +10,7 @@ from regalia import reasons
 from regalia.cli.context import administrator, opened, reached
 from regalia.cli.options import Home, Json
 from regalia.cli.output import note, print_record
+from regalia.cli.remote import far_door
 from regalia.errors import AdminError
 from regalia.verbs import event as verbs
 
@@ -54,7 +55,7 @@ def export(
             asked = verbs.ExportEvents(since=since, until=until, group=group, after=after, form=form)
             _write([door.ask(verbs.EXPORT, asked).text.encode()], out, as_json=as_json)
     except AdminError as error:
-        if error.reason is not reasons.TOO_MUCH:
+        if error.reason is not reasons.TOO_MUCH or far_door() is not None:
             raise
         # On the machine itself it is written line by line, however long it is.
         with opened(home) as regalia:
