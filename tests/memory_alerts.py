@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from regalia.model import DeliveryState
+from regalia.model import DeliveryState, Outcome
 from regalia.ports import SealedSecret
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from regalia.model import Alert, AlertTarget, Delivery, EventDraft
+    from regalia.model import Alert, AlertTarget, Delivery, Event, EventDraft
     from regalia.ports import AlertFilter
 
 __all__ = ["MemoryAlerts"]
@@ -24,6 +24,7 @@ class MemoryAlerts:
     """Alerts, targets, deliveries."""
 
     _lock: threading.RLock
+    log: list[Event]
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,6 +75,11 @@ class MemoryAlerts:
             self._alerts[before.id] = after
             self._tell(deliveries, events)
             return True
+
+    def refused_since(self, at: datetime, limit: int) -> tuple[Event, ...]:
+        """Return what was refused from this time on, newest first."""
+        refused = (event for event in reversed(self.log) if event.draft.outcome is Outcome.REFUSED)
+        return tuple(event for event in refused if event.draft.at >= at)[:limit]
 
     def forget_alerts(self, before: datetime) -> int:
         """Forget what ended before this time."""

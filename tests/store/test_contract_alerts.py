@@ -200,3 +200,15 @@ def test_secrets_of_targets_go_with_a_rotation(store: Store) -> None:
     assert store.replace_sealed(sealed, b"anew")
     assert not store.replace_sealed(sealed, b"twice")
     assert store.target("on-call") == replace(a_target(), sealed=b"anew")
+
+
+def test_what_was_refused_lately(store: Store) -> None:
+    """What was refused since a time is found, newest first and as many as asked for; what was allowed is not."""
+    device = Actor(ActorKind.DEVICE, "192.0.2.1", "192.0.2.1")
+    drafts = [
+        EventDraft(NOW + minute * MINUTE, device, Action.ENROLMENT_REFUSED, "endpoint:x", outcome, "default")
+        for minute, outcome in ((0, Outcome.REFUSED), (1, Outcome.REFUSED), (2, Outcome.OK), (3, Outcome.REFUSED))
+    ]
+    store.record(drafts)
+    assert [event.draft for event in store.refused_since(NOW + MINUTE, 10)] == [drafts[3], drafts[1]]
+    assert [event.draft for event in store.refused_since(NOW, 1)] == [drafts[3]]

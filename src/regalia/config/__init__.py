@@ -7,6 +7,7 @@ Out: one frozen `Config`, of which `app` hands each room its own section. May im
 
 from regalia.config.administration import AdminSettings, OidcProviderSettings
 from regalia.config.initial import write_initial
+from regalia.config.outgoing import AlertSettings, OutgoingSettings
 from regalia.config.read import ConfigRefusedError, Problem, find_home, load_config
 from regalia.config.settings import (
     CONFIG_FILE,
@@ -30,6 +31,7 @@ __all__ = [
     "CONFIG_FILE",
     "Address",
     "AdminSettings",
+    "AlertSettings",
     "AuditSettings",
     "Config",
     "ConfigRefusedError",
@@ -42,6 +44,7 @@ __all__ = [
     "LogSettings",
     "OcspSettings",
     "OidcProviderSettings",
+    "OutgoingSettings",
     "Problem",
     "ServerSettings",
     "SignerSettings",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from regalia.model import Alert, AlertTarget, Delivery, DeliveryState, EventDraft
+    from regalia.model import Alert, AlertTarget, Delivery, DeliveryState, Event, EventDraft
 
 __all__ = ["AlertFilter", "AlertSender", "AlertTargets", "Alerts", "Deliveries"]
 
@@ -40,6 +40,9 @@ class Alerts(Protocol):
         self, before: Alert, after: Alert, deliveries: Sequence[Delivery], events: Sequence[EventDraft]
     ) -> bool:
         """Replace an open one by what it became; False where it is not `before` any more (two raced)."""
+
+    def refused_since(self, at: datetime, limit: int) -> tuple[Event, ...]:
+        """Events of what was refused from this time on, newest first."""
 
     def forget_alerts(self, before: datetime) -> int:
         """Forget alerts closed, and deliveries made and ended, before this time. Returns how many."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, false, or_, select, update
+from sqlalchemy import bindparam, delete, false, literal_column, or_, select, update
 
 from regalia.model import (
     Alert,
@@ -18,15 +18,16 @@ from regalia.model import (
     Severity,
     TargetKind,
 )
+from regalia.store.events import read_event_row
 from regalia.store.session import LostError, Noun, Statement, inserting
-from regalia.store.tables import alert, alert_delivery, alert_target
+from regalia.store.tables import alert, alert_delivery, alert_target, event
 from regalia.store.values import from_millis, id_or_none, millis, optional_millis, plain, storable, time_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from regalia.model import EventDraft
+    from regalia.model import Event, EventDraft
     from regalia.ports import AlertFilter
     from regalia.store.session import Columns, Row, Transaction
 
@@ -52,6 +53,14 @@ _FORGET_DELIVERIES = Statement(
     delete(alert_delivery).where(
         alert_delivery.c.created_at < bindparam("before"), alert_delivery.c.state != DeliveryState.WAITING.value
     )
+)
+
+_REFUSED = Statement(
+    select(event)
+    # Spelled out, not a parameter: the partial index holds what was refused.
+    .where(event.c.outcome == literal_column("'refused'"), event.c.at >= bindparam("since"))
+    .order_by(event.c.at.desc())
+    .limit(bindparam("most"))
 )
 
 _ADD_TARGET = inserting(alert_target)
@@ -149,6 +158,10 @@ class SqlAlerts(Noun):
             _tell(transaction, deliveries, events)
 
         return self._won(unit)
+
+    def refused_since(self, at: datetime, limit: int) -> tuple[Event, ...]:
+        """Return what was refused from this time on, newest first."""
+        return tuple(map(read_event_row, self._database.rows(_REFUSED, {"since": millis(at), "most": limit})))
 
     def forget_alerts(self, before: datetime) -> int:
         """Forget what ended before this time."""

@@ -438,6 +438,13 @@ event = Table(
     _optional("personal", Text),
     UniqueConstraint("stream", "sequence", name="event_sequence"),
     Index("event_object", "object", "position"),
+    # What was refused lately: few rows, and none of what was allowed.
+    Index(
+        "event_refused",
+        "at",
+        sqlite_where=text("outcome = 'refused'"),
+        postgresql_where=text("outcome = 'refused'"),
+    ),
     Index(
         "event_security",
         "position",

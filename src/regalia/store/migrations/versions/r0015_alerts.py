@@ -61,7 +61,8 @@ CREATE TABLE alert_delivery (
     last_error TEXT NOT NULL,
     PRIMARY KEY (id)
 );
-CREATE INDEX alert_delivery_due ON alert_delivery (next_at) WHERE state = 'waiting'
+CREATE INDEX alert_delivery_due ON alert_delivery (next_at) WHERE state = 'waiting';
+CREATE INDEX event_refused ON event (at) WHERE outcome = 'refused'
 """
 
 
