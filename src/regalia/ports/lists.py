@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
-__all__ = ["COUNTED", "Listed", "Place"]
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = ["COUNTED", "Listed", "Place", "SearchIndex"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -28,3 +31,14 @@ class Listed(Generic[T_co]):
     """
     total: int | None
     """How many there are, `COUNTED` + 1 for more than that; None where nobody counted."""
+
+
+class SearchIndex(Protocol):
+    """What searches of certificates, enrolments and challenges go by. It follows what is written."""
+
+    def index_more(self, now: datetime) -> int:
+        """Take up some of what is not in the index yet; returns how many there were.
+
+        What is not in it is searched as well while it is among the newest. What was forgotten leaves the index in the
+        transaction that forgets it.
+        """
