@@ -35,6 +35,7 @@ _environment = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    keep_trailing_newline=True,
 )
 _environment.filters["shown"] = _shown
 _environment.filters["stamp"] = lambda at: at.astimezone(UTC).isoformat(timespec="seconds")
