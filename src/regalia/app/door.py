@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from regalia import reasons
-from regalia.errors import AdminError
+from regalia.app.build import SystemClock, SystemEntropy, node_name
+from regalia.errors import AdminError, UnavailableError
 from regalia.keys.private_files import read_private
 from regalia.keys.sealing import MasterSealer
-from regalia.model import Grant, Reach, Role
+from regalia.model import Actor, ActorKind, Grant, Reach, Role
+from regalia.net.http import HttpOutgoing
 from regalia.ra.break_glass import BreakGlass
 from regalia.ra.oidc import OidcDesk
 from regalia.ra.oidc_provider import OidcProvider, OidcSettings
 from regalia.ra.passkeys import PasskeyDesk, RelyingParty
-from regalia.ra.setting_up import SetUpDesk
+from regalia.ra.setting_up import SetUpDesk, make_setup_link, setup_url
 from regalia.ra.sign_in import Doorkeeper, SessionDesk, SessionRules
+from regalia.store.store import open_store
 from regalia.web.door import Backing
 
 if TYPE_CHECKING:
@@ -24,36 +27,21 @@ if TYPE_CHECKING:
 
     from regalia.app.build import App
     from regalia.config import Config, OidcProviderSettings
-    from regalia.ports.outgoing import Outgoing
 
-__all__ = ["admin_url", "door_of"]
+__all__ = ["door_of", "first_link"]
 
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_HTTPS: Final = 443
 _SECRET_OCTETS: Final = 4_096
 
 
-def admin_url(config: Config, port: int | None = None) -> str:
-    """Say where administrators' browsers find us; `port` is where the listener really is, where the system chose it.
-
-    An address is no place for passkeys, so a listener on a loopback address is `localhost`.
-    """
-    if config.admin.url is not None:
-        return config.admin.url
-    listen = config.server.admin_listen
-    host = "localhost" if listen.host in _LOOPBACK else (urlsplit(config.server.url).hostname or "localhost")
-    host = f"[{host}]" if ":" in host else host
-    number = port or listen.port
-    return f"https://{host}" if number == _HTTPS else f"https://{host}:{number}"
-
-
-def door_of(app: App, outgoing: Outgoing, url: str) -> Backing:
+def door_of(app: App, url: str) -> Backing:
     """Put together what stands behind the pages; `url` is where browsers find us."""
     store, clock, entropy = app.store, app.clock, app.entropy
     sealer = MasterSealer(app.master, entropy)
     doorkeeper = Doorkeeper(app.refusals, clock)
     sessions = SessionDesk(store, clock, entropy, SessionRules(idle=timedelta(minutes=app.config.admin.idle_minutes)))
     party = RelyingParty(urlsplit(url).hostname or "localhost", url)
+    opened = app.config.outgoing.identity_providers
+    outgoing = HttpOutgoing(opened=opened, ca_file=app.config.outgoing.ca_file)
     providers = [OidcProvider(_settings(app.config.home, each), outgoing) for each in app.config.admin.oidc]
     return Backing(
         admin_url=url,
@@ -67,6 +55,24 @@ def door_of(app: App, outgoing: Outgoing, url: str) -> Backing:
         clock=clock,
         entropy=entropy,
     )
+
+
+def first_link(config: Config, port: int) -> str | None:
+    """Make a link for the first administrator; None where there is one, or the database does not answer now.
+
+    For the process that starts the workers, which has no store open.
+    """
+    clock = SystemClock()
+    store = open_store(config.database.connection_url(), node=node_name(config.home), clock=clock)
+    try:
+        if store.administrators():
+            return None
+        secret = make_setup_link(store, clock, SystemEntropy(), Actor(ActorKind.SYSTEM, "server"))
+        return setup_url(config.admin_url(port), secret)
+    except UnavailableError:
+        return None
+    finally:
+        store.close()
 
 
 def _settings(home: Path, given: OidcProviderSettings) -> OidcSettings:

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import structlog
 
 from regalia.app.build import App, SystemClock, build, node_name
-from regalia.app.door import admin_url, door_of
 from regalia.app.device_tls import device_tls, issues_own, server_certificates
+from regalia.app.door import door_of
 from regalia.app.log import set_up_log
 from regalia.app.signing import own_signer
 from regalia.app.supervisor import Supervisor
@@ -30,6 +30,7 @@ from regalia.jobs.housekeeping import (
     ForgetChallenges,
     ForgetPersonal,
     ForgetRefusals,
+    ForgetSignIns,
     SweepSpool,
 )
 from regalia.jobs.loop import JobLoop
@@ -43,7 +44,6 @@ from regalia.jobs.watch_changes import WatchChanges
 from regalia.keys.admin_tls import make_admin_tls, needs_renewal, read_admin_tls
 from regalia.keys.tls_files import TlsFiles
 from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
-from regalia.net.http import HttpOutgoing
 from regalia.ra.checkpoints import Copier
 from regalia.store.checkpoint_files import CheckpointDirectory
 from regalia.store.store import open_change_feed, open_store
@@ -62,9 +62,9 @@ from regalia.web.pool import Pool, Pools
 from regalia.web.protocol import ConnectionLimits
 from regalia.web.proxies import ProxyHeader, TrustedProxies
 from regalia.web.scep import ScepLimits
+from regalia.web.serve import Bound, Listener, Serving, open_sockets, run
 from regalia.web.sessions import SessionCallers
 from regalia.web.sign_in import SignInFace
-from regalia.web.serve import Bound, Listener, Serving, open_sockets, run
 
 if TYPE_CHECKING:
     import socket
@@ -205,7 +205,7 @@ def serve_app(
     passwords = Pool("passwords", threads=1, queue=_PASSWORD_QUEUE)
     metrics.watch_pools((pools.enrolment, pools.status, api))
     bound = openings[_ADMIN].sockets if openings is not None else ()
-    backing = door_of(app, HttpOutgoing(), admin_url(app.config, bound[0].getsockname()[1] if bound else None))
+    backing = door_of(app, app.config.admin_url(bound[0].getsockname()[1] if bound else None))
     metrics.watch_crls(lambda: crl_times(app.store, app.store))
     own = read_admin_tls(app.config.home)
     tls: dict[str, TlsSource] = {_ADMIN: TlsFiles(own.certificate, own.key)}
@@ -302,13 +302,22 @@ def _device(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
 def _callers(app: App, backing: Backing) -> Callers:
     """Say who may ask the API: programs with their tokens, and browsers with their sessions."""
     tokens = TokenCallers(lambda token, source: caller_of_token(app.store, token, now=app.clock.now(), source=source))
+    return FirstKnown(tokens, SessionCallers(backing.sessions, backing.admin_url))
 
 
 def admin_face(
-    app: App, metrics: Metrics, callers: Callers, *, status: Pool, api: Pool, verbs: Sequence[Verb[Any, Any]] = (), door: SignInFace | None = None
+    app: App,
+    metrics: Metrics,
+    callers: Callers,
+    *,
+    status: Pool,
+    api: Pool,
+    verbs: Sequence[Verb[Any, Any]] = (),
+    door: SignInFace | None = None,
 ) -> ASGIApp:
     """Make the admin listener's application: health and metrics in the pool `status`, the API in one of its own."""
-    known = {app.config.server.admin_listen.host, urlsplit(app.config.server.url).hostname or "localhost"}
+    hosts = (app.config.server.url, app.config.admin_url())
+    known = {app.config.server.admin_listen.host, *(urlsplit(url).hostname or "localhost" for url in hosts)}
     asked = verbs or tuple(VERBS.values())
     parts = ApiParts(
         services=app,
@@ -346,6 +355,7 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         FlushRefusals(app.refusals),
         ForgetRefusals(app.store),
         ForgetChallenges(app.store),
+        ForgetSignIns(app.store),
         ExpirePending(app.approvals.expire),
         SweepSpool(app.crl_files.sweep),
         AuditCertificates(app.store, app.urls, app.entropy),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from regalia.ports import Enrolments
+    from regalia.ports import Enrolments, SignIns
     from regalia.ra.personal import PersonalDesk
     from regalia.ra.refusals import Refusals
 
@@ -25,11 +25,13 @@ __all__ = [
     "ForgetChallenges",
     "ForgetPersonal",
     "ForgetRefusals",
+    "ForgetSignIns",
     "SweepSpool",
 ]
 
 REFUSALS_KEPT = timedelta(days=30)
 SPOOL_KEPT = timedelta(days=1)
+TRIES_KEPT = timedelta(days=2)
 
 _HOUSEKEEPING = Actor(ActorKind.SYSTEM, "housekeeping")
 
@@ -123,6 +125,21 @@ class ForgetPersonal:
         destroyed = self._desk.destroy_keys(now - self._keys_after, _HOUSEKEEPING)
         if forgotten.any or destroyed:
             _log.info("personal-data-forgotten", events=forgotten.events, keys_destroyed=len(destroyed))
+
+
+class ForgetSignIns:
+    """Deletes what sign-in needs to remember no more: what was good once and has ended, and tries of days ago."""
+
+    name = "forget-sign-ins"
+    every = timedelta(hours=1)
+    scope = Scope.CLUSTER
+
+    def __init__(self, sign_ins: SignIns) -> None:
+        self._sign_ins = sign_ins
+
+    def run(self, now: datetime) -> None:
+        """Delete it."""
+        self._sign_ins.forget_sign_ins(now, now - TRIES_KEPT)
 
 
 class SweepSpool:
