@@ -1,12 +1,10 @@
 """`regalia ca`: authorities."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from regalia import reasons
-from regalia.ca.authority import revoke_authority
-from regalia.cli.authorities import authority_record, dependents, found_authority
+from regalia.cli.authorities import found_authority
 from regalia.cli.ca_ceremony import CEREMONY_EXAMPLES, TRANSCRIPT_EXAMPLES, ceremony, transcript
 from regalia.cli.ca_cps import CPS_EXAMPLES, cps
 from regalia.cli.ca_create import CREATE_EXAMPLES, create
@@ -25,21 +23,15 @@ from regalia.cli.ca_rotate import (
     rotate_ra,
 )
 from regalia.cli.ca_tree import print_tree, shown
-from regalia.cli.context import administrator, agreed, opened, reached
+from regalia.cli.context import agreed, reached
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples, noun_app
-from regalia.cli.output import print_page, print_record
-from regalia.cli.publish import publish
-from regalia.cli.reason import Reason, revocation_reason
-from regalia.errors import AdminError
-from regalia.model import Authority, AuthorityState
+from regalia.cli.output import print_answer, print_page, print_record
+from regalia.cli.reason import Reason
 from regalia.verbs import authority as verbs
-from regalia.verbs.authority_facts import crl_state, serial_of
+from regalia.verbs import authority_succession as succession
 from regalia.verbs.paging import gathered
 
-if TYPE_CHECKING:
-    from regalia.app import App
-
-__all__ = ["app", "authority_record", "found_authority"]
+__all__ = ["app", "found_authority"]
 
 app = noun_app("Authorities: the root, and the issuing CAs of groups.")
 
@@ -105,24 +97,10 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Revoke an issuing authority at the root for good, and publish the root's CRL that says so."""
-    cause = revocation_reason(reason)
-    with opened(home, root_key=root_key) as regalia:
-        authority = found_authority(regalia, name)
-        root = _parent(regalia, authority)
-        plan = [f"revoke authority {name} for good and publish the CRL of {root.name}"]
-        plan += [f"cut off {dependent}" for dependent in dependents(regalia, authority)]
-        if not agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):
-            return
-        revoked = revoke_authority(
-            regalia.store, regalia.store, regalia.clock, authority, reason=cause, actor=administrator(), note=note_
-        )
-        publish(regalia, root.name)
-        regalia.transcript.note(
-            administrator(),
-            f"revoked authority {name}, serial {serial_of(authority):x}, reason {cause.name.lower()}",
-        )
-        told = {"reason": cause, "crl_number": crl_state(regalia, root).number}
-        print_record(authority_record(regalia, revoked) | told, as_json=as_json)
+    with reached(home, root_key=root_key) as door:
+        asked = succession.RevokeAuthority(name=name, reason=reason, note=note_)
+        if agreed(door.plan(succession.REVOKE, asked).would, yes=yes, dry_run=dry_run, as_json=as_json):
+            print_answer(door.ask(succession.REVOKE, asked), as_json=as_json)
 
 
 app.command(epilog=OFFLINE_EXAMPLES)(offline)
@@ -131,15 +109,3 @@ app.command(epilog=CEREMONY_EXAMPLES)(ceremony)
 app.command(epilog=TRANSCRIPT_EXAMPLES)(transcript)
 app.command(epilog=CRL_EXAMPLES)(crl)
 app.command("crl-plan", epilog=CRL_PLAN_EXAMPLES)(crl_plan)
-
-
-def _parent(regalia: "App", authority: Authority) -> Authority:
-    """Find the root that is to say so, and see that it can. A root has none: `revoke_authority` refuses it, too."""
-    if authority.parent is None:
-        raise AdminError(reasons.AUTHORITY_STATE, f"{authority.name} is a root: remove it where it is trusted instead")
-    if authority.state is AuthorityState.REVOKED:
-        raise AdminError(reasons.ALREADY_REVOKED, f"authority {authority.name}")
-    root = found_authority(regalia, authority.parent)
-    if not regalia.keys.holds(root.key_id):
-        raise AdminError(reasons.ROOT_KEY_ELSEWHERE, f"the CRL of {root.name} has to be signed with key {root.key_id}")
-    return root

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from regalia import reasons
 from regalia.errors import AdminError
+from regalia.verbs.content import http_url
 from regalia.wire.der import DerError
 from regalia.wire.pem import CERTIFICATE, CRL, REQUEST, read_pem, write_pem
 
@@ -112,11 +112,3 @@ def request_pem(csr: bytes) -> bytes:
 def crl_pem(crl: bytes) -> bytes:
     """Write a DER CRL as PEM."""
     return write_pem(crl, CRL)
-
-
-def http_url(option: str, text: str) -> str:
-    """Read the URL of a system, without what would follow its host. Raises `AdminError` ADM-018."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query:
-        raise AdminError(reasons.USAGE, f"{option} {text} is no URL of the form http://HOST:PORT")
-    return text.rstrip("/")

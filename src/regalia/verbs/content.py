@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -14,7 +15,15 @@ from regalia.wire.pem import CERTIFICATE, CRL, REQUEST, read_pem, write_pem
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["certificates_from", "certificates_text", "crl_from", "crl_text", "request_from", "request_text"]
+__all__ = [
+    "certificates_from",
+    "certificates_text",
+    "crl_from",
+    "crl_text",
+    "http_url",
+    "request_from",
+    "request_text",
+]
 
 
 def certificates_from(text: str) -> tuple[bytes, ...]:
@@ -51,6 +60,17 @@ def request_text(csr: bytes) -> str:
 def crl_text(crl: bytes) -> str:
     """Write a CRL."""
     return write_pem(crl, CRL).decode("ascii")
+
+
+def http_url(called: str, text: str) -> str:
+    """Read the URL of a system, without what would follow its host. Raises `AdminError` ADM-018 that names it."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query:
+        raise AdminError(reasons.USAGE, f"{called} {text} is no URL of the form http://HOST:PORT")
+    return text.rstrip("/")
 
 
 def _one(text: str, label: str) -> bytes:

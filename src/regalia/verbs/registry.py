@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from regalia.verbs import (
+    alert,
     authority,
+    authority_making,
+    authority_succession,
     challenge,
     endpoint,
     enrolment,
     event,
     event_checkpoint,
     group,
+    group_replacement,
+    job,
     key,
     key_blocklist,
     ndes,
@@ -26,7 +31,23 @@ __all__ = ["VERBS", "verb_named"]
 
 VERBS: Final[Mapping[str, Verb[Any, Any]]] = {
     verb.name: verb
-    for noun in (authority, challenge, endpoint, enrolment, event, event_checkpoint, group, key, key_blocklist, ndes)
+    for noun in (
+        alert,
+        authority,
+        authority_making,
+        authority_succession,
+        challenge,
+        endpoint,
+        enrolment,
+        event,
+        event_checkpoint,
+        group,
+        group_replacement,
+        job,
+        key,
+        key_blocklist,
+        ndes,
+    )
     for verb in noun.VERBS
 }
 """By name, as `group.list`."""
