@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from regalia.verbs import (
+    access,
+    admin,
     alert,
     authority,
     authority_making,
     authority_succession,
     challenge,
+    cps,
     endpoint,
     enrolment,
     event,
@@ -20,6 +23,9 @@ from regalia.verbs import (
     key,
     key_blocklist,
     ndes,
+    proposal,
+    session,
+    token,
 )
 
 if TYPE_CHECKING:
@@ -32,11 +38,14 @@ __all__ = ["VERBS", "verb_named"]
 VERBS: Final[Mapping[str, Verb[Any, Any]]] = {
     verb.name: verb
     for noun in (
+        access,
+        admin,
         alert,
         authority,
         authority_making,
         authority_succession,
         challenge,
+        cps,
         endpoint,
         enrolment,
         event,
@@ -47,6 +56,9 @@ VERBS: Final[Mapping[str, Verb[Any, Any]]] = {
         key,
         key_blocklist,
         ndes,
+        proposal,
+        session,
+        token,
     )
     for verb in noun.VERBS
 }

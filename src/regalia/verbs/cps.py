@@ -11,20 +11,20 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from regalia import __version__
-from regalia.cli.custody import custody
-from regalia.cli.fingerprints import fingerprints
-from regalia.cli.output import utc
-from regalia.model import Action, AuthorityKind, AuthorityState, NamesFrom
+from regalia.model import Action, AuthorityKind, AuthorityState, NamesFrom, Right
+from regalia.verbs.authority_facts import custody
+from regalia.verbs.verb import Asked, Desk, Record, Verb
+from regalia.verbs.wording import fingerprints, utc
 from regalia.wire.certificate import read_certificate
 from regalia.wire.names import name_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from regalia.app import App
     from regalia.model import Authority, Profile
+    from regalia.verbs.services import Services
 
-__all__ = ["TO_STATE", "facts", "outline", "statement"]
+__all__ = ["CPS", "TO_STATE", "VERBS", "Statement", "WriteCps", "facts", "outline", "statement"]
 
 TO_STATE: Final = "For the organisation to state"
 """What marks the places that the software cannot fill."""
@@ -36,12 +36,12 @@ _UNSAFE = re.compile(r"([\\`*_\[\]<>|#])")
 
 def outline() -> str:
     """Read the outline."""
-    return files("regalia.cli").joinpath("cps.md").read_text("utf-8")
+    return files("regalia.verbs").joinpath("cps.md").read_text("utf-8")
 
 
-def statement(regalia: App) -> str:
+def statement(services: Services) -> str:
     """Write the document, in Markdown."""
-    known = facts(regalia)
+    known = facts(services)
     title = f"# Certification practice statement\n\nFor the authorities at {known['url']}, as of {known['made_at']}.\n"
     return title + "".join(_section(heading, body, known) for heading, body in _sections(outline()))
 
@@ -80,9 +80,9 @@ def _is_a_leaf(heading: str) -> bool:
     return not any(other.split()[1].startswith(f"{number}.") for other, _ in _sections(outline()))
 
 
-def facts(regalia: App) -> dict[str, str]:
+def facts(services: Services) -> dict[str, str]:
     """Gather all facts that the outline asks for."""
-    return {name: tell(regalia) for name, tell in _FACTS.items()}
+    return {name: tell(services) for name, tell in _FACTS.items()}
 
 
 # --- the facts ------------------------------------------------------------------------------------------------------
@@ -105,9 +105,9 @@ def _listed(items: Iterable[str], nothing: str) -> str:
     return "\n".join(lines) or nothing
 
 
-def _authorities(regalia: App) -> str:
+def _authorities(services: Services) -> str:
     rows = []
-    for authority in regalia.store.authorities():
+    for authority in services.store.authorities():
         read = read_certificate(authority.certificate_der)
         rows.append(
             (
@@ -126,25 +126,25 @@ def _authorities(regalia: App) -> str:
     return _table(head, rows, "There is no authority yet.")
 
 
-def _endpoints(regalia: App) -> str:
+def _endpoints(services: Services) -> str:
     rows = [
         (each.name, each.group, each.protocol, each.profile, each.authoriser, "yes" if each.enabled else "no")
-        for each in regalia.store.endpoints()
+        for each in services.store.endpoints()
     ]
     return _table(("endpoint", "group", "protocol", "profile", "evidence", "enabled"), rows, "There is none.")
 
 
-def _groups(regalia: App) -> str:
+def _groups(services: Services) -> str:
     rows = [
         (group.name, group.authority, "suspended" if group.suspended_at is not None else "issuing")
-        for group in regalia.store.groups()
+        for group in services.store.groups()
     ]
     return _table(("group", "issuing authority", "state"), rows, "There is none.")
 
 
-def _of_profiles(tell: Callable[[Profile], str]) -> Callable[[App], str]:
-    def listed(regalia: App) -> str:
-        return _listed((f"{_safe(each.name)}: {tell(each)}" for each in regalia.store.profiles()), "There is none.")
+def _of_profiles(tell: Callable[[Profile], str]) -> Callable[[Services], str]:
+    def listed(services: Services) -> str:
+        return _listed((f"{_safe(each.name)}: {tell(each)}" for each in services.store.profiles()), "There is none.")
 
     return listed
 
@@ -180,19 +180,19 @@ def _renewal(profile: Profile) -> str:
     return f"in the last {when}."
 
 
-def _profiles(regalia: App) -> str:
+def _profiles(services: Services) -> str:
     rows = [
         (each.name, each.version, each.group, _validity(each).rstrip("."), ", ".join(each.extended_key_usage))
-        for each in regalia.store.profiles()
+        for each in services.store.profiles()
     ]
     return _table(("profile", "version", "group", "valid for", "extended key usage"), rows, "There is none.")
 
 
-def _policies(regalia: App) -> str:
+def _policies(services: Services) -> str:
     oids = sorted(
         {
             oid
-            for profile in regalia.store.profiles()
+            for profile in services.store.profiles()
             if profile.policies is not None
             for oids in (
                 profile.policies.always,
@@ -206,28 +206,30 @@ def _policies(regalia: App) -> str:
     return "No profile writes certificate policies." if not oids else f"Profiles write the policies {', '.join(oids)}."
 
 
-def _unverified(regalia: App) -> str:
-    names = [profile.name for profile in regalia.store.profiles() if profile.names_from is NamesFrom.CSR]
+def _unverified(services: Services) -> str:
+    names = [profile.name for profile in services.store.profiles() if profile.names_from is NamesFrom.CSR]
     if not names:
         return "No profile takes names from requests."
     return f"These profiles take names from requests, and mark the certificates: {_safe(', '.join(names))}."
 
 
-def _evidence(regalia: App) -> str:
-    kinds = sorted({str(endpoint.authoriser) for endpoint in regalia.store.endpoints() if endpoint.enabled})
+def _evidence(services: Services) -> str:
+    kinds = sorted({str(endpoint.authoriser) for endpoint in services.store.endpoints() if endpoint.enabled})
     return f"Evidence that enabled endpoints accept: {', '.join(kinds) or 'none'}; and an administrator's command."
 
 
-def _approval(regalia: App) -> str:
-    waiting = [each.name for each in regalia.store.endpoints() if str(each.authoriser) == "approval" and each.enabled]
+def _approval(services: Services) -> str:
+    waiting = [each.name for each in services.store.endpoints() if str(each.authoriser) == "approval" and each.enabled]
     if not waiting:
         return "Requests with sufficient evidence are granted at once; no endpoint waits for an administrator."
     return f"At these endpoints an administrator decides on each first request: {_safe(', '.join(waiting))}."
 
 
-def _external(regalia: App) -> str:
+def _external(services: Services) -> str:
     outside = [
-        each.name for each in regalia.store.authorities() if each.parent is None and each.kind is not AuthorityKind.ROOT
+        each.name
+        for each in services.store.authorities()
+        if each.parent is None and each.kind is not AuthorityKind.ROOT
     ]
     return (
         f"These authorities are below another PKI: {_safe(', '.join(outside))}."
@@ -236,73 +238,72 @@ def _external(regalia: App) -> str:
     )
 
 
-def _key_protection(regalia: App) -> str:
-    rows = [(each.name, each.kind, each.key_kind, _place(regalia, each)) for each in regalia.store.authorities()]
-    stored = "a PKCS #11 token" if regalia.config.keys.store == "pkcs11" else "software, wrapped by a master key"
+def _key_protection(services: Services) -> str:
+    rows = [(each.name, each.kind, each.key_kind, _place(services, each)) for each in services.store.authorities()]
+    stored = "a PKCS #11 token" if services.practice.key_store == "pkcs11" else "software, wrapped by a master key"
     table = _table(("authority", "kind", "key", "where the key lies"), rows, "There is no authority yet.")
     return f"{table}\n\nNew keys of authorities are made in {stored}."
 
 
-def _place(regalia: App, authority: Authority) -> str:
-    place = custody(regalia, authority.key_id)
+def _place(services: Services, authority: Authority) -> str:
+    place = custody(services, authority.key_id)
     return f"{place}, in software and wrapped by the master key" if place == "on this machine" else place
 
 
-def _activation(regalia: App) -> str:
-    beside = " The master key lies in the home." if regalia.master.beside_database else ""
+def _activation(services: Services) -> str:
+    beside = " The master key lies in the home." if services.practice.master_key_beside else ""
     return f"Software keys are opened with the master key when the process starts.{beside}"
 
 
-def _media(regalia: App) -> str:
-    away = [each.name for each in regalia.store.authorities() if custody(regalia, each.key_id) == "elsewhere"]
+def _media(services: Services) -> str:
+    away = [each.name for each in services.store.authorities() if custody(services, each.key_id) == "elsewhere"]
     told = f"Keys that are not on this machine: of {_safe(', '.join(away))}.\n\n" if away else ""
     return f"{told}> **{TO_STATE}:** where media are kept, and who may fetch them."
 
 
-def _repository(regalia: App) -> str:
-    urls = regalia.urls
-    alive = [each for each in regalia.store.authorities() if each.state is not AuthorityState.REVOKED]
+def _repository(services: Services) -> str:
+    urls = services.urls
+    alive = [each for each in services.store.authorities() if each.state is not AuthorityState.REVOKED]
     rows = [(each.name, urls.issuer(each.name), urls.crl(each.name)) for each in alive]
     return _table(("authority", "certificate", "CRL"), rows, "There is no authority yet.")
 
 
-def _crl_schedule(regalia: App) -> str:
-    settings = regalia.config.crl
+def _crl_schedule(services: Services) -> str:
     return (
-        f"The CRL of an issuing authority is valid for {settings.issuing_days} days and is made anew when half of"
+        f"The CRL of an issuing authority is valid for {services.practice.crl_days} days and is made anew when half of"
         f" its time is over, and after each revocation. A root's CRL is made by command."
     )
 
 
-def _crl_kinds(regalia: App) -> str:
-    deltas = [each.name for each in regalia.store.authorities() if each.crl_delta]
-    shards = [each.name for each in regalia.store.authorities() if each.crl_shards]
+def _crl_kinds(services: Services) -> str:
+    deltas = [each.name for each in services.store.authorities() if each.crl_delta]
+    shards = [each.name for each in services.store.authorities() if each.crl_shards]
     told = f"Delta CRLs: {_safe(', '.join(deltas))}." if deltas else "There are no delta CRLs."
     return f"{told} " + (f"Partial CRLs: {_safe(', '.join(shards))}." if shards else "There are no partial CRLs.")
 
 
-def _algorithms(regalia: App) -> str:
-    kinds = sorted({str(each.key_kind) for each in regalia.store.authorities()})
+def _algorithms(services: Services) -> str:
+    kinds = sorted({str(each.key_kind) for each in services.store.authorities()})
     return f"Authorities have keys of these kinds: {', '.join(kinds) or 'none'}; P-384 signs with SHA-384."
 
 
-def _checkpoints(regalia: App) -> str:
-    key = regalia.checkpoints.key()
+def _checkpoints(services: Services) -> str:
+    key = services.checkpoints.key()
     if key is None:
         return "None has been made yet."
     return f"The key that signs them has the number {key.number} and was made at {utc(key.created_at)}."
 
 
-def _checkpoint_copy(regalia: App) -> str:
-    directory = regalia.config.audit.checkpoint_directory
+def _checkpoint_copy(services: Services) -> str:
+    copy = services.checkpoint_copy
     copied = "No copy of the checkpoints leaves the home."
-    if directory is not None:
-        copied = f"Checkpoints are copied to {_safe(directory)}."
+    if copy is not None:
+        copied = f"Checkpoints are copied to {_safe(copy.place)}."
     return f"{copied}\n\n> **{TO_STATE}:** how the log itself is backed up."
 
 
-def _listeners(regalia: App) -> str:
-    server = regalia.config.server
+def _listeners(services: Services) -> str:
+    server = services.practice
     tls = f"; TLS on {server.listen_tls}" if server.listen_tls is not None else ""
     return (
         f"Devices are answered on {server.listen}{tls}; administrators on {server.admin_listen}, by TLS.\n\n"
@@ -310,10 +311,10 @@ def _listeners(regalia: App) -> str:
     )
 
 
-_FACTS: Final[Mapping[str, Callable[[App], str]]] = {
-    "made_at": lambda regalia: utc(regalia.clock.now()),
+_FACTS: Final[Mapping[str, Callable[[Services], str]]] = {
+    "made_at": lambda services: utc(services.clock.now()),
     "version": lambda _: __version__,
-    "url": lambda regalia: regalia.config.server.url,
+    "url": lambda services: services.urls.base,
     "authorities": _authorities,
     "endpoints": _endpoints,
     "groups": _groups,
@@ -338,10 +339,49 @@ _FACTS: Final[Mapping[str, Callable[[App], str]]] = {
     "checkpoints": _checkpoints,
     "checkpoint_copy": _checkpoint_copy,
     "listeners": _listeners,
-    "pending_days": lambda regalia: str(regalia.config.limits.pending_days),
-    "crl_check_seconds": lambda regalia: str(regalia.config.crl.check_seconds),
-    "ocsp_good_seconds": lambda regalia: str(regalia.config.ocsp.good_seconds),
-    "personal_days": lambda regalia: str(regalia.config.audit.personal_days),
-    "pseudonym_days": lambda regalia: str(regalia.config.audit.pseudonym_days),
+    "pending_days": lambda services: str(services.practice.pending_days),
+    "crl_check_seconds": lambda services: str(services.practice.crl_check_seconds),
+    "ocsp_good_seconds": lambda services: str(services.practice.ocsp_good_seconds),
+    "personal_days": lambda services: str(services.practice.personal_days),
+    "pseudonym_days": lambda services: str(services.practice.pseudonym_days),
     "event_kinds": lambda _: str(len(Action)),
 }
+
+
+# --- the verb -------------------------------------------------------------------------------------------------------
+
+
+class WriteCps(Asked):
+    """Nothing can be said."""
+
+
+class Statement(Record):
+    """The document, and what it is made of."""
+
+    text: str
+    """Markdown."""
+    places: int
+    """How many places are for the organisation to complete."""
+    facts: dict[str, str]
+
+
+def write_cps(desk: Desk, asked: WriteCps) -> Statement:
+    """Write it as of now."""
+    del asked
+    text = statement(desk.services)
+    return Statement(text=text, places=text.count(f"**{TO_STATE}"), facts=facts(desk.services))
+
+
+CPS = Verb(
+    "ca.cps",
+    "GET",
+    "/practice-statement",
+    Right.READ,
+    WriteCps,
+    Statement,
+    write_cps,
+    "Write a certification practice statement (RFC 3647), with places for the organisation to complete.",
+    everywhere=True,
+)
+
+VERBS = (CPS,)
