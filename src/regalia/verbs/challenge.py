@@ -11,11 +11,12 @@ from pydantic import Field
 from regalia import reasons
 from regalia.errors import AdminError
 from regalia.model import NamesFrom, Right
+from regalia.ports import ChallengeFilter
 from regalia.ra.challenges import NO_EXPIRY
 from regalia.verbs.fields import Id, Name, Span, span_of
-from regalia.verbs.finding import found_challenge, found_endpoint, seen_endpoints
+from regalia.verbs.finding import found_challenge, found_endpoint
 from regalia.verbs.names import NamesAsked, names_of
-from regalia.verbs.paging import ListAsked, page_of_few
+from regalia.verbs.paging import ListAsked, page_of, place_after
 from regalia.verbs.verb import Asked, Desk, Page, Record, Time, Verb
 
 if TYPE_CHECKING:
@@ -152,16 +153,15 @@ def list_challenges(desk: Desk, asked: ListChallenges) -> Page[ChallengeRecord]:
     """List them, newest first."""
     if asked.endpoint is not None:
         found_endpoint(desk, asked.endpoint)
-    seen, now = seen_endpoints(desk), desk.now()
-    return page_of_few(
-        asked,
-        "challenge.list",
-        (each for each in desk.services.store.challenges(asked.endpoint) if each.endpoint in seen),
-        place=lambda each: (str(each.id),),
-        words=lambda each: (str(each.id), each.endpoint, each.device, each.created_by, *each.binding.listed()),
-        record=lambda each: ChallengeRecord(**_fields(each, now)),
-        descending=True,
+    wanted = ChallengeFilter(
+        asked.endpoint,
+        limit=asked.limit,
+        groups=desk.reach.groups,
+        search=asked.q or "",
+        after=place_after(asked, "challenge.list"),
     )
+    now, found = desk.now(), desk.services.store.challenge_page(wanted)
+    return page_of(asked, "challenge.list", found, lambda each: ChallengeRecord(**_fields(each, now)))
 
 
 def revoke_challenge(desk: Desk, asked: RevokeChallenge) -> ChallengeRecord:

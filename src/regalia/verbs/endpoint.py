@@ -15,10 +15,10 @@ from regalia.ports import EnrolmentFilter
 from regalia.ra.challenges import NO_EXPIRY
 from regalia.ra.registry import EndpointOptions
 from regalia.verbs.challenge import good_challenges
-from regalia.verbs.fields import Name, Secret, Span, span_of
+from regalia.verbs.fields import Name, Secret, Span, is_empty, span_of
 from regalia.verbs.finding import found_endpoint, found_group, found_profile
 from regalia.verbs.ndes import NdesRecord, ndes_fields
-from regalia.verbs.paging import ListAsked, page_of_few
+from regalia.verbs.paging import ListAsked, millis, page_of_few
 from regalia.verbs.verb import Asked, Desk, Hex, Page, Record, Time, Verb
 from regalia.verbs.wording import fingerprints, utc
 
@@ -116,14 +116,10 @@ class EndpointRecord(Record):
     created_at: Time
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 class _Secret(Record):
     secret: Annotated[
         str | None,
-        Field(repr=False, exclude_if=_is_none, description="The static challenge, shown now and never again."),
+        Field(repr=False, exclude_if=is_empty, description="The static challenge, shown now and never again."),
     ] = None
 
 
@@ -154,15 +150,15 @@ class EndpointShown(EndpointRecord):
     """An endpoint with what a device's configuration asks for; what it does not have is left out."""
 
     static_challenges: Annotated[
-        tuple[str, ...] | None, Field(exclude_if=_is_none, description="Ids of those that are good, and until when.")
+        tuple[str, ...] | None, Field(exclude_if=is_empty, description="Ids of those that are good, and until when.")
     ] = None
-    ndes_page: Annotated[NdesRecord | None, Field(exclude_if=_is_none)] = None
-    authority: Annotated[str | None, Field(exclude_if=_is_none)] = None
-    authority_sha256: Annotated[Hex | None, Field(exclude_if=_is_none)] = None
-    authority_sha1: Annotated[Hex | None, Field(exclude_if=_is_none)] = None
-    root_sha256: Annotated[Hex | None, Field(exclude_if=_is_none)] = None
-    root_sha1: Annotated[Hex | None, Field(exclude_if=_is_none)] = None
-    ra_not_after: Annotated[Time | None, Field(exclude_if=_is_none)] = None
+    ndes_page: Annotated[NdesRecord | None, Field(exclude_if=is_empty)] = None
+    authority: Annotated[str | None, Field(exclude_if=is_empty)] = None
+    authority_sha256: Annotated[Hex | None, Field(exclude_if=is_empty)] = None
+    authority_sha1: Annotated[Hex | None, Field(exclude_if=is_empty)] = None
+    root_sha256: Annotated[Hex | None, Field(exclude_if=is_empty)] = None
+    root_sha1: Annotated[Hex | None, Field(exclude_if=is_empty)] = None
+    ra_not_after: Annotated[Time | None, Field(exclude_if=is_empty)] = None
 
 
 def create_endpoint(desk: Desk, asked: CreateEndpoint) -> EndpointOpened:
@@ -220,7 +216,7 @@ def rotate_secret(desk: Desk, asked: RotateSecret) -> SecretRotated:
 
 
 def list_endpoints(desk: Desk, asked: ListEndpoints) -> Page[EndpointRecord]:
-    """List them by name."""
+    """List them, the oldest first."""
     if asked.group is not None:
         found_group(desk, asked.group)
     return page_of_few(
@@ -231,7 +227,7 @@ def list_endpoints(desk: Desk, asked: ListEndpoints) -> Page[EndpointRecord]:
             for each in desk.services.store.endpoints()
             if each.group in desk.reach and asked.group in (None, each.group)
         ),
-        place=lambda each: (each.name,),
+        place=lambda each: (millis(each.created_at), each.name),
         words=lambda each: (each.name, each.group, each.profile),
         record=lambda each: EndpointRecord(**_fields(desk, each)),
     )
@@ -352,7 +348,7 @@ LIST = Verb(
     ListEndpoints,
     Page[EndpointRecord],
     list_endpoints,
-    "List the endpoints with their URLs, by name.",
+    "List the endpoints with their URLs, the oldest first.",
 )
 SHOW = Verb(
     "endpoint.show",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -12,10 +13,10 @@ from regalia.errors import AdminError, Stage
 from regalia.model import Action, EnrolmentState, Event, Right
 from regalia.ports import EnrolmentFilter, EventFilter
 from regalia.ra.explain import explain
-from regalia.verbs.fields import Name, Note
+from regalia.verbs.fields import Name, Note, is_empty
 from regalia.verbs.finding import found_endpoint
 from regalia.verbs.lookup import by_prefix
-from regalia.verbs.paging import ListAsked, page_of_few
+from regalia.verbs.paging import MOST, ListAsked, page_of, place_after
 from regalia.verbs.verb import Asked, Desk, Hex, Page, Record, Time, Verb
 from regalia.verbs.wording import key_text, utc
 from regalia.wire.csr import read_csr
@@ -41,8 +42,8 @@ __all__ = [
     "StageRecord",
 ]
 
-_SEARCHED = 10_000
-"""How many of the newest a shortened id or a transaction is looked for among."""
+_PAGES = 20
+"""How many pages a shortened id or a transaction is looked for on."""
 _EVENTS_SEARCHED = 1_000
 _TOLD_ELSEWHERE = frozenset({"title", "message", "detail", "asked", "allowed", "enrolment"})
 
@@ -138,10 +139,6 @@ class StageRecord(Record):
     at: Time
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 class EnrolmentShown(EnrolmentRecord):
     """An enrolment with all that explains it."""
 
@@ -155,7 +152,7 @@ class EnrolmentShown(EnrolmentRecord):
     events: Annotated[tuple[str, ...], Field(description="Where they stand in the log: stream/sequence.")]
     facts: Annotated[
         dict[str, JsonValue] | None,
-        Field(exclude_if=_is_none, description="What only this kind of refusal tells; left out unless it is refused."),
+        Field(exclude_if=is_empty, description="What only this kind of refusal tells; left out unless it is refused."),
     ] = None
     explanation: ExplanationRecord
     stages: tuple[StageRecord, ...]
@@ -165,16 +162,16 @@ def list_enrolments(desk: Desk, asked: ListEnrolments) -> Page[EnrolmentRecord]:
     """List them, newest first."""
     if asked.endpoint is not None:
         found_endpoint(desk, asked.endpoint)
-    newest = desk.services.store.enrolments(EnrolmentFilter(asked.state, asked.endpoint, limit=_SEARCHED))
-    return page_of_few(
-        asked,
-        "enrolment.list",
-        (each for each in newest if each.group in desk.reach),
-        place=lambda each: (str(each.id),),
-        words=lambda each: (str(each.id), each.key.endpoint, each.source, _transaction(each), *each.asked.listed()),
-        record=lambda each: EnrolmentRecord(**_fields(each)),
-        descending=True,
+    wanted = EnrolmentFilter(
+        asked.state,
+        asked.endpoint,
+        limit=asked.limit,
+        groups=desk.reach.groups,
+        search=asked.q or "",
+        after=place_after(asked, "enrolment.list"),
     )
+    found = desk.services.store.enrolment_page(wanted)
+    return page_of(asked, "enrolment.list", found, lambda each: EnrolmentRecord(**_fields(each)))
 
 
 def show_enrolment(desk: Desk, asked: ShowEnrolment) -> EnrolmentShown:
@@ -239,9 +236,17 @@ def plan_denial(desk: Desk, asked: DenyEnrolment) -> tuple[str, ...]:
 # --- finding --------------------------------------------------------------------------------------------------------
 
 
-def _newest(desk: Desk, state: EnrolmentState | None = None) -> tuple[Enrolment, ...]:
-    found = desk.services.store.enrolments(EnrolmentFilter(state, limit=_SEARCHED))
-    return tuple(each for each in found if each.group in desk.reach)
+def _like(desk: Desk, text: str, state: EnrolmentState | None = None) -> tuple[Enrolment, ...]:
+    """Find those that have the text somewhere, all of them: what hides behind too many is not guessed at."""
+    wanted = EnrolmentFilter(state, limit=MOST, groups=desk.reach.groups, search=text)
+    found: list[Enrolment] = []
+    for _ in range(_PAGES):
+        page = desk.services.store.enrolment_page(wanted)
+        found += page.items
+        if page.following is None:
+            return tuple(found)
+        wanted = replace(wanted, after=page.following)
+    raise AdminError(reasons.USAGE, f"{text} is found too often: give the id")
 
 
 def _found(desk: Desk, text: str) -> Enrolment:
@@ -249,7 +254,7 @@ def _found(desk: Desk, text: str) -> Enrolment:
         found = desk.services.store.enrolment(enrolment_id)
         return found if found is not None and found.group in desk.reach else None
 
-    return by_prefix(text, "enrolment", by_id, lambda: _newest(desk))
+    return by_prefix(text, "enrolment", by_id, lambda: _like(desk, text))
 
 
 def _found_by_any(desk: Desk, text: str) -> Enrolment:
@@ -257,7 +262,7 @@ def _found_by_any(desk: Desk, text: str) -> Enrolment:
     try:
         return _found(desk, text)
     except AdminError as error:
-        same = (each for each in _newest(desk) if _transaction(each) == text)
+        same = (each for each in _like(desk, text) if _transaction(each) == text)
         found = next(same, None) if error.reason is reasons.NOT_FOUND else None
         if found is None:
             raise
@@ -265,7 +270,7 @@ def _found_by_any(desk: Desk, text: str) -> Enrolment:
 
 
 def _waiting(desk: Desk, text: str) -> Enrolment:
-    same = [each for each in _newest(desk, EnrolmentState.PENDING) if _transaction(each) == text]
+    same = [each for each in _like(desk, text, EnrolmentState.PENDING) if _transaction(each) == text]
     if len(same) > 1:
         raise AdminError(reasons.USAGE, f"{text} is the transaction of {len(same)} pending enrolments: give the id")
     return _undecided(same[0] if same else _found_by_any(desk, text))

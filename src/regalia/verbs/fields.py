@@ -13,7 +13,19 @@ from regalia import reasons
 from regalia.errors import AdminError
 from regalia.model import RevocationReason
 
-__all__ = ["Id", "Name", "Note", "Pem", "ReasonName", "Secret", "Span", "Url", "revocation_reason", "span_of"]
+__all__ = [
+    "Id",
+    "Name",
+    "Note",
+    "Pem",
+    "ReasonName",
+    "Secret",
+    "Span",
+    "Url",
+    "is_empty",
+    "revocation_reason",
+    "span_of",
+]
 
 Name = Annotated[str, Field(min_length=1, max_length=64, examples=["default"])]
 """What something is called here. Whether it is a good name is for what makes it to say; none is longer than this."""
@@ -28,7 +40,7 @@ Pem = Annotated[str, Field(min_length=1, max_length=100_000, examples=["-----BEG
 
 Url = Annotated[str, Field(min_length=1, max_length=512, examples=["http://pki.example.org:8080"])]
 
-Secret = Annotated[str, Field(min_length=1, max_length=1_024)]
+Secret = Annotated[str, Field(min_length=1, max_length=1_024, json_schema_extra={"writeOnly": True})]
 """What nobody else is to know: what takes it says what it must be like."""
 
 _SPAN: Final = re.compile(r"([0-9]{1,6})([smhd])")
@@ -65,3 +77,8 @@ def span_of(text: str, called: str = "span") -> timedelta:
     if found is None:
         raise AdminError(reasons.USAGE, f"{called} {text}: write a number and s, m, h or d, as in 60m")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def is_empty(value: object) -> bool:
+    """Whether a field of a record is left out where it says nothing: None, or an empty list."""
+    return value is None or value == ()

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from regalia import reasons
 from regalia.errors import AdminError
+from regalia.ports import ChallengeFilter
 from regalia.verbs.lookup import by_prefix
+from regalia.verbs.paging import MOST
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -60,10 +62,15 @@ def seen_endpoints(desk: Desk) -> frozenset[str]:
 
 def found_challenge(desk: Desk, text: str) -> Challenge:
     """Look a challenge up by its id, or the beginning of it. Raises ADM-018, too, where that does not tell which."""
-    store, seen = desk.services.store, seen_endpoints(desk)
+    store, groups = desk.services.store, desk.reach.groups
 
     def by_id(challenge_id: UUID) -> Challenge | None:
         found = store.challenge_by_id(challenge_id)
-        return found if found is not None and found.endpoint in seen else None
+        return found if found is not None and found.endpoint in seen_endpoints(desk) else None
 
-    return by_prefix(text, "challenge", by_id, lambda: (each for each in store.challenges() if each.endpoint in seen))
+    return by_prefix(
+        text,
+        "challenge",
+        by_id,
+        lambda: store.challenge_page(ChallengeFilter(limit=MOST, groups=groups, search=text)).items,
+    )

@@ -11,7 +11,7 @@ from regalia.errors import AdminError
 from regalia.model import NamesFrom, NdesEncoding, Right
 from regalia.ra.ndes_pages import NdesOptions
 from regalia.verbs.challenge import ChallengeDoubt
-from regalia.verbs.fields import Name, Secret
+from regalia.verbs.fields import Name, Secret, is_empty
 from regalia.verbs.finding import found_endpoint, seen_endpoints
 from regalia.verbs.verb import Asked, Desk, Record, Time, Verb
 
@@ -88,8 +88,9 @@ class NdesSet(NdesRecord):
     """A page as it is now."""
 
     doubts: Annotated[
-        tuple[ChallengeDoubt, ...], Field(description="What is to be known of the challenges that it hands out.")
-    ]
+        tuple[ChallengeDoubt, ...],
+        Field(exclude_if=is_empty, description="What is to be known of the challenges that it hands out; or left out."),
+    ] = ()
 
 
 class NdesClosed(Record):

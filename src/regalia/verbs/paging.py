@@ -12,7 +12,8 @@ import base64
 import binascii
 import hashlib
 import json
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 from pydantic import Field, StringConstraints
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from regalia.ports.lists import Listed, Place
 
-__all__ = ["MOST", "ListAsked", "Search", "gathered", "page_of", "page_of_few", "place_after", "told_total"]
+__all__ = ["MOST", "ListAsked", "Search", "gathered", "millis", "page_of", "page_of_few", "place_after", "told_total"]
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -120,6 +121,14 @@ def gathered(ask: Callable[[L], Page[R]], asked: L, most: int) -> Page[R]:
             return Page(items=tuple(items[:most]), next=page.next, total=total)
         left = min(most - len(items), MOST)
         page = ask(asked.model_copy(update={"limit": left, "after": page.next}))
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def millis(at: datetime) -> int:
+    """Make a time a value that a list is sorted by: milliseconds, as they are stored."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 def told_total(total: int | None) -> str | None:
