@@ -63,7 +63,7 @@ def far_home(home: Path) -> Iterator[Door]:
     app = build(load_config(home=home))
     pool = Pool("api", threads=1, queue=4)
     try:
-        callers = FakeCallers({_TOKEN: Caller(administrator(), EVERYTHING, fresh=True)})
+        callers = FakeCallers({_TOKEN: Caller(administrator(), EVERYTHING, fresh=True, local=True)})
         served = admin_face(app, Metrics(app.clock), callers, status=pool, api=pool)
         with ApiDoor("https://localhost:8443", _TOKEN, transport=AsgiTransport(served)) as door:
             yield door

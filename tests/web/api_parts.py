@@ -64,6 +64,8 @@ class Api:
     allowances: Allowances = field(default_factory=Allowances)
     answers: MemoryAnswers = field(default_factory=MemoryAnswers)
     app: ASGIApp = field(init=False)
+    foreign: dict[str, str] = field(default_factory=dict)
+    """Names of what the test put into the world, by their nouns."""
 
     def __post_init__(self) -> None:
         self.callers = FakeCallers(

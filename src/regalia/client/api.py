@@ -158,7 +158,7 @@ def _spread(verb: Verb[Any, Any], asked: Asked) -> tuple[str, list[tuple[str, st
         return "/".join(parts), [], fields
     query: list[tuple[str, str]] = []
     for name, value in fields.items():
-        if value is None and asked.model_fields[name].default is not None:
+        if value is None and type(asked).model_fields[name].default is not None:
             raise InvariantError(f"{verb.name}: a query cannot say that {name} is nothing")
         if isinstance(value, list):
             query += [(name, _text(each)) for each in value]
