@@ -20,7 +20,7 @@ from fakes import (
     FakeClock,
     MemoryCrlFiles,
     MemoryKeys,
-    MemorySealer,
+    MemorySealer, MemorySender,
     MemorySigner,
     MemoryTranscript,
     SeededEntropy,
@@ -38,6 +38,8 @@ from regalia.ca.rollover import Rollover
 from regalia.ca.urls import Urls
 from regalia.model import Actor, ActorKind, Authoriser, EnrolmentState, Names, San, SanKind
 from regalia.ports import EnrolmentFilter
+from regalia.ra.administration import AdminDesk
+from regalia.ra.alerts import AlertDesk
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.checkpoints import CheckpointDesk
@@ -47,12 +49,14 @@ from regalia.ra.limits import Allowances, Limits
 from regalia.ra.ndes_pages import NdesDesk
 from regalia.ra.order import OrderDesk
 from regalia.ra.personal import PersonalDesk
+from regalia.ra.proposals import ProposalDesk
 from regalia.ra.protected import UNPROTECTED, ProtectedNames
 from regalia.ra.refusals import Refusals
 from regalia.ra.registry import Registry
 from regalia.ra.request import EnrolmentRequest, PollRequest
 from regalia.ra.retrieve import Retriever
 from regalia.ra.scep import CertRep, ScepService
+from regalia.ra.tokens import TokenDesk
 from regalia.verbs.services import Practice
 from regalia.wire.algorithms import Cipher, Digest
 from regalia.wire.certificate import (
@@ -83,6 +87,7 @@ PRACTICE = Practice(
     listen="127.0.0.1:8080",
     listen_tls=None,
     admin_listen="127.0.0.1:8443",
+    admin_url="https://pki.example.test:8443",
     key_store="software",
     master_key_beside=False,
     crl_days=7,
@@ -165,6 +170,13 @@ class World:
         self.checkpoint_copy: CheckpointArchive | None = None
         self.personal = PersonalDesk(self.store, MemorySealer(), self.clock, self.entropy)
         self.transcript = MemoryTranscript()
+        self.administrators = AdminDesk(self.store, self.clock, self.entropy)
+        self.tokens = TokenDesk(self.store, self.clock, self.entropy)
+        self.proposals = ProposalDesk(self.store, self.clock, self.entropy)
+        self.told = MemorySender()
+        self.alerts = AlertDesk(
+            self.store, self.told, MemorySealer(), self.clock, self.entropy, where=url, attempts=3
+        )
         self.practice = PRACTICE
         self.protected = protected
         self.ndes_pages = NdesDesk(self.store, self.clock, self.entropy)

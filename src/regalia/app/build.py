@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from regalia import reasons
+from regalia.app.alerts import alert_desk
 from regalia.app.custody import Custody, divided
 from regalia.app.practice import practice_of
 from regalia.ca.authority import Ceremony
@@ -34,6 +35,7 @@ from regalia.keys.medium import FallbackVault, MediumVault
 from regalia.keys.sealing import MasterSealer
 from regalia.keys.software import SoftwareKeys
 from regalia.model import STANDING_PURPOSES, Actor, ActorKind
+from regalia.ra.administration import AdminDesk
 from regalia.ra.api_limits import ApiLimits
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
@@ -45,11 +47,13 @@ from regalia.ra.ndes import NdesService
 from regalia.ra.ndes_pages import NdesDesk
 from regalia.ra.order import OrderDesk
 from regalia.ra.personal import PersonalDesk
+from regalia.ra.proposals import ProposalDesk, TwoPersons
 from regalia.ra.protected import ProtectedNames
 from regalia.ra.refusals import WINDOW, Refusals
 from regalia.ra.registry import Registry
 from regalia.ra.retrieve import Retriever
 from regalia.ra.scep import ScepService
+from regalia.ra.tokens import TokenDesk
 from regalia.store import migrations
 from regalia.store.checkpoint_files import CheckpointDirectory
 from regalia.store.crl_files import DirectoryCrlFiles
@@ -67,6 +71,7 @@ if TYPE_CHECKING:
     from regalia.keys.master import KeyRing
     from regalia.keys.signer_client import SignerAddress
     from regalia.ports import Clock, Entropy, IntentSigner, Sealer
+    from regalia.ra.alerts import AlertDesk
     from regalia.store.store import SqlStore
     from regalia.verbs.services import Practice
 
@@ -138,6 +143,10 @@ class App:
     personal: PersonalDesk
     api_limits: ApiLimits
     transcript: HomeTranscript
+    alerts: AlertDesk
+    administrators: AdminDesk
+    tokens: TokenDesk
+    proposals: ProposalDesk
 
     @property
     def checkpoint_copy(self) -> CheckpointDirectory | None:
@@ -289,6 +298,10 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         personal=PersonalDesk(store, MasterSealer(ground.master, entropy), clock, entropy),
         crls=_crls(common),
         transcript=HomeTranscript(config.home, clock),
+        alerts=alert_desk(config, store, MasterSealer(ground.master, entropy), clock, entropy),
+        administrators=AdminDesk(store, clock, entropy),
+        tokens=TokenDesk(store, clock, entropy),
+        proposals=ProposalDesk(store, clock, entropy, TwoPersons(config.admin.two_persons)),
         api_limits=ApiLimits(store, common.allowances),
     )
 

@@ -20,6 +20,7 @@ def practice_of(config: Config, master: KeyRing) -> Practice:
         listen=str(server.listen),
         listen_tls=str(listen_tls) if listen_tls is not None else None,
         admin_listen=str(server.admin_listen),
+        admin_url=config.admin_url(),
         key_store=config.keys.store,
         master_key_beside=master.beside_database,
         crl_days=config.crl.issuing_days,

@@ -92,7 +92,7 @@ def _door(home: Path | None, root_key: Path | None) -> Iterator[Door]:
     from regalia.verbs import Caller, LocalDoor  # noqa: PLC0415 - the same
 
     with opened(home, root_key=root_key) as app:
-        yield LocalDoor(app, Caller(administrator(), EVERYTHING, fresh=True))
+        yield LocalDoor(app, Caller(administrator(), EVERYTHING, fresh=True, local=True))
 
 
 def _is_question(model: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path  # noqa: TC003 - pydantic reads it
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -115,6 +115,10 @@ class AdminSettings(Section):
         description="https://HOST[:PORT] that administrators' browsers use; worked out from server.* if empty.",
     )
     idle_minutes: int = Field(default=15, ge=5, le=60, description="How long a session lasts without a request.")
+    two_persons: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Whether a second administrator has to agree to what cannot be undone: auto as soon as there are two.",
+    )
     oidc: Annotated[tuple[OidcProviderSettings, ...], BeforeValidator(_providers)] = Field(
         default=(), description="Identity providers, each a table [[admin.oidc]]; see docs/tasks/sign-in.md."
     )

@@ -176,15 +176,15 @@ class TokenDesk:
         self._clock = clock
         self._entropy = entropy
 
-    def create(self, wanted: NewToken, *, actor: Actor, within_reach_of: Sequence[Grant]) -> MadeToken:
-        """Make a token. `within_reach_of` is what whoever asks may do: nobody hands out more.
+    def create(self, wanted: NewToken, *, actor: Actor, bound: Sequence[Grant]) -> MadeToken:
+        """Make a token. `bound` is what whoever asks may do: nobody hands out more.
 
         Raises `AdminError`: ADM-003 the name is taken, ADM-005 the name, ADM-071 more than they have, ADM-072 how long.
         """
         check_name(wanted.name)
         if not timedelta(minutes=1) <= wanted.life <= LONGEST:
             raise AdminError(reasons.TOKEN_LIFE, f"at most {LONGEST.days} days")
-        if not wanted.grants or not covers(within_reach_of, wanted.grants):
+        if not wanted.grants or not covers(bound, wanted.grants):
             raise AdminError(reasons.GRANT_TOO_MUCH, ", ".join(grant_texts(wanted.grants)) or "no role at all")
         now, secret = self._clock.now(), token_text(self._entropy.octets(_SECRET_OCTETS))
         token = ApiToken(
@@ -210,14 +210,40 @@ class TokenDesk:
         )
 
     def revoke(self, token: ApiToken, *, actor: Actor) -> ApiToken:
-        """Revoke a token; from its next request on it is refused. Raises `AdminError` ADM-074 where it was already."""
+        """Revoke a token and those that it made; their next requests are refused.
+
+        Raises `AdminError` ADM-074 where it was revoked already.
+        """
+        made = self.made_by(token)
+        if not self._revoke(token, actor):
+            raise AdminError(reasons.ADMINISTRATION_STATE, f"token {token.name} is revoked already")
+        for each in made:
+            self._revoke(each, actor)
+        return next(each for each in self._store.tokens() if each.id == token.id)
+
+    def _revoke(self, token: ApiToken, actor: Actor) -> bool:
         now = self._clock.now()
         event = EventDraft(
             now, actor, Action.TOKEN_REVOKED, f"token:{token.name}", Outcome.OK, details=self._details(token)
         )
-        if not self._store.revoke_token(token.id, now, (event,)):
-            raise AdminError(reasons.ADMINISTRATION_STATE, f"token {token.name} is revoked already")
-        return next(each for each in self._store.tokens() if each.id == token.id)
+        return self._store.revoke_token(token.id, now, (event,))
+
+    def made_by(self, token: ApiToken) -> tuple[ApiToken, ...]:
+        """List the good tokens that a token made, and those that these made: who found it may have kept one."""
+        good = [each for each in self._store.tokens() if each.revoked_at is None and each.id != token.id]
+        found: list[ApiToken] = []
+        makers = [token]
+        while makers:
+            maker = makers.pop()
+            made = [
+                each
+                for each in good
+                if each.created_by == f"token:{maker.name}" and each.created_at >= maker.created_at
+            ]
+            found += made
+            makers += made
+            good = [each for each in good if each not in made]
+        return tuple(found)
 
     def _details(self, token: ApiToken) -> dict[str, JsonValue]:
         owner = None if token.owner is None else self._store.administrator(token.owner)

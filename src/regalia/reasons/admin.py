@@ -39,6 +39,7 @@ __all__ = [
     "HOME_MISSING",
     "HOME_USED",
     "INIT_UNFINISHED",
+    "JOB_UNATTENDED",
     "KNOWN_CRL_REFUSED",
     "LAST_ADMINISTRATOR",
     "LISTENER_REFUSED",
@@ -378,4 +379,10 @@ PROPOSAL_SECRET = Reason(
     Stage.ADMIN,
     "what holds a secret cannot wait for a second person",
     "Give the command on the machine itself.",
+)
+JOB_UNATTENDED = Reason(
+    "ADM-089",
+    Stage.ADMIN,
+    "no server runs that would do the job",
+    "Start `regalia serve`: jobs run there, and those that are due run at its start.",
 )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from regalia.ca.rollover import Rollover
     from regalia.ca.urls import Urls
     from regalia.ports import CheckpointArchive, Clock, CrlFiles, Entropy, KeyStore, Store, Transcript
+    from regalia.ra.administration import AdminDesk
+    from regalia.ra.alerts import AlertDesk
     from regalia.ra.approval import ApprovalDesk
     from regalia.ra.challenges import ChallengeDesk
     from regalia.ra.checkpoints import CheckpointDesk
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
     from regalia.ra.ndes_pages import NdesDesk
     from regalia.ra.order import OrderDesk
     from regalia.ra.personal import PersonalDesk
+    from regalia.ra.proposals import ProposalDesk
     from regalia.ra.protected import ProtectedNames
     from regalia.ra.registry import Registry
+    from regalia.ra.tokens import TokenDesk
 
 __all__ = ["Practice", "Services"]
 
@@ -34,6 +38,8 @@ class Practice:
     listen: str
     listen_tls: str | None
     admin_listen: str
+    admin_url: str
+    """`https://HOST[:PORT]` that administrators' browsers use."""
     key_store: str
     """`software` or `pkcs11`: where new keys of authorities are made."""
     master_key_beside: bool
@@ -92,7 +98,15 @@ class Services(Protocol):
     @property
     def checkpoints(self) -> CheckpointDesk: ...
     @property
+    def alerts(self) -> AlertDesk: ...
+    @property
     def personal(self) -> PersonalDesk: ...
+    @property
+    def administrators(self) -> AdminDesk: ...
+    @property
+    def tokens(self) -> TokenDesk: ...
+    @property
+    def proposals(self) -> ProposalDesk: ...
     @property
     def transcript(self) -> Transcript: ...
     @property

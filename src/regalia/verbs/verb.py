@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
@@ -10,13 +11,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Wi
 
 from regalia import reasons
 from regalia.errors import AdminError, InvariantError
+from regalia.ra.proposals import NewProposal
 from regalia.ra.roles import reach_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
-    from regalia.model import Actor, Grant, Reach, Right
+    from regalia.model import Actor, Grant, Proposal, Reach, Right
     from regalia.verbs.services import Services
 
 __all__ = [
@@ -26,11 +28,13 @@ __all__ = [
     "Hex",
     "Page",
     "Planned",
+    "ProposedError",
     "Record",
     "Time",
     "Verb",
     "ask",
     "plan",
+    "would",
 ]
 
 
@@ -169,20 +173,78 @@ class Verb(Generic[A, G]):
         return self.method != "GET"
 
 
+class ProposedError(AdminError):
+    """Nothing was done yet: a second administrator has to agree. Carries the proposal that was kept."""
+
+    def __init__(self, proposal: Proposal) -> None:
+        super().__init__(reasons.SECOND_PERSON_NEEDED, f"proposal {proposal.id}")
+        self.proposal = proposal
+
+
 def ask(verb: Verb[A, G], services: Services, caller: Caller, asked: A) -> G:
-    """Do what is asked, if the caller may.
+    """Do what is asked, if the caller may; or keep it until a second person agrees (AUTHZ-5).
 
     Raises `AdminError` ADM-070 where no role of theirs has the right, or it does not reach far enough; ADM-004 where
-    what is asked for is not there or in a group that they do not see; what the verb raises.
+    what is asked for is not there or in a group that they do not see; AUTH-003 where they have to prove anew who they
+    are; `ProposedError` where a second administrator has to agree; what the verb raises.
     """
-    return verb.run(_desk(verb, services, caller), asked)
+    desk = _desk(verb, services, caller)
+    two = _needs_two(verb, desk, asked)
+    if (two or verb.fresh) and not (caller.fresh or caller.program or caller.local):
+        raise AdminError(reasons.AUTHENTICATION_OLD, verb.name)
+    if two and not caller.local and services.proposals.needed(verb.right, _group_of(verb, asked)):
+        raise ProposedError(_proposed(verb, desk, asked))
+    return verb.run(desk, asked)
+
+
+def _needs_two(verb: Verb[A, G], desk: Desk, asked: A) -> bool:
+    return verb.two_persons is not None and verb.two_persons(desk, asked)
+
+
+def _group_of(verb: Verb[A, G], asked: A) -> str | None:
+    """Say in which group the right is needed; None for the whole."""
+    group = None if verb.everywhere else getattr(asked, "group", None)
+    return group if isinstance(group, str) else None
+
+
+def _proposed(verb: Verb[A, G], desk: Desk, asked: A) -> Proposal:
+    if _holds_secret(asked):
+        raise AdminError(reasons.PROPOSAL_SECRET, verb.name)
+    wanted = NewProposal(
+        verb=verb.name,
+        asked=asked.model_dump(mode="json"),
+        summary=would(verb, desk, asked),
+        group=_group_of(verb, asked),
+        administrator=desk.caller.administrator,
+    )
+    return desk.services.proposals.propose(wanted, actor=desk.actor)
+
+
+def _holds_secret(asked: Asked) -> bool:
+    """Whether a field that is only ever written, as a password, is filled in."""
+    properties = type(asked).model_json_schema().get("properties", {})
+    secret = [name for name, schema in properties.items() if '"writeOnly": true' in json.dumps(schema)]
+    return any(getattr(asked, name) is not None for name in secret)
+
+
+def would(verb: Verb[A, G], desk: Desk, asked: A) -> tuple[str, ...]:
+    """Say what would happen; refuse what `run` would refuse."""
+    if verb.plan is None:
+        raise InvariantError(f"{verb.name} has no plan")
+    return tuple(verb.plan(desk, asked))
 
 
 def plan(verb: Verb[A, G], services: Services, caller: Caller, asked: A) -> Planned:
     """Say what would happen. Raises what `ask` does, before anything is done; `InvariantError` for a verb without."""
-    if verb.plan is None:
-        raise InvariantError(f"{verb.name} has no plan")
-    return Planned(would=tuple(verb.plan(_desk(verb, services, caller), asked)))
+    desk = _desk(verb, services, caller)
+    steps = would(verb, desk, asked)
+    if (
+        not caller.local
+        and _needs_two(verb, desk, asked)
+        and services.proposals.needed(verb.right, _group_of(verb, asked))
+    ):
+        steps = (*steps, "wait until a second administrator agrees to all of this")
+    return Planned(would=steps)
 
 
 def _desk(verb: Verb[Any, Any], services: Services, caller: Caller) -> Desk:

@@ -21,7 +21,8 @@ from regalia.errors import AdminError, InvariantError, RegaliaError, Unavailable
 from regalia.model import Right
 from regalia.ra.tokens import TOKEN_FORM
 from regalia.verbs import ask, plan
-from regalia.verbs.verb import Asked, Record, Verb
+from regalia.verbs.proposal_record import proposal_record
+from regalia.verbs.verb import Asked, ProposedError, Record, Verb
 from regalia.web.answers import NO_STORE, Answer, answer, with_headers
 from regalia.web.api_forms import Form, Invalid, json_object, query_fields, segments
 from regalia.web.api_repeats import JSON, repeat_key
@@ -256,7 +257,10 @@ class ApiFace:
             return _json(200, plan(route.verb, services, caller, asked))
 
         def do() -> Answer:
-            given = ask(route.verb, services, caller, asked)
+            try:
+                given = ask(route.verb, services, caller, asked)
+            except ProposedError as proposed:
+                return _json(202, proposal_record(proposed.proposal))
             return _json(201 if route.creates else 200, given, tagged=not route.verb.changes)
 
         return do() if said.key is None else self._parts.repeats.once(caller, said.key, route.verb, asked, do)

@@ -107,7 +107,7 @@ class SessionCallers:
             raise AdminError(reasons.FOREIGN_REQUEST, "another site's page asks")
         if changes:
             self._judge(headers, secret)
-        return Caller(known.actor(source), known.grants, known.fresh)
+        return Caller(known.actor(source), known.grants, known.fresh, administrator=known.administrator.id)
 
     def _judge(self, headers: Sequence[Header], secret: str) -> None:
         """WEB-5: what a foreign page can make a browser send has neither our token nor our content type."""
