@@ -24,15 +24,15 @@ from regalia.model import (
     KeyKind,
     new_id,
 )
-from regalia.ports import SOFTWARE, KeptAnswer, KeyRecord, NewKey, PublishedCrl, StreamedFile
+from regalia.ports import SOFTWARE, KeptAnswer, KeyRecord, NewKey, OutgoingResponse, PublishedCrl, StreamedFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from uuid import UUID
 
-    from regalia.model import Actor, EventDraft
-    from regalia.ports import Events, Intents
+    from regalia.model import Actor, AlertTarget, Delivery, EventDraft
+    from regalia.ports import Events, Intents, OutgoingRequest
     from regalia.verbs import Caller
     from regalia.wire.algorithms import Oaep
 
@@ -43,7 +43,9 @@ __all__ = [
     "MemoryCrlFiles",
     "MemoryFeed",
     "MemoryKeys",
+    "MemoryOutgoing",
     "MemorySealer",
+    "MemorySender",
     "MemorySigner",
     "MemoryStore",
     "MemoryTranscript",
@@ -352,6 +354,38 @@ class MemoryAnswers:
     def forget_answers(self, before: datetime) -> None:
         """Forget what is older."""
         self.kept = {key: each for key, each in self.kept.items() if each[0] >= before}
+
+
+class MemoryOutgoing:
+    """Answers what it was told to, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.requests: list[OutgoingRequest] = []
+
+    def exchange(self, request: OutgoingRequest) -> OutgoingResponse:
+        """Answer with the status of the moment."""
+        self.requests.append(request)
+        return OutgoingResponse(self.status, {}, b"")
+
+
+class MemorySender:
+    """Takes messages to targets, or refuses them while it has a fault."""
+
+    def __init__(self) -> None:
+        self.fault: Exception | None = None
+        self.closed: set[str] = set()
+        """Names of targets that refuse what they are sent."""
+        self.sent: list[tuple[str, Delivery]] = []
+
+    def send(self, target: AlertTarget, delivery: Delivery, at: datetime) -> None:
+        """Keep it."""
+        del at
+        if self.fault is not None:
+            raise self.fault
+        if target.name in self.closed:
+            raise UnavailableError(reasons.WEB_HOOK_REFUSED, "it answers 500")
+        self.sent.append((target.name, delivery))
 
 
 class MemoryFeed:

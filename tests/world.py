@@ -20,7 +20,8 @@ from fakes import (
     FakeClock,
     MemoryCrlFiles,
     MemoryKeys,
-    MemorySealer, MemorySender,
+    MemorySealer,
+    MemorySender,
     MemorySigner,
     MemoryTranscript,
     SeededEntropy,
@@ -174,9 +175,7 @@ class World:
         self.tokens = TokenDesk(self.store, self.clock, self.entropy)
         self.proposals = ProposalDesk(self.store, self.clock, self.entropy)
         self.told = MemorySender()
-        self.alerts = AlertDesk(
-            self.store, self.told, MemorySealer(), self.clock, self.entropy, where=url, attempts=3
-        )
+        self.alerts = AlertDesk(self.store, self.told, MemorySealer(), self.clock, self.entropy, where=url, attempts=3)
         self.practice = PRACTICE
         self.protected = protected
         self.ndes_pages = NdesDesk(self.store, self.clock, self.entropy)

@@ -11,7 +11,7 @@ from net.outside import HOST, answering, certificate_of, outside, said
 from regalia import reasons
 from regalia.errors import AdminError, UnavailableError
 from regalia.net.addresses import Opened
-from regalia.net.http import HttpOutgoing, read_url
+from regalia.net.http import HttpOutgoing
 from regalia.ports import OutgoingRequest
 
 if TYPE_CHECKING:
@@ -244,11 +244,3 @@ def test_nobody_there() -> None:
         port = there.port
     with pytest.raises(UnavailableError, match="nobody answers"):
         calling(there).exchange(get(port))
-
-
-def test_the_parts_of_a_url() -> None:
-    """The Host header has the port only where it is not the scheme's own; the path and query go as they are."""
-    url = read_url("https://Example.COM/a/b?c=d%20e")
-    assert (url.host, url.port, url.target, url.authority) == ("example.com", 443, "/a/b?c=d%20e", "example.com")
-    assert read_url("https://[2606:4700::1]:8443").authority == "[2606:4700::1]:8443"
-    assert read_url("https://[2606:4700::1]:8443").target == "/"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from regalia.app.alerts import alert_jobs
 from regalia.app.build import App, SystemClock, build, node_name
 from regalia.app.device_tls import device_tls, issues_own, server_certificates
 from regalia.app.door import door_of
@@ -368,6 +369,7 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         *_copies(app),
         KnowOwnKeys(app.store, lambda: _listener_keys(app.config)),
         RenewOcsp(app.ocsp),
+        *alert_jobs(app, node_name(app.config.home)),
         WatchChanges(feed, app.ocsp, app.store.invalidate, copies.hear, app.keys.let_go),
     )
 

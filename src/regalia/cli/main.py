@@ -39,6 +39,8 @@ NOUNS: Final = {
     "key": "Keys: every private key that there ever was, where it lies, and what it is for.",
     "scep": "Our SCEP client.",
     "event": "The audit log.",
+    "alert": "Alerts: what is wrong, and who is told of it.",
+    "job": "Jobs: what the server does by itself.",
     "backup": "Backups: make, verify and restore them.",
     "db": "The database's schema.",
     "config": "The configuration that is in force.",

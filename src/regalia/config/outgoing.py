@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from regalia.config.section import OptionalAddress, OptionalPath, OptionalText, Section, texts
 from regalia.net.addresses import Opened
-from regalia.net.mail import MailSecurity, is_mail_address
+from regalia.net.mail_server import MailSecurity, is_mail_address
 
 __all__ = ["AlertSettings", "OutgoingSettings"]
 

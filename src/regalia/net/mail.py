@@ -4,68 +4,35 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import re
 import smtplib
 import socket
 import ssl
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from regalia import reasons
 from regalia.errors import AdminError, UnavailableError
+from regalia.net.mail_server import MailSecurity, is_mail_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
-    from pathlib import Path
 
     from regalia.model import AlertTarget, Delivery
+    from regalia.net.mail_server import MailServer
 
-__all__ = ["MailSecurity", "MailSender", "MailServer", "is_mail_address", "mail_of"]
+__all__ = ["MailSender", "mail_of"]
 
-_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _SILENCE: Final = 10.0
 _SECONDS: Final = 30.0
 """For the whole conversation, so that a server that drips cannot hold us."""
 _SUBJECT: Final = 150
 _WORDS: Final = 300
-_PASSWORD_OCTETS: Final = 1024
 _READY: Final = 220
-
-
-class MailSecurity(StrEnum):
-    """How the connection to the mail server is protected."""
-
-    STARTTLS = "starttls"
-    TLS = "tls"
-    NONE = "none"
-    """Only to a server on this machine."""
-
-
-@dataclass(frozen=True, slots=True)
-class MailServer:
-    """Where mail goes: `[alerts]`."""
-
-    host: str
-    port: int
-    sender: str
-    security: MailSecurity = MailSecurity.STARTTLS
-    user: str | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = None
-    """PEM file that is trusted instead of the system's authorities."""
-
-
-def is_mail_address(text: str) -> bool:
-    """Whether it is one plain address, with nothing that could be another header, recipient or option."""
-    domain = text.rpartition("@")[2]
-    return _ADDRESS.fullmatch(text) is not None and not text.startswith("-") and ".." not in domain
 
 
 class MailSender:
@@ -127,8 +94,8 @@ class MailSender:
             client.ehlo()
         elif server.security is MailSecurity.NONE and not _is_here(client):
             raise AdminError(reasons.TARGET_REFUSED, "without TLS, mail goes to a server on this machine only")
-        if server.user is not None and server.password_file is not None:
-            client.login(server.user, _password(server.password_file))
+        if server.user is not None and server.password is not None:
+            client.login(server.user, server.password())
 
 
 def mail_of(delivery: Delivery, recipient: str, sender: str, at: datetime) -> EmailMessage:
@@ -203,13 +170,6 @@ def _context(server: MailServer) -> ssl.SSLContext:
 def _is_here(client: smtplib.SMTP) -> bool:
     line = client.sock
     return line is not None and ipaddress.ip_address(line.getpeername()[0]).is_loopback
-
-
-def _password(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")[:_PASSWORD_OCTETS].rstrip("\r\n")
-    except (OSError, ValueError):
-        raise AdminError(reasons.MAIL_NOT_SET, f"{file} cannot be read") from None
 
 
 @contextmanager
