@@ -12,7 +12,7 @@ from regalia.model import EVERYWHERE, Actor, ActorKind, Grant, Reach, Role
 from regalia.ra.api_limits import ApiLimits
 from regalia.ra.limits import Allowances
 from regalia.verbs import VERBS, Caller
-from regalia.web.admin import WRITING, Mount, admin_app
+from regalia.web.admin import Mount, admin_app
 from regalia.web.api import PREFIX, ApiFace, ApiParts
 from regalia.web.api_pages import ApiPages
 from regalia.web.api_repeats import Repeats
@@ -40,7 +40,7 @@ SESSION = "of-a-session"
 
 def somebody(name: str, role: Role, reach: Reach = EVERYWHERE) -> Caller:
     """Make a caller."""
-    return Caller(Actor(ActorKind.ADMIN, name), (Grant(role, reach),))
+    return Caller(Actor(ActorKind.ADMIN, name), (Grant(role, reach),), fresh=True)
 
 
 class Bare:
@@ -91,7 +91,7 @@ class Api:
             metrics=self.metrics,
             pool=self.pool,
             hosts=(),
-            mounts=[Mount(PREFIX, face, WRITING)],
+            mounts=[Mount(PREFIX, face, None)],
         )
 
     def ask(

@@ -333,7 +333,7 @@ def admin_face(
         metrics=metrics,
         pool=status,
         hosts=known,
-        mounts=[Mount(PREFIX, ApiFace(parts, asked, ApiPages(asked)), WRITING), *(door.mounts() if door else ())],
+        mounts=[Mount(PREFIX, ApiFace(parts, asked, ApiPages(asked)), None), *(door.mounts() if door else ())],
     )
 
 

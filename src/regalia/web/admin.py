@@ -56,8 +56,8 @@ class Mount:
     """As `/api/v1`: no slash at its end. The longest that fits decides; `/` has what nothing else has."""
     app: ASGIApp
     """Sees the whole path, and answers 404 and 405 for what it does not know."""
-    methods: frozenset[str] = _READING
-    """What may come to it at all; everything else is 405 before it."""
+    methods: frozenset[str] | None = _READING
+    """What may come to it at all, everything else is 405 before it; None: all, and it says itself what it takes."""
 
     def has(self, path: str) -> bool:
         """Whether a path is its own."""
@@ -107,7 +107,7 @@ class _Guard:
         mount = self._mount(scope["path"])
         if len(named) != 1 or _host(named[0]) not in self._hosts:
             app: ASGIApp = MISDIRECTED
-        elif scope["method"] not in mount.methods:
+        elif mount.methods is not None and scope["method"] not in mount.methods:
             app = READING_ONLY if mount.methods is _READING else not_among(mount.methods)
         elif len(scope["raw_path"]) + len(scope["query_string"]) > _URL_OCTETS:
             app = URL_TOO_LONG

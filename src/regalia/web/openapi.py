@@ -75,13 +75,14 @@ _RESPONSES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "405": ("The path does not take this method.", ("Allow",)),
     "409": ("It cannot be done as things are.", ()),
     "413": ("The body is longer than 1 MiB.", ()),
+    "414": ("The URL is longer than 8 KiB.", ()),
     "415": ("The body is not declared as JSON.", ()),
     "422": ("What is asked is not usable; `errors` names the fields.", ()),
     "429": ("Too many requests.", ("Retry-After",)),
     "503": ("The server cannot answer now, or met a fault of its own.", ("Retry-After",)),
 }
-_READING: Final = ("400", "401", "403", "404", "422", "429", "503")
-_WRITING: Final = ("400", "401", "403", "404", "409", "413", "415", "422", "429", "503")
+_READING: Final = ("400", "401", "403", "404", "405", "414", "422", "429", "503")
+_WRITING: Final = ("400", "401", "403", "404", "405", "409", "413", "414", "415", "422", "429", "503")
 
 _HEADERS: Final[Json] = {
     "ETag": {"description": "Names this state of what was asked for.", "schema": {"type": "string"}},
@@ -128,7 +129,7 @@ def openapi(verbs: Iterable[Verb[Any, Any]]) -> Json:
     for route in routes:
         operation = _operation(route, schemas)
         paths.setdefault(route.verb.path, {})[route.verb.method.lower()] = operation
-    responses = {status: _refusal(text, headers) for status, (text, headers) in _RESPONSES.items()}
+    responses = {status: _refusal(status, text, headers) for status, (text, headers) in _RESPONSES.items()}
     used = schemas.used_by([paths, responses])
     return {
         "openapi": "3.1.0",
@@ -235,11 +236,11 @@ def _responses(route: Route, schemas: _Schemas) -> Json:
     return responses
 
 
-def _refusal(text: str, headers: tuple[str, ...]) -> Json:
-    told: Json = {
-        "description": text,
-        "content": {_PROBLEM: {"schema": {"$ref": _REF.format(model="Problem")}}},
-    }
+def _refusal(status: str, text: str, headers: tuple[str, ...]) -> Json:
+    content: Json = {_PROBLEM: {"schema": {"$ref": _REF.format(model="Problem")}}}
+    if status == "414":
+        content = {"text/plain": {"schema": {"type": "string"}}}  # told by the listener, before the API
+    told: Json = {"description": text, "content": content}
     if headers:
         told["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in headers}
     return told
