@@ -496,6 +496,7 @@ def _verb(**changes: object) -> Verb[Any, Any]:
         [_verb(asks=Deep)],
         [_verb(), _verb(name="thing.another")],
         [_verb(asks=Name, path="/others/{name}"), _verb(name="thing.x", asks=Name, path="/others/{name}")],
+        [_verb(asks=Name, path="/others/{name}"), _verb(name="thing.x", path="/others/new", method="POST")],
     ],
 )
 def test_a_route_that_is_not_whole_stops_the_start(verbs: Sequence[Verb[Any, Any]]) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import uuid4
 
@@ -89,10 +90,10 @@ class Route:
 
 
 def routes_of(verbs: Iterable[Verb[Any, Any]]) -> tuple[Route, ...]:
-    """Make the routes; those with the most fixed parts come first.
+    """Make the routes, in the order of the verbs.
 
     Raises `InvariantError` where a verb does not say its right, what it asks for or what it gives (AUTHZ-1), or has
-    the place of another.
+    the place of another: no path leads to two verbs, whatever the things are called that stand in it.
     """
     known = tuple(verbs)
     listed = {verb.path for verb in known if verb.method == "GET"}
@@ -104,7 +105,11 @@ def routes_of(verbs: Iterable[Verb[Any, Any]]) -> tuple[Route, ...]:
         if place in routes:
             raise InvariantError(f"{verb.name} and {routes[place].verb.name} have the same path")
         routes[place] = Route(verb, Form(verb), parts, creates=verb.method == "POST" and verb.path in listed)
-    return tuple(sorted(routes.values(), key=lambda route: tuple(part.startswith("{") for part in route.parts)))
+    shapes = sorted({shape for _, shape in routes})
+    for first, second in combinations(shapes, 2):
+        if len(first) == len(second) and all(a == b or "{}" in (a, b) for a, b in zip(first, second, strict=True)):
+            raise InvariantError(f"/{'/'.join(first)} and /{'/'.join(second)} can be the same path")
+    return tuple(routes.values())
 
 
 def _complete(verb: Verb[Any, Any]) -> None:
