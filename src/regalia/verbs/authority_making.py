@@ -416,7 +416,7 @@ CREATE = Verb(
 TRUST = Verb(
     "ca.trust",
     "POST",
-    "/authorities/trusted",
+    "/trusted-authorities",
     Right.RULE,
     TrustRoot,
     AuthorityPrinted,

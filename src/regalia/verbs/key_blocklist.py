@@ -213,7 +213,7 @@ IMPORT = Verb(
 CHECK = Verb(
     "key-blocklist.check",
     "POST",
-    "/key-blocklists/check",
+    "/key-blocklist-checks",
     Right.READ,
     CheckKey,
     KeyChecked,
