@@ -34,6 +34,7 @@ from regalia.jobs.housekeeping import (
     ForgetSignIns,
     SweepSpool,
 )
+from regalia.jobs.index_search import IndexSearch
 from regalia.jobs.loop import JobLoop
 from regalia.jobs.own_keys import KnowOwnKeys
 from regalia.jobs.publish_crl import PublishCrls
@@ -368,6 +369,7 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         MakeCheckpoints(app.checkpoints),
         *_copies(app),
         KnowOwnKeys(app.store, lambda: _listener_keys(app.config)),
+        IndexSearch(app.store),
         RenewOcsp(app.ocsp),
         *alert_jobs(app, node_name(app.config.home)),
         WatchChanges(feed, app.ocsp, app.store.invalidate, copies.hear, app.keys.let_go),

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from regalia.model import Names
     from regalia.store.session import Columns, Database, Values
 
-__all__ = ["CERTIFICATES", "CHALLENGES", "ENROLMENTS", "SqlSearch", "Wanted"]
+__all__ = ["CERTIFICATES", "CHALLENGES", "ENROLMENTS", "Searched", "SqlSearch", "Wanted", "purge_words"]
 
-_BATCH: Final = 1_000
+_BATCH: Final = 500
 """Rows that are added in one transaction."""
 _SWEPT: Final = 5_000
 """Rows among which a run of the job looks for stragglers."""
@@ -436,3 +436,37 @@ def _patterns(texts: Sequence[str]) -> tuple[str, ...]:
     r"""Make patterns of LIKE, in which nothing but the ends stands for anything (`\` is its escape character)."""
     escape = str.maketrans({each: f"\\{each}" for each in "\\%_"})
     return tuple(f"%{each.translate(escape)}%" for each in texts)
+
+
+# --- what was forgotten ---------------------------------------------------------------------------------------------
+
+_FORGETTING: Final = (ENROLMENTS.noun, CHALLENGES.noun)
+_MERGED_PAGES: Final = 500
+_CHANGES = Statement(text("SELECT total_changes() AS changes"))
+
+
+def purge_words(database: Database) -> None:
+    """Write SQLite's index anew, some pages at a time: what left it is marked as gone there until then (PRIV-1).
+
+    PostgreSQL does so when it vacuums, as with all rows.
+    """
+    if not isinstance(database, SqliteDatabase):
+        return
+    for noun in _FORGETTING:
+        begin, go_on = (_merging(noun, pages) for pages in (-_MERGED_PAGES, _MERGED_PAGES))
+        database.write(lambda transaction, step=begin: _merged(transaction, step))  # type: ignore[misc]  # of its default
+        while database.write(lambda transaction, step=go_on: _merged(transaction, step)):  # type: ignore[misc]  # the same
+            continue
+
+
+@cache
+def _merging(noun: str, pages: int) -> Statement:
+    return Statement(text(f"INSERT INTO {noun}_words ({noun}_words, rank) VALUES ('merge', {pages})"))  # noqa: S608 - the same
+
+
+def _merged(transaction: Transaction, step: Statement) -> bool:
+    """Merge some; False where nothing was left to do, which shows in how little it changed (FTS5's own sign)."""
+    before = transaction.row(_CHANGES, {})
+    transaction.run(step, {})
+    after = transaction.row(_CHANGES, {})
+    return before is not None and after is not None and after["changes"] - before["changes"] > 1
