@@ -19,9 +19,10 @@ from world import ADMIN, World
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from regalia.model import JsonValue
     from regalia.verbs import Asked, Record, Verb
 
-RULER = Caller(ADMIN, (Grant(Role.ADMIN),))
+RULER = Caller(ADMIN, (Grant(Role.ADMIN),), fresh=True, local=True)
 
 
 @pytest.fixture
@@ -43,13 +44,34 @@ def refused(act: Callable[[], object]) -> str:
     return error.value.reason.id
 
 
-def some_events(world: World, count: int, text: str = "") -> None:
+def some_events(world: World, count: int, details: dict[str, JsonValue] | None = None) -> None:
     """Record many events that name a source."""
     actor = Actor(ActorKind.ADMIN, "os:tester", "192.0.2.1")
-    draft = EventDraft(
-        world.clock.now(), actor, Action.SERVER_STARTED, "server", Outcome.OK, details={"text": text} if text else {}
-    )
+    draft = EventDraft(world.clock.now(), actor, Action.SERVER_STARTED, "server", Outcome.OK, details=details or {})
     world.store.record([draft] * count)
+
+
+def test_events_come_newest_first_and_a_page_at_a_time(world: World, door: LocalDoor) -> None:
+    """The newest event is the first; `next` goes on to older ones; filters hold on every page."""
+    some_events(world, 3)
+    asked = verbs.TailEvents(action=Action.SERVER_STARTED, limit=2)
+    first = door.ask(verbs.TAIL, asked)
+    second = door.ask(verbs.TAIL, asked.model_copy(update={"after": first.next}))
+    numbers = [event.sequence for event in (*first.items, *second.items)]
+    assert numbers == sorted(numbers, reverse=True)
+    assert len(numbers) == 3
+    assert second.next is None
+    assert first.items[0].hash == world.last_event().hash
+
+
+def test_who_is_bounded_to_a_group_sees_its_events_alone(world: World) -> None:
+    """AUTHZ-4: an operator of one group sees no event of another one, nor of what belongs to none."""
+    world.open_group("staff")
+    bounded = Caller(ADMIN, (Grant(Role.OPERATOR, Reach(frozenset({"staff"}))),))
+    found = ask(verbs.TAIL, world, bounded, verbs.TailEvents(limit=1_000))
+    assert {event.group for event in found.items} == {"staff"}
+    assert ask(verbs.TAIL, world, bounded, verbs.TailEvents(group="default")).items == ()
+    assert len(ask(verbs.TAIL, world, RULER, verbs.TailEvents(limit=1_000)).items) == len(world.store.log)
 
 
 def test_an_export_verifies_alone(world: World, door: LocalDoor) -> None:
@@ -76,7 +98,7 @@ def test_a_long_log_is_exported_in_parts(world: World, door: LocalDoor) -> None:
 
 def test_a_large_export_is_refused(world: World, door: LocalDoor) -> None:
     """ADM-084: few records that are long are too much as well."""
-    some_events(world, 20, "x" * 1_000_000)
+    some_events(world, 900, {f"a long detail {number}": "x" * 900 for number in range(22)})
     assert refused(lambda: door.ask(verbs.EXPORT, verbs.ExportEvents())) == "ADM-084"
 
 

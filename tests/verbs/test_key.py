@@ -10,7 +10,7 @@ from regalia.verbs import Caller, LocalDoor, ask
 from regalia.verbs import key as verbs
 from world import ADMIN, World
 
-RULER = Caller(ADMIN, (Grant(Role.ADMIN, EVERYWHERE),))
+RULER = Caller(ADMIN, (Grant(Role.ADMIN, EVERYWHERE),), fresh=True, local=True)
 
 
 @pytest.fixture
