@@ -100,8 +100,16 @@ if (window.PublicKeyCredential) {
 }
 
 const opening = document.querySelector("[data-set-up]");
-if (opening && location.hash.length > 1) {
+
+function open() {
+  if (location.hash.length < 2) return;
   opening.elements.code.value = decodeURIComponent(location.hash.slice(1));
+  // It is a secret: neither the address bar nor the history keeps it.
   history.replaceState(null, "", location.pathname);
   opening.requestSubmit();
+}
+
+if (opening) {
+  open();
+  addEventListener("hashchange", open);
 }
