@@ -35,7 +35,9 @@ CONFIG = SchemathesisConfig.from_dict(
             # What fits the schema may still be refused for what it means: a profile that is unsafe, a CSR that is none.
             "positive_data_acceptance": {"expected-statuses": ["2xx", "403", "404", "409", "422"]},
             # The listener refuses long URLs before the API reads them.
-            "negative_data_rejection": {"expected-statuses": ["400", "404", "405", "409", "413", "414", "415", "422"]},
+            "negative_data_rejection": {
+                "expected-statuses": ["400", "401", "403", "404", "405", "409", "413", "414", "415", "422"]
+            },
         },
     }
 )
