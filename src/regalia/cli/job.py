@@ -26,7 +26,7 @@ def list_(*, home: Home = None, as_json: Json = False) -> None:
     """List the jobs: what ran, what failed, what is due."""
     with reached(home) as door:
         found = gathered(lambda page: door.ask(verbs.LIST, page), verbs.ListJobs(), _ALL)
-    columns = ("name", "state", "last_run", "seconds", "next_due", "last_error")
+    columns = ("name", "state", "last_run", "milliseconds", "next_due", "last_error")
     print_page(found, columns, as_json=as_json, empty="No job ran yet: they run in `regalia serve`.")
 
 

@@ -211,7 +211,6 @@ def _jobs(jobs: Sequence[JobStatus], now: datetime) -> Iterator[Finding]:
             # A node that is gone, or a job that there is no more: `doctor` and `job list` still show it.
             continue
         every = job.every or timedelta(0)
-        since = job.last_success or job.last_began or job.last_run
         if not job.last_error:
             if "@" not in job.name and now - job.last_run > max(_PATIENCE, 3 * every):
                 yield _failing(job, f"Job {job.name} has not run since {time_text(job.last_run)}.")
@@ -223,7 +222,8 @@ def _jobs(jobs: Sequence[JobStatus], now: datetime) -> Iterator[Finding]:
                 f"What was issued is not what it must be: {job.last_error[:_TOLD]}",
                 "Run `regalia cert audit` and look at each certificate that it names.",
             )
-        elif now - since > max(_PATIENCE, 2 * every):
+        elif job.last_success is None or now - job.last_success > max(_PATIENCE, 2 * every):
+            # One that never succeeded has no time to wait from: each failure moves all its other times.
             yield _failing(job, f"Job {job.name} fails: {job.last_error[:_TOLD]}")
 
 

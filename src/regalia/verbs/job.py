@@ -62,9 +62,9 @@ class JobRecord(Record):
     last_run: Time | None
     last_success: Time | None
     last_error: str | None
-    seconds: float | None
+    milliseconds: int | None
     """How long the last run took."""
-    every_seconds: float | None
+    every_seconds: int | None
     next_due: Time | None
     holder: str | None
     """The process that runs it now."""
@@ -122,7 +122,7 @@ def _record(job: JobStatus, now: datetime) -> JobRecord:
     running = job.holder is not None and job.lease_until is not None and job.lease_until > now
     took = None
     if job.last_began is not None and job.last_run is not None and not running:
-        took = max(timedelta(0), job.last_run - job.last_began).total_seconds()
+        took = max(0, (job.last_run - job.last_began) // timedelta(milliseconds=1))
     due = job.last_run + job.every if job.last_run is not None and job.every is not None else None
     return JobRecord(
         name=job.name,
@@ -130,8 +130,8 @@ def _record(job: JobStatus, now: datetime) -> JobRecord:
         last_run=job.last_run,
         last_success=job.last_success,
         last_error=job.last_error or None,
-        seconds=took,
-        every_seconds=None if job.every is None else job.every.total_seconds(),
+        milliseconds=took,
+        every_seconds=None if job.every is None else job.every // timedelta(seconds=1),
         next_due=due,
         holder=job.holder if running else None,
         wanted_at=job.wanted_at,
