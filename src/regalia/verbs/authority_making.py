@@ -77,10 +77,8 @@ class CreateAuthority(Asked):
 
 def create_authority(desk: Desk, asked: CreateAuthority) -> AuthorityRecord:
     """Make it with its CRL. Raises what `Ceremony.create_issuing` and `create_root` do."""
-    services = desk.services
-    if asked.root is (asked.group is not None) or (asked.root and asked.parent is not None):
-        raise AdminError(reasons.USAGE, "an issuing authority has a group, a root is one and stands under nobody")
-    if asked.group is None:
+    services, root = desk.services, _issuer(desk, asked)
+    if asked.group is None or root is None:
         made = services.ceremony.create_root(
             asked.name, actor=desk.actor, organisation=asked.organisation, key_kind=asked.key or KeyKind.P384
         )
@@ -88,7 +86,7 @@ def create_authority(desk: Desk, asked: CreateAuthority) -> AuthorityRecord:
         made = services.ceremony.create_issuing(
             asked.name,
             group=asked.group,
-            root=services.registry.root() if asked.parent is None else found_authority(desk, asked.parent),
+            root=root,
             actor=desk.actor,
             organisation=asked.organisation,
             key_kind=asked.key or KeyKind.P256,
@@ -96,6 +94,25 @@ def create_authority(desk: Desk, asked: CreateAuthority) -> AuthorityRecord:
     publish_lists(services, made.name, desk.actor)
     services.transcript.note(desk.actor, created(made))
     return record_of(services, made)
+
+
+def plan_create(desk: Desk, asked: CreateAuthority) -> list[str]:
+    """What is made, under whom."""
+    root = _issuer(desk, asked)
+    desk.services.ceremony.check_name(asked.name)
+    if root is None:
+        return [f"create root {asked.name}, which issues once it is trusted"]
+    desk.services.ceremony.check_issuer(root, AuthorityKind.ROOT)
+    return [f"create authority {asked.name} for group {asked.group}, signed by {root.name}"]
+
+
+def _issuer(desk: Desk, asked: CreateAuthority) -> Authority | None:
+    """Find who signs it; None for a root."""
+    if asked.root is (asked.group is not None) or (asked.root and asked.parent is not None):
+        raise AdminError(reasons.USAGE, "an issuing authority has a group, a root is one and stands under nobody")
+    if asked.root:
+        return None
+    return desk.services.registry.root() if asked.parent is None else found_authority(desk, asked.parent)
 
 
 def created(authority: Authority) -> str:
@@ -115,6 +132,19 @@ def trust_root(desk: Desk, asked: TrustRoot) -> AuthorityPrinted:
     """Take it in, so that authorities can be requested under it."""
     certificate = certificates_from(asked.certificate)[0]
     return printed(desk.services, desk.services.hierarchy.trust(asked.name, certificate, actor=desk.actor))
+
+
+def plan_trust(desk: Desk, asked: TrustRoot) -> list[str]:
+    """Whose certificate it is."""
+    certificate = certificates_from(asked.certificate)[0]
+    desk.services.ceremony.check_name(asked.name)
+    return [f"take in {_named(certificate)} as root {asked.name}"]
+
+
+def _named(certificate: bytes) -> str:
+    """Name a certificate so that a person can compare it."""
+    subject = name_text(read_certificate(certificate).subject)
+    return f"{subject}, certificate SHA-256 {fingerprints(certificate)['sha256']},"
 
 
 # --- under an issuer whose key is elsewhere -------------------------------------------------------------------------
@@ -295,6 +325,18 @@ def accept_certificate(desk: Desk, asked: AcceptCertificate) -> Accepted:
     )
 
 
+def plan_accept(desk: Desk, asked: AcceptCertificate) -> list[str]:
+    """Which certificate it is, and what becomes of the authority. All that is wrong with it shows when it is taken."""
+    given = certificates_from(asked.certificates)
+    waiting = desk.services.store.authority_request(asked.name)
+    if waiting is None and desk.services.store.authority(asked.name) is None:
+        raise AdminError(reasons.NOT_FOUND, f"no request {asked.name!r} waits for a certificate")
+    meant = _meant(desk, asked.name, waiting, given)
+    follows = _state(desk, waiting) is AuthorityState.NEXT
+    then = "announce it as its group's next one" if follows else "let it issue"
+    return [f"take {_named(meant)} for authority {asked.name}", then]
+
+
 def _state(desk: Desk, waiting: AuthorityRequest | None) -> AuthorityState:
     """Whether it begins to issue at once: where its group has an authority already, `ca activate` says when."""
     taken = waiting is not None and desk.services.store.group(waiting.group) is not None
@@ -377,6 +419,12 @@ def import_cross(desk: Desk, asked: ImportCross) -> Page[CrossMade]:
     return Page(items=tuple(rows))
 
 
+def plan_import_cross(desk: Desk, asked: ImportCross) -> list[str]:
+    """Which ones."""
+    del desk
+    return [f"keep {_named(der)} as a cross-certificate" for der in certificates_from(asked.certificates)]
+
+
 def _pair(desk: Desk, asked: CrossRoots) -> tuple[Authority, Authority, Urls]:
     """Find both, see that their keys are here, and where their CRLs are served."""
     services = desk.services
@@ -410,6 +458,7 @@ CREATE = Verb(
     AuthorityRecord,
     create_authority,
     "Create an issuing authority under a root, or a root.",
+    plan=plan_create,
     everywhere=True,
     two_persons=lambda *_: True,
 )
@@ -422,6 +471,7 @@ TRUST = Verb(
     AuthorityPrinted,
     trust_root,
     "Take in a root whose key stays elsewhere.",
+    plan=plan_trust,
     everywhere=True,
     two_persons=lambda *_: True,
 )
@@ -458,6 +508,7 @@ ACCEPT = Verb(
     Accepted,
     accept_certificate,
     "Take the certificate that was made for a request.",
+    plan=plan_accept,
     everywhere=True,
     two_persons=lambda *_: True,
 )
@@ -483,6 +534,7 @@ CROSS_IMPORT = Verb(
     Page[CrossMade],
     import_cross,
     "Keep cross-certificates that were made where the roots' keys are.",
+    plan=plan_import_cross,
     everywhere=True,
     two_persons=lambda *_: True,
 )

@@ -95,14 +95,33 @@ def rotate(desk: Desk, asked: RotateAuthority) -> Rotated:
     """Make it, and announce it to devices."""
     services = desk.services
     overlap = None if asked.overlap == NEVER else span_of(asked.overlap, "overlap")
-    _group, present = services.rollover.group_and_authority(asked.group)
-    root = found_authority(desk, asked.parent or present.parent or "")
-    if root.kind is not AuthorityKind.ROOT or not services.keys.holds(root.key_id):
+    present, root, is_here = _present_and_root(desk, asked)
+    if not is_here:
         waiting = _request(desk, present, root, asked.key or present.key_kind)
         return Rotated(made=None, request=request_waiting(waiting, root))
     made = services.rollover.rotate(asked.group, root=root, actor=desk.actor, key_kind=asked.key, overlap=overlap)
     publish_lists(services, made.name, desk.actor)
     return Rotated(made=next_authority(services, made), request=None)
+
+
+def plan_rotate(desk: Desk, asked: RotateAuthority) -> list[str]:
+    """What is made, and when it takes over."""
+    if asked.overlap != NEVER:
+        span_of(asked.overlap, "overlap")
+    present, root, is_here = _present_and_root(desk, asked)
+    if not is_here:
+        return [f"make a request for the authority that follows {present.name}, which {root.name} is to sign elsewhere"]
+    desk.services.ceremony.check_issuer(root, AuthorityKind.ROOT)
+    when = "when it is activated" if asked.overlap == NEVER else f"after {asked.overlap}"
+    return [f"make the authority that follows {present.name}, signed by {root.name}, to take over {when}"]
+
+
+def _present_and_root(desk: Desk, asked: RotateAuthority) -> tuple[Authority, Authority, bool]:
+    """Find a group's authority, who signs the next one, and whether that one's key is here."""
+    _group, present = desk.services.rollover.group_and_authority(asked.group)
+    root = found_authority(desk, asked.parent or present.parent or "")
+    is_here = root.kind is AuthorityKind.ROOT and desk.services.keys.holds(root.key_id)
+    return present, root, is_here
 
 
 def next_authority(services: Services, made: Authority) -> NextAuthority:
@@ -282,6 +301,7 @@ ROTATE = Verb(
     Rotated,
     rotate,
     "Make the authority that follows a group's present one, and announce it to devices.",
+    plan=plan_rotate,
     everywhere=True,
     two_persons=lambda *_: True,
 )
