@@ -4,20 +4,16 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from regalia import reasons
 from regalia.cli.context import agreed, reached
 from regalia.cli.options import DryRun, Home, Json, Yes, examples, noun_app
 from regalia.cli.output import note, print_answer, print_json, print_table, say, utc
 from regalia.cli.span import checked_span
-from regalia.errors import AdminError, PeerError
-from regalia.model import Names, SanKind
 from regalia.verbs import challenge as verbs
 from regalia.verbs.challenge import ChallengeDoubt as Doubt
 from regalia.verbs.names import NamesAsked
 from regalia.verbs.paging import gathered
-from regalia.wire.names import make_san
 
-__all__ = ["app", "names_from_options"]
+__all__ = ["app"]
 
 _ALL: Final = 1_000_000
 """More than anybody reads."""
@@ -124,15 +120,6 @@ def revoke(
         asked = verbs.RevokeChallenge(id=challenge)
         if agreed(door.plan(verbs.REVOKE, asked).would, yes=yes, dry_run=dry_run, as_json=as_json):
             print_answer(door.ask(verbs.REVOKE, asked), as_json=as_json)
-
-
-def names_from_options(cn: str | None, asked: dict[SanKind, list[str] | None]) -> Names:
-    """Make names of what was typed. Raises `AdminError` ADM-015 that tells which one is not usable."""
-    try:
-        sans = frozenset(make_san(kind, text) for kind, texts in asked.items() for text in texts or ())
-    except PeerError as fault:
-        raise AdminError(reasons.BINDING_REFUSED, fault.detail) from fault
-    return Names(cn, sans)
 
 
 _BEARER: Final = (

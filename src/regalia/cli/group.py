@@ -1,10 +1,9 @@
 """`regalia group`: segregated populations."""
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
-from regalia import reasons
 from regalia.cli.context import reached
 from regalia.cli.group_containment import (
     HOLDERS_EXAMPLES,
@@ -18,16 +17,11 @@ from regalia.cli.group_containment import (
 )
 from regalia.cli.options import Home, Json, RootKey, examples, noun_app
 from regalia.cli.output import print_answer, print_page
-from regalia.errors import AdminError
 from regalia.model import KeyKind
 from regalia.verbs import group as verbs
 from regalia.verbs.paging import gathered
 
-if TYPE_CHECKING:
-    from regalia.app import App
-    from regalia.model import Group
-
-__all__ = ["app", "found_group"]
+__all__ = ["app"]
 
 _ALL: Final = 1_000_000
 """More than anybody reads."""
@@ -90,11 +84,3 @@ app.command(epilog=SUSPEND_EXAMPLES)(suspend)
 app.command(epilog=RESUME_EXAMPLES)(resume)
 app.command("replace-authority", epilog=REPLACE_EXAMPLES)(replace_authority)
 app.command(epilog=HOLDERS_EXAMPLES)(holders)
-
-
-def found_group(regalia: "App", name: str) -> "Group":
-    """Look a group up. Raises `AdminError` ADM-004."""
-    group = regalia.store.group(name)
-    if group is None:
-        raise AdminError(reasons.NOT_FOUND, f"group {name}")
-    return group

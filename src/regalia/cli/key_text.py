@@ -1,5 +1,0 @@
-"""Public keys in a word."""
-
-from regalia.verbs.wording import key_text
-
-__all__ = ["key_text"]
