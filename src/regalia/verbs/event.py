@@ -268,7 +268,8 @@ def _days(desk: Desk, asked: ForgetPersonal) -> int:
 
 
 def _before(desk: Desk, asked: ForgetPersonal) -> datetime:
-    return desk.now() - timedelta(days=_days(desk, asked))
+    # Ids begin with the time since 1970: nothing is older, and none can be made for before.
+    return max(desk.now() - timedelta(days=_days(desk, asked)), datetime.fromtimestamp(0, UTC))
 
 
 def _told(desk: Desk, asked: ForgetPersonal, found: Forgotten, keys: int) -> PersonalForgotten:
