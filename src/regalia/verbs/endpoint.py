@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from pydantic import Field
 from regalia import reasons
 from regalia.errors import AdminError
 from regalia.model import Authoriser, Endpoint, EnrolmentState, Right
-from regalia.ports import EnrolmentFilter
+from regalia.ports import COUNTED, EnrolmentFilter
 from regalia.ra.challenges import NO_EXPIRY
 from regalia.ra.registry import EndpointOptions
 from regalia.verbs.challenge import good_challenges
@@ -296,8 +297,11 @@ def _pending(desk: Desk, endpoint: Endpoint) -> int:
     """Count what waits for approval; none does at other endpoints than those with approval."""
     if endpoint.authoriser is not Authoriser.APPROVAL:
         return 0
-    wanted = EnrolmentFilter(EnrolmentState.PENDING, endpoint.name, limit=_MOST_PENDING)
-    return len(desk.services.store.enrolments(wanted))
+    wanted, store = EnrolmentFilter(EnrolmentState.PENDING, endpoint.name, limit=1), desk.services.store
+    counted = store.enrolment_page(wanted).total
+    if counted is not None and counted <= COUNTED:
+        return counted
+    return len(store.enrolments(replace(wanted, limit=_MOST_PENDING)))
 
 
 def _fields(desk: Desk, endpoint: Endpoint) -> dict[str, Any]:
