@@ -39,6 +39,7 @@ LOCAL: Final[Mapping[tuple[str, ...], str]] = {
     ("key", "rotate-signer"): "writes the signer key's file",
     ("key", "separate-signer"): "writes the signer key's file",
     ("scep",): "is a device's client, and asks a SCEP server",
+    ("admin", "rescue"): "lets somebody in by the word of who commands this machine",
     ("backup",): "reads and writes files and the whole database",
     ("db",): "changes the database's schema",
     ("config",): "reads this machine's settings",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from regalia import reasons
@@ -41,6 +42,7 @@ ROLES: Final[Mapping[Role, frozenset[Right]]] = {
 EVERYTHING: Final = (Grant(Role.ADMIN, EVERYWHERE),)
 """What somebody has who commands on the machine itself: whoever may read the home may command it (R9)."""
 
+_GROUP: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _NOWHERE: Final = Reach(frozenset())
 
 
@@ -92,6 +94,6 @@ def read_grant(text: str) -> Grant:
     if not colon:
         return Grant(role)
     named = frozenset(groups.split(","))
-    if "" in named:
+    if not all(map(_GROUP.fullmatch, named)):
         raise AdminError(reasons.USAGE, f"{text!r}: write role:group,group")
     return Grant(role, Reach(named))

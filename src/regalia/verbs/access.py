@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from regalia.model import Administrator, ApiToken, Grant
 
-__all__ = ["REVIEW", "VERBS", "AccessRecord", "Mark", "ReviewAccess"]
+__all__ = ["REVIEW", "STALE", "VERBS", "AccessRecord", "Mark", "ReviewAccess"]
 
 STALE: Final = timedelta(days=90)
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Wi
 
 from regalia import reasons
 from regalia.errors import AdminError, InvariantError
+from regalia.model import Right
 from regalia.ra.proposals import NewProposal
 from regalia.ra.roles import reach_of
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
-    from regalia.model import Actor, Grant, Proposal, Reach, Right
+    from regalia.model import Actor, Grant, Proposal, Reach
     from regalia.verbs.services import Services
 
 __all__ = [
@@ -150,13 +151,15 @@ class Verb(Generic[A, G]):
     everywhere: bool = False
     """Whether it concerns the whole: whoever's right is bounded by groups is refused."""
     two_persons: Callable[[Desk, A], bool] | None = None
-    """Whether what is asked needs a second administrator (AUTHZ-5); None: never. Such a verb has a plan."""
+    """Whether what is asked needs a second administrator (AUTHZ-5); None: never."""
     fresh: bool = False
     """Whether somebody who is signed in must have just proved who they are (WEB-4), as for all that needs two."""
     secret: bool = False
     """Whether the answer holds what is shown once and kept nowhere."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.right, Right):
+            raise InvariantError(f"{self.name} names no right (AUTHZ-1)")
         fields = set(self.asks.model_fields)
         for part in self.path.split("/"):
             if part.startswith("{") and part[1:-1] not in fields:
@@ -228,15 +231,18 @@ def _holds_secret(asked: Asked) -> bool:
 
 
 def would(verb: Verb[A, G], desk: Desk, asked: A) -> tuple[str, ...]:
-    """Say what would happen; refuse what `run` would refuse."""
-    if verb.plan is None:
-        raise InvariantError(f"{verb.name} has no plan")
-    return tuple(verb.plan(desk, asked))
+    """Say what a second person agrees to: the plan, or what was asked for where there is none."""
+    if verb.plan is not None:
+        return tuple(verb.plan(desk, asked))
+    said = asked.model_dump(mode="json", exclude_defaults=True)
+    return (f"do {verb.name}", *(f"take {name} to be {json.dumps(value)}" for name, value in said.items()))
 
 
 def plan(verb: Verb[A, G], services: Services, caller: Caller, asked: A) -> Planned:
     """Say what would happen. Raises what `ask` does, before anything is done; `InvariantError` for a verb without."""
     desk = _desk(verb, services, caller)
+    if verb.plan is None:
+        raise InvariantError(f"{verb.name} has no plan")
     steps = would(verb, desk, asked)
     if (
         not caller.local
