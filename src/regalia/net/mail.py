@@ -33,6 +33,7 @@ _SECONDS: Final = 30.0
 _SUBJECT: Final = 150
 _WORDS: Final = 300
 _READY: Final = 220
+_NOT_SMTP: Final = "it ended the conversation, or does not speak SMTP"
 
 
 class MailSender:
@@ -71,7 +72,7 @@ class MailSender:
         try:
             code, _ = client.connect(server.host, server.port)
             if code != _READY:
-                raise _failed(f"it greets with {code}")
+                raise _failed(f"it greets with {code}" if code > 0 else _NOT_SMTP)
             self._secured(server, client)
             client.send_message(message, server.sender, [recipient])
             with suppress(smtplib.SMTPException, OSError):
@@ -187,7 +188,7 @@ def _faults() -> Iterator[None]:
     except smtplib.SMTPResponseException as error:
         raise _failed(f"it answers {error.smtp_code}") from None
     except smtplib.SMTPException:
-        raise _failed("it ended the conversation, or does not speak SMTP") from None
+        raise _failed(_NOT_SMTP) from None
     except ssl.SSLCertVerificationError as error:
         raise _failed(f"its certificate is not accepted: {error.verify_message}") from None
     except ssl.SSLError:
