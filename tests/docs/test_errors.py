@@ -46,6 +46,22 @@ STATUS = {
     reasons.REPEAT_UNDER_WAY: "409",
     reasons.ANSWER_NOT_KEPT: "409",
     reasons.API_FAULT: "503",
+    reasons.SIGN_IN_FAILED: "403",
+    reasons.SESSION_OVER: "401",
+    reasons.AUTHENTICATION_OLD: "403",
+    reasons.FOREIGN_REQUEST: "403",
+    reasons.PASSKEY_REFUSED: "403",
+    reasons.PASSKEY_COUNTER: "403",
+    reasons.SETUP_LINK_REFUSED: "403",
+    reasons.ACCOUNT_DISABLED: "403",
+    reasons.PROVIDER_REFUSED: "403",
+    reasons.ID_TOKEN_REFUSED: "403",
+    reasons.IDENTITY_UNKNOWN: "403",
+    reasons.PASSWORD_REFUSED: "400",
+    reasons.ROUND_TRIP_REFUSED: "403",
+    reasons.PROVIDER_UNREACHABLE: "503",
+    reasons.ACCOUNT_NAME_REFUSED: "400",
+    reasons.LAST_WAY_IN: "409",
 }
 """Answers by HTTP status that do not follow from the stage."""
 

@@ -36,7 +36,6 @@ _DIFFERENT: Final = 8
 _STEP_SECONDS: Final = 30
 _DIGITS: Final = 6
 _TOTP_OCTETS: Final = 20
-_NOBODYS: Final = "a password that nobody has, whose hash takes as long as any"
 
 
 class Wait(AdminError):  # noqa: N818 - what the door says, beside what it is
@@ -87,7 +86,7 @@ class BreakGlass:
         self._doorkeeper = doorkeeper
         self._hasher = hasher or PasswordHasher()
         self._attempts = Attempts(store)
-        self._nobodys = self._hasher.hash(_NOBODYS)
+        self._nobodys = _nobodys(self._hasher)
 
     def sign_in(self, account: str, password: str, code: str, source: str) -> Proof:
         """Judge an account's password and code. Raises `AdminError` AUTH-001 whatever is wrong, `Wait`.
@@ -156,6 +155,15 @@ class BreakGlass:
             raise AdminError(reasons.PASSWORD_REFUSED, "the code is not the one that the authenticator shows now")
         sealed = self._sealer.seal(totp_scope(administrator_id), factor.secret)
         return Password(self._hasher.hash(_plain(password)), sealed, step, now)
+
+
+def _nobodys(hasher: PasswordHasher) -> str:
+    """Make a hash that no password has, and that takes as long to find so as any other."""
+    salt, digest = (
+        base64.b64encode(bytes(count)).rstrip(b"=").decode() for count in (hasher.salt_len, hasher.hash_len)
+    )
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v=19${cost}${salt}${digest}"
 
 
 def totp_scope(administrator_id: UUID) -> str:

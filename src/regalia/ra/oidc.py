@@ -18,7 +18,18 @@ from urllib.parse import urlencode
 
 from regalia import reasons
 from regalia.errors import AdminError, PeerError
-from regalia.model import Administrator, AdministratorState, OidcSubject, SignInKind, new_id
+from regalia.model import (
+    Action,
+    Actor,
+    ActorKind,
+    Administrator,
+    AdministratorState,
+    EventDraft,
+    OidcSubject,
+    Outcome,
+    SignInKind,
+    new_id,
+)
 from regalia.ra.id_token import Expected, read_id_token
 from regalia.ra.sign_in import SECRET_OCTETS, Proof, secret_text
 from regalia.wire.boundary import reading
@@ -152,7 +163,7 @@ class OidcDesk:
             self._judge_issuer(provider, given, now)
             self._use_up(trip, now)
             token = self._fetched(provider, trip, given, now)
-            proof = self._proof(provider, token, now)
+            proof = self._proof(provider, token, source, now)
         except PeerError as error:
             raise self._doorkeeper.refusal(error.reason, source, f"{key[:40]}: {error.detail}", alarm=True) from error
         self._refuse_disabled(proof.administrator, source)
@@ -191,12 +202,12 @@ class OidcDesk:
 
     # --- who that is ------------------------------------------------------------------------------------------------
 
-    def _proof(self, provider: OidcProvider, token: IdToken, now: datetime) -> Proof:
+    def _proof(self, provider: OidcProvider, token: IdToken, source: str, now: datetime) -> Proof:
         settings = provider.settings
         granted = settings.granted(token.claims)
         administrator = self._store.administrator_of_subject(settings.issuer, token.subject)
         if administrator is None and granted:
-            administrator = self._made(provider, token, now)
+            administrator = self._made(provider, token, source, now)
         if administrator is None or not (granted or administrator.grants):
             who = hashlib.sha256(f"{settings.issuer} {token.subject}".encode()).hexdigest()[:12]
             raise PeerError(reasons.IDENTITY_UNKNOWN, f"sub {token.subject[:60]!a} (identity {who})")
@@ -204,7 +215,7 @@ class OidcDesk:
         proved = token.authenticated_at or now - timedelta(days=1)
         return Proof(administrator, SignInKind.OIDC, min(proved, now), granted or None, settings.key)
 
-    def _made(self, provider: OidcProvider, token: IdToken, now: datetime) -> Administrator:
+    def _made(self, provider: OidcProvider, token: IdToken, source: str, now: datetime) -> Administrator:
         """Make the account of somebody whom a mapped claim gives a role; it has none of its own."""
         settings = provider.settings
         digest = hashlib.sha256(f"{settings.issuer} {token.subject}".encode()).hexdigest()
@@ -217,7 +228,11 @@ class OidcDesk:
             created_by=f"provider {settings.key}",
             subjects=(OidcSubject(settings.issuer, token.subject, now),),
         )
-        if self._store.add_administrator(administrator, ()):
+        actor = Actor(ActorKind.SYSTEM, f"provider {settings.key}", source)
+        details: dict[str, JsonValue] = {"id": str(administrator.id), "grants": []}
+        named = f"administrator:{administrator.name}"
+        made = EventDraft(now, actor, Action.ADMINISTRATOR_CREATED, named, Outcome.OK, security=True, details=details)
+        if self._store.add_administrator(administrator, (made,)):
             return administrator
         # Two browsers at once: the other one's account is theirs.
         found = self._store.administrator_of_subject(settings.issuer, token.subject)

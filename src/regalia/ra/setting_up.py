@@ -27,7 +27,7 @@ from regalia.model import (
     new_id,
 )
 from regalia.ra.attempts import Attempts, source_subject
-from regalia.ra.roles import EVERYTHING
+from regalia.ra.roles import EVERYTHING, grant_texts
 from regalia.ra.sign_in import SECRET_OCTETS, Proof, acting, secret_text, sha256_of
 from regalia.wire.event import time_text
 
@@ -175,7 +175,10 @@ class SetUpDesk:
             grants=EVERYTHING,
         )
         administrator = _with(administrator, credential)
-        if not self._store.add_administrator(administrator, _events(administrator, credential, now, actor)):
+        grants: dict[str, JsonValue] = {"id": str(which), "grants": [*grant_texts(EVERYTHING)]}
+        named = f"administrator:{name}"
+        made = EventDraft(now, actor, Action.ADMINISTRATOR_CREATED, named, Outcome.OK, security=True, details=grants)
+        if not self._store.add_administrator(administrator, (made, *_events(administrator, credential, now, actor))):
             raise AdminError(reasons.ACCOUNT_NAME_REFUSED, name)
         return administrator
 
