@@ -89,6 +89,7 @@ def approve_proposal(desk: Desk, asked: NameProposal) -> ProposalShown:
     """
     proposal = _found(desk, asked.proposal_id)
     proposals = desk.services.proposals
+    proposals.see_open(proposal)
     verb, question, inner = _checked(desk, proposal)
     approved = proposals.approve(
         proposal, actor=desk.actor, administrator=desk.caller.administrator, program=desk.caller.program
