@@ -29,8 +29,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cli.scene import DIRECTIVES, Scene
+from regalia import reasons
 from regalia.cli.main import main
-from regalia.cli.remote import is_local, towards
+from regalia.cli.remote import PARTLY, is_local, towards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     FarHome = Callable[[Path], AbstractContextManager[Door]]
 
-__all__ = ["Ran", "Step", "TranscriptError", "commands_in", "play", "regalia", "steps"]
+__all__ = ["Ran", "Step", "TranscriptError", "commands_in", "goes_far", "play", "regalia", "steps"]
 
 _EXIT = re.compile(r"\[exit (\d+)\]")
 _NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -222,14 +223,19 @@ def _command(text: str, scene: Scene, lines: int, far: FarHome | None = None) ->
             return Ran(0, scene.start(arguments, lines))
     with contextlib.chdir(scene.work), _environment(base | values):
         stdin = Path(source).read_bytes() if source is not None else b""
-        with towards(partial(far, scene.home) if far is not None and _goes_far(arguments) else None):
+        with towards(partial(far, scene.home) if far is not None and goes_far(arguments) else None):
             ran = regalia(arguments, stdin=stdin, stdout=Path(target) if target is not None else None)
-        if far is not None and "opens the home itself" in ran.output:
+        if far is not None and _is_partly_local(arguments) and reasons.API_LOCAL_ONLY.id in ran.output:
             return regalia(arguments, stdin=stdin, stdout=Path(target) if target is not None else None)
         return ran
 
 
-def _goes_far(arguments: list[str]) -> bool:
+def _is_partly_local(arguments: list[str]) -> bool:
+    """Whether a command acts on this machine in some of its uses."""
+    return any(tuple(arguments[: len(words)]) == words for words in PARTLY)
+
+
+def goes_far(arguments: list[str]) -> bool:
     """Whether a command reaches its home through verbs: it is not local, and names nothing that lies here."""
     return is_local(arguments) is None and not {"--home", "--root-key"} & set(arguments)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from regalia.client.api import Trust
     from regalia.verbs import Door
 
-__all__ = ["LOCAL", "FarDoor", "Remote", "far_door", "is_local", "told_server", "towards"]
+__all__ = ["LOCAL", "PARTLY", "FarDoor", "Remote", "far_door", "is_local", "told_server", "towards"]
 
 FarDoor = Callable[[], AbstractContextManager["Door"]]
 
@@ -30,7 +30,6 @@ LOCAL: Final[Mapping[tuple[str, ...], str]] = {
     ("init",): "makes a home",
     ("serve",): "is the server",
     ("signer",): "is the process that holds keys",
-    ("ca", "import"): "reads key files and tokens",
     ("ca", "offline"): "moves key files",
     ("ca", "ceremony"): "writes keys to media",
     ("ca", "transcript"): "reads the record of what was done here by hand",
@@ -38,6 +37,7 @@ LOCAL: Final[Mapping[tuple[str, ...], str]] = {
     ("key", "rotate-master"): "writes the master key's file",
     ("key", "rotate-signer"): "writes the signer key's file",
     ("key", "separate-signer"): "writes the signer key's file",
+    ("admin", "rescue"): "is for whoever lost every other way in",
     ("scep",): "is a device's client, and asks a SCEP server",
     ("admin", "rescue"): "lets somebody in by the word of who commands this machine",
     ("backup",): "reads and writes files and the whole database",
@@ -47,6 +47,15 @@ LOCAL: Final[Mapping[tuple[str, ...], str]] = {
     ("demo",): "makes a home of its own",
 }
 """Commands that act on the machine where they run, by their first words, and why."""
+
+PARTLY: Final[Mapping[tuple[str, ...], str]] = {
+    ("ca", "import"): "with a key: it reads key files and tokens",
+    ("event", "verify"): "with `--file` or `--against`: it reads files",
+    ("event", "export"): "where it is more than an answer holds: name a shorter time",
+    ("key-blocklist", "import"): "where the list is too large for a request",
+    ("admin", "setup-link"): "without a name: there is nobody yet who could ask elsewhere",
+}
+"""Commands that do so in some of their uses."""
 
 _OPTIONS: Final = {
     "--server": "REGALIA_SERVER",
