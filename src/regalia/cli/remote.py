@@ -37,7 +37,6 @@ LOCAL: Final[Mapping[tuple[str, ...], str]] = {
     ("key", "rotate-master"): "writes the master key's file",
     ("key", "rotate-signer"): "writes the signer key's file",
     ("key", "separate-signer"): "writes the signer key's file",
-    ("admin", "rescue"): "is for whoever lost every other way in",
     ("scep",): "is a device's client, and asks a SCEP server",
     ("admin", "rescue"): "lets somebody in by the word of who commands this machine",
     ("backup",): "reads and writes files and the whole database",
