@@ -8,7 +8,6 @@ import typer
 from regalia import reasons
 from regalia.cli.context import administrator, reached
 from regalia.cli.files import certificates_pem, write_new
-from regalia.cli.fingerprints import fingerprints
 from regalia.cli.new_home import Joined, make_home, record_initialised
 from regalia.cli.options import Home, Json, RootKey, examples
 from regalia.cli.output import note, print_answer, print_json, say
@@ -18,6 +17,7 @@ from regalia.errors import AdminError
 from regalia.model import KeyKind
 from regalia.store.transcript_file import TRANSCRIPT_FILE, append_lines
 from regalia.verbs import authority_making as verbs
+from regalia.verbs.wording import fingerprints
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -74,8 +74,8 @@ __all__ = [
 
 _LARGEST_CRL: Final = 32 * 1024 * 1024
 """Octets of a CRL that is given in an answer."""
-_LARGEST_CRL_TEXT: Final = 4_000_000
-"""Characters of one that is taken."""
+_LARGEST_CRL_TEXT: Final = 100_000_000
+"""Characters of one that is taken; the API takes what a body of it has room for."""
 
 
 # --- what there is --------------------------------------------------------------------------------------------------

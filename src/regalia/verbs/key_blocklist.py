@@ -43,8 +43,9 @@ __all__ = [
     "shown",
 ]
 
-LARGEST: Final = 4_000_000
-"""Characters of a list that is given as text; a larger one is imported on the machine itself, from a file."""
+LARGEST: Final = 900_000
+"""Characters of a list that is given as text, which a body of the API has room for; a larger one is imported on the
+machine itself, from a file."""
 
 
 class ListBlocklists(ListAsked):
