@@ -23,7 +23,7 @@ OUTGOING_REFUSED = Reason(
 )
 OUTGOING_FAILED = Reason(
     "ALERT-002",
-    Stage.SERVICE,
+    Stage.ADMIN,
     "no usable answer came from outside",
     "See that the other side runs and that this machine reaches it; its certificate must be trusted here.",
 )
@@ -35,7 +35,7 @@ MAIL_NOT_SET = Reason(
 )
 MAIL_FAILED = Reason(
     "ALERT-004",
-    Stage.SERVICE,
+    Stage.ADMIN,
     "the mail server did not take the message",
     "See what it says in the detail, and that `[alerts]` names the right server, user and password.",
 )
@@ -47,7 +47,7 @@ TARGET_REFUSED = Reason(
 )
 WEB_HOOK_REFUSED = Reason(
     "ALERT-006",
-    Stage.SERVICE,
+    Stage.ADMIN,
     "the web hook did not answer with success",
     "See the receiver's own log: anything but a status from 200 to 299 is tried again later.",
 )

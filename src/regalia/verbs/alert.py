@@ -291,7 +291,7 @@ def plan_removal(desk: Desk, asked: RemoveTarget) -> tuple[str, ...]:
     fields = _target_fields(desk, _found_target(desk, asked.name))
     return (
         f"remove the alert target {asked.name} ({fields['address']}): nobody there is told of anything any more",
-        f"give up the {fields['waiting']} messages that wait for it",
+        f"give up what waits for it: {fields['waiting']}",
     )
 
 
