@@ -33,6 +33,7 @@ from regalia.jobs.housekeeping import (
     ForgetRefusals,
     ForgetSignIns,
     SweepSpool,
+    TidyAdministration,
 )
 from regalia.jobs.index_search import IndexSearch
 from regalia.jobs.loop import JobLoop
@@ -358,6 +359,7 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         ForgetRefusals(app.store),
         ForgetChallenges(app.store),
         ForgetSignIns(app.store),
+        TidyAdministration(app.store, app.proposals, after=timedelta(days=app.config.audit.personal_days)),
         ExpirePending(app.approvals.expire),
         SweepSpool(app.crl_files.sweep),
         AuditCertificates(app.store, app.urls, app.entropy),

@@ -247,13 +247,12 @@ class AdminDesk:
 
         return self._change(name, change, told, actor, why="ways in changed")
 
-    def close_links(self, person: Administrator, *, actor: Actor) -> None:
-        """Use up the set-up links that somebody was given."""
+    def close_links(self, person: Administrator | None, *, actor: Actor) -> None:
+        """Use up the set-up links that somebody was given; None: those for the first administrator."""
         now = self._clock.now()
-        used = EventDraft(
-            now, actor, Action.SETUP_LINK_USED, f"administrator:{person.name}", Outcome.OK, details={"with": "nothing"}
-        )
-        self._store.close_setup_links(person.id, now, (used,))
+        whose = "administrator" if person is None else f"administrator:{person.name}"
+        used = EventDraft(now, actor, Action.SETUP_LINK_USED, whose, Outcome.OK, details={"with": "nothing"})
+        self._store.close_setup_links(None if person is None else person.id, now, (used,))
 
     # --- one change -------------------------------------------------------------------------------------------------
 
