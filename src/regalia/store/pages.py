@@ -15,6 +15,7 @@ from regalia.store.events import read_event_row
 from regalia.store.listing import FIRST, Found, Question, Source, group_columns, in_groups, walk
 from regalia.store.search import CHALLENGES, ENROLMENTS, SqlSearch, Wanted
 from regalia.store.session import Statement
+from regalia.store.sqlite import SqliteDatabase
 from regalia.store.tables import challenge, enrolment, event
 from regalia.store.values import plain
 from regalia.wire.search_text import wanted_text
@@ -118,7 +119,9 @@ class SqlPages(SqlSearch):
             where = (*where, f"c.security = {int(wanted.security)}")
         text = wanted_text(plain(wanted.search))
         if text:
-            where, values = (*where, _holds(text)), values | _held(text)
+            # PostgreSQL's own lower() goes over letters of all scripts, and takes 50 µs for a record.
+            collation = "" if isinstance(self._database, SqliteDatabase) else ' COLLATE "C"'
+            where, values = (*where, _holds(text, collation)), values | _held(text)
         source = _OF_OBJECT if wanted.object is not None else _SECURITY if wanted.security else _EVENTS
         after = wanted.after[0] if wanted.after else _MOST
         values |= {"after": after if isinstance(after, int) else 0}
@@ -174,13 +177,16 @@ def _reach(groups: frozenset[str] | None, column: str) -> tuple[tuple[str, ...],
     return (in_groups(column, names),), dict(group_columns(names))
 
 
-def _holds(text: str) -> str:
-    """Return the condition that an event has a text: in its columns at the beginning, in its record anywhere."""
+def _holds(text: str, collation: str) -> str:
+    """Return the condition that an event has a text: a short one begins a column, a longer one stands anywhere.
+
+    Upper and lower case are the same in ASCII.
+    """
     columns = ("c.object", "c.action", "c.serial", "c.transaction_id", 'c."group"')
-    begins = [f"lower({column}) LIKE :begins ESCAPE '\\'" for column in columns]
+    begins = [f"lower({column}{collation}) LIKE :begins ESCAPE '\\'" for column in columns]
     if len(text) < _INSIDE:
         return f"({' OR '.join(begins)})"
-    inside = [f"lower({column}) LIKE :inside ESCAPE '\\'" for column in ("c.record", "c.personal", *columns)]
+    inside = [f"lower({column}{collation}) LIKE :inside ESCAPE '\\'" for column in ("c.record", "c.personal", *columns)]
     return f"({' OR '.join(inside)})"
 
 
