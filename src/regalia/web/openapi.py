@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from regalia import __version__
 from regalia.verbs import Planned
+from regalia.verbs.proposal_record import ProposalRecord
 from regalia.web.api import PREFIX, routes_of
 from regalia.web.api_forms import DRY_RUN
 from regalia.web.problems import ERRORS_PATH, MEDIA
@@ -228,6 +229,9 @@ def _responses(route: Route, schemas: _Schemas) -> Json:
     responses: Json = {"201" if route.creates else "200": done}
     if route.creates and verb.plan is not None:
         responses["200"] = {"description": "What would happen.", "content": {_JSON: {"schema": planned}}}
+    if verb.two_persons is not None:
+        proposed = {_JSON: {"schema": schemas.given(ProposalRecord)}}
+        responses["202"] = {"description": "Waits for a second administrator; nothing is done.", "content": proposed}
     if not verb.changes:
         responses["304"] = {"description": "Nothing changed since the ETag."}
     for status in _WRITING if verb.changes else _READING:
@@ -259,7 +263,10 @@ class _Schemas:
     @classmethod
     def of(cls, routes: Iterable[Route]) -> _Schemas:
         """Ask it of what the verbs ask for and give."""
-        pairs: list[tuple[type[BaseModel], JsonSchemaMode]] = [(Planned, "serialization")]
+        pairs: list[tuple[type[BaseModel], JsonSchemaMode]] = [
+            (Planned, "serialization"),
+            (ProposalRecord, "serialization"),
+        ]
         for route in routes:
             pairs += [(route.verb.asks, "validation"), (route.verb.gives, "serialization")]
         references, schema = models_json_schema(list(dict.fromkeys(pairs)), ref_template=_REF)
