@@ -13,7 +13,7 @@ from regalia.cli.output import print_page
 from regalia.errors import AdminError
 from regalia.verbs import access as verbs
 
-__all__ = ["app"]
+__all__ = ["app", "cell"]
 
 app = noun_app("Access: who can do what, where, and when it was last done.")
 
@@ -48,9 +48,10 @@ def review(
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(verbs.AccessRecord.model_fields)
     for record in found.items:
-        table.writerow([_cell(value) for value in record.model_dump(mode="json").values()])
+        table.writerow([cell(value) for value in record.model_dump(mode="json").values()])
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """Write a cell of a table: text, whatever a spreadsheet would like to see in it (WEB-7)."""
     text = " ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -127,11 +127,13 @@ def create_token(desk: Desk, asked: CreateToken) -> MadeToken:
 
 def _wanted(desk: Desk, asked: CreateToken) -> NewToken:
     grants = read_grants(asked.roles) or _owner_grants(desk, asked.owner)
-    if asked.group:
-        grants = tuple(Grant(each.role, _within(each, asked.group)) for each in grants)
-    for group in {group for grant in grants for group in grant.reach.groups or ()}:
+    # What was named is looked at before anything is cut: a foreign group and a missing one are alike (AUTHZ-4).
+    for group in {*asked.group, *(group for grant in grants for group in grant.reach.groups or ())}:
         if desk.services.store.group(group) is None or not any(group in each.reach for each in desk.caller.grants):
             raise AdminError(reasons.NOT_FOUND, f"group {group}")
+    if asked.group:
+        cut = (Grant(each.role, each.reach & Reach(frozenset(asked.group))) for each in grants)
+        grants = tuple(each for each in cut if each.reach.groups)
     life = span_of(asked.ttl, "ttl")
     maker = _maker(desk)
     if maker is not None and desk.now() + life > maker.expires_at:
@@ -144,10 +146,6 @@ def _owner_grants(desk: Desk, owner: str | None) -> tuple[Grant, ...]:
     if owner is None:
         return desk.caller.grants
     return desk.services.administrators.found(owner).grants
-
-
-def _within(grant: Grant, groups: tuple[str, ...]) -> Reach:
-    return grant.reach & Reach(frozenset(groups))
 
 
 def _owner(desk: Desk, owner: str | None) -> UUID | None:
