@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
 
-from regalia.model import Authoriser, CertificateKind
+from regalia.model import (
+    Alert,
+    AlertCondition,
+    ApiToken,
+    Authoriser,
+    CertificateKind,
+    Finding,
+    Proposal,
+    Session,
+    Severity,
+    SignInKind,
+)
 from regalia.ports import CertificateFilter, EnrolmentFilter
 from regalia.ra.limits import Allowances
 from regalia.verbs import VERBS
@@ -19,12 +31,14 @@ from world import Device, World, names
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from regalia.model import JsonValue
     from regalia.verbs import Verb
 
+DAY = timedelta(days=1)
 MISSING_ID = str(UUID(int=0x123456789ABC << 80))
 MISSING: dict[str, str] = {
     "certificates": "7" * 40,
-    **dict.fromkeys(("challenges", "enrolments", "keys", "tokens", "sessions", "proposals"), MISSING_ID),
+    **dict.fromkeys(("challenges", "enrolments", "keys", "tokens", "sessions", "proposals", "alerts"), MISSING_ID),
 }
 """What none of a kind has for a name; where it is not listed, `nobody`."""
 
@@ -49,6 +63,43 @@ def _challenge(world: World) -> str:
     return str(found.id)
 
 
+def _id(number: int) -> UUID:
+    """Make an id; each begins otherwise, so that a prefix tells them apart."""
+    return UUID(int=number << 96)
+
+
+def _proposal(world: World) -> str:
+    now = world.clock.now()
+    asked: dict[str, JsonValue] = {"name": "default"}
+    made = Proposal(
+        _id(0xAAAAAAA1), "group.replace-authority", asked, ("x",), "default", "user:x", _id(7), now, now + DAY
+    )
+    world.store.add_proposal(made, ())
+    return str(made.id)
+
+
+def _session(world: World) -> str:
+    now = world.clock.now()
+    made = Session(_id(0xAAAAAAA2), bytes(32), _id(7), SignInKind.PASSKEY, "192.0.2.9", now, now, now, now + DAY)
+    world.store.add_session(made, ())
+    return str(made.id)
+
+
+def _token(world: World) -> str:
+    now = world.clock.now()
+    made = ApiToken(_id(0xAAAAAAA3), "others", bytes(32), _id(7), (), now, "user:x", now + DAY)
+    assert world.store.add_token(made, ())
+    return str(made.id)
+
+
+def _alert(world: World) -> str:
+    now = world.clock.now()
+    finding = Finding(AlertCondition.REFUSALS, "group:default", Severity.WARNING, "many", "look", "default")
+    made = Alert(_id(0xAAAAAAA4), finding, now, now)
+    assert world.store.open_alert(made, (), ())
+    return str(made.id)
+
+
 FOREIGN: dict[str, Callable[[World], str]] = {
     "groups": lambda _: "default",
     "endpoints": lambda _: "default",
@@ -57,6 +108,10 @@ FOREIGN: dict[str, Callable[[World], str]] = {
     "challenges": _challenge,
     "enrolments": _waiting,
     "certificates": _certificate,
+    "proposals": _proposal,
+    "sessions": _session,
+    "tokens": _token,
+    "alerts": _alert,
 }
 """One of each kind, of the group `default`, which the caller does not see."""
 BODIES: dict[str, dict[str, object]] = {}
@@ -94,6 +149,8 @@ def _value(schema: dict[str, Any], inside: dict[str, Any]) -> object:
             return schema[found][0]
     if "anyOf" in schema:
         return _value(schema["anyOf"][0], inside)
+    if schema.get("minItems"):
+        return [_value(schema["items"], inside)]
     made: object = {"integer": schema.get("minimum", 1), "boolean": True, "array": [], "object": {}}.get(
         schema.get("type", ""), "a"
     )
