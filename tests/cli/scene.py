@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from foreign_pki import write_former
 from regalia.app import App, SystemClock, SystemEntropy, build
+from regalia.app.alerts import alert_jobs
 from regalia.cli.soft_token import make_soft_token
 from regalia.client.keys import generate_key
 from regalia.client.scep import Issued, ScepClient, Server
@@ -209,6 +210,31 @@ def _former(scene: Scene, words: list[str], attached: list[str]) -> str:
     return ""
 
 
+def _job_ran(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`job ran NAME`: a server's process ran it a moment ago; with a line behind `| ` it failed, saying that."""
+    (name,) = words
+    app = build(load_config(home=scene.home))
+    try:
+        now = app.clock.now()
+        app.store.lease(name, "node:17", now - timedelta(seconds=2), now)
+        app.store.finished(name, "node:17", now, " ".join(attached), every=timedelta(seconds=5))
+    finally:
+        app.close()
+    return ""
+
+
+def _alerts_are_watched(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`alerts are watched`: a server's process looks what is wrong, once."""
+    del words, attached
+    app = build(load_config(home=scene.home))
+    try:
+        watch, *_ = alert_jobs(app, "node")
+        watch.run(app.clock.now())
+    finally:
+        app.close()
+    return ""
+
+
 DIRECTIVES: dict[str, Callable[[Scene, list[str], list[str]], str]] = {
     "device enrols": _enrols,
     "device polls": _polls,
@@ -220,4 +246,6 @@ DIRECTIVES: dict[str, Callable[[Scene, list[str], list[str]], str]] = {
     "no home": _no_home,
     "token": _token,
     "former pki": _former,
+    "job ran": _job_ran,
+    "alerts are watched": _alerts_are_watched,
 }
