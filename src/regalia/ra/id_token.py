@@ -67,8 +67,8 @@ def read_id_token(token: str, keys: Sequence[Mapping[str, Any]], expected: Expec
     algorithm, kid = header.get("alg"), header.get("kid")
     if algorithm not in ALGORITHMS:
         raise _refused(f"it is signed with {str(algorithm)[:20]!a}")
-    if not isinstance(kid, str) or not kid or "crit" in header:
-        raise _refused("its header names no key, or wants what we do not know")
+    if not isinstance(kid, str | None) or kid == "" or "crit" in header:
+        raise _refused("its header names a key oddly, or wants what we do not know")
     key = _key(keys, kid, str(algorithm))
     with reading(reasons.ID_TOKEN_REFUSED):
         good = jws.validate_compact(signed, key, algorithms=[str(algorithm)])
@@ -79,25 +79,29 @@ def read_id_token(token: str, keys: Sequence[Mapping[str, Any]], expected: Expec
     return IdToken(str(claims["sub"]), _time_or_none(claims.get("auth_time")), claims)
 
 
-def _key(keys: Sequence[Mapping[str, Any]], kid: str, algorithm: str) -> RSAKey | ECKey:
+def _key(keys: Sequence[Mapping[str, Any]], kid: str | None, algorithm: str) -> RSAKey | ECKey:
     kind = ALGORITHMS[algorithm]
-    named = [key for key in keys if key.get("kid") == kid]
+    if kid is None and len(keys) != 1:
+        # OpenID Connect Core §10.1: a provider with one key need not name it, one with several must.
+        raise _refused("its header names no key")
+    named = [key for key in keys if kid is None or key.get("kid") == kid]
+    shown = ascii((kid or "")[:40])
     if not named:
-        raise UnknownKeyError(reasons.ID_TOKEN_REFUSED, f"the provider has no key {kid[:40]!a}")
+        raise UnknownKeyError(reasons.ID_TOKEN_REFUSED, f"the provider has no key {shown}")
     fit = [
         key
         for key in named
         if key.get("kty") == kind and key.get("use", "sig") == "sig" and key.get("alg", algorithm) == algorithm
     ]
     if len(fit) != 1:
-        raise _refused(f"the provider's key {kid[:40]!a} does not fit {algorithm}")
+        raise _refused(f"the provider's key {shown} does not fit {algorithm}")
     with reading(reasons.ID_TOKEN_REFUSED):
         # Only what makes the public key: operations and certificates that stand beside it are nobody's business.
         if kind == "EC":
             return ECKey.import_key({name: str(fit[0][name]) for name in ("kty", "crv", "x", "y")})
         key = RSAKey.import_key({name: str(fit[0][name]) for name in ("kty", "n", "e")})
         if key.public_key.key_size < _LEAST_BITS:
-            raise _refused(f"the provider's key {kid[:40]!a} is too short")
+            raise _refused(f"the provider's key {shown} is too short")
         return key
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from regalia.model import JsonValue
     from regalia.ports import Clock, Entropy, Sealer
     from regalia.ra.id_token import IdToken
     from regalia.ra.oidc_provider import OidcProvider
