@@ -1,7 +1,7 @@
 """Searching: what is looked into, how it gets there, and how a page of a search is found.
 
 What is written is not indexed with it: one row more in an index of trigrams costs a quarter of an enrolment where it is
-added alone, and a hundredth where it is added with a thousand others (decision 0042). A job adds what has come; until
+added alone, and a hundredth where it is added with some hundred others (decision 0042). A job adds what has come; until
 it has, the newest rows are looked at one by one. A page of a search has the newest first, in the order of indexing.
 
 SQLite's index gives what it finds in that order and as far as it is asked. PostgreSQL's does not: there the newest rows
@@ -38,12 +38,16 @@ __all__ = ["CERTIFICATES", "CHALLENGES", "ENROLMENTS", "Searched", "SqlSearch", 
 
 _BATCH: Final = 500
 """Rows that are added in one transaction."""
+_AT_ONCE: Final = 20
+"""Of these so many in one statement."""
 _SWEPT: Final = 5_000
 """Rows among which a run of the job looks for stragglers."""
 _TAIL: Final = 2_000
 """Rows that are not indexed yet and are looked at one by one, at most."""
 _SETTLED: Final = timedelta(seconds=5)
 """Rows younger than this may have elder ones to come: their transactions are open."""
+_TOGETHER: Final = 50
+"""Of these so many are asked for in one query."""
 _LOOKED_AT: Final = COUNTED + 1
 _NEWEST: Final = 10_000
 """Of PostgreSQL's rows so many are looked at without its index."""
@@ -167,8 +171,9 @@ def _statements(searched: Searched) -> _Statements:
             " ORDER BY id DESC LIMIT 1"
         ),
         statement(
-            f'INSERT INTO {noun}_text (id, "group", text, whole) VALUES (:id, :group, :text, :whole)'  # noqa: S608
-            " ON CONFLICT (id) DO NOTHING"
+            f'INSERT INTO {noun}_text (id, "group", text, whole) VALUES '  # noqa: S608
+            + ", ".join(f"(:id_{n}, :group_{n}, :text_{n}, :whole_{n})" for n in range(_AT_ONCE))
+            + " ON CONFLICT (id) DO NOTHING"
         ),
         statement(f"{rows} WHERE c.id > :done AND c.id < :after ORDER BY c.id DESC LIMIT {_TAIL}"),
         statement(f"SELECT position FROM {noun}_text WHERE id = :after"),  # noqa: S608
@@ -288,14 +293,16 @@ def _done(transaction: Transaction, noun: str) -> bytes:
 
 def _add(transaction: Transaction, searched: Searched, statement: Statement, rows: Sequence[Row]) -> int:
     settled = [row for row in rows if row["settled"]]
-    for row in settled:
-        words = searched.words(row)
-        columns: Columns = {
-            "id": row["id"],
-            "group": row["group"],
-            "text": plain(words.text()),
-            "whole": plain(words.whole()),
-        }
+    for first in range(0, len(settled), _AT_ONCE):
+        some = settled[first : first + _AT_ONCE]
+        columns: Columns = {}
+        # The last ones once more, where there are too few: a row that is there already is left as it is.
+        for number, row in enumerate(some + some[-1:] * (_AT_ONCE - len(some))):
+            words = searched.words(row)
+            columns[f"id_{number}"] = row["id"]
+            columns[f"group_{number}"] = row["group"]
+            columns[f"text_{number}"] = plain(words.text())
+            columns[f"whole_{number}"] = plain(words.whole())
         transaction.run(statement, columns)
     return len(settled)
 
@@ -307,20 +314,28 @@ def _tail(
     transaction: Transaction, searched: Searched, statements: _Statements, wanted: Wanted, done: bytes
 ) -> list[bytes]:
     rows = transaction.rows(statements.tail, {"done": done, "after": wanted.after})
-    return [bytes(row["id"]) for row in rows if searched.words(row).match(wanted.text)]
+    groups = wanted.groups
+    seen = (row for row in rows if groups is None or row["group"] in groups)
+    return [bytes(row["id"]) for row in seen if searched.words(row).match(wanted.text)]
 
 
 @cache
-def _one(tables: str, where: tuple[str, ...]) -> Statement:
-    conditions = " AND ".join(("c.id = :one", *where))
+def _some(tables: str, where: tuple[str, ...]) -> Statement:
+    some = ", ".join(f":id_{number}" for number in range(_TOGETHER))
+    conditions = " AND ".join((f"c.id IN ({some})", *where))
     return Statement(text(f"SELECT c.id AS id FROM {tables} WHERE {conditions}"))  # noqa: S608 - words of ours, no values
 
 
 def _kept(transaction: Transaction, wanted: Wanted, ids: Sequence[bytes]) -> list[Row]:
-    """Return those that the other conditions let through; at most one more than a page has."""
+    """Return those that the other conditions let through, in their order; at least one more than a page has."""
     kept: list[Row] = []
-    for each in ids:
-        kept += transaction.rows(_one(wanted.tables, wanted.where), {**wanted.values, "one": each})
+    for first in range(0, len(ids), _TOGETHER):
+        some = list(ids[first : first + _TOGETHER])
+        padded = some + some[-1:] * (_TOGETHER - len(some))
+        columns: Columns = {f"id_{number}": each for number, each in enumerate(padded)}
+        rows = transaction.rows(_some(wanted.tables, wanted.where), {**wanted.values, **columns})
+        found = {bytes(row["id"]): row for row in rows}
+        kept += [found[each] for each in some if each in found]
         if len(kept) > wanted.limit:
             break
     return kept

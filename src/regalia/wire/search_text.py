@@ -17,7 +17,7 @@ __all__ = ["BETWEEN", "Words", "beginnings", "needles", "remainders", "wanted_te
 BETWEEN = "\x1f\x1f"
 """Stands before each field and behind the last one; no field and no question has the character."""
 
-_LONG = 16
+_LONG = 12
 """Characters of a digest that stand in the text: as good as unique among a million."""
 _SHORTEST_INSIDE = 3
 _OCTETS_WITH_COLONS = re.compile(r"(?:[0-9a-f]{2}:)+[0-9a-f]{0,2}")
