@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -21,8 +21,11 @@ from regalia.client.scep import Issued, ScepClient, Server
 from regalia.client.transport import HttpAnswer
 from regalia.config import load_config
 from regalia.errors import PeerError, UnavailableError
-from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome, SanKind
+from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome, SanKind, SignInKind
 from regalia.ra.scep import CertRep
+from regalia.ra.sign_in import Proof, SessionDesk
+from regalia.verbs import Caller, ProposedError, ask
+from regalia.verbs.admin import CREATE, CreateAdministrator
 from regalia.wire.certificate import read_certificate
 from regalia.wire.names import make_san
 
@@ -235,6 +238,30 @@ def _alerts_are_watched(scene: Scene, words: list[str], attached: list[str]) -> 
     return ""
 
 
+def _signs_in(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`signs in NAME`: an administrator signs in with a browser."""
+    del attached
+    with closing(build(load_config(home=scene.home))) as app:
+        person = app.administrators.found(words[0])
+        SessionDesk(app.store, app.clock, app.entropy).open(
+            Proof(person, SignInKind.PASSKEY, app.clock.now()), "192.0.2.1"
+        )
+    return ""
+
+
+def _proposes(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`proposes NAME OTHER`: an administrator who is signed in asks for another one with the role admin."""
+    del attached
+    with closing(build(load_config(home=scene.home))) as app:
+        person = app.administrators.found(words[0])
+        caller = Caller(
+            Actor(ActorKind.ADMIN, f"user:{person.name}"), person.grants, fresh=True, administrator=person.id
+        )
+        with suppress(ProposedError):
+            ask(CREATE, app, caller, CreateAdministrator(name=words[1], roles=("admin",)))
+    return ""
+
+
 DIRECTIVES: dict[str, Callable[[Scene, list[str], list[str]], str]] = {
     "device enrols": _enrols,
     "device polls": _polls,
@@ -248,4 +275,6 @@ DIRECTIVES: dict[str, Callable[[Scene, list[str], list[str]], str]] = {
     "former pki": _former,
     "job ran": _job_ran,
     "alerts are watched": _alerts_are_watched,
+    "signs in": _signs_in,
+    "proposes": _proposes,
 }
