@@ -12,7 +12,7 @@ from regalia.model import Grant, Reach, Role
 from regalia.verbs import Caller, LocalDoor, ask
 from regalia.verbs import authority as verbs
 from regalia.verbs import authority_making as making
-from regalia.verbs.content import certificates_from, certificates_text
+from regalia.verbs.content import certificates_from, certificates_text, crl_from, crl_text
 from regalia.verbs.cps import CPS, TO_STATE, WriteCps
 from world import ADMIN, World
 
@@ -118,6 +118,20 @@ def test_publishes_nothing_without_the_key(world: World, door: LocalDoor) -> Non
     assert root is not None
     del world.keys.private[root.key_id]
     assert refused(lambda: door.ask(verbs.CRL, verbs.PublishCrl(name="root"))) == "ADM-009"
+
+
+def test_what_cannot_be_read_is_refused(world: World, door: LocalDoor) -> None:
+    """A CRL of a version that there is not is ADM-032, such a certificate ADM-083."""
+    door.ask(verbs.CRL, verbs.PublishCrl(name="root"))
+    crl = crl_from(door.ask(verbs.CRL_CONTENT, verbs.ShowCrl(name="root")).crl)
+    root = world.store.authority("root")
+    assert root is not None
+    del world.keys.private[root.key_id]
+    asked = verbs.ImportCrl(name="root", crl=crl_text(crl.replace(b"\x02\x01\x01", b"\x02\x01\x59", 1)))
+    assert refused(lambda: door.ask(verbs.CRL_IMPORT, asked)) == "ADM-032"
+    odd = root.certificate_der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x59", 1)
+    trusted = making.TrustRoot(name="x", certificate=certificates_text([odd]))
+    assert refused(lambda: door.plan(making.TRUST, trusted)) == "ADM-083"
 
 
 def test_a_plan_of_crls_is_checked_before_it_is_made(door: LocalDoor) -> None:

@@ -53,7 +53,7 @@ def read_certificates(path: Path | str) -> tuple[bytes, ...]:
         found = _of_pkcs7(octets) or read_pem(octets, CERTIFICATE)
         for der in found:
             x509.load_der_x509_certificate(der)
-    except (DerError, ValueError) as error:
+    except (DerError, ValueError, x509.InvalidVersion) as error:
         raise AdminError(reasons.FILE_REFUSED, f"{path} holds no certificate that can be read: {error}") from error
     return found
 

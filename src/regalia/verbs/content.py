@@ -9,7 +9,9 @@ from cryptography import x509
 
 from regalia import reasons
 from regalia.errors import AdminError
+from regalia.wire.certificate import read_certificate
 from regalia.wire.der import DerError
+from regalia.wire.names import name_text
 from regalia.wire.pem import CERTIFICATE, CRL, REQUEST, read_pem, write_pem
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ def certificates_from(text: str) -> tuple[bytes, ...]:
         found = read_pem(_octets(text), CERTIFICATE)
         for der in found:
             x509.load_der_x509_certificate(der)
-    except (DerError, ValueError) as error:
+            name_text(read_certificate(der).subject)
+    except (DerError, ValueError, x509.InvalidVersion) as error:
         raise AdminError(reasons.CONTENT_REFUSED, f"there is no certificate that can be read: {error}") from error
     return found
 
