@@ -208,6 +208,7 @@ def _tell(filled: Filled[_Made | _Waiting]) -> None:
     else:
         say(f"{'request':<12} {made.request}, key SHA-256 {made.key_sha256}")
     say(f"{'admin':<12} https://{filled.config.server.admin_listen}, certificate SHA-256 {filled.admin_tls.sha256}")
+    say(f"{'set-up link':<12} {made.set_up}, for the first administrator, within 24 hours")
     say()
     if filled.master_key_beside:
         note(
@@ -219,7 +220,6 @@ def _tell(filled: Filled[_Made | _Waiting]) -> None:
         else:
             note(f"The root's key is on this machine. Move it out: regalia ca offline root --to DIR --home {home}")
         note(f"Next: regalia serve --home {home}")
-        note(f"Then become the first administrator, within 24 hours: {made.set_up}")
         return
     note(f"The root's key is elsewhere. Take {made.request.name} to its machine, and there:")
     note(f"  regalia ca sign {made.request.name} --out {FIRST}.pem")
@@ -228,4 +228,3 @@ def _tell(filled: Filled[_Made | _Waiting]) -> None:
     note(f"  regalia ca accept {FIRST} --certificate {FIRST}.pem --home {home}")
     note(f"  regalia ca crl {ROOT} --import {ROOT}.crl --home {home}")
     note(f"  regalia serve --home {home}")
-    note(f"Then become the first administrator, within 24 hours: {made.set_up}")
