@@ -223,8 +223,10 @@ def _command(text: str, scene: Scene, lines: int, far: FarHome | None = None) ->
             return Ran(0, scene.start(arguments, lines))
     with contextlib.chdir(scene.work), _environment(base | values):
         stdin = Path(source).read_bytes() if source is not None else b""
-        with towards(partial(far, scene.home) if far is not None and goes_far(arguments) else None):
-            ran = regalia(arguments, stdin=stdin, stdout=Path(target) if target is not None else None)
+        far_away = far is not None and goes_far(arguments)
+        home, words = _named_home(arguments, scene.home) if far_away else (scene.home, arguments)
+        with towards(partial(far, home) if far is not None and far_away else None):
+            ran = regalia(words, stdin=stdin, stdout=Path(target) if target is not None else None)
         if far is not None and _is_partly_local(arguments) and reasons.API_LOCAL_ONLY.id in ran.output:
             return regalia(arguments, stdin=stdin, stdout=Path(target) if target is not None else None)
         return ran
@@ -237,7 +239,15 @@ def _is_partly_local(arguments: list[str]) -> bool:
 
 def goes_far(arguments: list[str]) -> bool:
     """Whether a command reaches its home through verbs: it is not local, and names nothing that lies here."""
-    return is_local(arguments) is None and not {"--home", "--root-key"} & set(arguments)
+    return is_local(arguments) is None and "--root-key" not in arguments
+
+
+def _named_home(arguments: list[str], home: Path) -> tuple[Path, list[str]]:
+    """Take a home out of the arguments: it is the server's then."""
+    if "--home" not in arguments:
+        return home, arguments
+    place = arguments.index("--home")
+    return Path(arguments[place + 1]).absolute(), [*arguments[:place], *arguments[place + 2 :]]
 
 
 def _happening(text: str, step: Step, scene: Scene) -> str:

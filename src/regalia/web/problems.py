@@ -41,6 +41,8 @@ ERRORS_PATH: Final = "/api/v1/errors"
 """Below it is a page for each reason: what the `type` of its problems leads to."""
 
 _RETRY_SECONDS: Final = 10
+_USE: Final = "The document at /api/v1/openapi.json says which fields each request takes."
+"""What to do about a misuse; the reason's own remedy speaks of commands."""
 _BEARER: Final[Header] = (b"www-authenticate", b'Bearer realm="regalia"')
 
 _CONFLICTS: Final = frozenset(
@@ -120,7 +122,7 @@ def problem(reason: Reason, status: int, detail: str = "", **members: JsonValue)
         "status": status,
         **({"detail": detail} if detail else {}),
         "id": reason.id,
-        "remedy": reason.remedy,
+        "remedy": _USE if reason is reasons.USAGE else reason.remedy,
         **members,
     }
     # ASCII, so that it reads the same whatever a client takes its encoding for.
