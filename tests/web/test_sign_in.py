@@ -271,6 +271,7 @@ def test_what_is_wrong_is_not_said(door: Door, account: str, password: str, code
     heard = browser.post("/sign-in/password", account=account, password=password, code=given)
     assert heard.status == 403
     assert "Account, password or code is wrong." in heard.text
+    assert "AUTH-001" in heard.text
     (event,) = door.events("session.refused")
     assert event.draft.object == ("administrator:bob" if account == "bob" else "sign-in")
     assert "detail" not in event.draft.details
