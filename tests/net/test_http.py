@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,12 +13,11 @@ import pytest
 from net.outside import HOST, answering, certificate_of, outside, said
 from regalia import reasons
 from regalia.errors import AdminError, UnavailableError
-from regalia.net.addresses import Opened
+from regalia.net.addresses import Opened, is_ours
 from regalia.net.http import HttpOutgoing
 from regalia.ports import OutgoingRequest
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -142,6 +144,20 @@ def test_a_network_that_is_opened_does_not_open_ourselves(certificate: Path) -> 
     """SSRF-2: our own addresses are called only where a setting names exactly this address and port."""
     with outside(answering(OK), certificate) as there, pytest.raises(AdminError, match="this machine"):
         calling(there, opened=()).exchange(get(there.port, "https"))
+
+
+def test_our_own_addresses_are_known() -> None:
+    """SSRF-2: the kernel says which addresses are this machine's, whatever a socket may be bound to."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # Nothing is sent: it is only asked from where it would be.
+        with suppress(OSError):
+            probe.connect(("192.0.2.1", 9))
+        own = ipaddress.ip_address(probe.getsockname()[0])
+    assert own.is_unspecified or is_ours(own)
+    assert is_ours(ipaddress.ip_address("127.0.0.9"))
+    assert is_ours(ipaddress.ip_address("::1"))
+    assert not is_ours(ipaddress.ip_address("192.0.2.1"))
+    assert not is_ours(ipaddress.ip_address("2606:4700::1111"))
 
 
 def test_plain_http_only_where_it_is_opened() -> None:

@@ -71,6 +71,7 @@ _NEVER: Final = tuple(
     )
 )
 """Not to be opened: no host, link-local and so the metadata of clouds, multicast, IPv4 in IPv6's clothes."""
+_ANY_PORT: Final = 9
 _ENTRY: Final = re.compile(r"(?:(https?)://)?(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?:/([0-9]{1,3}))?:([0-9]{1,5})")
 
 
@@ -88,14 +89,20 @@ def never(address: IpAddress) -> bool:
 
 
 def is_ours(address: IpAddress) -> bool:
-    """Whether this machine has the address: only then a socket can be bound to it."""
+    """Whether this machine has the address: what it sends there, it sends from there. Nothing is sent to find out.
+
+    That a socket can be bound to it would prove nothing: nodes with a floating address may bind to any.
+    """
+    if address.is_loopback:
+        return True
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((str(address), 0))
+            probe.connect((str(address), _ANY_PORT))
+            return ipaddress.ip_address(probe.getsockname()[0]) == address
     except OSError:
+        # There is no way there, and so it is not here.
         return False
-    return True
 
 
 def _overlap(one: IpNetwork, other: IpNetwork) -> bool:
