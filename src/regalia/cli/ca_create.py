@@ -12,6 +12,7 @@ from regalia.cli.new_home import Joined, make_home, record_initialised
 from regalia.cli.options import Home, Json, RootKey, examples
 from regalia.cli.output import note, print_answer, print_json, say
 from regalia.cli.publish import publish
+from regalia.cli.remote import far_door
 from regalia.config import find_home
 from regalia.errors import AdminError
 from regalia.model import KeyKind
@@ -60,6 +61,8 @@ def create(
     if root is (group is not None) or (offline and not root) or (root and parent is not None):
         raise AdminError(reasons.USAGE, "an issuing authority has a --group, a root has --root and stands under nobody")
     if offline:
+        if far_door() is not None:
+            raise AdminError(reasons.API_LOCAL_ONLY, "--offline makes a home on this machine")
         made = make_root_home(find_home(named=home), name, organisation=organisation, key_kind=key or KeyKind.P384)
         _tell(made, as_json=as_json)
         return

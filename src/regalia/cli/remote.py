@@ -48,6 +48,8 @@ LOCAL: Final[Mapping[tuple[str, ...], str]] = {
 """Commands that act on the machine where they run, by their first words, and why."""
 
 PARTLY: Final[Mapping[tuple[str, ...], str]] = {
+    ("ca", "create"): "with `--offline`: it makes a home",
+    ("ca", "create"): "with `--offline`: it makes a home",
     ("ca", "import"): "with a key: it reads key files and tokens",
     ("event", "verify"): "with `--file` or `--against`: it reads files",
     ("event", "export"): "where it is more than an answer holds: name a shorter time",
@@ -160,6 +162,8 @@ def _taken(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 def is_local(arguments: Sequence[str]) -> str | None:
     """Say why a command acts on this machine; None where it asks verbs, or is no command."""
     words = tuple(word for word in arguments if not word.startswith("-"))
+    if words[:2] == ("ca", "create") and "--offline" in arguments:
+        return "`regalia ca create --offline` makes a home"
     for length in (3, 2, 1):
         if words[:length] in LOCAL and len(words) >= length:
             return f"`regalia {' '.join(words[:length])}` {LOCAL[words[:length]]}"
