@@ -49,7 +49,6 @@ LOCAL: Final[Mapping[tuple[str, ...], str]] = {
 
 PARTLY: Final[Mapping[tuple[str, ...], str]] = {
     ("ca", "create"): "with `--offline`: it makes a home",
-    ("ca", "create"): "with `--offline`: it makes a home",
     ("ca", "import"): "with a key: it reads key files and tokens",
     ("event", "verify"): "with `--file` or `--against`: it reads files",
     ("event", "export"): "where it is more than an answer holds: name a shorter time",
