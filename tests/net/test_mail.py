@@ -8,7 +8,7 @@ import ssl
 import time
 from contextlib import contextmanager
 from email.policy import default as default_policy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -71,7 +71,7 @@ def context(certificate: Path) -> ssl.SSLContext:
 
 
 @contextmanager
-def serving(box: Box, host: str = "127.0.0.1", **arguments: object) -> Iterator[int]:
+def serving(box: Box, host: str = "127.0.0.1", **arguments: Any) -> Iterator[int]:  # noqa: ANN401 - what aiosmtpd takes
     """Run a server on a free port of this machine."""
     # aiosmtpd tries the port that it is given; one that was free a moment ago is as good as any.
     with socket.create_server((host, 0)) as free:
@@ -103,10 +103,10 @@ def delivery(summary: str = "Something is wrong.") -> Delivery:
     return Delivery(name, target().id, "mail", None, Occasion.OPENED, body, NOW, NOW)
 
 
-def server(port: int, certificate: Path | None, **arguments: object) -> MailServer:
+def server(port: int, certificate: Path | None, **arguments: Any) -> MailServer:  # noqa: ANN401 - fields of several types
     """Say how to reach a server."""
     given = {"host": "localhost", "port": port, "sender": SENDER, "ca_file": certificate, **arguments}
-    return MailServer(**given)  # type: ignore[arg-type]
+    return MailServer(**given)
 
 
 def refused(given: MailServer, seconds: float = 20) -> UnavailableError:
@@ -155,7 +155,9 @@ def test_a_mail_over_tls_from_the_start(certificate: Path) -> None:
 def test_a_server_whose_certificate_is_not_its_own_gets_nothing(certificate: Path, security: MailSecurity) -> None:
     """Who is not trusted, or is not the one that was configured, gets no mail and no password."""
     box = Box()
-    arguments = {"tls_context" if security is MailSecurity.STARTTLS else "ssl_context": context(certificate)}
+    arguments: dict[str, Any] = {
+        "tls_context" if security is MailSecurity.STARTTLS else "ssl_context": context(certificate)
+    }
     with serving(box, **arguments) as port:
         untrusted = refused(server(port, None, security=security, user="u", password=lambda: "secret"))
         assert "certificate is not accepted" in untrusted.detail

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from regalia.errors import Reason
-    from regalia.model import Finding
+    from regalia.model import Finding, JsonValue
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -178,7 +178,7 @@ def test_many_refusals(world: World) -> None:
 def test_refusals_that_were_folded_count(world: World) -> None:
     """What a flood from one source was folded into counts as often as it says."""
     source = Actor(ActorKind.DEVICE, "192.0.2.1", "192.0.2.1")
-    details = {"count": 200, "reasons": {reasons.CHALLENGE_REPLAYED.id: 200}}
+    details: dict[str, JsonValue] = {"count": 200, "reasons": {reasons.CHALLENGE_REPLAYED.id: 200}}
     world.store.record(
         [
             EventDraft(

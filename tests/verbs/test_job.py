@@ -120,10 +120,11 @@ def test_jobs_concern_the_whole(world: World) -> None:
     somewhere = LocalDoor(world, Caller(ADMIN, (Grant(Role.ADMIN, Reach(frozenset({"default"}))),)))
     reader = LocalDoor(world, Caller(ADMIN, (Grant(Role.AUDITOR),)))
     assert reader.ask(verbs.LIST, verbs.ListJobs()).items == ()
-    for door, verb, asked in (
-        (somewhere, verbs.LIST, verbs.ListJobs()),
-        (reader, verbs.RUN, verbs.RunJob(name="work")),
-    ):
-        with pytest.raises(AdminError) as refused:
-            door.ask(verb, asked)  # type: ignore[arg-type]
-        assert refused.value.reason is reasons.RIGHT_MISSING
+    refusals = []
+    with pytest.raises(AdminError) as refused:
+        somewhere.ask(verbs.LIST, verbs.ListJobs())
+    refusals.append(refused.value.reason)
+    with pytest.raises(AdminError) as refused:
+        reader.ask(verbs.RUN, verbs.RunJob(name="work"))
+    refusals.append(refused.value.reason)
+    assert refusals == [reasons.RIGHT_MISSING] * 2
