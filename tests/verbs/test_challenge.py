@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
@@ -14,6 +15,9 @@ from regalia.verbs import Caller, LocalDoor
 from regalia.verbs import challenge as verbs
 from regalia.verbs.names import NamesAsked
 from world import ADMIN, Device, World, names
+
+if TYPE_CHECKING:
+    from regalia.verbs import Asked, Verb
 
 
 @pytest.fixture
@@ -103,7 +107,11 @@ def test_an_endpoint_of_another_group_is_as_one_that_is_not_there(world: World) 
     """Whoever sees another group only learns nothing of an endpoint, by making or by listing (AUTHZ-4)."""
     desk, told = helpdesk(world), []
     for endpoint in ("default", "nowhere"):
-        for verb, asked in ((verbs.CREATE, laptop(endpoint)), (verbs.LIST, verbs.ListChallenges(endpoint=endpoint))):
+        questions: tuple[tuple[Verb[Any, Any], Asked], ...] = (
+            (verbs.CREATE, laptop(endpoint)),
+            (verbs.LIST, verbs.ListChallenges(endpoint=endpoint)),
+        )
+        for verb, asked in questions:
             with pytest.raises(AdminError) as refused:
                 desk.ask(verb, asked)
             told.append((refused.value.reason.id, refused.value.detail.replace(endpoint, "X")))

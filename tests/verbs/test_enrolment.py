@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from regalia.errors import AdminError
@@ -10,6 +12,9 @@ from regalia.ra.roles import EVERYTHING
 from regalia.verbs import Caller, LocalDoor
 from regalia.verbs import enrolment as verbs
 from world import ADMIN, Device, World, names, rsa_key
+
+if TYPE_CHECKING:
+    from regalia.verbs import Asked, Verb
 
 
 @pytest.fixture
@@ -52,10 +57,14 @@ def test_a_denied_device_gets_nothing(world: World, door: LocalDoor) -> None:
     asked = verbs.DenyEnrolment(id=str(world.pending().id), note="not one of ours")
     assert door.ask(verbs.DENY, asked).detail == "by admin os:tester: not one of ours"
     assert not device.poll().certificates
-    for verb in (verbs.APPROVE, verbs.DENY):
+    decisions: tuple[tuple[Verb[Any, Any], Asked], ...] = (
+        (verbs.APPROVE, verbs.DecideEnrolment(id=asked.id)),
+        (verbs.DENY, asked),
+    )
+    for verb, decision in decisions:
         for face in (door.plan, door.ask):
             with pytest.raises(AdminError) as refused:
-                face(verb, asked if verb is verbs.DENY else verbs.DecideEnrolment(id=asked.id))
+                face(verb, decision)
             assert refused.value.reason.id == "ADM-023"
 
 

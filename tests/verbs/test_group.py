@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,8 @@ from world import ADMIN, Device, World, names
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from regalia.verbs import Asked, Verb
 
 
 @pytest.fixture
@@ -70,12 +72,13 @@ def test_suspends_and_resumes_once(world: World, door: LocalDoor) -> None:
 def test_one_of_another_group_is_as_one_that_is_not_there(world: World) -> None:
     """Whoever sees another group only cannot look at a foreign one, nor stop it (AUTHZ-4)."""
     for name in ("default", "nowhere"):
-        for verb, asked in (
+        questions: tuple[tuple[Verb[Any, Any], Asked], ...] = (
             (verbs.SHOW, verbs.ShowGroup(name=name)),
             (verbs.SUSPEND, verbs.SuspendGroup(name=name, reason="mine")),
             (verbs.RESUME, verbs.ResumeGroup(name=name)),
             (verbs.HOLDERS, verbs.ListHolders(name=name)),
-        ):
+        )
+        for verb, asked in questions:
             with pytest.raises(AdminError) as refused:
                 bounded(world).ask(verb, asked)
             assert (refused.value.reason.id, refused.value.detail) == ("ADM-004", f"group {name}")
@@ -83,10 +86,11 @@ def test_one_of_another_group_is_as_one_that_is_not_there(world: World) -> None:
 
 def test_only_who_rules_everywhere_makes_a_group(world: World) -> None:
     """An administrator of some groups neither makes one nor replaces an authority, of their own group either."""
-    for verb, asked in (
+    questions: tuple[tuple[Verb[Any, Any], Asked], ...] = (
         (verbs.CREATE, verbs.CreateGroup(name="staff")),
         (replacement.REPLACE_AUTHORITY, replacement.ReplaceAuthority(name="other", compromised=True)),
-    ):
+    )
+    for verb, asked in questions:
         with pytest.raises(AdminError) as refused:
             bounded(world).ask(verb, asked)
         assert refused.value.reason.id == "ADM-070"
