@@ -430,6 +430,19 @@ def test_a_provider_that_is_away_is_our_outage(world: World, pools: Pools, entra
     assert "login.example.test" not in heard.text
 
 
+def test_a_provider_that_is_away_is_not_asked_by_all(door: Door, entra: Provider) -> None:
+    """RES-3: for 15 seconds after it failed nobody who knocks has a provider asked again; then it may be back."""
+    entra.discovery["issuer"] = "https://evil.example"
+    browser = door.browser()
+    browser.get("/sign-in")
+    for _ in range(3):
+        assert browser.post("/sign-in/oidc/entra").status == 403
+    assert len(entra.requests) == 1
+    entra.discovery["issuer"] = entra.settings.issuer
+    door.clock.advance(timedelta(seconds=15))
+    assert browser.post("/sign-in/oidc/entra").status == 200
+
+
 def test_an_unknown_provider_is_none(door: Door) -> None:
     """A path of a provider that is not configured leads nowhere."""
     browser = door.browser()

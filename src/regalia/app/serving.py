@@ -52,7 +52,7 @@ from regalia.store.checkpoint_files import CheckpointDirectory
 from regalia.store.store import open_change_feed, open_store
 from regalia.verbs import VERBS
 from regalia.verbs.bearer import caller_of_token
-from regalia.web.admin import WRITING, Mount, admin_app
+from regalia.web.admin import Mount, admin_app
 from regalia.web.api import PREFIX, ApiFace, ApiParts
 from regalia.web.api_pages import ApiPages
 from regalia.web.api_repeats import Repeats
@@ -98,6 +98,7 @@ _STATUS_QUEUE = 256
 _API_THREADS = 2
 _API_QUEUE = 64
 _PASSWORD_QUEUE = 8
+_DOOR_THREADS = 4
 
 Ready = Callable[[Sequence[Bound]], None]
 
@@ -206,6 +207,8 @@ def serve_app(
     api = Pool("api", threads=_API_THREADS, queue=_API_QUEUE)
     # One at a time: a password's hash takes 64 MiB.
     passwords = Pool("passwords", threads=1, queue=_PASSWORD_QUEUE)
+    # Strangers knock here, and a provider may be slow: neither keeps who is signed in waiting.
+    pages = Pool("door", threads=_DOOR_THREADS, queue=_API_QUEUE)
     metrics.watch_pools((pools.enrolment, pools.status, api))
     bound = openings[_ADMIN].sockets if openings is not None else ()
     backing = door_of(app, app.config.admin_url(bound[0].getsockname()[1] if bound else None))
@@ -222,7 +225,7 @@ def serve_app(
             _callers(app, backing),
             status=pools.status,
             api=api,
-            door=SignInFace(backing, api, passwords),
+            door=SignInFace(backing, pages, passwords),
         ),
     }
     node = node_name(app.config.home)
@@ -243,7 +246,7 @@ def serve_app(
             listeners=[_listener(name, apps[name], server, openings, tls.get(name)) for name, _ in _addresses(server)],
             on_ready=on_ready,
             beside=(loop.run,),
-            at_end=lambda: _close(pools, api, passwords),
+            at_end=lambda: _close(pools, api, passwords, pages),
             until=until,
         )
     )

@@ -117,7 +117,7 @@ class AdminSettings(Section):
     idle_minutes: int = Field(default=15, ge=5, le=60, description="How long a session lasts without a request.")
     two_persons: Literal["auto", "always", "never"] = Field(
         default="auto",
-        description="Whether a second administrator has to agree to what cannot be undone: auto as soon as there are two.",
+        description="Whether a second administrator must agree to what cannot be undone; auto: once there are two.",
     )
     oidc: Annotated[tuple[OidcProviderSettings, ...], BeforeValidator(_providers)] = Field(
         default=(), description="Identity providers, each a table [[admin.oidc]]; see docs/tasks/sign-in.md."

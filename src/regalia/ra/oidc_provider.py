@@ -30,6 +30,8 @@ T = TypeVar("T")
 _KEPT: Final = timedelta(hours=1)
 _KEYS_AGAIN: Final = timedelta(minutes=1)
 """No sooner are keys fetched again for a token that names one that is not there."""
+_FAILED_FOR: Final = timedelta(seconds=15)
+"""So long a provider that is away is not asked again: whoever knocks could keep our threads waiting for it."""
 _MOST_KEYS: Final = 100
 
 
@@ -81,6 +83,7 @@ class OidcProvider:
         self._outgoing = outgoing
         self._lock = threading.Lock()
         self._discovered: tuple[datetime, Discovered] | None = None
+        self._failed: tuple[datetime, PeerError] | None = None
         self._keys: tuple[datetime, tuple[Mapping[str, Any], ...]] | None = None
 
     def discovered(self, now: datetime) -> Discovered:
@@ -89,10 +92,19 @@ class OidcProvider:
             kept = self._discovered
         if kept is not None and timedelta(0) <= now - kept[0] < _KEPT:
             return kept[1]
-        document = self._document(f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration")
-        found = _read(document, self.settings.issuer)
         with self._lock:
-            self._discovered = (now, found)
+            failed = self._failed
+        if failed is not None and timedelta(0) <= now - failed[0] < _FAILED_FOR:
+            raise PeerError(failed[1].reason, failed[1].detail)
+        try:
+            document = self._document(f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration")
+            found = _read(document, self.settings.issuer)
+        except PeerError as error:
+            with self._lock:
+                self._failed = (now, error)
+            raise
+        with self._lock:
+            self._discovered, self._failed = (now, found), None
         return found
 
     def redeem(self, code: str, verifier: str, redirect_uri: str, now: datetime) -> str:

@@ -14,6 +14,8 @@ from regalia.store.values import from_millis, millis
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from regalia.store.session import Columns
+
 __all__ = ["SqlSignIns"]
 
 _TRIES = Statement(select(sign_in_try).where(sign_in_try.c.subject == bindparam("subject")))
@@ -46,7 +48,7 @@ class SqlSignIns(Noun):
             if not before.count:
                 transaction.run(_FIRST_TRY, {"subject": subject, "tries": 1, "last_at": millis(at)})
                 return
-            values = {"which": subject, "before": before.count, "after": before.count + 1, "at": millis(at)}
+            values: Columns = {"which": subject, "before": before.count, "after": before.count + 1, "at": millis(at)}
             if not transaction.run(_NEXT_TRY, values):
                 raise LostError
 
@@ -58,7 +60,7 @@ class SqlSignIns(Noun):
 
     def spend(self, digest: bytes, until: datetime) -> bool:
         """Use up what is good once."""
-        values = {"digest": digest, "until": millis(until)}
+        values: Columns = {"digest": digest, "until": millis(until)}
         return bool(self._database.write(lambda transaction: transaction.run(_SPEND, values)))
 
     def forget_sign_ins(self, spent_before: datetime, tried_before: datetime) -> None:

@@ -60,7 +60,8 @@ class Visit:
 def local_path(text: str) -> str:
     """Return where to go after a sign-in: a path of ours as it was given, or the account's page for anything else.
 
-    An open redirect needs a scheme, a host, or a browser that takes two slashes, a backslash or a control character for one.
+    An open redirect needs a scheme, a host, or a browser that takes two slashes, a backslash or a control character for
+    the beginning of one.
     """
     fine = _LOCAL.fullmatch(text) is not None and "//" not in text and "/.." not in text
     return text if fine and not text.startswith(("/sign-in", "/sign-out", "/set-up")) else HOME
