@@ -118,6 +118,15 @@ def test_an_administrators_life(world: World, door: LocalDoor) -> None:
     assert door.ask(admin.ENABLE, name).state is AdministratorState.ENABLED
 
 
+def test_the_last_administrator_stays(world: World, door: LocalDoor) -> None:
+    """ADM-073: who alone can sign in and give roles is not disabled, not even on the machine."""
+    signed_in(world, "alice", Grant(Role.ADMIN))
+    person = world.administrators.found("alice")
+    passkeys = (Passkey(b"1", b"cose", 0, "key", world.clock.now()),)
+    assert world.store.change_administrator(person, replace(person, passkeys=passkeys), ())
+    assert reason(lambda: door.ask(admin.DISABLE, admin.DisableAdministrator(name="alice"))) == "ADM-073"
+
+
 def test_a_new_link_closes_the_former_one(world: World, door: LocalDoor) -> None:
     """Of two set-up links that somebody was given the later one is good, and its secret is in no event."""
     signed_in(world, "bob", Grant(Role.AUDITOR))
