@@ -34,9 +34,7 @@ Issuer = Annotated[str, typer.Option("--issuer", metavar="URL", help="Issuer of 
 Subject = Annotated[str, typer.Option("--subject", metavar="SUB", help="The provider's `sub`; no e-mail address.")]
 
 
-def _plan_and_do(
-    door: Door, verb: Verb[A, G], asked: A, *, yes: bool, dry_run: bool, as_json: bool
-) -> None:
+def _plan_and_do(door: Door, verb: Verb[A, G], asked: A, *, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Say what will happen, ask, do it and print what came of it."""
     if agreed(door.plan(verb, asked).would, yes=yes, dry_run=dry_run, as_json=as_json):
         print_answer(door.ask(verb, asked), as_json=as_json)
