@@ -24,7 +24,7 @@ def test_an_address_that_guesses_is_refused_for_the_minute() -> None:
         limited = limits.arrival(SOURCE, clock.now())
         assert limited is not None
         assert limited.reason is reasons.API_SOURCE_GUESSING
-    assert [event.reason_id for event in store.log] == ["API-012"]
+    assert [event.draft.reason_id for event in store.log] == ["API-012"]
     assert limits.arrival("192.0.2.1", clock.now()) is None
     clock.advance(timedelta(minutes=1))
     assert limits.arrival(SOURCE, clock.now()) is None
