@@ -26,6 +26,7 @@ from regalia.model import (
 )
 from regalia.ra.roles import EVERYTHING
 from regalia.ra.sign_in import sha256_of
+from regalia.ra.tokens import NewToken
 from regalia.verbs import Caller, LocalDoor, access, admin, session, token
 from regalia.verbs.bearer import caller_of_token
 from world import ADMIN, World
@@ -105,7 +106,7 @@ def test_an_administrators_life(world: World, door: LocalDoor) -> None:
     assert door.ask(admin.SHOW, name).ways_in == ("identity",)
     assert door.ask(admin.UNLINK, identity).identities == ()
     world.tokens.create(
-        token.NewToken("ci", (Grant(Role.HELPDESK, DEFAULT),), timedelta(days=1), world.administrators.found("bob").id),
+        NewToken("ci", (Grant(Role.HELPDESK, DEFAULT),), timedelta(days=1), world.administrators.found("bob").id),
         actor=ADMIN,
         bound=EVERYTHING,
     )
