@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -23,25 +24,31 @@ from regalia.model import (
     KeyKind,
     new_id,
 )
-from regalia.ports import NewKey, PublishedCrl, StreamedFile
+from regalia.ports import SOFTWARE, KeptAnswer, KeyRecord, NewKey, OutgoingResponse, PublishedCrl, StreamedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from uuid import UUID
 
-    from regalia.model import EventDraft
-    from regalia.ports import Events, Intents
+    from regalia.model import Actor, AlertTarget, Delivery, EventDraft
+    from regalia.ports import Events, Intents, OutgoingRequest
+    from regalia.verbs import Caller
     from regalia.wire.algorithms import Oaep
 
 __all__ = [
+    "FakeCallers",
     "FakeClock",
+    "MemoryAnswers",
     "MemoryCrlFiles",
     "MemoryFeed",
     "MemoryKeys",
+    "MemoryOutgoing",
     "MemorySealer",
+    "MemorySender",
     "MemorySigner",
     "MemoryStore",
+    "MemoryTranscript",
     "SeededEntropy",
 ]
 
@@ -96,13 +103,16 @@ class MemoryKeys:
     def generate(
         self, kind: KeyKind, scope: str, told: Callable[[NewKey], Sequence[EventDraft]] = lambda _: ()
     ) -> NewKey:
-        """Make a key pair; where a store was given, the events are recorded in it."""
-        del scope
+        """Make a key pair; where a store was given, the events are recorded in it, and the key in its inventory."""
         key = self._make(kind)
         key_id = new_id(datetime.now(UTC), hashlib.sha256(str(len(self.private)).encode()).digest())
         self.private[key_id] = key
         made = NewKey(key_id, _spki(key))
-        if self._events is not None:
+        if isinstance(self._events, MemoryStore):
+            digest = hashlib.sha256(made.public_key).digest()
+            record = KeyRecord(key_id, kind, scope, SOFTWARE, digest, datetime.now(UTC))
+            self._events.add_token_key(record, told(made))
+        elif self._events is not None:
             self._events.record(told(made))
         return made
 
@@ -141,10 +151,12 @@ class MemoryKeys:
         return target
 
     def destroy(self, key_id: UUID, events: Sequence[EventDraft]) -> bool:
-        """Forget a key; its record, where somebody keeps one, is not ours."""
+        """Forget a key; its record stays where a store was given."""
         if self.private.pop(key_id, None) is None:
             return False
-        if self._events is not None:
+        if isinstance(self._events, MemoryStore):
+            self._events.end_key(key_id, events)
+        elif self._events is not None:
             self._events.record(events)
         return True
 
@@ -285,6 +297,95 @@ class MemoryCrlFiles:
         """Keep other threads out."""
         with self._lock:
             yield
+
+
+class MemoryTranscript:
+    """What was done by hand, line by line."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, actor: Actor, what: str) -> None:
+        """Append a line."""
+        self.lines.append(f"{actor.id} {what}")
+
+
+class FakeCallers:
+    """Knows callers by their bearer tokens, which the test hands out."""
+
+    def __init__(self, known: Mapping[str, Caller]) -> None:
+        self.known = dict(known)
+
+    def caller(self, headers: Sequence[tuple[bytes, bytes]], source: str, *, changes: bool) -> Caller | None:
+        """Say who asks; one whose name begins with `session` must come from a page of ours to change anything."""
+        brought = dict(headers).get(b"authorization")
+        if brought is None:
+            return None
+        found = self.known.get(brought.decode("latin-1").removeprefix("Bearer "))
+        if found is None:
+            raise AdminError(reasons.CREDENTIALS_REFUSED)
+        if changes and found.actor.id.startswith("session"):
+            raise AdminError(reasons.FOREIGN_REQUEST)
+        return replace(found, actor=replace(found.actor, source=source))
+
+
+class MemoryAnswers:
+    """Answers kept for repeats, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], tuple[datetime, KeptAnswer]] = {}
+
+    def begin_answer(self, caller: str, key: str, request_sha256: bytes, at: datetime) -> KeptAnswer | None:
+        """Take the key, or return what it has."""
+        found = self.kept.get((caller, key))
+        if found is not None:
+            return found[1]
+        self.kept[caller, key] = at, KeptAnswer(request_sha256, 0, b"")
+        return None
+
+    def keep_answer(self, caller: str, key: str, answer: KeptAnswer) -> None:
+        """Keep an answer."""
+        self.kept[caller, key] = self.kept[caller, key][0], answer
+
+    def drop_answer(self, caller: str, key: str) -> None:
+        """Forget a key."""
+        del self.kept[caller, key]
+
+    def forget_answers(self, before: datetime) -> None:
+        """Forget what is older."""
+        self.kept = {key: each for key, each in self.kept.items() if each[0] >= before}
+
+
+class MemoryOutgoing:
+    """Answers what it was told to, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.requests: list[OutgoingRequest] = []
+
+    def exchange(self, request: OutgoingRequest) -> OutgoingResponse:
+        """Answer with the status of the moment."""
+        self.requests.append(request)
+        return OutgoingResponse(self.status, {}, b"")
+
+
+class MemorySender:
+    """Takes messages to targets, or refuses them while it has a fault."""
+
+    def __init__(self) -> None:
+        self.fault: Exception | None = None
+        self.closed: set[str] = set()
+        """Names of targets that refuse what they are sent."""
+        self.sent: list[tuple[str, Delivery]] = []
+
+    def send(self, target: AlertTarget, delivery: Delivery, at: datetime) -> None:
+        """Keep it."""
+        del at
+        if self.fault is not None:
+            raise self.fault
+        if target.name in self.closed:
+            raise UnavailableError(reasons.WEB_HOOK_REFUSED, "it answers 500")
+        self.sent.append((target.name, delivery))
 
 
 class MemoryFeed:

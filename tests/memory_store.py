@@ -9,7 +9,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from memory_administration import MemoryAdministration
+from memory_alerts import MemoryAlerts
+from memory_audit import MemoryAudit
 from memory_hierarchy import MemoryHierarchies
+from memory_lists import MemoryLists
+from memory_sign_ins import MemorySignIns
 from memory_status import MemoryStatus
 from memory_succession import MemorySuccessions
 from regalia.ca.recover import overdue
@@ -68,7 +73,16 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(MemoryHierarchies, MemoryStatus, MemorySuccessions):
+class MemoryStore(
+    MemoryAdministration,
+    MemoryAlerts,
+    MemoryAudit,
+    MemoryHierarchies,
+    MemoryLists,
+    MemorySignIns,
+    MemoryStatus,
+    MemorySuccessions,
+):
     """The whole store in dictionaries, under one lock: each method is one transaction."""
 
     def __init__(self, stream: str = "memory/0") -> None:
@@ -99,6 +113,7 @@ class MemoryStore(MemoryHierarchies, MemoryStatus, MemorySuccessions):
         self._keys: dict[UUID, WrappedKey] = {}
         self._key_records: dict[UUID, KeyRecord] = {}
         self._leases: dict[str, tuple[str, datetime]] = {}
+        self._began: dict[str, datetime] = {}
         self._job_status: dict[str, JobStatus] = {}
 
     def check(self) -> str:
@@ -732,10 +747,16 @@ class MemoryStore(MemoryHierarchies, MemoryStatus, MemorySuccessions):
         """Return every sealed secret."""
         for enrolment_id, sealed in sorted(self._sealed.items()):
             yield SealedSecret(f"enrolment:{enrolment_id}", enrolment_id.bytes, sealed)
+        yield from self.sealed_authenticators()
+        yield from self.sealed_targets()
 
     def replace_sealed(self, former: SealedSecret, fresh: bytes) -> bool:
         """Put a new seal into the place of the old one; False where that is not there any more."""
         with self._lock:
+            if former.scope.startswith("administrator:"):
+                return self.reseal_authenticator(former, fresh)
+            if former.scope.startswith("alert-target:"):
+                return self.reseal_target(former, fresh)
             which = UUID(bytes=former.which) if isinstance(former.which, bytes) else None
             there = which is not None and self._sealed.get(which) == former.sealed
             if which is not None and there:
@@ -780,14 +801,49 @@ class MemoryStore(MemoryHierarchies, MemoryStatus, MemorySuccessions):
             held = self._leases.get(job)
             if held is not None and held[0] != holder and now < held[1] <= until + timedelta(minutes=1):
                 return False
+            if held is None or held[0] != holder:
+                self._began[job] = now
             self._leases[job] = (holder, until)
             return True
 
-    def finished(self, job: str, holder: str, at: datetime, error: str) -> None:
+    def finished(
+        self,
+        job: str,
+        holder: str,
+        at: datetime,
+        error: str,
+        *,
+        every: timedelta | None = None,
+        wanted: datetime | None = None,
+    ) -> None:
         with self._lock:
             if self._leases.get(job, ("",))[0] == holder:
                 del self._leases[job]
-            self._job_status[job] = JobStatus(job, at, error)
+                began = self._began[job]
+            else:
+                began = None
+            former = self._job_status.get(job, JobStatus(job, None, ""))
+            self._job_status[job] = JobStatus(
+                job,
+                at,
+                error,
+                began or former.last_began,
+                former.last_success if error else at,
+                every or former.every,
+                wanted_at=None if former.wanted_at == wanted else former.wanted_at,
+            )
 
     def job_status(self) -> tuple[JobStatus, ...]:
-        return tuple(self._job_status[name] for name in sorted(self._job_status))
+        return tuple(self._with_lease(self._job_status[name]) for name in sorted(self._job_status))
+
+    def _with_lease(self, status: JobStatus) -> JobStatus:
+        holder, until = self._leases.get(status.name, (None, None))
+        return replace(status, holder=holder, lease_until=until)
+
+    def want_job(self, job: str, at: datetime, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            if job not in self._job_status:
+                return False
+            self._job_status[job] = replace(self._job_status[job], wanted_at=at)
+            self.record(events)
+            return True

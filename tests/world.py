@@ -16,11 +16,22 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from fakes import FakeClock, MemoryCrlFiles, MemoryKeys, MemorySealer, MemorySigner, SeededEntropy
+from fakes import (
+    FakeClock,
+    MemoryCrlFiles,
+    MemoryKeys,
+    MemorySealer,
+    MemorySender,
+    MemorySigner,
+    MemoryTranscript,
+    SeededEntropy,
+)
 from memory_store import MemoryStore
 from regalia.ca.authority import Ceremony
+from regalia.ca.carried_crl import CrlImporter
 from regalia.ca.crl import CrlPublisher
 from regalia.ca.hierarchy import Hierarchy
+from regalia.ca.importing import Importer
 from regalia.ca.issue import Issuer
 from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.ca.recover import Recovery
@@ -28,18 +39,26 @@ from regalia.ca.rollover import Rollover
 from regalia.ca.urls import Urls
 from regalia.model import Actor, ActorKind, Authoriser, EnrolmentState, Names, San, SanKind
 from regalia.ports import EnrolmentFilter
+from regalia.ra.administration import AdminDesk
+from regalia.ra.alerts import AlertDesk
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
+from regalia.ra.checkpoints import CheckpointDesk
 from regalia.ra.containment import Containment
 from regalia.ra.enrol import Enroller
 from regalia.ra.limits import Allowances, Limits
+from regalia.ra.ndes_pages import NdesDesk
 from regalia.ra.order import OrderDesk
+from regalia.ra.personal import PersonalDesk
+from regalia.ra.proposals import ProposalDesk
 from regalia.ra.protected import UNPROTECTED, ProtectedNames
 from regalia.ra.refusals import Refusals
 from regalia.ra.registry import Registry
 from regalia.ra.request import EnrolmentRequest, PollRequest
 from regalia.ra.retrieve import Retriever
 from regalia.ra.scep import CertRep, ScepService
+from regalia.ra.tokens import TokenDesk
+from regalia.verbs.services import Practice
 from regalia.wire.algorithms import Cipher, Digest
 from regalia.wire.certificate import (
     SignatureAlgorithm,
@@ -57,13 +76,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from regalia.model import Certificate, Enrolment, Event
-    from regalia.ports import Catalogue, KeyStore
+    from regalia.ports import Catalogue, CheckpointArchive, KeyStore
     from regalia.ra.scep import ScepAnswer
 
-__all__ = ["ADMIN", "Device", "World", "names", "rsa_key"]
+__all__ = ["ADMIN", "PRACTICE", "Device", "World", "names", "rsa_key"]
 
 ADMIN = Actor(ActorKind.ADMIN, "os:tester")
 _KEYS: list[rsa.RSAPrivateKey] = []
+
+PRACTICE = Practice(
+    listen="127.0.0.1:8080",
+    listen_tls=None,
+    admin_listen="127.0.0.1:8443",
+    admin_url="https://pki.example.test:8443",
+    key_store="software",
+    master_key_beside=False,
+    crl_days=7,
+    crl_check_seconds=60,
+    crl_largest_octets=10_000_000,
+    ocsp_good_seconds=3_600,
+    pending_days=30,
+    ra_overlap_days=30,
+    personal_days=400,
+    pseudonym_days=2_557,
+)
+"""What its settings would say."""
 
 
 def names(cn: str | None = None, *dns: str) -> Names:
@@ -126,6 +163,22 @@ class World:
             self.store, self.rollover, self.hierarchy, self.keys, self.clock, holder="here", pause=self._pause
         )
         self.registry = Registry(self.store, self.ceremony, self.clock, self.urls)
+        self.importer = Importer(
+            self.ceremony, self.hierarchy, store=self.store, clock=self.clock, entropy=self.entropy
+        )
+        self.carried_crls = CrlImporter(self.store, self.clock, self.entropy)
+        self.checkpoints = CheckpointDesk(self.store, self.keys, self.clock)
+        self.checkpoint_copy: CheckpointArchive | None = None
+        self.personal = PersonalDesk(self.store, MemorySealer(), self.clock, self.entropy)
+        self.transcript = MemoryTranscript()
+        self.administrators = AdminDesk(self.store, self.clock, self.entropy)
+        self.tokens = TokenDesk(self.store, self.clock, self.entropy)
+        self.proposals = ProposalDesk(self.store, self.clock, self.entropy)
+        self.told = MemorySender()
+        self.alerts = AlertDesk(self.store, self.told, MemorySealer(), self.clock, self.entropy, where=url, attempts=3)
+        self.practice = PRACTICE
+        self.protected = protected
+        self.ndes_pages = NdesDesk(self.store, self.clock, self.entropy)
         self.desk = ChallengeDesk(self.store, self.clock, self.entropy, self.challenge_mac)
         self.approvals = ApprovalDesk(
             store=self.store,
@@ -158,6 +211,16 @@ class World:
         self.scep = self.service(self.keys)
         self.ceremony.create_root("root", actor=ADMIN)
         self.open_group("default")
+
+    @property
+    def crl_files(self) -> MemoryCrlFiles:
+        """Its CRLs, by the name that verbs know."""
+        return self.files
+
+    @property
+    def challenges(self) -> ChallengeDesk:
+        """Its challenges, by the name that verbs know."""
+        return self.desk
 
     def service(
         self, keys: KeyStore, doors: Catalogue | None = None, stopwatch: Callable[[], float] = time.monotonic

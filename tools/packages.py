@@ -34,6 +34,7 @@ _NEEDED = {
     "opensc": "opensc",  # pkcs11-tool, which looks at the token's objects
     "gnutls-bin": "gnutls-bin",  # certtool and ocsptool: other eyes than OpenSSL's
     "libnss3-tools": "libnss3-tools",  # certutil, vfychain and crlutil: NSS's
+    "chromium": "chromium",  # a browser with a virtual authenticator
     "iproute2": "iproute2",  # ip, for the network namespaces that documented commands run in
 }
 """What must be there, and the package that brings it."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from typer.core import TyperGroup
 
 from regalia.cli.main import NOUNS, noun
+from regalia.cli.remote import LOCAL, PARTLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,23 @@ JSON, `--yes` does not ask, `--dry-run` only says what would happen. Exit codes:
 command does not understand, 3 found problems. An error goes to stderr with an id that has a page under
 [errors](../errors/index.md).
 
+`--server URL --token-file FILE`, anywhere among the arguments, has a command ask a server instead of a home on this
+machine; so do `REGALIA_SERVER` and `REGALIA_TOKEN_FILE` in the environment. The file holds a token and nobody else may
+read it. `--server-ca` (`REGALIA_SERVER_CA`) says whose certificate the server has: a PEM file, or `sha256:` and its
+fingerprint. What acts on this machine is refused there with [API-015](../errors/API-015.md); it is
+[listed below](#local-commands).
+
 | command | what it does |
+| --- | --- |
+"""
+
+
+_LOCAL = """
+## Local commands
+
+These act on the machine where they run; all others do the same against a server.
+
+| command | why, or when |
 | --- | --- |
 """
 
@@ -71,7 +88,13 @@ def page() -> str:
         first, _, _ = (found.command.help or "").partition("\n\n")
         words = " ".join(["regalia", *found.words, *arguments])
         rows.append(f"| `{words}` | {' '.join(first.split())} |\n")
-    return _HEAD + "".join(rows)
+    return _HEAD + "".join(rows) + _local()
+
+
+def _local() -> str:
+    lines = [f"| `regalia {' '.join(words)}` | it {why} |\n" for words, why in LOCAL.items()]
+    lines += [f"| `regalia {' '.join(words)}` | {why} |\n" for words, why in PARTLY.items()]
+    return _LOCAL + "".join(lines)
 
 
 if __name__ == "__main__":

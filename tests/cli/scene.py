@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,14 +14,18 @@ from urllib.parse import parse_qs, urlsplit
 
 from foreign_pki import write_former
 from regalia.app import App, SystemClock, SystemEntropy, build
+from regalia.app.alerts import alert_jobs
 from regalia.cli.soft_token import make_soft_token
 from regalia.client.keys import generate_key
 from regalia.client.scep import Issued, ScepClient, Server
 from regalia.client.transport import HttpAnswer
 from regalia.config import load_config
 from regalia.errors import PeerError, UnavailableError
-from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome, SanKind
+from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome, SanKind, SignInKind
 from regalia.ra.scep import CertRep
+from regalia.ra.sign_in import Proof, SessionDesk
+from regalia.verbs import Caller, ProposedError, ask
+from regalia.verbs.admin import CREATE, CreateAdministrator
 from regalia.wire.certificate import read_certificate
 from regalia.wire.names import make_san
 
@@ -209,6 +213,55 @@ def _former(scene: Scene, words: list[str], attached: list[str]) -> str:
     return ""
 
 
+def _job_ran(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`job ran NAME`: a server's process ran it a moment ago; with a line behind `| ` it failed, saying that."""
+    (name,) = words
+    app = build(load_config(home=scene.home))
+    try:
+        now = app.clock.now()
+        app.store.lease(name, "node:17", now - timedelta(seconds=2), now)
+        app.store.finished(name, "node:17", now, " ".join(attached), every=timedelta(seconds=5))
+    finally:
+        app.close()
+    return ""
+
+
+def _alerts_are_watched(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`alerts are watched`: a server's process looks what is wrong, once."""
+    del words, attached
+    app = build(load_config(home=scene.home))
+    try:
+        watch, *_ = alert_jobs(app, "node")
+        watch.run(app.clock.now())
+    finally:
+        app.close()
+    return ""
+
+
+def _signs_in(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`signs in NAME`: an administrator signs in with a browser."""
+    del attached
+    with closing(build(load_config(home=scene.home))) as app:
+        person = app.administrators.found(words[0])
+        SessionDesk(app.store, app.clock, app.entropy).open(
+            Proof(person, SignInKind.PASSKEY, app.clock.now()), "192.0.2.1"
+        )
+    return ""
+
+
+def _proposes(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`proposes NAME OTHER`: an administrator who is signed in asks for another one with the role admin."""
+    del attached
+    with closing(build(load_config(home=scene.home))) as app:
+        person = app.administrators.found(words[0])
+        caller = Caller(
+            Actor(ActorKind.ADMIN, f"user:{person.name}"), person.grants, fresh=True, administrator=person.id
+        )
+        with suppress(ProposedError):
+            ask(CREATE, app, caller, CreateAdministrator(name=words[1], roles=("admin",)))
+    return ""
+
+
 DIRECTIVES: dict[str, Callable[[Scene, list[str], list[str]], str]] = {
     "device enrols": _enrols,
     "device polls": _polls,
@@ -220,4 +273,8 @@ DIRECTIVES: dict[str, Callable[[Scene, list[str], list[str]], str]] = {
     "no home": _no_home,
     "token": _token,
     "former pki": _former,
+    "job ran": _job_ran,
+    "alerts are watched": _alerts_are_watched,
+    "signs in": _signs_in,
+    "proposes": _proposes,
 }

@@ -40,6 +40,17 @@ ASKS_FIRST = {
     ("event", "checkpoint"),
     ("event", "forget"),
     ("enrolment", "deny"),
+    ("admin", "grant"),
+    ("admin", "ungrant"),
+    ("admin", "disable"),
+    ("admin", "enable"),
+    ("admin", "link"),
+    ("admin", "unlink"),
+    ("admin", "setup-link"),
+    ("admin", "rescue"),
+    ("token", "revoke"),
+    ("session", "end"),
+    ("proposal", "approve"),
 }
 HOMELESS = {("profile", "ready-made"), ("backup", "key"), ("backup", "verify")}
 """Commands that need no home."""

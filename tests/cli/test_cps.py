@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.transcript import regalia
-from regalia.cli.cps import TO_STATE, facts, outline
 from regalia.cli.main import main
+from regalia.verbs.cps import TO_STATE, facts, outline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,18 +22,26 @@ import re
 import shlex
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from cli.scene import DIRECTIVES, Scene
+from regalia import reasons
 from regalia.cli.main import main
+from regalia.cli.remote import PARTLY, is_local, towards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
-__all__ = ["Ran", "Step", "TranscriptError", "commands_in", "play", "regalia", "steps"]
+    from regalia.verbs import Door
+
+    FarHome = Callable[[Path], AbstractContextManager[Door]]
+
+__all__ = ["Ran", "Step", "TranscriptError", "commands_in", "goes_far", "play", "regalia", "steps"]
 
 _EXIT = re.compile(r"\[exit (\d+)\]")
 _NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -163,12 +171,18 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def play(path: Path, scene: Scene) -> None:
-    """Run a transcript from top to bottom; raises `TranscriptError` at the first step that goes another way."""
+def play(path: Path, scene: Scene, far: FarHome | None = None) -> None:
+    """Run a transcript from top to bottom; raises `TranscriptError` at the first step that goes another way.
+
+    With `far` each command that is not one of this machine's asks the home through a server's API.
+    """
     names: dict[str, str] = {}
     for step in steps(path.read_text(encoding="utf-8")):
         text = _filled(step.text, names, path, step)
-        ran = _command(text, scene, len(step.expected)) if step.kind == "$" else Ran(0, _happening(text, step, scene))
+        if step.kind == "$":
+            ran = _command(text, scene, len(step.expected), far)
+        else:
+            ran = Ran(0, _happening(text, step, scene))
         expected = [line for line in step.expected if line or len(step.expected) > 1]
         if ran.status != step.status or not _matches(expected, ran.output, names):
             said = "\n".join([*step.expected, f"[exit {step.status}]"])
@@ -201,7 +215,7 @@ def _parsed(text: str) -> tuple[dict[str, str], list[str], str | None, str | Non
     return values, words, files.get("<"), files.get(">")
 
 
-def _command(text: str, scene: Scene, lines: int) -> Ran:
+def _command(text: str, scene: Scene, lines: int, far: FarHome | None = None) -> Ran:
     values, arguments, source, target = _parsed(text.removesuffix(" &"))
     base = {"REGALIA_HOME": str(scene.home), "NO_COLOR": "1"}
     if text.endswith(" &"):
@@ -209,7 +223,31 @@ def _command(text: str, scene: Scene, lines: int) -> Ran:
             return Ran(0, scene.start(arguments, lines))
     with contextlib.chdir(scene.work), _environment(base | values):
         stdin = Path(source).read_bytes() if source is not None else b""
-        return regalia(arguments, stdin=stdin, stdout=Path(target) if target is not None else None)
+        far_away = far is not None and goes_far(arguments)
+        home, words = _named_home(arguments, scene.home) if far_away else (scene.home, arguments)
+        with towards(partial(far, home) if far is not None and far_away else None):
+            ran = regalia(words, stdin=stdin, stdout=Path(target) if target is not None else None)
+        if far is not None and _is_partly_local(arguments) and reasons.API_LOCAL_ONLY.id in ran.output:
+            return regalia(arguments, stdin=stdin, stdout=Path(target) if target is not None else None)
+        return ran
+
+
+def _is_partly_local(arguments: list[str]) -> bool:
+    """Whether a command acts on this machine in some of its uses."""
+    return any(tuple(arguments[: len(words)]) == words for words in PARTLY)
+
+
+def goes_far(arguments: list[str]) -> bool:
+    """Whether a command reaches its home through verbs: it is not local, and names nothing that lies here."""
+    return is_local(arguments) is None and "--root-key" not in arguments
+
+
+def _named_home(arguments: list[str], home: Path) -> tuple[Path, list[str]]:
+    """Take a home out of the arguments: it is the server's then."""
+    if "--home" not in arguments:
+        return home, arguments
+    place = arguments.index("--home")
+    return Path(arguments[place + 1]).absolute(), [*arguments[:place], *arguments[place + 2 :]]
 
 
 def _happening(text: str, step: Step, scene: Scene) -> str:

@@ -38,6 +38,8 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "./regalia test --long tests/faults",
         "./regalia faults --hsm --minutes 3",
     ),
+    "docs/tasks/alerts.md": ("regalia alert delivery replay 019a1b2c",),
+    "docs/tasks/jobs.md": ("regalia job run audit-certificates", "regalia job show audit-certificates"),
     "docs/tasks/blocked-keys.md": ("regalia key-blocklist import badkeys --file blocklist.dat --format badkeys",),
     "docs/tasks/enrol-devices.md": (
         "getcert add-scep-ca -c regalia -u http://pki.example.org:8080/scep/default",
@@ -80,6 +82,11 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "psql regalia -c 'GRANT INSERT, UPDATE, DELETE ON wrapped_key, key_record TO \"regalia-signer\"'",
         "psql regalia -c 'GRANT INSERT ON event TO \"regalia-signer\"'",
         "psql regalia -c 'GRANT INSERT, UPDATE ON event_stream TO \"regalia-signer\"'",
+    ),
+    "docs/tasks/sign-in.md": (
+        "regalia admin create bob --role operator:default",
+        "regalia admin setup-link bob --yes",
+        "regalia admin rescue alice --yes",
     ),
     "docs/tasks/signer-on-another-host.md": (
         "EC='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'",

@@ -29,10 +29,24 @@ from regalia.ca.revoke import hold, release, revoke
 from regalia.config import load_config
 from regalia.errors import AdminError
 from regalia.keys.backup_file import BackupWriter, make_backup_key, read_backup, read_backup_key, read_recipient
-from regalia.model import Action, AuthorityState, CertificateKind, RevocationReason
+from regalia.model import (
+    Action,
+    AuthorityState,
+    CertificateKind,
+    ProposalState,
+    RevocationReason,
+    Session,
+    SignInKind,
+)
 from regalia.ports import CertificateFilter, EventFilter
 from regalia.ra.audit import verify
+from regalia.ra.proposals import NewProposal
+from regalia.ra.roles import EVERYTHING
+from regalia.ra.setting_up import make_setup_link
+from regalia.ra.sign_in import sha256_of
+from regalia.ra.tokens import NewToken
 from regalia.store.dump import Dumped
+from regalia.verbs.bearer import caller_of_token
 from regalia.wire.scep import PkiStatus, Transaction
 from world import ADMIN, Device, names, rsa_key
 
@@ -259,6 +273,44 @@ def test_open_challenges_are_closed(stage: Stage) -> None:
         assert device_in(after, 3).enrol(names("laptop-3"), secret).status is PkiStatus.FAILURE
         (refused,) = after.store.events(EventFilter(action=Action.ENROLMENT_REFUSED))
         assert refused.draft.reason_id == reasons.CHALLENGE_REVOKED.id
+    finally:
+        after.close()
+
+
+def test_who_administers_comes_back_and_nobody_is_signed_in(stage: Stage) -> None:
+    """Administrators and tokens come back; sessions do not; set-up links and proposals that were open are closed."""
+    name, secret = f"admin-{secrets.token_hex(4)}", secrets.token_bytes(32)
+    with stage.opened() as app:
+        now = app.clock.now()
+        person = app.administrators.create(name, EVERYTHING, display="", actor=ADMIN, bound=EVERYTHING)
+        token = app.tokens.create(
+            NewToken(name, EVERYTHING, timedelta(days=1), person.id), actor=ADMIN, bound=EVERYTHING
+        )
+        links = [make_setup_link(app.store, app.clock, app.entropy, ADMIN, whom) for whom in (person, None)]
+        proposal = app.proposals.propose(NewProposal("admin.create", {}, (), None, person.id), actor=ADMIN)
+        app.store.add_session(
+            Session(
+                proposal.id,
+                secret,
+                person.id,
+                SignInKind.PASSKEY,
+                SOURCE,
+                now,
+                now,
+                now,
+                now + timedelta(hours=8),
+            ),
+            (),
+        )
+    after = build(load_config({}, home=stage.restored(stage.backup())))
+    try:
+        assert after.store.administrator_named(name) == person
+        assert caller_of_token(after.store, token.secret, now=after.clock.now(), source=SOURCE).grants == EVERYTHING
+        assert after.store.session(secret) is None
+        assert not any(after.store.use_setup_link(sha256_of(link), after.clock.now(), ()) for link in links)
+        found = after.store.proposal(proposal.id)
+        assert found is not None
+        assert found.state is ProposalState.WITHDRAWN
     finally:
         after.close()
 

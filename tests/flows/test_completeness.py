@@ -16,7 +16,7 @@ TESTS = Path(__file__).resolve().parents[1]
 FACES: dict[Stage, tuple[str, ...]] = {
     Stage.HTTP: ("web",),
     Stage.SERVICE: ("web", "ca", "flows"),
-    Stage.ADMIN: ("cli",),
+    Stage.ADMIN: ("cli", "verbs", "web"),
     Stage.CLIENT: ("client",),
     Stage.LIMIT: ("ra",),
 }
@@ -29,7 +29,7 @@ _NAMES = {id(value): name for name, value in vars(reasons).items() if isinstance
 
 @pytest.mark.parametrize("reason", reasons.ALL, ids=lambda reason: reason.id)
 def test_each_reason_is_provoked_by_a_test(reason: Reason) -> None:
-    """A refusal of a message is driven by a message, of a command by a transcript, of our client by a server."""
+    """A message's refusal is driven by a message, a command's by a transcript or its verb, our client's by a server."""
     folders = DECISIONS.get(reason.id) or FACES.get(reason.stage)
     if folders is None:
         assert reason.id in SCENARIOS

@@ -28,9 +28,9 @@ from regalia.ca.lint import lint_full
 from regalia.ca.profile_ready_made import READY_MADE
 from regalia.ca.revoke import revoke
 from regalia.ca.status import OcspResponder
-from regalia.cli.chain import pem
 from regalia.model import Names, RevocationReason, San, SanKind
 from regalia.ra.order import Order
+from regalia.verbs.content import certificates_text
 from world import ADMIN, World
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _fill(world: World, directory: Path) -> None:
     for state in ("expired", "revoked", "good"):
         for profile, case in CASES.items():
             certificate = _order(world, f"{profile}-day" if state == "expired" else profile, case)
-            (directory / f"{profile}-{state}.pem").write_text(pem(certificate.der or b""), "ascii")
+            (directory / f"{profile}-{state}.pem").write_text(certificates_text([certificate.der or b""]), "ascii")
             if state == "revoked":
                 world.clock.advance(timedelta(seconds=1))
                 revoke(world.store, world.clock, certificate, reason=RevocationReason.SUPERSEDED, actor=ADMIN)
@@ -176,7 +176,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pki]:
     ):
         authority = authorities[name]
         assert authority is not None
-        certificate.write_text(pem(authority.certificate_der), "ascii")
+        certificate.write_text(certificates_text([authority.certificate_der]), "ascii")
         crl.write_bytes(_publish(world, name))
     world.clock.advance(datetime.now(UTC).replace(microsecond=0) - world.clock.now())
     server.responder = OcspResponder(world.store, world.keys, world.clock)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from regalia.ports import JobStatus
+
 MINUTE = timedelta(minutes=1)
 
 
@@ -190,11 +192,24 @@ def test_leases_that_cannot_be_had_fail_the_run_only(clock: FakeClock) -> None:
         def lease(self, job: str, holder: str, now: datetime, until: datetime) -> bool:
             raise UnavailableError(reasons.STORE_UNAVAILABLE, f"{job} {holder} {now} {until}")
 
-        def finished(self, job: str, holder: str, at: datetime, error: str) -> None:
-            raise UnavailableError(reasons.STORE_UNAVAILABLE, f"{job} {holder} {at} {error}")
+        def finished(
+            self,
+            job: str,
+            holder: str,
+            at: datetime,
+            error: str,
+            *,
+            every: timedelta | None = None,
+            wanted: datetime | None = None,
+        ) -> None:
+            raise UnavailableError(reasons.STORE_UNAVAILABLE, f"{job} {holder} {at} {error} {every} {wanted}")
+
+        def job_status(self) -> tuple[JobStatus, ...]:
+            raise UnavailableError(reasons.STORE_UNAVAILABLE)
 
     work = Work()
     assert loop(Down(), clock).run_once(work) is Outcome.FAILED
+    loop(Down(), clock, "a", work).run_wanted()
     assert work.ran == []
 
 
@@ -235,3 +250,71 @@ def test_jobs_run_at_once_and_again_until_the_loop_is_stopped(store: MemoryStore
 def test_a_loop_without_jobs_ends(store: MemoryStore, clock: FakeClock) -> None:
     """There is nothing to wait for."""
     asyncio.run(asyncio.wait_for(loop(store, clock).run(asyncio.Event()), 10))
+
+
+def test_a_wanted_job_runs_once_in_a_cluster(store: MemoryStore, clock: FakeClock) -> None:
+    """Whoever asks for a job gets one run, in one process, although it ran a moment ago; then it is due as ever."""
+    work, other = Work(), Work()
+    here, there = loop(store, clock, "a", work), loop(store, clock, "b", other)
+    here.run_once(work)
+    there.run_wanted()
+    assert (len(work.ran), len(other.ran)) == (1, 0)
+    clock.advance(timedelta(seconds=1))
+    assert store.want_job("work", clock.now(), ())
+    there.run_wanted()
+    here.run_wanted()
+    there.run_wanted()
+    assert (len(work.ran), len(other.ran)) == (1, 1)
+    (status,) = store.job_status()
+    assert (status.wanted_at, status.every, status.last_began) == (None, MINUTE, clock.now())
+
+
+def test_a_wanted_job_that_fails_is_not_run_again_at_once(store: MemoryStore, clock: FakeClock) -> None:
+    """A request is answered by a run that fails, too: its error is on record, and the next run comes in its time."""
+    work = Work(does=raising(ValueError("broken")))
+    made = loop(store, clock, "a", work)
+    made.run_once(work)
+    store.want_job("work", clock.now(), ())
+    made.run_wanted()
+    made.run_wanted()
+    assert len(work.ran) == 2
+    (status,) = store.job_status()
+    assert (status.last_error, status.wanted_at, status.last_success) == ("ValueError: broken", None, None)
+
+
+def test_a_wanted_job_waits_for_its_lease(store: MemoryStore, clock: FakeClock) -> None:
+    """A request that comes while another process runs the job waits for its end, and is then answered."""
+    work = Work()
+    made = loop(store, clock, "a", work)
+    made.run_once(work)
+    assert store.lease("work", "b", clock.now(), clock.now() + MINUTE)
+    store.want_job("work", clock.now(), ())
+    made.run_wanted()
+    assert len(work.ran) == 1
+    store.finished("work", "b", clock.now(), "")
+    made.run_wanted()
+    assert len(work.ran) == 2
+
+
+def test_a_wanted_job_of_a_node_runs_there(store: MemoryStore, clock: FakeClock) -> None:
+    """What tends to a home is asked for by its name with the node's, and runs there alone."""
+    one, two = Work(scope=Scope.NODE), Work(scope=Scope.NODE)
+    here = loop(store, clock, "a", one, node="one")
+    there = loop(store, clock, "b", two, node="two")
+    here.run_once(one)
+    there.run_once(two)
+    assert store.want_job("work@two", clock.now(), ())
+    here.run_wanted()
+    there.run_wanted()
+    assert (len(one.ran), len(two.ran)) == (1, 2)
+
+
+def test_a_job_does_not_run_twice_at_a_time_in_one_process(store: MemoryStore, clock: FakeClock) -> None:
+    """A request that meets a run in the same process, which has the lease, starts no second one beside it."""
+    work = Work()
+    made = loop(store, clock, "a", work)
+    outcomes: list[Outcome] = []
+    work.does = lambda: outcomes.append(made.run_once(work, clock.now()))
+    assert made.run_once(work) is Outcome.OK
+    assert outcomes == [Outcome.ELSEWHERE]
+    assert len(work.ran) == 1

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp as x509_ocsp
-from tools.bench import crl, growth, kept, ocsp, page, peer, start
+from tools.bench import crl, growth, kept, lists, ocsp, page, peer, start
 from tools.bench.__main__ import concluded
 from tools.bench.devices import Device, Sent, Server, judge, make_devices, request
 from tools.bench.homes import make_home, opened
@@ -340,6 +340,18 @@ def test_growth_gives_complete_results() -> None:
             assert f"look-up by {what} among 100, {database}" in names
     assert all(figure.budget is not None and figure.value > 0 for figure in report.figures)
     assert report.verified == 4 * (5 + 1)
+
+
+def test_lists_gives_complete_results() -> None:
+    """`bench lists` asks for pages, searches and objects on both databases, and finds what is there and only that."""
+    report = lists.measure(lists.LEAST)
+    assert [figure.name for figure in report.figures] == [
+        f"{what} among 300 certificates, {database}, p95"
+        for database in ("SQLite", "PostgreSQL")
+        for what in ("a list", "a filtered list", "a search", "one object")
+    ]
+    assert all(figure.budget is not None and figure.value > 0 for figure in report.figures)
+    assert len(report.tables[0].rows) * lists.LEAST.rounds == report.verified
 
 
 def test_ocsp_gives_complete_results() -> None:

@@ -7,7 +7,8 @@ from datetime import timedelta
 from threading import Barrier
 from typing import TYPE_CHECKING
 
-from regalia.ports import JobStatus
+from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
+from regalia.ports import EventFilter, JobStatus
 from store.samples import MINUTE, NOW
 
 if TYPE_CHECKING:
@@ -54,12 +55,15 @@ def test_a_finished_job_is_free(store: Store) -> None:
     store.lease("crl", "a", NOW, NOW + MINUTE)
     assert store.job_status() == ()
     store.finished("crl", "a", NOW, "disk full")
-    assert store.job_status() == (JobStatus("crl", NOW, "disk full"),)
+    assert store.job_status() == (JobStatus("crl", NOW, "disk full", last_began=NOW),)
     assert store.lease("crl", "b", NOW, NOW + MINUTE)
     store.finished("crl", "b", NOW + MINUTE, "")
     store.lease("audit", "b", NOW, NOW + MINUTE)
     store.finished("audit", "b", NOW, "")
-    assert store.job_status() == (JobStatus("audit", NOW, ""), JobStatus("crl", NOW + MINUTE, ""))
+    assert store.job_status() == (
+        JobStatus("audit", NOW, "", NOW, NOW),
+        JobStatus("crl", NOW + MINUTE, "", NOW, NOW + MINUTE),
+    )
 
 
 def test_who_lost_the_lease_frees_nothing(store: Store) -> None:
@@ -68,3 +72,35 @@ def test_who_lost_the_lease_frees_nothing(store: Store) -> None:
     assert store.lease("crl", "b", NOW + MINUTE, NOW + 2 * MINUTE)
     store.finished("crl", "a", NOW + MINUTE, "")
     assert not store.lease("crl", "c", NOW + MINUTE, NOW + 2 * MINUTE)
+
+
+def test_what_a_job_did_is_on_record(store: Store) -> None:
+    """When a job began, ended and last succeeded, how often it is due and who has it is there to be read."""
+    store.lease("crl", "a", NOW, NOW + MINUTE)
+    # Its lease is extended while it runs.
+    store.lease("crl", "a", NOW + MINUTE, NOW + 2 * MINUTE)
+    store.finished("crl", "a", NOW + MINUTE, "", every=5 * MINUTE)
+    store.lease("crl", "b", NOW + 6 * MINUTE, NOW + 7 * MINUTE)
+    expected = JobStatus("crl", NOW + MINUTE, "", NOW, NOW + MINUTE, 5 * MINUTE, "b", NOW + 7 * MINUTE)
+    assert store.job_status() == (expected,)
+    store.finished("crl", "b", NOW + 7 * MINUTE, "disk full")
+    failed = JobStatus("crl", NOW + 7 * MINUTE, "disk full", NOW + 6 * MINUTE, NOW + MINUTE, 5 * MINUTE)
+    assert store.job_status() == (failed,)
+
+
+def test_a_job_can_be_wanted(store: Store) -> None:
+    """A request stays until the run that answers it ends; one that came meanwhile is not answered by it."""
+    asked = EventDraft(NOW, Actor(ActorKind.ADMIN, "os:root"), Action.JOB_WANTED, "job:crl", Outcome.OK)
+    assert not store.want_job("crl", NOW, (asked,))
+    store.lease("crl", "a", NOW, NOW + MINUTE)
+    store.finished("crl", "a", NOW, "")
+    assert store.want_job("crl", NOW, (asked,))
+    assert [event.draft for event in store.events(EventFilter(action=Action.JOB_WANTED))] == [asked]
+    assert store.job_status()[0].wanted_at == NOW
+    store.finished("crl", "a", NOW + MINUTE, "")
+    assert store.job_status()[0].wanted_at == NOW
+    assert store.want_job("crl", NOW + MINUTE, ())
+    store.finished("crl", "a", NOW + MINUTE, "", wanted=NOW)
+    assert store.job_status()[0].wanted_at == NOW + MINUTE
+    store.finished("crl", "a", NOW + MINUTE, "", wanted=NOW + MINUTE)
+    assert store.job_status()[0].wanted_at is None

@@ -63,6 +63,16 @@ WITHOUT = {
     "replace_wrapped": "rotation of the master key, recorded once for all keys",
     "replace_sealed": "the same",
     "add_own_key": "a key of ours that no device may have, of a certificate that was made elsewhere",
+    "seen": "that somebody was here changes nothing; what they did is recorded",
+    "session_seen": "the same",
+    "token_used": "the same",
+    "session_proved": "the proof is recorded before the session gets its next secret",
+    "begin_answer": "what was asked is recorded, its repetition is not",
+    "keep_answer": "the same",
+    "drop_answer": "the same",
+    "forget_answers": "housekeeping of what nobody repeats any more",
+    "forget_sessions": "housekeeping of what events keep (WEB-4)",
+    "forget_token_sources": "addresses whose time is over (PRIV-1); the use is in the events of what was done",
     "add_checkpoint_key": "the public half of a key whose making is recorded",
 }
 """Methods that write and take no events, each with its reason."""

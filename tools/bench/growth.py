@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from regalia.model import Enrolment
     from tools.bench.devices import Device, Sent
     from tools.bench.filling import Filled
-    from tools.bench.homes import Home
 
-__all__ = ["FULL", "LEAST", "QUICK", "Sizes", "measure"]
+__all__ = ["FULL", "LEAST", "QUICK", "Sizes", "measure", "template"]
 
 _ENDPOINT: Final = "default"
 _GROWTH_BUDGET: Final = Budget(Bound.AT_MOST, 1.05)
@@ -153,14 +152,13 @@ def _bench(
 ) -> _Bench:
     home = make_home(directory / f"{database}-{stored}", url)
     with opened(home) as app:
-        filled = fill(app, home.path, url, _template(app, home), stored)
+        filled = fill(app, home.path, url, template(app), stored)
     app = stack.enter_context(opened(home))
     return _Bench(app, filled, iter(requests(app, _ENDPOINT, devices)))
 
 
-def _template(app: App, home: Home) -> Enrolment:
+def template(app: App) -> Enrolment:
     """Enrol one device, whose names have the holes that the copies fill."""
-    del home
     (device,) = make_devices(1)
     name = "laptop-0000000.example.org"
     device = replace(device, names=Names(name, frozenset({San(SanKind.DNS, name)})))

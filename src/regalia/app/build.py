@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from regalia import reasons
+from regalia.app.alerts import alert_desk
 from regalia.app.custody import Custody, divided
+from regalia.app.practice import practice_of
 from regalia.ca.authority import Ceremony
 from regalia.ca.carried_crl import CrlImporter
 from regalia.ca.crl import CrlPublisher
@@ -33,6 +35,8 @@ from regalia.keys.medium import FallbackVault, MediumVault
 from regalia.keys.sealing import MasterSealer
 from regalia.keys.software import SoftwareKeys
 from regalia.model import STANDING_PURPOSES, Actor, ActorKind
+from regalia.ra.administration import AdminDesk
+from regalia.ra.api_limits import ApiLimits
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.checkpoints import CheckpointDesk
@@ -43,14 +47,18 @@ from regalia.ra.ndes import NdesService
 from regalia.ra.ndes_pages import NdesDesk
 from regalia.ra.order import OrderDesk
 from regalia.ra.personal import PersonalDesk
+from regalia.ra.proposals import ProposalDesk, TwoPersons
 from regalia.ra.protected import ProtectedNames
 from regalia.ra.refusals import WINDOW, Refusals
 from regalia.ra.registry import Registry
 from regalia.ra.retrieve import Retriever
 from regalia.ra.scep import ScepService
+from regalia.ra.tokens import TokenDesk
 from regalia.store import migrations
+from regalia.store.checkpoint_files import CheckpointDirectory
 from regalia.store.crl_files import DirectoryCrlFiles
 from regalia.store.store import open_store
+from regalia.store.transcript_file import HomeTranscript
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +71,9 @@ if TYPE_CHECKING:
     from regalia.keys.master import KeyRing
     from regalia.keys.signer_client import SignerAddress
     from regalia.ports import Clock, Entropy, IntentSigner, Sealer
+    from regalia.ra.alerts import AlertDesk
     from regalia.store.store import SqlStore
+    from regalia.verbs.services import Practice
 
 __all__ = [
     "NODE_FILE",
@@ -131,6 +141,23 @@ class App:
     crls: CrlPublisher
     checkpoints: CheckpointDesk
     personal: PersonalDesk
+    api_limits: ApiLimits
+    transcript: HomeTranscript
+    alerts: AlertDesk
+    administrators: AdminDesk
+    tokens: TokenDesk
+    proposals: ProposalDesk
+
+    @property
+    def checkpoint_copy(self) -> CheckpointDirectory | None:
+        """The copy of the checkpoints outside the home, where there is to be one."""
+        directory = self.config.audit.checkpoint_directory
+        return CheckpointDirectory(directory) if directory is not None else None
+
+    @property
+    def practice(self) -> Practice:
+        """What the settings say, for verbs."""
+        return practice_of(self.config, self.master)
 
     def close(self) -> None:
         """Write what is counted and let go of the database."""
@@ -213,59 +240,34 @@ def open_home(
     return Ground(node, clock, entropy, master, store, crl_files, keys, signer)
 
 
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What many services of one home share."""
+
+    config: Config
+    ground: Ground
+    urls: Urls
+    prefix: int
+    """First octet of serials."""
+    challenge_mac: Callable[[str], bytes]
+    issuer: Issuer
+    refusals: Refusals
+    protected: ProtectedNames
+    allowances: Allowances
+
+
 def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | None = None, workers: int = 1) -> App:
     """Give each service its ports; nothing is decided here.
 
     `workers` is how many processes of this node share its limits.
     """
-    store, keys, clock, entropy = ground.store, ground.keys, ground.clock, ground.entropy
-    urls, prefix, challenge_mac = Urls(config.server.url), serial_prefix(ground.node), ground.master.challenge_mac()
-    issuer = Issuer(store, ground.signer, clock, lease=timedelta(seconds=config.issuance.lease_seconds))
-    ceremony = Ceremony(
-        issuer, authorities=store, keys=keys, clock=clock, entropy=entropy, urls=urls, serial_prefix=prefix
-    )
-    recovery = Recovery(store, issuer, clock, reaches=keys.prove)
-    refusals = Refusals(store, observe=observe)
-    protected = _protected(config)
-    enroller = Enroller(
-        store=store,
-        issuer=issuer,
-        recovery=recovery,
-        refusals=refusals,
-        clock=clock,
-        entropy=entropy,
-        urls=urls,
-        serial_prefix=prefix,
-        pause=time.sleep,
-        sealer=MasterSealer(ground.master, entropy),
-        certificates_per_device=config.limits.certificates_per_device,
-        protected=protected,
-    )
-    allowances = _allowances(config.limits).shared_by(workers)
-    scep = ScepService(
-        doors=store,
-        store=store,
-        keys=keys,
-        enroller=enroller,
-        retriever=Retriever(store=store, refusals=refusals, clock=clock, urls=urls),
-        limits=Limits(store, allowances),
-        refusals=refusals,
-        clock=clock,
-        entropy=entropy,
-        challenge_mac=challenge_mac,
-    )
-    ndes = NdesService(
-        store=store,
-        refusals=refusals,
-        allowances=allowances,
-        clock=clock,
-        entropy=entropy,
-        challenge_mac=challenge_mac,
-    )
-    crl_life, delta_life = timedelta(days=config.crl.issuing_days), timedelta(hours=config.crl.delta_hours)
-    hierarchy = Hierarchy(ceremony, store=store, signer=ground.signer, clock=clock, entropy=entropy, urls=urls)
-    overlap = timedelta(days=config.issuance.ra_overlap_days)
-    rollover = Rollover(store, ceremony, keys, clock, ra_overlap=overlap)
+    store, clock, entropy = ground.store, ground.clock, ground.entropy
+    common = _common(config, ground, observe, workers)
+    ceremony = _ceremony(common)
+    hierarchy = _hierarchy(common, ceremony)
+    rollover = _rollover(common, ceremony)
+    recovery = Recovery(store, common.issuer, clock, reaches=ground.keys.prove)
+    enroller = _enroller(common, recovery)
     return App(
         config=config,
         master=ground.master,
@@ -273,54 +275,178 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         entropy=entropy,
         store=store,
         crl_files=ground.crl_files,
-        keys=keys,
-        urls=urls,
+        keys=ground.keys,
+        urls=common.urls,
         ceremony=ceremony,
         carried_crls=CrlImporter(store, clock, entropy),
         hierarchy=hierarchy,
         importer=Importer(ceremony, hierarchy, store=store, clock=clock, entropy=entropy),
         rollover=rollover,
-        containment=Containment(
-            store, rollover, hierarchy, keys, clock, holder=f"{ground.node}/{entropy.octets(8).hex()}", pause=time.sleep
-        ),
-        registry=Registry(store, ceremony, clock, urls),
-        challenges=ChallengeDesk(store, clock, entropy, challenge_mac),
-        approvals=ApprovalDesk(
-            store=store,
-            issuer=issuer,
-            clock=clock,
-            entropy=entropy,
-            urls=urls,
-            serial_prefix=prefix,
-            pending_life=timedelta(days=config.limits.pending_days),
-            protected=protected,
-        ),
-        protected=protected,
+        containment=_containment(common, rollover, hierarchy),
+        registry=Registry(store, ceremony, clock, common.urls),
+        challenges=ChallengeDesk(store, clock, entropy, common.challenge_mac),
+        approvals=_approvals(common),
+        protected=common.protected,
         orders=OrderDesk(store=store, enroller=enroller, clock=clock),
-        ndes=ndes,
+        ndes=_ndes(common),
         ndes_pages=NdesDesk(store, clock, entropy),
         recovery=recovery,
-        refusals=refusals,
-        scep=scep,
-        ocsp=OcspResponder(
-            store,
-            keys,
-            clock,
-            lifetime=timedelta(seconds=config.ocsp.good_seconds),
-            hold_lifetime=timedelta(seconds=min(config.ocsp.hold_seconds, config.ocsp.good_seconds)),
-        ),
-        checkpoints=CheckpointDesk(store, keys, clock),
+        refusals=common.refusals,
+        scep=_scep(common, enroller),
+        ocsp=_ocsp(common),
+        checkpoints=CheckpointDesk(store, ground.keys, clock),
         personal=PersonalDesk(store, MasterSealer(ground.master, entropy), clock, entropy),
-        crls=CrlPublisher(
-            store,
-            ground.crl_files,
-            ground.signer,
-            clock,
-            entropy,
-            urls,
-            issuing_lifetime=crl_life,
-            delta_lifetime=delta_life,
-        ),
+        crls=_crls(common),
+        transcript=HomeTranscript(config.home, clock),
+        alerts=alert_desk(config, store, MasterSealer(ground.master, entropy), clock, entropy),
+        administrators=AdminDesk(store, clock, entropy),
+        tokens=TokenDesk(store, clock, entropy),
+        proposals=ProposalDesk(store, clock, entropy, TwoPersons(config.admin.two_persons)),
+        api_limits=ApiLimits(store, common.allowances),
+    )
+
+
+def _common(config: Config, ground: Ground, observe: Callable[[Reason], None] | None, workers: int) -> _Common:
+    lease = timedelta(seconds=config.issuance.lease_seconds)
+    return _Common(
+        config=config,
+        ground=ground,
+        urls=Urls(config.server.url),
+        prefix=serial_prefix(ground.node),
+        challenge_mac=ground.master.challenge_mac(),
+        issuer=Issuer(ground.store, ground.signer, ground.clock, lease=lease),
+        refusals=Refusals(ground.store, observe=observe),
+        protected=_protected(config),
+        allowances=_allowances(config.limits).shared_by(workers),
+    )
+
+
+# --- authorities ----------------------------------------------------------------------------------------------------
+
+
+def _ceremony(common: _Common) -> Ceremony:
+    ground = common.ground
+    return Ceremony(
+        common.issuer,
+        authorities=ground.store,
+        keys=ground.keys,
+        clock=ground.clock,
+        entropy=ground.entropy,
+        urls=common.urls,
+        serial_prefix=common.prefix,
+    )
+
+
+def _hierarchy(common: _Common, ceremony: Ceremony) -> Hierarchy:
+    ground = common.ground
+    return Hierarchy(
+        ceremony,
+        store=ground.store,
+        signer=ground.signer,
+        clock=ground.clock,
+        entropy=ground.entropy,
+        urls=common.urls,
+    )
+
+
+def _rollover(common: _Common, ceremony: Ceremony) -> Rollover:
+    ground = common.ground
+    overlap = timedelta(days=common.config.issuance.ra_overlap_days)
+    return Rollover(ground.store, ceremony, ground.keys, ground.clock, ra_overlap=overlap)
+
+
+def _containment(common: _Common, rollover: Rollover, hierarchy: Hierarchy) -> Containment:
+    ground = common.ground
+    holder = f"{ground.node}/{ground.entropy.octets(8).hex()}"
+    return Containment(ground.store, rollover, hierarchy, ground.keys, ground.clock, holder=holder, pause=time.sleep)
+
+
+def _crls(common: _Common) -> CrlPublisher:
+    ground, settings = common.ground, common.config.crl
+    return CrlPublisher(
+        ground.store,
+        ground.crl_files,
+        ground.signer,
+        ground.clock,
+        ground.entropy,
+        common.urls,
+        issuing_lifetime=timedelta(days=settings.issuing_days),
+        delta_lifetime=timedelta(hours=settings.delta_hours),
+    )
+
+
+def _ocsp(common: _Common) -> OcspResponder:
+    ground, settings = common.ground, common.config.ocsp
+    return OcspResponder(
+        ground.store,
+        ground.keys,
+        ground.clock,
+        lifetime=timedelta(seconds=settings.good_seconds),
+        hold_lifetime=timedelta(seconds=min(settings.hold_seconds, settings.good_seconds)),
+    )
+
+
+# --- enrolment ------------------------------------------------------------------------------------------------------
+
+
+def _enroller(common: _Common, recovery: Recovery) -> Enroller:
+    ground = common.ground
+    return Enroller(
+        store=ground.store,
+        issuer=common.issuer,
+        recovery=recovery,
+        refusals=common.refusals,
+        clock=ground.clock,
+        entropy=ground.entropy,
+        urls=common.urls,
+        serial_prefix=common.prefix,
+        pause=time.sleep,
+        sealer=MasterSealer(ground.master, ground.entropy),
+        certificates_per_device=common.config.limits.certificates_per_device,
+        protected=common.protected,
+    )
+
+
+def _scep(common: _Common, enroller: Enroller) -> ScepService:
+    ground = common.ground
+    retriever = Retriever(store=ground.store, refusals=common.refusals, clock=ground.clock, urls=common.urls)
+    return ScepService(
+        doors=ground.store,
+        store=ground.store,
+        keys=ground.keys,
+        enroller=enroller,
+        retriever=retriever,
+        limits=Limits(ground.store, common.allowances),
+        refusals=common.refusals,
+        clock=ground.clock,
+        entropy=ground.entropy,
+        challenge_mac=common.challenge_mac,
+    )
+
+
+def _ndes(common: _Common) -> NdesService:
+    ground = common.ground
+    return NdesService(
+        store=ground.store,
+        refusals=common.refusals,
+        allowances=common.allowances,
+        clock=ground.clock,
+        entropy=ground.entropy,
+        challenge_mac=common.challenge_mac,
+    )
+
+
+def _approvals(common: _Common) -> ApprovalDesk:
+    ground = common.ground
+    return ApprovalDesk(
+        store=ground.store,
+        issuer=common.issuer,
+        clock=ground.clock,
+        entropy=ground.entropy,
+        urls=common.urls,
+        serial_prefix=common.prefix,
+        pending_life=timedelta(days=common.config.limits.pending_days),
+        protected=common.protected,
     )
 
 

@@ -1,8 +1,9 @@
 """A backup put into an empty home: another path, another port, perhaps the other database.
 
 What happened after the backup was made is not in it, and a restore must not undo it silently (SEC-4): CRL numbers jump
-ahead, what the published CRLs list is revoked again, one-time challenges that were open are closed, because they may
-have been used since, and the log says what was done. The home is one when its `node` file is there, written last.
+ahead, what the published CRLs list is revoked again, one-time challenges, set-up links and proposals that were open are
+closed, because they may have been used since, nobody is signed in, and the log says what was done. The home is one
+when its `node` file is there, written last.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from regalia.errors import AdminError
 from regalia.keys.admin_tls import make_admin_tls
 from regalia.keys.master import MASTER, SIGNER, master_ring
 from regalia.keys.private_files import create_private, read_private
-from regalia.model import Action, EventDraft, Outcome
+from regalia.model import Action, EventDraft, Outcome, ProposalState
 from regalia.store import migrations
 from regalia.store.dump import lift_crl_numbers
 from regalia.wire.event import time_text
@@ -189,6 +190,7 @@ def _settle(config: Config, head: Dumped, rows: dict[str, int], crls: Sequence[P
         done = Restored(
             config, node, head.about["made_at"], sum(rows.values()), 0, 0, _close_challenges(regalia, actor)
         )
+        _close_doors(regalia, actor)
         for crl in published:
             again, unknown = recall(regalia, crl, actor)
             done = replace(done, revoked_again=done.revoked_again + again, not_on_record=done.not_on_record + unknown)
@@ -211,6 +213,15 @@ def _close_challenges(regalia: App, actor: Actor) -> int:
         regalia.challenges.revoke(challenge.id, actor=actor)
         closed += 1
     return closed
+
+
+def _close_doors(regalia: App, actor: Actor) -> None:
+    """Close set-up links and proposals that were open: they may have been used, or decided, after the backup."""
+    for whom in (None, *regalia.store.administrators()):
+        regalia.administrators.close_links(whom, actor=actor)
+    for proposal in regalia.store.proposals(ProposalState.OPEN):
+        if proposal.expires_at > regalia.clock.now():
+            regalia.proposals.withdraw(proposal, "a backup was restored", actor=actor)
 
 
 def _event(regalia: App, head: Dumped, done: Restored, actor: Actor) -> EventDraft:

@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import structlog
 
+from regalia.app.alerts import alert_jobs
 from regalia.app.build import App, SystemClock, build, node_name
 from regalia.app.device_tls import device_tls, issues_own, server_certificates
+from regalia.app.door import door_of
 from regalia.app.log import set_up_log
 from regalia.app.signing import own_signer
 from regalia.app.supervisor import Supervisor
@@ -29,8 +31,11 @@ from regalia.jobs.housekeeping import (
     ForgetChallenges,
     ForgetPersonal,
     ForgetRefusals,
+    ForgetSignIns,
     SweepSpool,
+    TidyAdministration,
 )
+from regalia.jobs.index_search import IndexSearch
 from regalia.jobs.loop import JobLoop
 from regalia.jobs.own_keys import KnowOwnKeys
 from regalia.jobs.publish_crl import PublishCrls
@@ -45,7 +50,13 @@ from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
 from regalia.ra.checkpoints import Copier
 from regalia.store.checkpoint_files import CheckpointDirectory
 from regalia.store.store import open_change_feed, open_store
-from regalia.web.admin import admin_app
+from regalia.verbs import VERBS
+from regalia.verbs.bearer import caller_of_token
+from regalia.web.admin import Mount, admin_app
+from regalia.web.api import PREFIX, ApiFace, ApiParts
+from regalia.web.api_pages import ApiPages
+from regalia.web.api_repeats import Repeats
+from regalia.web.callers import FirstKnown, TokenCallers
 from regalia.web.connections import OpenConnections
 from regalia.web.device import device_app
 from regalia.web.health import Readiness
@@ -55,6 +66,8 @@ from regalia.web.protocol import ConnectionLimits
 from regalia.web.proxies import ProxyHeader, TrustedProxies
 from regalia.web.scep import ScepLimits
 from regalia.web.serve import Bound, Listener, Serving, open_sockets, run
+from regalia.web.sessions import SessionCallers
+from regalia.web.sign_in import SignInFace
 
 if TYPE_CHECKING:
     import socket
@@ -69,9 +82,12 @@ if TYPE_CHECKING:
     from regalia.keys.signer_client import UnixAddress
     from regalia.model import JsonValue
     from regalia.ports import ChangeFeed, Clock, Events
+    from regalia.verbs import Verb
+    from regalia.web.callers import Callers
+    from regalia.web.door import Backing
     from regalia.web.tls import TlsSource
 
-__all__ = ["Opening", "record_server", "serve", "serve_app"]
+__all__ = ["Opening", "admin_face", "record_server", "serve", "serve_app"]
 
 _DEVICE: Final = "device"
 _DEVICE_TLS: Final = "device-tls"
@@ -79,6 +95,10 @@ _ADMIN: Final = "admin"
 
 _STATUS_THREADS = 2
 _STATUS_QUEUE = 256
+_API_THREADS = 2
+_API_QUEUE = 64
+_PASSWORD_QUEUE = 8
+_DOOR_THREADS = 4
 
 Ready = Callable[[Sequence[Bound]], None]
 
@@ -183,12 +203,31 @@ def serve_app(
         status=Pool("status", threads=_STATUS_THREADS, queue=_STATUS_QUEUE),
         files=Pool("files", threads=_STATUS_THREADS, queue=_STATUS_QUEUE),
     )
-    metrics.watch_pools((pools.enrolment, pools.status))
+    # What administrators ask for may take long; it keeps neither devices nor status waiting (RES-3).
+    api = Pool("api", threads=_API_THREADS, queue=_API_QUEUE)
+    # One at a time: a password's hash takes 64 MiB.
+    passwords = Pool("passwords", threads=1, queue=_PASSWORD_QUEUE)
+    # Strangers knock here, and a provider may be slow: neither keeps who is signed in waiting.
+    pages = Pool("door", threads=_DOOR_THREADS, queue=_API_QUEUE)
+    metrics.watch_pools((pools.enrolment, pools.status, api))
+    bound = openings[_ADMIN].sockets if openings is not None else ()
+    backing = door_of(app, app.config.admin_url(bound[0].getsockname()[1] if bound else None))
     metrics.watch_crls(lambda: crl_times(app.store, app.store))
     own = read_admin_tls(app.config.home)
     tls: dict[str, TlsSource] = {_ADMIN: TlsFiles(own.certificate, own.key)}
     device = _device(app, pools, metrics)
-    apps = {_DEVICE: device, _DEVICE_TLS: device, _ADMIN: _admin(app, pools, metrics)}
+    apps = {
+        _DEVICE: device,
+        _DEVICE_TLS: device,
+        _ADMIN: admin_face(
+            app,
+            metrics,
+            _callers(app, backing),
+            status=pools.status,
+            api=api,
+            door=SignInFace(backing, pages, passwords),
+        ),
+    }
     node = node_name(app.config.home)
     holder = f"{node}:{os.getpid()}"
     issued = server_certificates(app, holder) if issues_own(server) else None
@@ -207,10 +246,16 @@ def serve_app(
             listeners=[_listener(name, apps[name], server, openings, tls.get(name)) for name, _ in _addresses(server)],
             on_ready=on_ready,
             beside=(loop.run,),
-            at_end=pools.close,
+            at_end=lambda: _close(pools, api, passwords, pages),
             until=until,
         )
     )
+
+
+def _close(pools: Pools, *others: Pool) -> None:
+    pools.close()
+    for each in others:
+        each.close()
 
 
 def _addresses(server: ServerSettings) -> list[tuple[str, Address]]:
@@ -260,13 +305,40 @@ def _device(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
     )
 
 
-def _admin(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
-    known = {app.config.server.admin_listen.host, urlsplit(app.config.server.url).hostname or "localhost"}
+def _callers(app: App, backing: Backing) -> Callers:
+    """Say who may ask the API: programs with their tokens, and browsers with their sessions."""
+    tokens = TokenCallers(lambda token, source: caller_of_token(app.store, token, now=app.clock.now(), source=source))
+    return FirstKnown(tokens, SessionCallers(backing.sessions, backing.admin_url))
+
+
+def admin_face(
+    app: App,
+    metrics: Metrics,
+    callers: Callers,
+    *,
+    status: Pool,
+    api: Pool,
+    verbs: Sequence[Verb[Any, Any]] = (),
+    door: SignInFace | None = None,
+) -> ASGIApp:
+    """Make the admin listener's application: health and metrics in the pool `status`, the API in one of its own."""
+    hosts = (app.config.server.url, app.config.admin_url())
+    known = {app.config.server.admin_listen.host, *(urlsplit(url).hostname or "localhost" for url in hosts)}
+    asked = verbs or tuple(VERBS.values())
+    parts = ApiParts(
+        services=app,
+        callers=callers,
+        limits=app.api_limits,
+        repeats=Repeats(app.store, app.clock, app.master.challenge_mac()),
+        pool=api,
+        metrics=metrics,
+    )
     return admin_app(
         readiness=Readiness(app.store, app.keys, app.crl_files, app.clock),
         metrics=metrics,
-        pool=pools.status,
+        pool=status,
         hosts=known,
+        mounts=[Mount(PREFIX, ApiFace(parts, asked, ApiPages(asked)), None), *(door.mounts() if door else ())],
     )
 
 
@@ -289,6 +361,8 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         FlushRefusals(app.refusals),
         ForgetRefusals(app.store),
         ForgetChallenges(app.store),
+        ForgetSignIns(app.store),
+        TidyAdministration(app.store, app.proposals, after=timedelta(days=app.config.audit.personal_days)),
         ExpirePending(app.approvals.expire),
         SweepSpool(app.crl_files.sweep),
         AuditCertificates(app.store, app.urls, app.entropy),
@@ -300,7 +374,9 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         MakeCheckpoints(app.checkpoints),
         *_copies(app),
         KnowOwnKeys(app.store, lambda: _listener_keys(app.config)),
+        IndexSearch(app.store),
         RenewOcsp(app.ocsp),
+        *alert_jobs(app, node_name(app.config.home)),
         WatchChanges(feed, app.ocsp, app.store.invalidate, copies.hear, app.keys.let_go),
     )
 

@@ -44,6 +44,14 @@ _NUMBERS_END: Final = 1 << 62
 """Numbers are kept in 63 bits, and are nanoseconds since 1970 otherwise (R8)."""
 _SERIALS_END: Final = 1 << 160
 _CAUSE: Final = "crl"
+_UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the library raises for a CRL that it cannot make sense of."""
 
 
 class CrlImportStore(Authorities, Certificates, Crls, Hierarchies, Protocol):
@@ -82,7 +90,7 @@ def read_carried(octets: bytes, issuer: bytes, kind: AuthorityKind) -> CarriedCr
         crl = x509.load_der_x509_crl(octets)
         faults = [*_faults(crl, issuer), *_scope_faults(crl, kind), *_entry_faults(crl)]
         number = number_of(crl)
-    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise AdminError(reasons.AUTHORITY_CRL_REFUSED, f"it cannot be read: {error}") from error
     if number is None:
         faults.append("it has no number (cRLNumber)")

@@ -27,3 +27,7 @@ class Urls:
     def issuer(self, authority: str) -> str:
         """Address of an authority's own certificate, DER."""
         return f"{self.base}/ca/{authority}.cer"
+
+    def endpoint(self, protocol: str, name: str) -> str:
+        """Address where devices find an endpoint."""
+        return f"{self.base}/{protocol}/{name}"

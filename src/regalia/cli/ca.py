@@ -1,12 +1,10 @@
 """`regalia ca`: authorities."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from regalia import reasons
-from regalia.ca.authority import revoke_authority
-from regalia.cli.authorities import authority_record, crl_record, dependents, found_authority, more_of, serial_of
+from regalia.cli.authorities import found_authority
 from regalia.cli.ca_ceremony import CEREMONY_EXAMPLES, TRANSCRIPT_EXAMPLES, ceremony, transcript
 from regalia.cli.ca_cps import CPS_EXAMPLES, cps
 from regalia.cli.ca_create import CREATE_EXAMPLES, create
@@ -24,22 +22,21 @@ from regalia.cli.ca_rotate import (
     rotate,
     rotate_ra,
 )
-from regalia.cli.ca_tree import print_tree
-from regalia.cli.context import administrator, agreed, opened
+from regalia.cli.ca_tree import print_tree, shown
+from regalia.cli.context import agreed, reached
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples, noun_app
-from regalia.cli.output import print_record, print_table
-from regalia.cli.publish import publish
-from regalia.cli.reason import Reason, revocation_reason
-from regalia.cli.transcript_file import noted
-from regalia.errors import AdminError
-from regalia.model import Authority, AuthorityState
+from regalia.cli.output import print_answer, print_page, print_record
+from regalia.cli.reason import Reason
+from regalia.verbs import authority as verbs
+from regalia.verbs import authority_succession as succession
+from regalia.verbs.paging import gathered
 
-if TYPE_CHECKING:
-    from regalia.app import App
-
-__all__ = ["app", "authority_record", "found_authority"]
+__all__ = ["app", "found_authority"]
 
 app = noun_app("Authorities: the root, and the issuing CAs of groups.")
+
+MOST = 100_000
+"""Of one list; nobody reads more."""
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the authority.", show_default=False)]
 
@@ -60,10 +57,9 @@ app.command(epilog=CPS_EXAMPLES)(cps)
 @app.command("list", epilog=examples("ca list", "ca list --json"))
 def list_(*, home: Home = None, as_json: Json = False) -> None:
     """List the authorities."""
-    with opened(home) as regalia:
-        rows = [authority_record(regalia, authority) for authority in regalia.store.authorities()]
-        columns = ("name", "kind", "group", "state", "key", "custody", "not_after")
-        print_table(rows, columns, as_json=as_json)
+    with reached(home) as door:
+        found = gathered(lambda part: door.ask(verbs.LIST, part), verbs.ListAuthorities(), MOST)
+    print_page(found, ("name", "kind", "group", "state", "key", "custody", "not_after"), as_json=as_json)
 
 
 @app.command(epilog=examples("ca show", "ca show default-ca-1 --json"))
@@ -76,13 +72,12 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Draw the tree of authorities, or show one: fingerprints, where its key is, its end, what depends on it."""
-    with opened(home) as regalia:
+    with reached(home) as door:
         if name is None:
-            print_tree(regalia, as_json=as_json)
+            print_tree(door.ask(verbs.TREE, verbs.ShowTree()), as_json=as_json)
             return
-        authority = found_authority(regalia, name)
-        record = authority_record(regalia, authority) | more_of(regalia, authority)
-        print_record(record | {"depends_on_it": dependents(regalia, authority)}, as_json=as_json)
+        authority = door.ask(verbs.SHOW, verbs.ShowAuthority(name=name))
+        print_record(shown(authority.model_dump(mode="json")), as_json=as_json)
 
 
 @app.command(
@@ -102,25 +97,10 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Revoke an issuing authority at the root for good, and publish the root's CRL that says so."""
-    cause = revocation_reason(reason)
-    with opened(home, root_key=root_key) as regalia:
-        authority = found_authority(regalia, name)
-        root = _parent(regalia, authority)
-        plan = [f"revoke authority {name} for good and publish the CRL of {root.name}"]
-        plan += [f"cut off {dependent}" for dependent in dependents(regalia, authority)]
-        if not agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):
-            return
-        revoked = revoke_authority(
-            regalia.store, regalia.store, regalia.clock, authority, reason=cause, actor=administrator(), note=note_
-        )
-        publish(regalia, root.name)
-        noted(
-            regalia,
-            administrator().id,
-            f"revoked authority {name}, serial {serial_of(authority):x}, reason {cause.name.lower()}",
-        )
-        told = {"reason": cause, "crl_number": crl_record(regalia, root)["number"]}
-        print_record(authority_record(regalia, revoked) | told, as_json=as_json)
+    with reached(home, root_key=root_key) as door:
+        asked = succession.RevokeAuthority(name=name, reason=reason, note=note_)
+        if agreed(door.plan(succession.REVOKE, asked).would, yes=yes, dry_run=dry_run, as_json=as_json):
+            print_answer(door.ask(succession.REVOKE, asked), as_json=as_json)
 
 
 app.command(epilog=OFFLINE_EXAMPLES)(offline)
@@ -129,15 +109,3 @@ app.command(epilog=CEREMONY_EXAMPLES)(ceremony)
 app.command(epilog=TRANSCRIPT_EXAMPLES)(transcript)
 app.command(epilog=CRL_EXAMPLES)(crl)
 app.command("crl-plan", epilog=CRL_PLAN_EXAMPLES)(crl_plan)
-
-
-def _parent(regalia: "App", authority: Authority) -> Authority:
-    """Find the root that is to say so, and see that it can. A root has none: `revoke_authority` refuses it, too."""
-    if authority.parent is None:
-        raise AdminError(reasons.AUTHORITY_STATE, f"{authority.name} is a root: remove it where it is trusted instead")
-    if authority.state is AuthorityState.REVOKED:
-        raise AdminError(reasons.ALREADY_REVOKED, f"authority {authority.name}")
-    root = found_authority(regalia, authority.parent)
-    if not regalia.keys.holds(root.key_id):
-        raise AdminError(reasons.ROOT_KEY_ELSEWHERE, f"the CRL of {root.name} has to be signed with key {root.key_id}")
-    return root

@@ -23,11 +23,11 @@ from regalia.cli.files import certificates_pem, crl_pem, read_file, write_new
 from regalia.cli.options import DryRun, Home, Json, RootKey, examples
 from regalia.cli.output import note, print_json, print_record, print_table, say
 from regalia.cli.publish import publish
-from regalia.cli.transcript_file import TRANSCRIPT_FILE, append_lines, transcript_of
 from regalia.config import CONFIG_FILE, find_home
 from regalia.errors import AdminError
 from regalia.model import Action, EventDraft
 from regalia.model import Outcome as EventOutcome
+from regalia.store.transcript_file import TRANSCRIPT_FILE, append_lines, transcript_of
 
 if TYPE_CHECKING:
     from regalia.app import App

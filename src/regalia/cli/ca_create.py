@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regalia import reasons
-from regalia.cli.authorities import authority_record, found_authority
-from regalia.cli.context import administrator, opened
+from regalia.cli.context import administrator, reached
 from regalia.cli.files import certificates_pem, write_new
-from regalia.cli.fingerprints import fingerprints
 from regalia.cli.new_home import Joined, make_home, record_initialised
 from regalia.cli.options import Home, Json, RootKey, examples
-from regalia.cli.output import note, print_json, print_record, say
+from regalia.cli.output import note, print_answer, print_json, say
 from regalia.cli.publish import publish
-from regalia.cli.transcript_file import TRANSCRIPT_FILE, append_lines, noted
+from regalia.cli.remote import far_door
 from regalia.config import find_home
 from regalia.errors import AdminError
 from regalia.model import KeyKind
+from regalia.store.transcript_file import TRANSCRIPT_FILE, append_lines
+from regalia.verbs import authority_making as verbs
+from regalia.verbs.wording import fingerprints
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,23 +61,16 @@ def create(
     if root is (group is not None) or (offline and not root) or (root and parent is not None):
         raise AdminError(reasons.USAGE, "an issuing authority has a --group, a root has --root and stands under nobody")
     if offline:
+        if far_door() is not None:
+            raise AdminError(reasons.API_LOCAL_ONLY, "--offline makes a home on this machine")
         made = make_root_home(find_home(named=home), name, organisation=organisation, key_kind=key or KeyKind.P384)
         _tell(made, as_json=as_json)
         return
-    with opened(home, root_key=root_key) as regalia:
-        actor = administrator()
-        if group is None:
-            authority = regalia.ceremony.create_root(
-                name, actor=actor, organisation=organisation, key_kind=key or KeyKind.P384
-            )
-        else:
-            above = regalia.registry.root() if parent is None else found_authority(regalia, parent)
-            authority = regalia.ceremony.create_issuing(
-                name, group=group, root=above, actor=actor, organisation=organisation, key_kind=key or KeyKind.P256
-            )
-        publish(regalia, authority.name)
-        noted(regalia, actor.id, _created(authority))
-        print_record(authority_record(regalia, authority), as_json=as_json)
+    with reached(home, root_key=root_key) as door:
+        asked = verbs.CreateAuthority(
+            name=name, group=group, parent=parent, root=root, organisation=organisation, key=key
+        )
+        print_answer(door.ask(verbs.CREATE, asked), as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +92,7 @@ def make_root_home(home: "Path", name: str, *, organisation: str | None, key_kin
         root = regalia.ceremony.create_root(name, actor=actor, organisation=organisation, key_kind=key_kind)
         publish(regalia, root.name)
         record_initialised(regalia)
-        lines = (f"began the transcript of {home}", _created(root))
+        lines = (f"began the transcript of {home}", verbs.created(root))
         append_lines(regalia.config.home / TRANSCRIPT_FILE, lines, at=regalia.clock.now(), who=actor.id)
         return root, write_new(regalia.config.home / f"{name}.pem", certificates_pem([root.certificate_der]))
 
@@ -107,11 +101,6 @@ def make_root_home(home: "Path", name: str, *, organisation: str | None, key_kin
         raise AdminError(reasons.DATABASE_UNFIT, "a root's home has a database of its own")
     root, certificate = filled.made
     return RootHome(filled.config.home, root, certificate, filled.master_key, filled.master_key_beside)
-
-
-def _created(authority: "Authority") -> str:
-    sha256 = fingerprints(authority.certificate_der)["sha256"]
-    return f"created {authority.kind} {authority.name}, key {authority.key_kind}, certificate SHA-256 {sha256}"
 
 
 def _tell(made: RootHome, *, as_json: bool) -> None:

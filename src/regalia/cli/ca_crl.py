@@ -6,22 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regalia import reasons
-from regalia.ca.crl_copy import CrlCopier
-from regalia.cli.authorities import crl_record, found_authority
-from regalia.cli.context import administrator, opened
+from regalia.cli.context import reached
 from regalia.cli.files import crl_pem, read_crl_file, write_new
 from regalia.cli.options import Home, Json, RootKey, examples
-from regalia.cli.output import note, print_record, print_table
-from regalia.cli.publish import publish
-from regalia.cli.transcript_file import noted
-from regalia.errors import AdminError, InvariantError
+from regalia.cli.output import note, print_answer, print_table
+from regalia.errors import AdminError
+from regalia.verbs import authority as verbs
+from regalia.verbs.paging import gathered
 
 if TYPE_CHECKING:
-    from regalia.app import App
-    from regalia.model import Authority
+    from regalia.verbs import Door
+    from regalia.verbs.authority_facts import CrlState
 
 __all__ = ["CRL_EXAMPLES", "crl"]
 
+_MOST = 100_000
 CRL_EXAMPLES = examples("ca crl root --out root.crl", "ca crl root --import root.crl")
 
 
@@ -47,45 +46,37 @@ def crl(
         raise AdminError(reasons.USAGE, "--out and --import are about one authority: name it")
     if out is not None and import_ is not None:
         raise AdminError(reasons.USAGE, "either --out or --import")
-    with opened(home, root_key=root_key) as regalia:
+    with reached(home, root_key=root_key) as door:
         if name is not None and import_ is not None:
-            print_record(_imported(regalia, found_authority(regalia, name), import_), as_json=as_json)
+            print_answer(_imported(door, name, import_), as_json=as_json)
             return
-        wanted = regalia.store.authorities() if name is None else (found_authority(regalia, name),)
-        rows = []
-        for authority in wanted:
-            if not regalia.keys.holds(authority.key_id):
-                _key_missing(authority, named=name is not None)
-                continue
-            publish(regalia, authority.name)
-            rows.append({"authority": authority.name} | crl_record(regalia, authority))
+        if name is None:
+            rows = _all(door)
+        else:
+            rows = [door.ask(verbs.CRL, verbs.PublishCrl(name=name))]
             if out is not None:
-                write_new(out, crl_pem(_published(regalia, authority)))
-            noted(regalia, administrator().id, f"published CRL {rows[-1]['number']} of {authority.name}")
-        print_table(rows, ("authority", "number", "entries", "next_update", "file"), as_json=as_json)
+                write_new(out, door.ask(verbs.CRL_CONTENT, verbs.ShowCrl(name=name)).crl.encode("ascii"))
+    columns = ("authority", "number", "entries", "next_update", "file")
+    print_table([row.model_dump(mode="json") for row in rows], columns, as_json=as_json)
 
 
-def _published(regalia: "App", authority: "Authority") -> bytes:
-    last = regalia.store.last_crl(authority.name)
-    if last is None:
-        raise InvariantError(f"no CRL of {authority.name} was published")
-    return b"".join(regalia.store.crl_octets(last))
+def _all(door: "Door") -> "list[CrlState]":
+    """Publish those whose key is here, and tell of the others."""
+    rows = []
+    for authority in gathered(lambda part: door.ask(verbs.LIST, part), verbs.ListAuthorities(), _MOST).items:
+        try:
+            rows.append(door.ask(verbs.CRL, verbs.PublishCrl(name=authority.name)))
+        except AdminError as error:
+            if error.reason is not reasons.ROOT_KEY_ELSEWHERE:
+                raise
+            note(f"Left out {authority.name}: its key is not here. Name the medium with --root-key DIR.")
+    return rows
 
 
-def _imported(regalia: "App", authority: "Authority", path: Path) -> dict[str, object]:
-    if regalia.keys.holds(authority.key_id):
-        raise AdminError(
-            reasons.AUTHORITY_CRL_REFUSED, f"{authority.name} signs its own here: its key is on this machine"
-        )
-    before = regalia.store.last_crl(authority.name)
-    published = regalia.carried_crls.publish(authority, read_crl_file(path), actor=administrator())
-    if published == before:
-        note(f"Nothing is new: this is CRL {published.number} of {authority.name}, which is served already.")
-    CrlCopier(regalia.store, regalia.crl_files).copy(authority)
-    return {"authority": authority.name} | crl_record(regalia, authority)
-
-
-def _key_missing(authority: "Authority", *, named: bool) -> None:
-    if named:
-        raise AdminError(reasons.ROOT_KEY_ELSEWHERE, f"authority {authority.name} signs with key {authority.key_id}")
-    note(f"Left out {authority.name}: its key is not here. Name the medium with --root-key DIR.")
+def _imported(door: "Door", name: str, path: Path) -> "CrlState":
+    before = door.ask(verbs.SHOW, verbs.ShowAuthority(name=name)).crl_number
+    crl = crl_pem(read_crl_file(path)).decode("ascii")
+    published = door.ask(verbs.CRL_IMPORT, verbs.ImportCrl(name=name, crl=crl))
+    if published.number == before:
+        note(f"Nothing is new: this is CRL {published.number} of {name}, which is served already.")
+    return published

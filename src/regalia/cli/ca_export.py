@@ -8,26 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regalia import reasons
-from regalia.ca.urls import Urls
-from regalia.cli.authorities import found_authority
-from regalia.cli.chain import authority_chain
-from regalia.cli.context import administrator, agreed, opened
+from regalia.cli.context import agreed, reached
 from regalia.cli.files import certificates_pem, http_url, read_certificates, write_new
-from regalia.cli.fingerprints import fingerprints
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples
-from regalia.cli.output import print_json, print_table
-from regalia.cli.transcript_file import noted
+from regalia.cli.output import print_json, print_page
 from regalia.errors import AdminError
-from regalia.model import CertificateKind, CertificateState
-from regalia.ports import CertificateFilter
-from regalia.wire.certificate import read_certificate
+from regalia.verbs import authority as verbs
+from regalia.verbs import authority_making as making
+from regalia.verbs.content import certificates_from
 from regalia.wire.cms import certs_only
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from regalia.app import App
-    from regalia.model import Authority
 
 __all__ = ["CROSS_EXAMPLES", "EXPORT_EXAMPLES", "cross", "export"]
 
@@ -58,19 +50,13 @@ def export(
     """Write an authority's certificate, its chain, or what other roots certified of it."""
     if chain and cross_:
         raise AdminError(reasons.USAGE, "either --chain or --cross")
-    with opened(home) as regalia:
-        authority = found_authority(regalia, name)
-        wanted = [authority.certificate_der]
-        if chain:
-            wanted = authority_chain(regalia, authority)
-        if cross_:
-            wanted = _crosses(regalia, authority)
-    octets = _written(wanted, format_)
+    with reached(home) as door:
+        wanted = door.ask(verbs.EXPORT, verbs.ExportAuthority(name=name, chain=chain, cross=cross_))
+    octets = _written(wanted.certificates, format_)
     if out is not None:
         write_new(out, octets)
     if as_json:
-        pems = [certificates_pem([der]).decode("ascii") for der in wanted]
-        print_json({"name": name, "certificates": pems, "file": out})
+        print_json(wanted.model_dump(mode="json") | {"file": out})
     if out is not None or as_json:
         return
     sys.stdout.flush()
@@ -78,31 +64,15 @@ def export(
     sys.stdout.buffer.flush()
 
 
-def _written(certificates: "Sequence[bytes]", format_: Format) -> bytes:
+def _written(certificates: "Sequence[str]", format_: Format) -> bytes:
     if format_ is Format.PEM:
-        return certificates_pem(certificates)
+        return "".join(certificates).encode("ascii")
+    ders = [der for text in certificates for der in certificates_from(text)]
     if format_ is Format.P7C:
-        return certs_only(certificates, ordered=True)
-    if len(certificates) > 1:
-        raise AdminError(
-            reasons.USAGE, f"DER holds one certificate, and these are {len(certificates)}: take pem or p7c"
-        )
-    return certificates[0]
-
-
-def _crosses(regalia: "App", authority: "Authority") -> list[bytes]:
-    """What other roots certified of an authority, newest first. Raises `AdminError` ADM-004 where none did."""
-    key = read_certificate(authority.certificate_der).public_key
-    found = [
-        each.der
-        for each in regalia.store.certificates(CertificateFilter(kind=CertificateKind.CROSS, revoked=False))
-        if each.state is CertificateState.ISSUED
-        and each.der is not None
-        and read_certificate(each.der).public_key == key
-    ]
-    if not found:
-        raise AdminError(reasons.NOT_FOUND, f"no cross-certificate of {authority.name}: `regalia ca cross` makes them")
-    return found
+        return certs_only(ders, ordered=True)
+    if len(ders) > 1:
+        raise AdminError(reasons.USAGE, f"DER holds one certificate, and these are {len(ders)}: take pem or p7c")
+    return ders[0]
 
 
 def cross(
@@ -124,50 +94,15 @@ def cross(
     as_json: Json = False,
 ) -> None:
     """Let two roots certify each other's name and key, so that whoever trusts one reaches what the other issues."""
-    with opened(home, root_key=root_key) as regalia:
-        pair = found_authority(regalia, old), found_authority(regalia, new)
+    with reached(home, root_key=root_key) as door:
         if import_:
-            print_table(_brought(regalia, import_), _COLUMNS, as_json=as_json)
-            return
-        urls = _place(regalia, pair, url)
-        plan = [f"have {old} certify the name and key of {new}, and {new} those of {old}"]
-        if not agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):
-            return
-        rows = []
-        for issuer, other in (pair, pair[::-1]):
-            der = regalia.hierarchy.cross(issuer, other, actor=administrator(), urls=urls)
-            rows.append(_row(issuer, other, der))
-            told = f"{issuer.name} certified {other.name}, certificate SHA-256 {rows[-1]['sha256']}"
-            noted(regalia, administrator().id, told)
-        print_table(rows, _COLUMNS, as_json=as_json)
-
-
-_COLUMNS = ("by", "for", "not_after", "sha256")
-
-
-def _row(issuer: "Authority", other: "Authority", der: bytes) -> dict[str, object]:
-    sha256 = fingerprints(der)["sha256"]
-    return {"by": issuer.name, "for": other.name, "not_after": read_certificate(der).not_after, "sha256": sha256}
-
-
-def _place(regalia: "App", pair: "tuple[Authority, Authority]", url: str | None) -> Urls:
-    """See that both keys are here; say where the roots' CRLs are served."""
-    for authority in pair:
-        if not regalia.keys.holds(authority.key_id):
-            raise AdminError(
-                reasons.ROOT_KEY_ELSEWHERE, f"authority {authority.name} signs with key {authority.key_id}"
-            )
-    if url is not None:
-        return Urls(http_url("--url", url))
-    if not regalia.store.groups():
-        raise AdminError(reasons.USAGE, "nothing is served from a root's home: name the system that does with --url")
-    return regalia.urls
-
-
-def _brought(regalia: "App", files: "Sequence[Path]") -> list[dict[str, object]]:
-    """Keep the cross-certificates of files."""
-    rows = []
-    for der in (der for path in files for der in read_certificates(path)):
-        issuer, other = regalia.hierarchy.accept_cross(der, actor=administrator())
-        rows.append(_row(issuer, other, der))
-    return rows
+            given = certificates_pem([der for path in import_ for der in read_certificates(path)]).decode("ascii")
+            made = door.ask(making.CROSS_IMPORT, making.ImportCross(certificates=given))
+        else:
+            if url is not None:
+                http_url("--url", url)
+            asked = making.CrossRoots(name=old, other=new, url=url)
+            if not agreed(door.plan(making.CROSS, asked).would, yes=yes, dry_run=dry_run, as_json=as_json):
+                return
+            made = door.ask(making.CROSS, asked)
+    print_page(made, ("by", "for", "not_after", "sha256"), as_json=as_json)

@@ -11,15 +11,15 @@ import typer
 from regalia import reasons
 from regalia.ca.acceptance import key_kind_of
 from regalia.ca.importing import Former
-from regalia.cli.authorities import authority_record
-from regalia.cli.context import administrator, opened
+from regalia.cli.context import administrator, opened, reached
 from regalia.cli.files import read_certificates, read_crl_file, read_file
-from regalia.cli.fingerprints import fingerprints
 from regalia.cli.options import Home, Json, examples
-from regalia.cli.output import note, print_record
+from regalia.cli.output import note, print_answer
 from regalia.cli.publish import publish
-from regalia.cli.transcript_file import noted
 from regalia.errors import AdminError
+from regalia.verbs import authority_making as verbs
+from regalia.verbs.authority_facts import printed
+from regalia.verbs.content import certificates_text
 from regalia.wire.certificate import read_certificate
 
 if TYPE_CHECKING:
@@ -85,21 +85,26 @@ def import_(  # noqa: PLR0913 - one for each option
     keys = sum(given is not None for given in (key, pkcs12, pkcs11_uri))
     if keys > 1 or (not keys and (group is not None or crl is not None or certificate is None)):
         raise AdminError(reasons.USAGE, "exactly one of --key, --pkcs12 and --pkcs11-uri says where its key is")
+    if not keys and certificate is not None:
+        _trust(name, read_certificates(certificate)[0], home, as_json=as_json)
+        return
     asked = _asking(passphrase_file)
     with opened(home) as regalia:
-        if not keys and certificate is not None:
-            known = regalia.hierarchy.recognise(name, read_certificates(certificate)[0], actor=administrator())
-            print_record(authority_record(regalia, known) | fingerprints(known.certificate_der), as_json=as_json)
-            return
         keep, brought, more = _key(regalia, key, pkcs12, pkcs11_uri, asked)
         own, given = _certificates(keep.public_key, certificate, chain or (), brought)
         former = Former(own, given + more, read_crl_file(crl) if crl is not None else None)
         made = regalia.importer.import_authority(name, former, keep, group=group, actor=administrator())
         publish(regalia, name)
-        noted(regalia, administrator().id, f"imported {made.kind} {name} with its key, {keep.origin}")
-        print_record(authority_record(regalia, made) | fingerprints(made.certificate_der), as_json=as_json)
+        regalia.transcript.note(administrator(), f"imported {made.kind} {name} with its key, {keep.origin}")
+        print_answer(printed(regalia, made), as_json=as_json)
         if not as_json:
             _tell_next(regalia, made, carried=crl is not None)
+
+
+def _trust(name: str, certificate: bytes, home: Path | None, *, as_json: bool) -> None:
+    with reached(home) as door:
+        asked = verbs.TrustAuthority(name=name, certificate=certificates_text([certificate]))
+        print_answer(door.ask(verbs.TRUST, asked), as_json=as_json)
 
 
 def _certificates(

@@ -13,7 +13,6 @@ from regalia.cli.context import administrator, agreed, opened
 from regalia.cli.files import read_file, write_new
 from regalia.cli.options import DryRun, Home, Json, Yes, examples, noun_app
 from regalia.cli.output import note, print_record, say
-from regalia.cli.transcript_file import noted
 from regalia.errors import AdminError, UnavailableError
 from regalia.model import Action, Authority, AuthorityKind, EventDraft, Outcome
 
@@ -77,7 +76,7 @@ def offline(
         else:
             file = _shared(regalia, authority, directory, numbers, shares_to)
         under = f", {shares} shares open it" if shares is not None else ""
-        noted(regalia, administrator().id, f"moved key {authority.key_id} of root {name} out to {file}{under}")
+        regalia.transcript.note(administrator(), f"moved key {authority.key_id} of root {name} out to {file}{under}")
         print_record({"authority": name, "key_id": authority.key_id, "file": file}, as_json=as_json)
         if not as_json and numbers is None:
             say("Take the medium away and keep a copy of it elsewhere. It opens with this home's master key alone.")
@@ -204,7 +203,7 @@ def combine(
             details={"origin": f"{shared.needed} of {shared.of} shares", "directory": str(to)},
         )
         regalia.store.record((event,))
-        noted(regalia, administrator().id, f"opened key {shared.id} with {shared.needed} shares into {to}")
+        regalia.transcript.note(administrator(), f"opened key {shared.id} with {shared.needed} shares into {to}")
     print_record({"key_id": shared.id, "file": path}, as_json=as_json)
     if not as_json:
         note(f"Use it with --root-key {to}, and destroy that directory afterwards: the master key opens what is in it.")

@@ -3,29 +3,26 @@
 import base64
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from regalia import reasons
-from regalia.cli.ca import found_authority
 from regalia.cli.cert_audit import AUDIT_EXAMPLES, audit
 from regalia.cli.cert_end import HOLD_EXAMPLES, RELEASE_EXAMPLES, REVOKE_EXAMPLES, hold, release, revoke
 from regalia.cli.cert_issue import ISSUE_EXAMPLES, issue
-from regalia.cli.cert_record import COLUMNS, Serial, certificate_record, found_certificate
-from regalia.cli.chain import issuers, pem
-from regalia.cli.context import opened
-from regalia.cli.fingerprints import fingerprints
-from regalia.cli.group import found_group
+from regalia.cli.cert_record import COLUMNS, Serial
+from regalia.cli.context import reached
 from regalia.cli.options import Home, Json, Limit, examples, noun_app
-from regalia.cli.output import print_json, print_record, print_table, utc
+from regalia.cli.output import print_answer, print_json, print_page
 from regalia.errors import AdminError
-from regalia.model import Certificate, CertificateKind, CertificateState
-from regalia.ports import CertificateFilter
-
-if TYPE_CHECKING:
-    from regalia.app import App
+from regalia.model import CertificateState
+from regalia.verbs import certificate as verbs
+from regalia.verbs.certificate import KindAsked as Kind
+from regalia.verbs.content import certificates_from
+from regalia.verbs.paging import gathered
 
 __all__ = ["app"]
 
@@ -39,18 +36,6 @@ app.command(epilog=AUDIT_EXAMPLES)(audit)
 _EMPTY = (
     "No certificates match; --all has those that expired, too. `regalia enrolment list` shows what devices asked for."
 )
-
-
-class Kind(StrEnum):
-    """What a certificate is for."""
-
-    LEAF = "leaf"
-    RA = "ra"
-    OCSP = "ocsp"
-    TLS = "tls"
-    ISSUING = "issuing"
-    ROOT = "root"
-    ALL = "all"
 
 
 class Format(StrEnum):
@@ -89,6 +74,10 @@ def list_(  # noqa: PLR0913 - one for each option
     every: Annotated[
         bool, typer.Option("--all", help="Live and expired ones, and those that were never issued.")
     ] = False,
+    search: Annotated[
+        str | None,
+        typer.Option("--search", metavar="TEXT", help="Only what this text is found in.", show_default=False),
+    ] = None,
     limit: Limit = 50,
     home: Home = None,
     as_json: Json = False,
@@ -98,38 +87,28 @@ def list_(  # noqa: PLR0913 - one for each option
         raise AdminError(reasons.USAGE, "--all has the expired ones among it: give one of them")
     if subject and "=" not in subject:
         raise AdminError(reasons.USAGE, f"--subject is the whole subject: write CN={subject}")
-    with opened(home) as regalia:
-        if group is not None:
-            found_group(regalia, group)
-        if authority is not None:
-            found_authority(regalia, authority)
-        now = regalia.clock.now()
-        chosen = None if kind is Kind.ALL else CertificateKind(kind)
-        wanted = CertificateFilter(
-            kind=chosen,
+    with reached(home) as door:
+        asked = verbs.ListCertificates(
             group=group,
             authority=authority,
+            kind=kind,
             revoked=revoked,
             subject=subject,
             device=device,
             state=state,
-            live_at=None if expired or every or state is not None else now,
-            expired_at=now if expired else None,
-            limit=limit,
+            expired=expired,
+            all=every,
+            q=search,
         )
-        rows = [certificate_record(certificate, now) for certificate in regalia.store.certificates(wanted)]
-        print_table(rows, COLUMNS, as_json=as_json, empty=_EMPTY)
+        found = gathered(partial(door.ask, verbs.LIST), asked, limit)
+    print_page(found, COLUMNS, as_json=as_json, empty=_EMPTY)
 
 
 @app.command(epilog=examples("cert show 1f3a", "cert show 1F:3A --json"))
 def show(*, serial: Serial, home: Home = None, as_json: Json = False) -> None:
     """Show a certificate: its status, its names and who vouched for them, where it came from."""
-    with opened(home) as regalia:
-        certificate = found_certificate(regalia, serial)
-        record = (
-            certificate_record(certificate, regalia.clock.now()) | _more(certificate) | _holds(regalia, certificate)
-        )
-        print_record(record, as_json=as_json)
+    with reached(home) as door:
+        print_answer(door.ask(verbs.SHOW, verbs.ShowCertificate(serial=serial)), as_json=as_json)
 
 
 @app.command(
@@ -149,42 +128,16 @@ def export(
     """Write a certificate, alone or with its chain."""
     if chain and form is Format.DER:
         raise AdminError(reasons.USAGE, "--chain makes several certificates and DER holds one: use --format pem")
-    with opened(home) as regalia:
-        certificate = found_certificate(regalia, serial)
-        if certificate.der is None:
-            raise AdminError(reasons.NOT_FOUND, f"serial {certificate.serial:x} was never signed")
-        ders = [certificate.der, *(issuers(regalia, certificate) if chain else ())]
-    octets = ders[0] if form is Format.DER else "".join(map(pem, ders)).encode("ascii")
+    with reached(home) as door:
+        found = door.ask(verbs.EXPORT, verbs.ExportCertificate(serial=serial, chain=chain))
+    octets = certificates_from(found.content)[0] if form is Format.DER else found.content.encode("ascii")
     if out is not None:
         _write(out, octets)
     if as_json:
-        content = base64.b64encode(octets).decode("ascii") if form is Format.DER else octets.decode("ascii")
-        print_json({"serial": f"{certificate.serial:x}", "format": form, "file": out, "content": content})
+        content = base64.b64encode(octets).decode("ascii") if form is Format.DER else found.content
+        print_json({"serial": found.serial, "format": form, "file": out, "content": content})
     elif out is None:
         _to_stdout(octets, form)
-
-
-def _more(certificate: Certificate) -> dict[str, object]:
-    intent = certificate.intent
-    profile = f"{intent.profile} v{intent.profile_version}" if intent.profile is not None else None
-    return {
-        "profile": profile,
-        "enrolment": intent.enrolment_id,
-        "generation": intent.generation,
-        "issued_at": certificate.issued_at,
-        "key_sha256": intent.key_sha256,
-        **(fingerprints(certificate.der) if certificate.der is not None else {}),
-    }
-
-
-def _holds(regalia: "App", certificate: Certificate) -> dict[str, object]:
-    """Tell each time that it was on hold, for those that were."""
-    told = [
-        f"{utc(held.at)} to {utc(held.ended_at) if held.ended_at is not None else 'now'} by {held.actor}"
-        + (f": {held.note}" if held.note else "")
-        for held in regalia.store.holds(certificate.id)
-    ]
-    return {"holds": told} if told else {}
 
 
 def _write(path: Path, octets: bytes) -> None:

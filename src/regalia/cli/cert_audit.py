@@ -1,28 +1,20 @@
 """`regalia cert audit`: what was issued, read again and tested."""
 
 import sys
-from collections import Counter
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from regalia import reasons
-from regalia.ca.audit import Audited, Auditor, audit_events
-from regalia.cli.context import administrator, opened
+from regalia.cli.context import reached
 from regalia.cli.faults import FoundError
 from regalia.cli.options import Home, Json, examples
 from regalia.cli.output import print_json, print_record, print_table, say
-from regalia.cli.span import read_span
-from regalia.errors import AdminError
-
-if TYPE_CHECKING:
-    from regalia.ca.audit import Doubt
+from regalia.verbs import certificate_issue as verbs
 
 __all__ = ["AUDIT_EXAMPLES", "audit"]
 
 AUDIT_EXAMPLES: Final = examples("cert audit --since 7d", "cert audit --sample 1 --json")
-_MOST_SHOWN: Final = 1_000
 
 
 def audit(
@@ -40,55 +32,21 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Read again what was issued; test row, signature, profile, lint, key, log and CRL. Exit code 3 with findings."""
-    with opened(home) as regalia:
-        now = regalia.clock.now()
-        begin = _begin(since, now)
-        audited = Auditor(regalia.store, regalia.urls, now).run(since=begin, sample=sample)
-        regalia.store.record(audit_events(audited, administrator(), now, since=begin))
+    with reached(home) as door:
+        audited = door.ask(verbs.AUDIT, verbs.AuditCertificates(since=since, sample=sample))
     _tell(audited, as_json=as_json)
     sys.stdout.flush()  # the findings stand before the error, also where both go into one pipe
-    if audited.doubts:
-        raise FoundError(reasons.AUDIT_FOUND, f"{len(audited.doubts)} findings in {audited.certificates} certificates")
+    if audited.findings:
+        raise FoundError(reasons.AUDIT_FOUND, f"{audited.findings} findings in {audited.certificates} certificates")
 
 
-def _begin(since: str | None, now: datetime) -> datetime | None:
-    if since is None:
-        return None
-    try:
-        day = datetime.fromisoformat(since)
-    except ValueError:
-        return now - read_span("--since", since)
-    begin = day if day.tzinfo is not None else day.replace(tzinfo=UTC)
-    if begin > now + timedelta(days=1):
-        raise AdminError(reasons.USAGE, f"--since {since} lies ahead")
-    return begin
-
-
-def _tell(audited: Audited, *, as_json: bool) -> None:
-    rows = [_record(doubt) for doubt in audited.doubts[:_MOST_SHOWN]]
-    counts: dict[str, object] = {
-        "certificates": audited.certificates,
-        "findings": len(audited.doubts),
-        "by_rule": dict(sorted(Counter(doubt.rule.value for doubt in audited.doubts).items())),
-        "read_by_pkilint": audited.sampled,
-        "with_another_url": audited.elsewhere,
-    }
+def _tell(audited: verbs.AuditedRecord, *, as_json: bool) -> None:
+    record = audited.model_dump(mode="json")
     if as_json:
-        print_json(counts | {"doubts": rows})
+        print_json(record)
         return
+    rows = record.pop("doubts")
     if rows:
         print_table(rows, ("serial", "rule", "subject", "finding"), as_json=False)
         say()
-    print_record(counts, as_json=False)
-
-
-def _record(doubt: "Doubt") -> dict[str, object]:
-    return {
-        "serial": f"{doubt.serial:x}",
-        "rule": doubt.rule,
-        "kind": doubt.kind,
-        "group": doubt.group,
-        "authority": doubt.authority,
-        "subject": doubt.subject,
-        "finding": doubt.text,
-    }
+    print_record(record, as_json=False)

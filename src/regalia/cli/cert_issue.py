@@ -6,7 +6,7 @@ import re
 import secrets
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -17,25 +17,21 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from regalia import reasons
-from regalia.ca.issue import Prepared
-from regalia.cli.certificate_text import certificate_text
-from regalia.cli.chain import issuers, pem
-from regalia.cli.challenge import names_from_options
-from regalia.cli.context import administrator, agreed, opened
+from regalia.cli.context import agreed, reached
 from regalia.cli.options import DryRun, Home, Json, Yes, examples
 from regalia.cli.output import note, print_json, print_record, say
 from regalia.cli.secret import secret_in
 from regalia.client.files import check_writable, save_key, save_state
 from regalia.client.keys import KeyType, generate_key, public_octets, scheme_of, sign_with
 from regalia.errors import AdminError, InvariantError, RegaliaError
-from regalia.model import Certificate, Names, SanKind
-from regalia.ra.order import Order
-from regalia.wire.certificate import assemble
+from regalia.verbs import certificate_issue as verbs
+from regalia.verbs.content import certificates_from, request_text
+from regalia.verbs.names import NamesAsked
 from regalia.wire.csr import build_csr
 
 if TYPE_CHECKING:
-    from regalia.app import App
     from regalia.client.keys import DeviceKey
+    from regalia.verbs import Door
 
 __all__ = ["ISSUE_EXAMPLES", "issue", "read_request"]
 
@@ -50,8 +46,6 @@ _ARMOUR: Final = re.compile(
 )
 _IN_PKCS12: Final = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)
 _KINDS_IN_PKCS12: Final = frozenset(KeyType) - {KeyType.ML_DSA_44, KeyType.ML_DSA_65, KeyType.ML_DSA_87}
-_SHOWN_SIGNATURE: Final = bytes.fromhex("3006020101020101")
-"""Stands for the signature where a certificate is shown that nobody signed."""
 
 
 def _several(flag: str, metavar: str, text: str) -> Any:  # noqa: ANN401 - what typer.Option says it returns
@@ -106,18 +100,33 @@ def issue(  # noqa: PLR0913 - one for each option
     as_json: Json = False,
 ) -> None:
     """Issue a certificate that no device asks for. You answer for its names; the log has yours beside them."""
-    kinds = {SanKind.DNS: dns, SanKind.EMAIL: email, SanKind.IP: ip, SanKind.URI: uri, SanKind.UPN: upn}
-    names = replace(names_from_options(cn, kinds), sid=sid)
+    names = NamesAsked(
+        cn=cn,
+        dns=tuple(dns or ()),
+        email=tuple(email or ()),
+        ip=tuple(ip or ()),
+        uri=tuple(uri or ()),
+        upn=tuple(upn or ()),
+        sid=sid,
+    )
+    named = names != NamesAsked()
+    given = named or device is not None
     key = _Key(csr, key_kind if generate else None, out_key, pkcs12, passphrase_file)
-    given = bool(names) or device is not None
     _check(key, out, given=given)
-    with opened(home) as regalia:
+    with reached(home) as door:
         made = generate_key(key_kind) if generate else None
-        order = Order(group, profile, _request(key, made, names), names if given else None, device)
+        asked = verbs.IssueCertificate(
+            group=group,
+            profile=profile,
+            csr=request_text(_request(key, made, names.cn)),
+            names=names if named else None,
+            device=device,
+        )
         if dry_run:
-            _show(regalia, order, as_json=as_json)
-        elif given or _agreed(regalia, order, yes=yes, as_json=as_json):
-            _Issue(regalia, key, made, out, chain=chain, as_json=as_json).run(order)
+            _show(door, asked, as_json=as_json)
+        # Of names that only the request has, the administrator is asked whether these are meant.
+        elif given or agreed(door.plan(verbs.ISSUE, asked).would, yes=yes, dry_run=False, as_json=as_json):
+            _Issue(door, key, made, out, chain=chain, as_json=as_json).run(asked)
 
 
 def _check(key: _Key, out: Path | None, *, given: bool) -> None:
@@ -162,12 +171,12 @@ def read_request(path: Path) -> bytes:
         raise AdminError(reasons.FILE_REFUSED, f"{path} is not PEM: its base64 is damaged") from None
 
 
-def _request(key: _Key, made: "DeviceKey | None", names: Names) -> bytes:
+def _request(key: _Key, made: "DeviceKey | None", cn: str | None) -> bytes:
     if made is None:
         return read_request(key.csr or Path())
     return build_csr(
         # The names are the administrator's, whatever a request says; so this one says nothing.
-        cn=names.cn,
+        cn=cn,
         sans=frozenset(),
         public_key=public_octets(made),
         challenge=None,
@@ -176,59 +185,47 @@ def _request(key: _Key, made: "DeviceKey | None", names: Names) -> bytes:
     )
 
 
-def _show(regalia: "App", order: Order, *, as_json: bool) -> None:
+def _show(door: "Door", asked: verbs.IssueCertificate, *, as_json: bool) -> None:
     """Print the certificate as it would be, or the one that is there already."""
-    found = regalia.orders.preview(order, administrator())
-    if isinstance(found, Prepared):
-        text = certificate_text(assemble(found.intent.tbs, found.algorithm, _SHOWN_SIGNATURE))
-        told = "Would issue, with a serial of its own:"
-    else:
-        text = certificate_text(found.der or b"")
-        told = f"Issued {found.intent.created_at:%Y-%m-%d %H:%M} UTC for the very same order; would give it again:"
+    found = door.ask(verbs.PREVIEW, verbs.PreviewCertificate(**asked.model_dump()))
     if as_json:
-        print_json({"dry_run": True, "would": text, "repeated": isinstance(found, Certificate)})
+        print_json({"dry_run": True, "would": found.would, "repeated": found.repeated})
         return
+    told = "Would issue, with a serial of its own:"
+    if found.issued_at is not None:
+        told = f"Issued {found.issued_at:%Y-%m-%d %H:%M} UTC for the very same order; would give it again:"
     note(told)
-    for line in text:
+    for line in found.would:
         say(line)
-
-
-def _agreed(regalia: "App", order: Order, *, yes: bool, as_json: bool) -> bool:
-    """Show the names that the request has, and let the administrator answer for exactly these."""
-    asked = regalia.orders.asked(order.csr)
-    if not asked:
-        raise AdminError(reasons.NO_NAMES, "the request names nobody, and no --cn, --dns … was given")
-    plan = [f"issue a certificate for the names in the request: {', '.join(asked.listed())}"]
-    return agreed(plan, yes=yes, dry_run=False, as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
 class _Issue:
     """One certificate to issue and write."""
 
-    regalia: "App"
+    door: "Door"
     key: _Key
     made: "DeviceKey | None"
     out: Path | None
     chain: bool
     as_json: bool
 
-    def run(self, order: Order) -> None:
+    def run(self, asked: verbs.IssueCertificate) -> None:
         """Write the key, have the certificate issued, write that."""
         passphrase = self._passphrase()
         if self.made is not None and self.key.out_key is not None:
             # First, and removed where nothing was issued: a certificate whose key was lost has to be revoked.
             save_key(self.key.out_key, self.made)
         try:
-            placed = self.regalia.orders.place(order, administrator())
+            issued = self.door.ask(verbs.ISSUE, asked)
         except RegaliaError:
             if self.key.out_key is not None:
                 with suppress(OSError):
                     self.key.out_key.unlink()
             raise
-        if placed.repeated:
+        if issued.repeated:
             note("The very same order was placed less than 24 hours ago: this is its certificate again.")
-        self._write(placed.certificate, passphrase, repeated=placed.repeated)
+        self._write(issued, passphrase)
 
     def _passphrase(self) -> str | None:
         if self.key.pkcs12 is None:
@@ -237,27 +234,26 @@ class _Issue:
             return secret_in(self.key.passphrase_file, reasons.FILE_REFUSED)
         return secrets.token_urlsafe(18)
 
-    def _write(self, certificate: Certificate, passphrase: str | None, *, repeated: bool) -> None:
-        above = issuers(self.regalia, certificate)
-        der = certificate.der or b""
+    def _write(self, issued: verbs.CertificateIssued, passphrase: str | None) -> None:
         if self.key.pkcs12 is not None and passphrase is not None:
-            save_state(self.key.pkcs12, self._pkcs12(der, above, passphrase))
-        text = "".join(map(pem, [der, *(above if self.chain else ())]))
+            above = certificates_from(issued.chain)
+            save_state(self.key.pkcs12, self._pkcs12(certificates_from(issued.content)[0], above, passphrase))
+        text = issued.content + (issued.chain if self.chain else "")
         if self.out is not None:
             _save(self.out, text)
         bare = self.out is None and self.key.pkcs12 is None and not self.as_json
         if bare:
             sys.stdout.write(text)
-            note(f"Issued {certificate.serial:x}, good until {certificate.intent.not_after:%Y-%m-%d}.")
+            note(f"Issued {issued.serial}, good until {issued.not_after:%Y-%m-%d}.")
             return
         made_up = passphrase if self.key.passphrase_file is None else None
-        record = _record(certificate, self.key, self.out) | {"repeated": repeated}
+        record = _record(issued, self.key, self.out) | {"repeated": issued.repeated}
         if made_up is not None:
             note("The passphrase is shown now and never again.")
             record["passphrase"] = made_up
         print_record(record | ({"content": text} if self.as_json else {}), as_json=self.as_json)
 
-    def _pkcs12(self, der: bytes, above: list[bytes], passphrase: str) -> bytes:
+    def _pkcs12(self, der: bytes, above: tuple[bytes, ...], passphrase: str) -> bytes:
         key, certificate = self.made, x509.load_der_x509_certificate(der)
         if not isinstance(key, _IN_PKCS12):
             raise InvariantError("a key that no PKCS #12 file holds")
@@ -273,19 +269,6 @@ def _save(path: Path, text: str) -> None:
         raise AdminError(reasons.FILE_REFUSED, f"{path}: {error.strerror}") from error
 
 
-def _record(certificate: Certificate, key: _Key, out: Path | None) -> dict[str, object]:
-    intent = certificate.intent
-    return {
-        "serial": f"{intent.serial:x}",
-        "subject": intent.subject,
-        "names": intent.names.listed(),
-        "device": intent.device,
-        "group": intent.group,
-        "authority": intent.authority,
-        "profile": f"{intent.profile} v{intent.profile_version}",
-        "not_before": intent.not_before,
-        "not_after": intent.not_after,
-        "certificate_file": out,
-        "key_file": key.out_key,
-        "pkcs12_file": key.pkcs12,
-    }
+def _record(issued: verbs.CertificateIssued, key: _Key, out: Path | None) -> dict[str, object]:
+    record: dict[str, object] = issued.model_dump(mode="json", exclude={"repeated", "content", "chain"})
+    return record | {"certificate_file": out, "key_file": key.out_key, "pkcs12_file": key.pkcs12}

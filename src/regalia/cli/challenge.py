@@ -1,24 +1,22 @@
 """`regalia challenge`: secrets that let a device enrol, one once, or static ones many."""
 
-from dataclasses import replace
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from regalia import reasons
-from regalia.cli.context import administrator, agreed, opened
-from regalia.cli.endpoint import endpoint_url, found_endpoint, good_until
-from regalia.cli.lookup import by_prefix
+from regalia.cli.context import agreed, reached
 from regalia.cli.options import DryRun, Home, Json, Yes, examples, noun_app
-from regalia.cli.output import note, print_json, print_record, print_table, say
-from regalia.cli.span import read_span
-from regalia.errors import AdminError, PeerError
-from regalia.model import Challenge, Names, NamesFrom, Profile, SanKind
-from regalia.ra.challenges import NO_EXPIRY
-from regalia.wire.names import make_san
+from regalia.cli.output import note, print_answer, print_json, print_table, say, utc
+from regalia.cli.span import checked_span
+from regalia.verbs import challenge as verbs
+from regalia.verbs.challenge import ChallengeDoubt as Doubt
+from regalia.verbs.names import NamesAsked
+from regalia.verbs.paging import gathered
 
-__all__ = ["app", "names_from_options", "state_of"]
+__all__ = ["app"]
+
+_ALL: Final = 1_000_000
+"""More than anybody reads."""
 
 app = noun_app("Challenges: secrets that let a device enrol.")
 
@@ -64,31 +62,27 @@ def create(  # noqa: PLR0913 - one for each option
     as_json: Json = False,
 ) -> None:
     """Create a challenge. Its secret is shown now and never again; the certificate gets exactly these names."""
-    asked = {
-        SanKind.DNS: dns,
-        SanKind.EMAIL: email,
-        SanKind.URI: uri,
-        SanKind.IP: ip,
-        SanKind.UPN: upn,
-        SanKind.PERMANENT_IDENTIFIER: permanent_identifier,
-        SanKind.HARDWARE_MODULE: hardware_module,
+    binding = {
+        "dns": dns,
+        "email": email,
+        "uri": uri,
+        "ip": ip,
+        "upn": upn,
+        "permanent_identifier": permanent_identifier,
+        "hardware_module": hardware_module,
     }
-    binding = replace(names_from_options(cn, asked), sid=sid)
-    with opened(home) as regalia:
-        minted = regalia.challenges.mint(
-            endpoint, binding=binding, device=device, ttl=read_span("--ttl", ttl), actor=administrator()
+    span = checked_span("--ttl", ttl)
+    with reached(home) as door:
+        names = NamesAsked(cn=cn, sid=sid, **{kind: tuple(texts or ()) for kind, texts in binding.items()})
+        created = door.ask(
+            verbs.CREATE, verbs.CreateChallenge(endpoint=endpoint, binding=names, device=device, ttl=span)
         )
-        found = found_endpoint(regalia, endpoint)
-        profile = regalia.store.profile(found.profile)
-        if not binding and (device is None or profile is None or profile.name_rules is None):
-            note(_bearer(profile))
-        if sid is not None and (profile is None or profile.name_rules is None or profile.name_rules.sid is None):
-            note(f"Profile {found.profile} writes no SID: see `microsoft.sid` in its document.")
-        if quiet and not as_json:
-            say(minted.secret)
-            return
-        record = {"secret": minted.secret, "url": endpoint_url(regalia, found)}
-        print_record(record | _record(minted.challenge, regalia.clock.now()), as_json=as_json)
+    for doubt in created.doubts:
+        note(_DOUBTS[doubt].format(created.profile))
+    if quiet and not as_json:
+        say(created.secret)
+    else:
+        print_answer(created, as_json=as_json, without=("profile", "doubts"))
 
 
 @app.command("list", epilog=examples("challenge list --endpoint default", "challenge list --json"))
@@ -101,17 +95,15 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the challenges, newest first. Their secrets are known to nobody but their bearers."""
-    with opened(home) as regalia:
-        if endpoint is not None:
-            found_endpoint(regalia, endpoint)
-        now = regalia.clock.now()
-        found = regalia.store.challenges(endpoint)
-        if as_json:
-            print_json([_record(challenge, now) for challenge in found])
-            return
-        rows = [_record(challenge, now) | _row(challenge, now) for challenge in found]
-        empty = "No challenges. Create one with `regalia challenge create --endpoint ENDPOINT --cn NAME`."
-        print_table(rows, ("id", "endpoint", "kind", "state", "good", "names"), as_json=False, empty=empty)
+    with reached(home) as door:
+        asked = verbs.ListChallenges(endpoint=endpoint)
+        found = gathered(lambda page: door.ask(verbs.LIST, page), asked, _ALL)
+    if as_json:
+        print_json([each.model_dump(mode="json") for each in found.items])
+        return
+    rows = [each.model_dump() | _row(each) for each in found.items]
+    empty = "No challenges. Create one with `regalia challenge create --endpoint ENDPOINT --cn NAME`."
+    print_table(rows, ("id", "endpoint", "kind", "state", "good", "names"), as_json=False, empty=empty)
 
 
 @app.command(epilog=examples("challenge revoke 019a1b2c", "challenge revoke 019a1b2c --dry-run"))
@@ -124,76 +116,27 @@ def revoke(
     as_json: Json = False,
 ) -> None:
     """Withdraw a challenge: a one-time one that nobody has used yet, or a static one."""
-    with opened(home) as regalia:
-        found = by_prefix(challenge, "challenge", regalia.store.challenge_by_id, regalia.store.challenges)
-        now = regalia.clock.now()
-        if found.revoked_at is not None or found.consumed_at is not None:
-            raise AdminError(reasons.CHALLENGE_NOT_OPEN, f"challenge {found.id} is {state_of(found, now)}")
-        plan = [_withdrawal(found)]
-        if agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):
-            regalia.challenges.revoke(found.id, administrator())
-            after = regalia.store.challenge_by_id(found.id) or found
-            print_record(_record(after, now), as_json=as_json)
+    with reached(home) as door:
+        asked = verbs.RevokeChallenge(id=challenge)
+        if agreed(door.plan(verbs.REVOKE, asked).would, yes=yes, dry_run=dry_run, as_json=as_json):
+            print_answer(door.ask(verbs.REVOKE, asked), as_json=as_json)
 
 
-def _withdrawal(challenge: Challenge) -> str:
-    where = f"challenge {challenge.id} at endpoint {challenge.endpoint}"
-    if challenge.reusable:
-        return f"withdraw static {where}: no further device enrols with it, and those that did go on"
-    return f"withdraw {where}, made for {', '.join(challenge.binding.listed()) or 'whoever bears it'}"
+_BEARER: Final = (
+    "A bearer challenge: it names no device, so whoever holds it can enrol. The certificate will {}, and is "
+    "marked unverified. Name the device with --cn or --dns to avoid that."
+)
+_DOUBTS: Final = {
+    Doubt.NAMED_BY_SERVER: _BEARER.format("be named d- and 20 hexadecimal digits of its key's hash"),
+    Doubt.NAMED_BY_PROFILE: _BEARER.format("be named as its profile says, if that needs no name of a binding"),
+    Doubt.NAMED_BY_DEVICE: _BEARER.format("carry the names that the device asks for"),
+    Doubt.SID_UNWRITTEN: "Profile {} writes no SID: see `microsoft.sid` in its document.",
+}
 
 
-def names_from_options(cn: str | None, asked: dict[SanKind, list[str] | None]) -> Names:
-    """Make names of what was typed. Raises `AdminError` ADM-015 that tells which one is not usable."""
-    try:
-        sans = frozenset(make_san(kind, text) for kind, texts in asked.items() for text in texts or ())
-    except PeerError as fault:
-        raise AdminError(reasons.BINDING_REFUSED, fault.detail) from fault
-    return Names(cn, sans)
-
-
-def state_of(challenge: Challenge, now: datetime) -> str:
-    """Say what became of a challenge."""
-    if challenge.consumed_at is not None:
-        return "used"
-    if challenge.revoked_at is not None:
-        return "revoked"
-    return "open" if challenge.expires_at > now else "expired"
-
-
-def _bearer(profile: Profile | None) -> str:
-    """Say what a challenge without names means (R5.4)."""
-    names = "be named d- and 20 hexadecimal digits of its key's hash"
-    if profile is not None and profile.name_rules is not None:
-        names = "be named as its profile says, if that needs no name of a binding"
-    elif profile is not None and profile.names_from is NamesFrom.CSR:
-        names = "carry the names that the device asks for"
-    return (
-        f"A bearer challenge: it names no device, so whoever holds it can enrol. The certificate will {names}, and is "
-        "marked unverified. Name the device with --cn or --dns to avoid that."
-    )
-
-
-def _row(challenge: Challenge, now: datetime) -> dict[str, object]:
+def _row(challenge: verbs.ChallengeRecord) -> dict[str, object]:
     """Say in a word what it is, and until when it is good: what a static one has besides says nothing."""
-    kind = "static" if challenge.reusable else "one-time" if challenge.binding else "bearer"
-    return {"kind": kind, "good": good_until(challenge) if state_of(challenge, now) == "open" else None}
-
-
-def _record(challenge: Challenge, now: datetime) -> dict[str, object]:
-    return {
-        "id": challenge.id,
-        "endpoint": challenge.endpoint,
-        "kind": "static" if challenge.reusable else "one-time",
-        "state": state_of(challenge, now),
-        "bearer": not challenge.binding,
-        "names": challenge.binding.listed(),
-        "device": challenge.device,
-        "created_at": challenge.created_at,
-        "created_by": challenge.created_by,
-        "expires_at": challenge.expires_at if challenge.expires_at < NO_EXPIRY else None,
-        "used_at": challenge.consumed_at,
-        "used_by": challenge.consumed_by,
-        "used_from": challenge.consumed_source,
-        "revoked_at": challenge.revoked_at,
-    }
+    kind = "bearer" if challenge.bearer and challenge.kind is verbs.ChallengeKind.ONE_TIME else challenge.kind
+    if challenge.state is not verbs.ChallengeState.OPEN:
+        return {"kind": kind, "good": None}
+    return {"kind": kind, "good": f"until {utc(challenge.expires_at)}" if challenge.expires_at else "until rotated"}

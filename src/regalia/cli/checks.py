@@ -18,8 +18,9 @@ from regalia.cli.custody import HERE, custody
 from regalia.cli.output import utc
 from regalia.errors import AdminError, PeerError, UnavailableError
 from regalia.keys.admin_tls import CERTIFICATE_FILE, read_admin_tls
-from regalia.model import STANDING_PURPOSES, AuthorityKind, AuthorityState, CredentialPurpose
+from regalia.model import AuthorityKind, AuthorityState
 from regalia.ports import EventFilter
+from regalia.ra.findings import AUTHORITY_ENDS, STANDING
 from regalia.store.migrations import NEEDED
 from regalia.wire.certificate import read_certificate
 
@@ -35,7 +36,6 @@ __all__ = ["Check", "Level", "checks"]
 
 _AHEAD: Final = timedelta(minutes=1)
 """How far the clocks of two nodes of one database may differ without being worth a word."""
-_AUTHORITY_ENDS: Final = timedelta(days=90)
 _ADMIN_TLS_ENDS: Final = timedelta(days=30)
 _UNSYNCHRONISED: Final = 5
 """TIME_ERROR of adjtimex(2)."""
@@ -166,25 +166,15 @@ def _authority_life(regalia: App, authority: Authority) -> Check:
     remedy = "Create its successor: `regalia ca create` and `regalia group create --authority`."
     if end <= now:
         return Check("authority", Level.PROBLEM, finding, remedy)
-    if end - now < _AUTHORITY_ENDS:
+    if end - now < AUTHORITY_ENDS:
         return Check("authority", Level.WARN, f"{finding}; what it issues ends with it", remedy)
     return Check("authority", Level.OK, finding)
-
-
-_STANDING: Final = {
-    AuthorityState.NEXT: STANDING_PURPOSES,
-    AuthorityState.ACTIVE: STANDING_PURPOSES,
-    AuthorityState.RETIRING: (CredentialPurpose.OCSP,),
-    AuthorityState.RETIRED: (),
-    AuthorityState.REVOKED: (),
-}
-"""What is looked at: an RA credential of one that issues no more is not renewed."""
 
 
 def _credentials(regalia: App, authority: Authority) -> Iterator[Check]:
     if authority.kind is not AuthorityKind.ISSUING:
         return
-    for purpose in _STANDING[authority.state]:
+    for purpose in STANDING[authority.state]:
         found = regalia.store.credentials(purpose, authority.name)
         if found:
             yield _credential(regalia, found[0])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from regalia.cli.check import Check, Level
 from regalia.cli.output import utc
 from regalia.errors import UnavailableError
-from regalia.ra.checkpoints import INTERVAL
+from regalia.ra.findings import is_checkpoint_late
 from regalia.store.checkpoint_files import CheckpointDirectory
 from regalia.wire.checkpoint import read_checkpoint
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["audit_checks"]
 
 _NAME: Final = "audit log"
-_LATE: Final = 3 * INTERVAL
 _PAGE: Final = "docs/tasks/checkpoints.md"
 
 
@@ -41,9 +39,7 @@ def _newest(regalia: App) -> Check:
     last = read_checkpoint(signed.record)
     fingerprint = hashlib.sha256(key.public_key).hexdigest()
     finding = f"checkpoint {last.number} of {utc(last.at)} covers {last.records} records; key SHA-256 {fingerprint}"
-    late = regalia.clock.now() - last.at > max(_LATE, timedelta(minutes=1)) and regalia.checkpoints.due(
-        regalia.clock.now()
-    )
+    late = is_checkpoint_late(regalia.checkpoints, last.at, regalia.clock.now())
     return Check(_NAME, Level.WARN if late else Level.OK, finding, remedy if late else "")
 
 

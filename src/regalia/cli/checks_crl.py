@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from regalia.ca.crl_plan import lists_of, shards_needed, worst_sizes
@@ -10,6 +9,7 @@ from regalia.cli.authorities import serves_crl
 from regalia.cli.check import Check, Level, left
 from regalia.cli.custody import ELSEWHERE, custody
 from regalia.model import AuthorityKind, crl_name
+from regalia.ra.findings import crl_is_near_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from regalia.model import Authority
 
 __all__ = ["crl_checks"]
-
-_ROOT_CRL_ENDS: Final = timedelta(days=30)
 
 
 def crl_checks(regalia: App, authority: Authority) -> Iterator[Check]:
@@ -50,8 +48,7 @@ def _crl(regalia: App, authority: Authority, name: str) -> Check:
         return Check("crl", Level.PROBLEM, finding, remedy)
     if regalia.crls.due(authority.name, last.shard) and regalia.store.revocation_count(authority.name) > last.snapshot:
         return Check("crl", Level.WARN, f"{finding}, but something was revoked since", remedy)
-    early = _ROOT_CRL_ENDS if authority.kind is AuthorityKind.ROOT else (last.next_update - last.this_update) / 4
-    if last.next_update - now < early:
+    if crl_is_near_end(authority.kind, last.this_update, last.next_update, now):
         return Check("crl", Level.WARN, f"{finding}: a new one is due", remedy)
     alert = regalia.config.crl.alert_octets
     if file.length > alert:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regalia import reasons
-from regalia.cli.context import opened
+from regalia.cli.context import reached
 from regalia.cli.event_checkpoint import checkpoint
 from regalia.cli.event_export import export
 from regalia.cli.event_forget import forget
@@ -14,13 +14,14 @@ from regalia.cli.event_verify import verify
 from regalia.cli.options import Home, Json, examples, noun_app
 from regalia.cli.output import print_json, say, utc
 from regalia.errors import AdminError
-from regalia.model import Action, Event
-from regalia.ports import EventFilter
+from regalia.model import Action
+from regalia.verbs import event as verbs
+from regalia.verbs.paging import gathered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from regalia.app import App
+    from regalia.verbs import Door
 
 __all__ = ["app"]
 
@@ -48,11 +49,11 @@ def tail(
     """Print the newest events, the newest last. With --json one object a line."""
     if action is not None and action not in set(Action):
         raise AdminError(reasons.USAGE, f"--action {action}: known are {', '.join(Action)}")
-    wanted = EventFilter(action=action, security=security or None, limit=limit)
-    with opened(home) as regalia:
-        for event in _following(regalia, wanted) if follow else regalia.store.events(wanted):
+    with reached(home) as door:
+        asked = verbs.TailEvents(action=Action(action) if action is not None else None, security=security)
+        for event in _following(door, asked, limit) if follow else _newest(door, asked, limit):
             if as_json:
-                print_json(_record(event), one_line=True)
+                print_json(event.model_dump(mode="json"), one_line=True)
             else:
                 say(_line(event))
 
@@ -67,12 +68,16 @@ app.command(
 app.command(epilog=examples("event forget --older-than 400d --dry-run", "event forget --older-than 400d --yes"))(forget)
 
 
-def _following(regalia: "App", wanted: EventFilter) -> "Iterator[Event]":
+def _newest(door: "Door", asked: verbs.TailEvents, limit: int) -> "Sequence[verbs.EventShown]":
+    """Ask for so many of the newest; the newest last."""
+    return gathered(lambda part: door.ask(verbs.TAIL, part), asked, limit).items[::-1]
+
+
+def _following(door: "Door", asked: verbs.TailEvents, limit: int) -> "Iterator[verbs.EventShown]":
     """Yield what is there, then what comes, each once."""
     seen: set[tuple[str, int]] = set()
-    limit = wanted.limit
     while True:
-        newest = regalia.store.events(EventFilter(action=wanted.action, security=wanted.security, limit=limit))
+        newest = _newest(door, asked, limit)
         fresh = [event for event in newest if (event.stream, event.sequence) not in seen]
         if seen and len(fresh) == len(newest) == limit < _MOST:
             # None of these was shown: there may be more before them.
@@ -84,36 +89,15 @@ def _following(regalia: "App", wanted: EventFilter) -> "Iterator[Event]":
         time.sleep(_PAUSE)
 
 
-def _line(event: Event) -> str:
-    draft = event.draft
+def _line(event: verbs.EventShown) -> str:
     parts = [
-        utc(draft.at),
-        "!" if draft.security else " ",
-        f"{draft.action:<24}",
-        f"{draft.outcome:<7}",
-        draft.object,
-        f"by {draft.actor.kind} {draft.actor.id}",
+        utc(event.at),
+        "!" if event.security else " ",
+        f"{event.action:<24}",
+        f"{event.outcome:<7}",
+        event.object,
+        f"by {event.actor.kind} {event.actor.id}",
     ]
-    if draft.reason_id is not None:
-        parts.append(f"{draft.reason_id} {draft.details.get('title', '')}".rstrip())
+    if event.reason is not None:
+        parts.append(f"{event.reason} {event.details.get('title', '')}".rstrip())
     return " ".join(parts)
-
-
-def _record(event: Event) -> dict[str, object]:
-    draft = event.draft
-    return {
-        "stream": event.stream,
-        "sequence": event.sequence,
-        "at": utc(draft.at, "milliseconds"),
-        "actor": {"kind": draft.actor.kind, "id": draft.actor.id, "source": draft.actor.source},
-        "action": draft.action,
-        "object": draft.object,
-        "outcome": draft.outcome,
-        "group": draft.group,
-        "reason": draft.reason_id,
-        "transaction": draft.transaction_id,
-        "serial": draft.serial,
-        "security": draft.security,
-        "details": dict(draft.details),
-        "hash": event.hash,
-    }

@@ -1,24 +1,21 @@
 """`regalia event export`: records for auditors and other systems, in a file that verifies alone."""
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from regalia import reasons
-from regalia.cli.context import administrator, opened
+from regalia.cli.context import administrator, opened, reached
 from regalia.cli.options import Home, Json
 from regalia.cli.output import note, print_record
+from regalia.cli.remote import far_door
 from regalia.errors import AdminError
-from regalia.model import Action, EventDraft, Outcome
-from regalia.ra.export import FORMATS, Ending, export_lines
+from regalia.verbs import event as verbs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from regalia.app import App
+    from collections.abc import Iterable
 
 __all__ = ["export"]
 
@@ -49,31 +46,23 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write records with what it takes to verify them: `regalia event verify --file FILE`."""
-    if form not in FORMATS:
-        raise AdminError(reasons.USAGE, f"--format {form}: known are {', '.join(FORMATS)}")
-    begin, end = _time("--since", since), _time("--until", until)
-    with opened(home) as regalia:
-        about = {"since": since, "until": until, "group": group, "after": str(after)}
-        details = {"format": form, **about}
-        event = EventDraft(
-            regalia.clock.now(), administrator(), Action.LOG_EXPORTED, "log", Outcome.OK, group, details=details
-        )
-        # First the record, then what it is about: nothing leaves that was not written down.
-        regalia.store.record((event,))
-        ending = _ending(regalia)
-        records = regalia.store.stored_records(after=after, since=begin, until=end, group=group)
-        lines = export_lines(records, about, ending, as_csv=form == "csv")
-        _write(lines, out, as_json=as_json)
+    if form not in verbs.FORMATS:
+        raise AdminError(reasons.USAGE, f"--format {form}: known are {', '.join(verbs.FORMATS)}")
+    for option, text in (("--since", since), ("--until", until)):
+        verbs.time_of(option, text)
+    try:
+        with reached(home) as door:
+            asked = verbs.ExportEvents(since=since, until=until, group=group, after=after, form=form)
+            _write([door.ask(verbs.EXPORT, asked).text.encode()], out, as_json=as_json)
+    except AdminError as error:
+        if error.reason is not reasons.TOO_MUCH or far_door() is not None:
+            raise
+        # On the machine itself it is written line by line, however long it is.
+        with opened(home) as regalia:
+            _write(verbs.export_parts(regalia, administrator(), asked), out, as_json=as_json)
 
 
-def _ending(regalia: "App") -> Ending:
-    made = regalia.checkpoints.make(administrator())
-    key = regalia.store.checkpoint_keys()[-1]
-    private = regalia.keys.open(key.key_id)
-    return Ending(lambda octets: private.sign(octets, "sha256"), key.public_key, made, key.public_key)
-
-
-def _write(lines: "Iterator[bytes]", out: Path | None, *, as_json: bool) -> None:
+def _write(lines: "Iterable[bytes]", out: Path | None, *, as_json: bool) -> None:
     if out is None:
         for line in lines:
             sys.stdout.write(line.decode())
@@ -92,13 +81,3 @@ def _write(lines: "Iterator[bytes]", out: Path | None, *, as_json: bool) -> None
         print_record({"file": out, "octets": written}, as_json=True)
         return
     note(f"{out}: {written} octets. It names devices and users: keep it as you keep the log.")
-
-
-def _time(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise AdminError(reasons.USAGE, f"{option} {text}: write it as 2026-03-01 or 2026-03-01T09:00:00Z") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found

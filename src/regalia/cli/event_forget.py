@@ -1,19 +1,16 @@
 """`regalia event forget`: remove personal data before its time."""
 
 import re
-from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from regalia import reasons
-from regalia.cli.context import administrator, agreed, opened
+from regalia.cli.context import agreed, reached
 from regalia.cli.options import DryRun, Home, Json, Yes
-from regalia.cli.output import print_record
+from regalia.cli.output import print_answer, print_record
 from regalia.errors import AdminError
-
-if TYPE_CHECKING:
-    from regalia.ports import Forgotten
+from regalia.verbs import event as verbs
 
 __all__ = ["forget"]
 
@@ -36,22 +33,14 @@ def forget(
     as_json: Json = False,
 ) -> None:
     """Remove addresses and names of users and devices that are older; the log keeps pseudonyms, and still verifies."""
-    with opened(home) as regalia:
-        days = regalia.config.audit.personal_days if older_than is None else _days(older_than)
-        before = regalia.clock.now() - timedelta(days=days)
-        found = regalia.personal.count(before)
-        keys = regalia.personal.keys_to_destroy(before) if destroy_keys else ()
+    days = _days(older_than) if older_than is not None else None
+    with reached(home) as door:
+        asked = verbs.ForgetPersonal(older_than_days=days, destroy_keys=destroy_keys)
         if dry_run:
-            print_record(_record(found, len(keys), days) | {"dry_run": True}, as_json=as_json)
-            return
-        plan = [f"remove what names users and devices from {found.events} events older than {days} days"]
-        if destroy_keys:
-            plan.append(f"destroy {len(keys)} keys of pseudonyms")
-        if not agreed(plan, yes=yes, dry_run=False, as_json=as_json):
-            return
-        forgotten = regalia.personal.forget(before, administrator())
-        destroyed = regalia.personal.destroy_keys(before, administrator()) if destroy_keys else ()
-    print_record(_record(forgotten, len(destroyed), days), as_json=as_json)
+            found = door.ask(verbs.FORGETTABLE, asked)
+            print_record(found.model_dump(mode="json") | {"dry_run": True}, as_json=as_json)
+        elif agreed(door.plan(verbs.FORGET, asked).would, yes=yes, dry_run=False, as_json=as_json):
+            print_answer(door.ask(verbs.FORGET, asked), as_json=as_json)
 
 
 def _days(text: str) -> int:
@@ -59,13 +48,3 @@ def _days(text: str) -> int:
     if match is None or int(match[1]) < 1:
         raise AdminError(reasons.USAGE, f"--older-than {text}: write days, as in 400d")
     return int(match[1])
-
-
-def _record(found: "Forgotten", keys: int, days: int) -> dict[str, object]:
-    return {
-        "older_than_days": days,
-        "events": found.events,
-        "enrolments": max(found.enrolments, found.sources),
-        "challenges": found.challenges,
-        "keys_destroyed": keys,
-    }

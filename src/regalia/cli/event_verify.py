@@ -6,24 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from regalia import reasons
-from regalia.cli.context import opened
+from regalia.cli.context import opened, reached
 from regalia.cli.faults import FoundError
 from regalia.cli.options import Home, Json
-from regalia.cli.output import note, print_record
+from regalia.cli.output import note, print_answer, print_record
 from regalia.errors import AdminError
-from regalia.ra.anchors import TABLE, Anchors, weigh
-from regalia.ra.audit import Verified
-from regalia.ra.audit import verify as verify_log
-from regalia.ra.export import EXPORT, verify_export
+from regalia.ra.export import verify_export
 from regalia.store.checkpoint_files import read_copy, read_key_file
+from regalia.verbs import event_checkpoint as verbs
+from regalia.wire.checkpoint import key_pem
 from regalia.wire.event import RecordError
 
 if TYPE_CHECKING:
-    from regalia.model import Checkpoint
+    from collections.abc import Iterable
 
 __all__ = ["verify"]
-
-_LAST = "last"
 
 
 def verify(
@@ -71,44 +68,31 @@ def verify(
     if file is not None:
         _verify_file(file, trusted, as_json=as_json)
         return
-    with opened(home) as regalia:
-        place = against or regalia.config.audit.checkpoint_directory
-        copy, keys = read_copy(place) if place is not None else ((), ())
-        ours = tuple(regalia.store.checkpoints())
-        known = trusted or keys or tuple(key.public_key for key in regalia.store.checkpoint_keys()[:1])
-        anchors = Anchors(ours, copy, known)
-        since = _since(anchors, from_checkpoint) if from_checkpoint is not None else None
-        verified = verify_log(regalia.store, anchors, since=since)
-    if verified.findings:
-        lines = [f"{_place(one.stream)}, record {one.sequence}: {one.what}" for one in verified.findings]
-        raise FoundError(reasons.CHAIN_BROKEN, "\n".join(lines))
-    print_record(_record(verified, place), as_json=as_json)
-    if place is None and not as_json:
+    found = _against(home, against, trusted, from_checkpoint) if against else _log(home, trusted, from_checkpoint)
+    _broken((each.stream, each.record, each.what) for each in found.findings)
+    print_answer(found, as_json=as_json)
+    if found.against is None and not as_json:
         note("Nothing outside the home was compared: an end cut off together with its checkpoints does not show.")
 
 
-def _since(anchors: Anchors, wanted: str) -> "Checkpoint":
-    proved = {checkpoint.number: checkpoint for checkpoint in weigh(anchors).proved}
-    if not proved:
-        raise AdminError(reasons.NOT_FOUND, "there is no checkpoint that is proved")
-    number = max(proved) if wanted == _LAST else int(wanted) if wanted.isdecimal() else 0
-    if number not in proved:
-        raise AdminError(reasons.NOT_FOUND, f"checkpoint {wanted}: proved are {min(proved)} to {max(proved)}")
-    return proved[number]
+def _log(home: Path | None, trusted: tuple[bytes, ...], since: str | None) -> verbs.LogVerified:
+    """Compare the log with what lies where it is."""
+    key = key_pem(trusted[0]).decode("ascii") if trusted else None
+    with reached(home) as door:
+        return door.ask(verbs.VERIFY, verbs.VerifyLog(public_key=key, from_checkpoint=since))
 
 
-def _place(stream: str) -> str:
-    return stream if stream in {TABLE, EXPORT} else f"stream {stream}"
+def _against(home: Path | None, place: Path, trusted: tuple[bytes, ...], since: str | None) -> verbs.LogVerified:
+    """Compare the log with a copy on this machine."""
+    with opened(home) as regalia:
+        copy, keys = read_copy(place)
+        return verbs.verified(regalia, copy, trusted or keys, since=since, place=str(place))
 
 
-def _record(verified: Verified, place: Path | None) -> dict[str, object]:
-    record: dict[str, object] = {"streams": verified.streams, "records": verified.records, "intact": True}
-    if verified.checkpoint is not None:
-        record["checkpoint"] = verified.checkpoint.number
-        record["covered"] = verified.covered
-    if place is not None:
-        record["against"] = place
-    return record
+def _broken(found: "Iterable[tuple[str, int, str]]") -> None:
+    lines = [f"{verbs.place_of(stream)}, record {number}: {what}" for stream, number, what in found]
+    if lines:
+        raise FoundError(reasons.CHAIN_BROKEN, "\n".join(lines))
 
 
 def _verify_file(file: Path, trusted: tuple[bytes, ...], *, as_json: bool) -> None:
@@ -119,9 +103,7 @@ def _verify_file(file: Path, trusted: tuple[bytes, ...], *, as_json: bool) -> No
         raise AdminError(reasons.FILE_REFUSED, f"{file}: {error.strerror}") from error
     except RecordError as error:
         raise AdminError(reasons.CHECKPOINT_REFUSED, f"{file}: {error}") from error
-    if verified.findings:
-        lines_found = [f"{_place(one.stream)}, record {one.sequence}: {one.what}" for one in verified.findings]
-        raise FoundError(reasons.CHAIN_BROKEN, "\n".join(lines_found))
+    _broken((one.stream, one.sequence, one.what) for one in verified.findings)
     print_record(
         {
             "streams": verified.streams,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from regalia import reasons
 from regalia.errors import AdminError
+from regalia.verbs.content import http_url
 from regalia.wire.der import DerError
 from regalia.wire.pem import CERTIFICATE, CRL, REQUEST, read_pem, write_pem
 
@@ -53,7 +53,7 @@ def read_certificates(path: Path | str) -> tuple[bytes, ...]:
         found = _of_pkcs7(octets) or read_pem(octets, CERTIFICATE)
         for der in found:
             x509.load_der_x509_certificate(der)
-    except (DerError, ValueError) as error:
+    except (DerError, ValueError, x509.InvalidVersion) as error:
         raise AdminError(reasons.FILE_REFUSED, f"{path} holds no certificate that can be read: {error}") from error
     return found
 
@@ -112,11 +112,3 @@ def request_pem(csr: bytes) -> bytes:
 def crl_pem(crl: bytes) -> bytes:
     """Write a DER CRL as PEM."""
     return write_pem(crl, CRL)
-
-
-def http_url(option: str, text: str) -> str:
-    """Read the URL of a system, without what would follow its host. Raises `AdminError` ADM-018."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query:
-        raise AdminError(reasons.USAGE, f"{option} {text} is no URL of the form http://HOST:PORT")
-    return text.rstrip("/")

@@ -1,10 +1,11 @@
-"""The first group: what `init` makes, or the first `ca accept` where the root's key is elsewhere."""
+"""The first group, in the name of who commands here."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from regalia.cli.context import administrator
+from regalia.verbs.first_group import ENDPOINT, GROUP, PROFILE, make_first_group
 
 if TYPE_CHECKING:
     from regalia.app import App
@@ -12,17 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENDPOINT", "GROUP", "PROFILE", "open_first_group"]
 
-GROUP = "default"
-PROFILE = "eap-tls"
-ENDPOINT = "default"
-
 
 def open_first_group(regalia: App, authority: str | None = None) -> Group:
-    """Make the first group with a profile and a SCEP endpoint; with a new authority unless one is named."""
-    from regalia.ca.profile import DEFAULT_DOCUMENT  # noqa: PLC0415 - help must not wait for it
-
-    actor = administrator()
-    group = regalia.registry.create_group(GROUP, actor=actor, authority=authority)
-    regalia.registry.create_profile(PROFILE, GROUP, DEFAULT_DOCUMENT, actor=actor)
-    regalia.registry.create_endpoint(ENDPOINT, group=GROUP, profile=PROFILE, actor=actor)
-    return group
+    """Make it; with a new authority unless one is named."""
+    return make_first_group(regalia, administrator(), authority)

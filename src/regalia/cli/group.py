@@ -1,11 +1,10 @@
 """`regalia group`: segregated populations."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Final
 
 import typer
 
-from regalia import reasons
-from regalia.cli.context import administrator, opened
+from regalia.cli.context import reached
 from regalia.cli.group_containment import (
     HOLDERS_EXAMPLES,
     REPLACE_EXAMPLES,
@@ -17,15 +16,15 @@ from regalia.cli.group_containment import (
     suspend,
 )
 from regalia.cli.options import Home, Json, RootKey, examples, noun_app
-from regalia.cli.output import print_record, print_table
-from regalia.cli.publish import publish
-from regalia.errors import AdminError
-from regalia.model import STANDING_PURPOSES, Group, KeyKind
+from regalia.cli.output import print_answer, print_page
+from regalia.model import KeyKind
+from regalia.verbs import group as verbs
+from regalia.verbs.paging import gathered
 
-if TYPE_CHECKING:
-    from regalia.app import App
+__all__ = ["app"]
 
-__all__ = ["app", "found_group"]
+_ALL: Final = 1_000_000
+"""More than anybody reads."""
 
 app = noun_app("Groups: segregated populations, each with an issuing CA.")
 
@@ -53,65 +52,35 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Create a group with an issuing authority, an RA credential and an OCSP signer of its own."""
-    with opened(home, root_key=root_key) as regalia:
-        group = regalia.registry.create_group(
-            name,
-            actor=administrator(),
+    with reached(home, root_key=root_key) as door:
+        asked = verbs.CreateGroup(
+            name=name,
             authority=authority,
-            key_kind=key,
+            key=key,
             debug=debug,
             ca_as_ra=ca_as_ra,
-            acknowledged=acknowledged,
+            acknowledge_ca_as_ra=acknowledged,
         )
-        if regalia.crls.due(group.authority):
-            # `serve` would do so too, but a device may enrol and be verified before it looks.
-            publish(regalia, group.authority)
-        print_record(_record(regalia, group), as_json=as_json)
+        print_answer(door.ask(verbs.CREATE, asked), as_json=as_json)
 
 
 @app.command("list", epilog=examples("group list", "group list --json"))
 def list_(*, home: Home = None, as_json: Json = False) -> None:
     """List the groups."""
-    with opened(home) as regalia:
-        rows = [_record(regalia, group) for group in regalia.store.groups()]
-        empty = "No groups. Create one with `regalia group create NAME`."
-        print_table(rows, ("name", "authority", "profiles", "endpoints", "created_at"), as_json=as_json, empty=empty)
+    with reached(home) as door:
+        groups = gathered(lambda page: door.ask(verbs.LIST, page), verbs.ListGroups(), _ALL)
+    empty = "No groups. Create one with `regalia group create NAME`."
+    print_page(groups, ("name", "authority", "profiles", "endpoints", "created_at"), as_json=as_json, empty=empty)
 
 
 @app.command(epilog=examples("group show default", "group show default --json"))
 def show(*, name: Name, home: Home = None, as_json: Json = False) -> None:
     """Show a group with its authority, credentials, profiles and endpoints."""
-    with opened(home) as regalia:
-        group = found_group(regalia, name)
-        record = _record(regalia, group)
-        record["suspended_why"] = group.suspended_why or None
-        for purpose in STANDING_PURPOSES:
-            credentials = regalia.store.credentials(purpose, group.authority)
-            record[f"{purpose}_not_after"] = credentials[0].not_after if credentials else None
-        print_record(record, as_json=as_json)
+    with reached(home) as door:
+        print_answer(door.ask(verbs.SHOW, verbs.ShowGroup(name=name)), as_json=as_json)
 
 
 app.command(epilog=SUSPEND_EXAMPLES)(suspend)
 app.command(epilog=RESUME_EXAMPLES)(resume)
 app.command("replace-authority", epilog=REPLACE_EXAMPLES)(replace_authority)
 app.command(epilog=HOLDERS_EXAMPLES)(holders)
-
-
-def found_group(regalia: "App", name: str) -> Group:
-    """Look a group up. Raises `AdminError` ADM-004."""
-    group = regalia.store.group(name)
-    if group is None:
-        raise AdminError(reasons.NOT_FOUND, f"group {name}")
-    return group
-
-
-def _record(regalia: "App", group: Group) -> dict[str, object]:
-    return {
-        "name": group.name,
-        "authority": group.authority,
-        "suspended_at": group.suspended_at,
-        "debug": group.debug,
-        "profiles": [profile.name for profile in regalia.store.profiles() if profile.group == group.name],
-        "endpoints": [endpoint.name for endpoint in regalia.store.endpoints() if endpoint.group == group.name],
-        "created_at": group.created_at,
-    }

@@ -2,26 +2,20 @@
 
 import csv
 import sys
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
 from regalia import reasons
-from regalia.cli.authorities import authority_record, dependents
-from regalia.cli.ca_rotate import written_request
-from regalia.cli.context import administrator, agreed, opened
-from regalia.cli.fingerprints import fingerprints
+from regalia.cli.context import agreed, reached
+from regalia.cli.files import write_new
 from regalia.cli.options import DryRun, Home, Json, RootKey, Yes, examples
-from regalia.cli.output import note, plain, print_json, print_record, print_table
-from regalia.cli.publish import publish
+from regalia.cli.output import note, print_answer, print_page
 from regalia.errors import AdminError
-from regalia.ra.containment import Waiting
-
-if TYPE_CHECKING:
-    from regalia.app import App
-    from regalia.model import Group
-    from regalia.ports import Holder
-    from regalia.ra.containment import Replaced
+from regalia.verbs import group as verbs
+from regalia.verbs import group_replacement as replacement
+from regalia.verbs.paging import gathered
 
 __all__ = [
     "HOLDERS_EXAMPLES",
@@ -45,6 +39,8 @@ REPLACE_EXAMPLES = examples(
     "group replace-authority contractors --compromised --authority contractors-ca-1 --yes --root-key /media/usb",
 )
 
+_ALL: Final = 1_000_000
+"""More than anybody reads."""
 _COLUMNS = ("device", "subject", "unverified", "endpoint", "authority", "serial", "not_after", "certificates")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the group.", show_default=False)]
@@ -58,25 +54,16 @@ def suspend(
     as_json: Json = False,
 ) -> None:
     """Stop all issuance in a group, on every worker and node. Its OCSP, CRL and CA certificates are served on."""
-    with opened(home) as regalia:
-        print_record(_state(regalia.containment.suspend(name, reason, actor=administrator())), as_json=as_json)
+    with reached(home) as door:
+        print_answer(door.ask(verbs.SUSPEND, verbs.SuspendGroup(name=name, reason=reason)), as_json=as_json)
         if not as_json:
             note(f"Devices are told to come again later (503). To go on: regalia group resume {name}")
 
 
 def resume(*, name: Name, home: Home = None, as_json: Json = False) -> None:
     """Let a suspended group issue again."""
-    with opened(home) as regalia:
-        print_record(_state(regalia.containment.resume(name, actor=administrator())), as_json=as_json)
-
-
-def _state(group: "Group") -> dict[str, object]:
-    return {
-        "name": group.name,
-        "authority": group.authority,
-        "suspended_at": group.suspended_at,
-        "suspended_why": group.suspended_why or None,
-    }
+    with reached(home) as door:
+        print_answer(door.ask(verbs.RESUME, verbs.ResumeGroup(name=name)), as_json=as_json)
 
 
 def holders(
@@ -89,31 +76,19 @@ def holders(
     """List who has to enrol anew, because the authority of their certificate was revoked."""
     if as_csv and as_json:
         raise AdminError(reasons.USAGE, "either --csv or --json")
-    with opened(home) as regalia:
-        rows = [_row(holder) for holder in regalia.containment.holders(name)]
+    with reached(home) as door:
+        asked = verbs.ListHolders(name=name)
+        found = gathered(lambda page: door.ask(verbs.HOLDERS, page), asked, _ALL)
     if as_csv:
-        _print_csv(rows)
+        _print_csv([each.model_dump(mode="json") for each in found.items])
     else:
-        print_table(rows, _COLUMNS, as_json=as_json, empty="Nobody: each has a certificate of an authority in use.")
-
-
-def _row(holder: "Holder") -> dict[str, object]:
-    return {
-        "device": holder.device,
-        "subject": holder.subject,
-        "unverified": holder.unverified,
-        "endpoint": holder.endpoint,
-        "authority": holder.authority,
-        "serial": f"{holder.serial:x}",
-        "not_after": holder.not_after,
-        "certificates": holder.certificates,
-    }
+        print_page(found, _COLUMNS, as_json=as_json, empty="Nobody: each has a certificate of an authority in use.")
 
 
 def _print_csv(rows: list[dict[str, object]]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    writer.writerows([_cell(plain(row[column])) for column in _COLUMNS] for row in rows)
+    writer.writerows([_cell(row[column]) for column in _COLUMNS] for row in rows)
 
 
 def _cell(value: object) -> str:
@@ -148,69 +123,52 @@ def replace_authority(
 
     Interrupted anywhere, the same command goes on. One that was rolled over in peace needs `ca rotate` instead.
     """
-    if not compromised:
-        raise AdminError(
-            reasons.ACKNOWLEDGEMENT_NEEDED, "this revokes the authority: say --compromised, or use ca rotate"
-        )
-    with opened(home, root_key=root_key) as regalia:
-        if not agreed(_plan(regalia, name, authority), yes=yes, dry_run=dry_run, as_json=as_json):
+    with reached(home, root_key=root_key) as door:
+        asked = replacement.ReplaceAuthority(name=name, compromised=compromised, authority=authority, note=note_)
+        plan = door.plan(replacement.REPLACE_AUTHORITY, asked).would
+        if not agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):
             return
-        ended = regalia.containment.replace(
-            name,
-            actor=administrator(),
-            publish=lambda which: publish(regalia, which),
-            compromised=authority,
-            note=note_,
-            tell=lambda text: None if as_json else note(f"Done: {text}"),
-        )
-        if isinstance(ended, Waiting):
-            raise AdminError(reasons.REPLACEMENT_WAITS, _steps(ended))
-        _tell(regalia, ended, as_json=as_json)
+        ended = door.ask(replacement.REPLACE_AUTHORITY, asked)
+    for step in ended.done if not as_json else ():
+        note(f"Done: {step}")
+    if ended.waits is not None:
+        raise AdminError(reasons.REPLACEMENT_WAITS, _steps(name, ended.waits))
+    if ended.replaced is not None:
+        _tell(name, ended.replaced, as_json=as_json)
 
 
-def _plan(regalia: "App", name: str, authority: str | None) -> list[str]:
-    _group, present = regalia.rollover.group_and_authority(name)
-    concerned = [f"cut off {each}" for each in dependents(regalia, present)]
-    return [
-        f"suspend group {name}, revoke authority {authority or present.name} for good and publish the root's CRL",
-        *concerned,
-        "make a new authority with RA and OCSP credentials, and resume the group unless somebody else suspended it",
-        "have every device of the revoked one enrol anew, with a fresh challenge",
-    ]
-
-
-def _steps(waiting: Waiting) -> str:
+def _steps(group: str, waits: replacement.ReplacementWaits) -> str:
     """Say what has to be done where the root's key is, in the order in which it is done."""
-    steps = [
-        f"The key of {waiting.root} is not here. Where it is on a medium: repeat with --root-key DIR. Else, there:"
-    ]
-    if waiting.crl:
-        revoked = (waiting.former.name, *waiting.unused)
-        steps += [f"  regalia ca revoke {each} --reason ca-compromise" for each in revoked]
-        steps.append(f"  regalia ca crl {waiting.root} --out {waiting.root}.crl")
-    if waiting.request is not None:
-        path = written_request(waiting.request, None)
-        steps.append(f"  regalia ca sign {path} --out {waiting.request.name}.pem")
+    steps = [f"The key of {waits.root} is not here. Where it is on a medium: repeat with --root-key DIR. Else, there:"]
+    if waits.revoke:
+        steps += [f"  regalia ca revoke {each} --reason ca-compromise" for each in waits.revoke]
+        steps.append(f"  regalia ca crl {waits.root} --out {waits.root}.crl")
+    if waits.request is not None:
+        path = _written(Path(f"{waits.request}.csr"), (waits.csr or "").encode("ascii"))
+        steps.append(f"  regalia ca sign {path} --out {waits.request}.pem")
     steps.append("And here:")
-    if waiting.crl:
-        steps.append(f"  regalia ca crl {waiting.root} --import {waiting.root}.crl")
-    if waiting.request is not None:
-        steps.append(f"  regalia ca accept {waiting.request.name} --certificate {waiting.request.name}.pem")
-    steps.append(f"Group {waiting.group} stays suspended meanwhile; OCSP says revoked already.")
+    if waits.revoke:
+        steps.append(f"  regalia ca crl {waits.root} --import {waits.root}.crl")
+    if waits.request is not None:
+        steps.append(f"  regalia ca accept {waits.request} --certificate {waits.request}.pem")
+    steps.append(f"Group {group} stays suspended meanwhile; OCSP says revoked already.")
     return "\n".join(steps)
 
 
-def _tell(regalia: "App", replaced: "Replaced", *, as_json: bool) -> None:
-    concerned = len(regalia.containment.holders(replaced.group))
-    record = authority_record(regalia, replaced.present) | fingerprints(replaced.present.certificate_der)
-    record |= {"replaces": replaced.former.name, "holders": concerned, "unused": list(replaced.unused)}
+def _written(path: Path, request: bytes) -> Path:
+    """Write a request to a file, unless that very request is there already. Raises `AdminError` ADM-020."""
+    if path.is_file() and path.read_bytes() == request:
+        return path
+    return write_new(path, request)
+
+
+def _tell(group: str, replaced: replacement.ReplacementDone, *, as_json: bool) -> None:
+    print_answer(replaced, as_json=as_json, without=("suspended",))
     if as_json:
-        print_json(record)
         return
-    print_record(record, as_json=False)
-    note(f"Who has to enrol anew: regalia group holders {replaced.group}")
+    note(f"Who has to enrol anew: regalia group holders {group}")
     for name in replaced.unused:
         note(f"{name} was made before: its key may be in other hands, too. It is revoked; its root's CRL must say so.")
-    if replaced.suspended:
-        note(f"Group {replaced.group} stays suspended {replaced.suspended}")
-        note(f"To let it issue: regalia group resume {replaced.group}")
+    if replaced.suspended is not None:
+        note(f"Group {group} stays suspended {replaced.suspended}")
+        note(f"To let it issue: regalia group resume {group}")

@@ -39,6 +39,8 @@ class _Made:
 
     root: Authority
     issuing: Authority
+    set_up: str
+    """Link for the first administrator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class _Waiting:
     root: Authority
     request: Path
     key_sha256: str
+    set_up: str
 
 
 @app.command(
@@ -127,7 +130,15 @@ def _found(regalia: App, organisation: str | None) -> _Made:
         raise AdminError(reasons.NOT_FOUND, group.authority)
     for authority in (root, issuing):
         regalia.crls.publish(authority.name)
-    return _Made(root, issuing)
+    return _Made(root, issuing, _set_up(regalia))
+
+
+def _set_up(regalia: App) -> str:
+    """Make the link for the first administrator: there is no default password, ever."""
+    from regalia.ra.setting_up import make_setup_link, setup_url  # noqa: PLC0415 - help must not wait for the database driver
+
+    secret = make_setup_link(regalia.store, regalia.clock, regalia.entropy, administrator())
+    return setup_url(regalia.config.admin_url(), secret)
 
 
 def _awaiting(regalia: App, certificate: bytes, organisation: str | None) -> _Waiting:
@@ -138,7 +149,7 @@ def _awaiting(regalia: App, certificate: bytes, organisation: str | None) -> _Wa
     if request.csr is None:
         raise InvariantError(f"request {FIRST} is not signed")
     path = write_new(regalia.config.home / f"{FIRST}.csr", request_pem(request.csr))
-    return _Waiting(root, path, read_wish(request.csr).key_sha256)
+    return _Waiting(root, path, read_wish(request.csr).key_sha256, _set_up(regalia))
 
 
 def _record(filled: Filled[_Made | _Waiting]) -> dict[str, object]:
@@ -154,6 +165,7 @@ def _record(filled: Filled[_Made | _Waiting]) -> dict[str, object]:
         record["request"] = {"name": FIRST, "file": made.request, "key_sha256": made.key_sha256}
     return record | {
         "admin_certificate_sha256": filled.admin_tls.sha256,
+        "set_up": made.set_up,
         "master_key": filled.master_key,
         "master_key_beside_database": filled.master_key_beside,
     }
@@ -196,6 +208,7 @@ def _tell(filled: Filled[_Made | _Waiting]) -> None:
     else:
         say(f"{'request':<12} {made.request}, key SHA-256 {made.key_sha256}")
     say(f"{'admin':<12} https://{filled.config.server.admin_listen}, certificate SHA-256 {filled.admin_tls.sha256}")
+    say(f"{'set-up link':<12} {made.set_up}, for the first administrator, within 24 hours")
     say()
     if filled.master_key_beside:
         note(

@@ -1,24 +1,24 @@
 """`regalia key-blocklist`: lists of keys that no certificate may have."""
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from regalia import reasons
-from regalia.ca.blocklist import ListFormat, blocked_by, import_blocklist, remove_blocklist
+from regalia.ca.blocklist import ListFormat, import_blocklist
 from regalia.cli.cert_issue import read_request
-from regalia.cli.context import administrator, agreed, opened
+from regalia.cli.context import administrator, agreed, opened, reached
 from regalia.cli.options import DryRun, Home, Json, Yes, examples, noun_app
-from regalia.cli.output import print_record, print_table
+from regalia.cli.output import print_answer, print_page
 from regalia.client.files import load_certificate
-from regalia.errors import AdminError, PeerError
-from regalia.wire.certificate import read_certificate
-from regalia.wire.csr import read_csr
+from regalia.errors import AdminError
+from regalia.verbs import key_blocklist as verbs
+from regalia.verbs.content import certificates_text, request_text
+from regalia.verbs.paging import MOST
 
 if TYPE_CHECKING:
-    from regalia.ports import Blocklist
+    from typing import BinaryIO
 
 __all__ = ["app"]
 
@@ -43,30 +43,36 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Import a list of keys, in place of the one of this name. It counts at once, for every request on every node."""
+    try:
+        with file.open("rb") as source:
+            content = verbs.content_of(source.read(verbs.LARGEST + 1), form)
+            if content is None:
+                made = _streamed(home, name, source, form)
+            else:
+                with reached(home) as door:
+                    made = door.ask(verbs.IMPORT, verbs.ImportBlocklist(name=name, content=content, form=form))
+    except OSError as error:
+        raise AdminError(reasons.FILE_REFUSED, f"{file}: {error.strerror}") from error
+    print_answer(made, as_json=as_json)
+
+
+def _streamed(home: Path | None, name: str, source: "BinaryIO", form: ListFormat) -> verbs.BlocklistRecord:
+    """Import a list that is too large to be given as text: on this machine, piece by piece."""
+    source.seek(0)
     with opened(home) as regalia:
-        try:
-            with file.open("rb") as source:
-                blocklist = import_blocklist(
-                    regalia.store,
-                    regalia.clock,
-                    regalia.entropy,
-                    name=name,
-                    file=source,
-                    form=form,
-                    actor=administrator(),
-                )
-        except OSError as error:
-            raise AdminError(reasons.FILE_REFUSED, f"{file}: {error.strerror}") from error
-        print_record(_record(blocklist), as_json=as_json)
+        made = import_blocklist(
+            regalia.store, regalia.clock, regalia.entropy, name=name, file=source, form=form, actor=administrator()
+        )
+    return verbs.shown(made)
 
 
 @app.command("list", epilog=examples("key-blocklist list", "key-blocklist list --json"))
 def list_(*, home: Home = None, as_json: Json = False) -> None:
     """List the lists, with how many keys each holds."""
-    with opened(home) as regalia:
-        rows = [_record(blocklist) for blocklist in regalia.store.blocklists()]
-        empty = "No lists. Import one with `regalia key-blocklist import NAME --file FILE`."
-        print_table(rows, ("name", "keys", "hashed", "imported_at", "imported_by"), as_json=as_json, empty=empty)
+    with reached(home) as door:
+        lists = door.ask(verbs.LIST, verbs.ListBlocklists(limit=MOST))
+    empty = "No lists. Import one with `regalia key-blocklist import NAME --file FILE`."
+    print_page(lists, ("name", "keys", "hashed", "imported_at", "imported_by"), as_json=as_json, empty=empty)
 
 
 @app.command(
@@ -87,42 +93,20 @@ def check(
     """Tell whether the key of a request or a certificate is on a list."""
     if (csr is None) is (certificate is None):
         raise AdminError(reasons.USAGE, "give --csr FILE or --certificate FILE")
-    public_key = _key_of_request(csr) if csr is not None else _key_of_certificate(certificate or Path())
-    with opened(home) as regalia:
-        found = blocked_by(regalia.store, public_key)
-        told = {"key_sha256": hashlib.sha256(public_key).digest(), "blocked": found is not None, "list": found}
-        print_record(told, as_json=as_json)
+    given = (
+        {"csr": request_text(read_request(csr))}
+        if csr is not None
+        else {"certificate": certificates_text([load_certificate(certificate or Path())])}
+    )
+    with reached(home) as door:
+        asked = verbs.CheckKey(**given)
+        print_answer(door.ask(verbs.CHECK, asked), as_json=as_json)
 
 
 @app.command(epilog=examples("key-blocklist remove leaked", "key-blocklist remove leaked --dry-run"))
 def remove(*, name: Name, yes: Yes = False, dry_run: DryRun = False, home: Home = None, as_json: Json = False) -> None:
     """Forget a list: its keys may be certified again."""
-    with opened(home) as regalia:
-        found = next((each for each in regalia.store.blocklists() if each.name == name), None)
-        if found is None:
-            raise AdminError(reasons.NOT_FOUND, f"blocklist {name}")
-        if agreed([f"let {found.keys} keys be certified again"], yes=yes, dry_run=dry_run, as_json=as_json):
-            remove_blocklist(regalia.store, regalia.clock, name=name, actor=administrator())
-            print_record(_record(found) | {"removed": True}, as_json=as_json)
-
-
-def _key_of_request(path: Path) -> bytes:
-    try:
-        return read_csr(read_request(path)).public_key
-    except PeerError as fault:
-        raise AdminError(fault.reason, fault.detail) from fault
-
-
-def _key_of_certificate(path: Path) -> bytes:
-    return read_certificate(load_certificate(path)).public_key
-
-
-def _record(blocklist: "Blocklist") -> dict[str, object]:
-    return {
-        "name": blocklist.name,
-        "keys": blocklist.keys,
-        "hashed": blocklist.hashed,
-        "source_sha256": blocklist.source_sha256,
-        "imported_at": blocklist.imported_at,
-        "imported_by": blocklist.imported_by,
-    }
+    with reached(home) as door:
+        asked = verbs.RemoveBlocklist(name=name)
+        if agreed(door.plan(verbs.REMOVE, asked).would, yes=yes, dry_run=dry_run, as_json=as_json):
+            print_answer(door.ask(verbs.REMOVE, asked), as_json=as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from typer.main import get_command
 from regalia import __version__, reasons
 from regalia.cli.faults import FAILED, OK, USAGE, exit_code, report
 from regalia.cli.options import examples
+from regalia.cli.remote import told_server, towards
 from regalia.errors import AdminError, RegaliaError
 
 if TYPE_CHECKING:
@@ -37,6 +39,13 @@ NOUNS: Final = {
     "key": "Keys: every private key that there ever was, where it lies, and what it is for.",
     "scep": "Our SCEP client.",
     "event": "The audit log.",
+    "alert": "Alerts: what is wrong, and who is told of it.",
+    "job": "Jobs: what the server does by itself.",
+    "admin": "Administrators: who may do what, and how they come in.",
+    "token": "Tokens: credentials of programs, each within what its owner may do.",
+    "session": "Sessions: browsers in which somebody is signed in.",
+    "proposal": "Proposals: what waits until a second administrator agrees.",
+    "access": "Access: who can do what, where, and when it was last done.",
     "backup": "Backups: make, verify and restore them.",
     "db": "The database's schema.",
     "config": "The configuration that is in force.",
@@ -104,7 +113,9 @@ def main(arguments: Sequence[str]) -> int:
     """Do what the arguments say, as one process or within one. Returns the exit code."""
     as_json = "--json" in arguments
     try:
-        ended = get_command(app).main(list(arguments) or ["--help"], prog_name="regalia", standalone_mode=False)
+        remote, words = told_server(arguments, os.environ)
+        with towards(remote.door) if remote is not None else nullcontext():
+            ended = get_command(app).main(words or ["--help"], prog_name="regalia", standalone_mode=False)
         sys.stdout.flush()
     except RegaliaError as error:
         report(error, as_json=as_json)

@@ -1,22 +1,20 @@
 """`regalia endpoint ndes-page`: the page of an endpoint for MDMs that read Microsoft's."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Final
 
 import typer
 
 from regalia import reasons
-from regalia.cli.context import administrator, agreed, opened
+from regalia.cli.context import agreed, reached
 from regalia.cli.options import DryRun, Home, Json, Yes, examples
-from regalia.cli.output import note, print_record
+from regalia.cli.output import note, print_answer
 from regalia.cli.secret import secret_in
 from regalia.errors import AdminError
-from regalia.model import NamesFrom, NdesEncoding, NdesPage
-from regalia.ra.ndes_pages import NdesOptions
+from regalia.model import NdesEncoding
+from regalia.verbs import ndes as verbs
+from regalia.verbs.challenge import ChallengeDoubt
 
-if TYPE_CHECKING:
-    from regalia.app import App
-
-__all__ = ["EXAMPLES", "ndes_page", "ndes_record"]
+__all__ = ["EXAMPLES", "ndes_page"]
 
 EXAMPLES = examples(
     "endpoint ndes-page laptops --user svc-ndes --password-file password --network 192.0.2.7/32",
@@ -97,71 +95,40 @@ def ndes_page(  # noqa: PLR0913 - one for each option
     """Open, change or close the page where an MDM fetches one-time challenges. What is not given stays as it is."""
     if off and (user, password_file, digits, encoding, cache, rate, network, certsrv, allow_binding) != (None,) * 9:
         raise AdminError(reasons.USAGE, "--off closes the page; there is nothing to set besides")
-    with opened(home) as regalia:
+    with reached(home) as door:
         if off:
-            _close(regalia, name, yes=yes, dry_run=dry_run, as_json=as_json)
+            closing = verbs.ClosePage(name=name)
+            if agreed(door.plan(verbs.CLOSE, closing).would, yes=yes, dry_run=dry_run, as_json=as_json):
+                print_answer(door.ask(verbs.CLOSE, closing), as_json=as_json)
             return
-        options = NdesOptions(
+        asked = verbs.SetPage(
+            name=name,
             user=user,
             password=secret_in(password_file, reasons.FILE_REFUSED) if password_file is not None else None,
             digits=digits,
+            acknowledge_short=acknowledge_short,
             encoding=encoding,
             cache=cache,
-            per_minute=rate,
-            networks=None if not network else tuple(network),
+            rate=rate,
+            networks=tuple(network) if network else None,
             certsrv=certsrv,
             allow_binding=allow_binding,
         )
-        page = regalia.ndes_pages.check(name, options, acknowledged=acknowledge_short)
         if dry_run:
-            agreed([f"open the page {_paths(page)} for {page.user}"], yes=True, dry_run=True, as_json=as_json)
+            agreed(door.plan(verbs.SET, asked).would, yes=True, dry_run=True, as_json=as_json)
             return
-        page = regalia.ndes_pages.set(name, options, actor=administrator(), acknowledged=acknowledge_short)
-        if not page.allow_binding:
-            note(_bearer(regalia, name))
-        print_record(ndes_record(page), as_json=as_json)
+        page = door.ask(verbs.SET, asked)
+    for doubt in page.doubts:
+        note(_BEARERS.format(_NAMES[doubt]))
+    print_answer(page, as_json=as_json, without=("doubts",))
 
 
-def _close(regalia: "App", name: str, *, yes: bool, dry_run: bool, as_json: bool) -> None:
-    page = regalia.store.ndes_page(name)
-    if page is None:
-        raise AdminError(reasons.NOT_FOUND, f"endpoint {name} has no NDES page")
-    plan = [f"close the page {_paths(page)}: no MDM gets a challenge there any more; those handed out stay good"]
-    if agreed(plan, yes=yes, dry_run=dry_run, as_json=as_json):
-        regalia.ndes_pages.remove(name, actor=administrator())
-        print_record({"endpoint": name, "page": None}, as_json=as_json)
-
-
-def ndes_record(page: NdesPage) -> dict[str, object]:
-    """Show a page, without what is secret of it."""
-    return {
-        "endpoint": page.endpoint,
-        "page": _paths(page),
-        "user": page.user,
-        "digits": page.digits,
-        "encoding": page.encoding,
-        "cache": page.cache,
-        "rate": page.per_minute,
-        "networks": page.networks,
-        "certsrv": page.certsrv,
-        "allow_binding": page.allow_binding,
-        "changed_at": page.changed_at,
-    }
-
-
-def _paths(page: NdesPage) -> str:
-    """Name the page by its path: which host and port lead there over TLS, the network around us decides."""
-    return f"/mscep_admin/{page.endpoint}" + (" and /certsrv/mscep_admin/" if page.certsrv else "")
-
-
-def _bearer(regalia: "App", name: str) -> str:
-    """Say what challenges without names mean (R5.4)."""
-    endpoint = regalia.store.endpoint(name)
-    profile = regalia.store.profile(endpoint.profile) if endpoint is not None else None
-    names = "be named d- and 20 hexadecimal digits of its key's hash"
-    if profile is not None and profile.names_from is NamesFrom.CSR:
-        names = "carry the names that the device asks for"
-    return (
-        "The page hands out bearer challenges: they name no device, so whoever holds one can enrol. The certificate "
-        f"will {names}, and is marked unverified. With --allow-binding the MDM can name the device in the page's URL."
-    )
+_NAMES: Final = {
+    ChallengeDoubt.NAMED_BY_SERVER: "be named d- and 20 hexadecimal digits of its key's hash",
+    ChallengeDoubt.NAMED_BY_DEVICE: "carry the names that the device asks for",
+}
+_BEARERS: Final = (
+    "The page hands out bearer challenges: they name no device, so whoever holds one can enrol. The certificate "
+    "will {}, and is marked unverified. With --allow-binding the MDM can name the device in the page's URL."
+)
+"""What challenges without names mean (R5.4)."""

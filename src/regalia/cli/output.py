@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from regalia.model import JsonValue
+    from regalia.verbs.verb import Page, R, Record
 
 __all__ = [
     "Style",
@@ -28,7 +29,9 @@ __all__ = [
     "note",
     "paint",
     "plain",
+    "print_answer",
     "print_json",
+    "print_page",
     "print_record",
     "print_table",
     "say",
@@ -197,3 +200,19 @@ def print_table(
     for line in cells:
         padded = (f"{text:<{width}}" for text, width in zip(line, widths, strict=True))
         sys.stdout.write("  ".join(padded).rstrip() + "\n")
+
+
+# --- what verbs give ------------------------------------------------------------------------------------------------
+
+
+def print_answer(record: Record, *, as_json: bool, without: Sequence[str] = ()) -> None:
+    """Print what a verb gave: for programs exactly what the API has; for people `without` what is told otherwise."""
+    print_record(record.model_dump(mode="json", exclude=None if as_json else set(without)), as_json=as_json)
+
+
+def print_page(
+    page: Page[R], columns: Sequence[str], *, as_json: bool, empty: str = "None.", width: int | None = None
+) -> None:
+    """Print a list that a verb gave; for programs its items."""
+    rows = [item.model_dump(mode="json") for item in page.items]
+    print_table(rows, columns, as_json=as_json, empty=empty, width=width)

@@ -2,28 +2,29 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Final
 
 import typer
 
 from regalia import reasons
 from regalia.ca.profile_ready_made import READY_MADE
-from regalia.ca.profile_safety import EVERYTHING, NAMES_FROM_REQUEST, findings_of
-from regalia.cli.context import administrator, opened
+from regalia.ca.profile_safety import NAMES_FROM_REQUEST
+from regalia.cli.context import reached
 from regalia.cli.faults import FoundError
 from regalia.cli.options import Home, Json, examples, noun_app
-from regalia.cli.output import note, print_json, print_record, print_table, say
+from regalia.cli.output import note, print_answer, print_json, print_page, print_table, say
 from regalia.cli.profile_check import print_checked, print_findings
 from regalia.errors import AdminError
-from regalia.model import NamesFrom, Profile
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from regalia.app import App
+from regalia.verbs import profile as verbs
+from regalia.verbs.paging import gathered
+from regalia.verbs.profile_check import CHECK, CheckProfile
 
 __all__ = ["app"]
+
+_ALL: Final = 1_000_000
+"""More than anybody reads."""
 
 app = noun_app("Profiles: what certificates look like and how long they live.")
 
@@ -76,14 +77,16 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Keep a document as a new profile, or as the next version of one. Endpoints use it from then on."""
-    document = _chosen(file, ready_made)
-    with opened(home) as regalia:
-        profile = regalia.registry.create_profile(
-            name, group, document, actor=administrator(), acknowledged=_answered(acknowledge, csr_names=csr_names)
-        )
-        if not as_json:
-            print_findings(findings_of(profile), acknowledged=True)
-        print_record(_record(profile), as_json=as_json)
+    if (file is None) is (ready_made is None):
+        raise AdminError(reasons.USAGE, "name either --file or --ready-made")
+    document = _read(file) if file is not None else None
+    given = (*(acknowledge or ()), *((NAMES_FROM_REQUEST,) if csr_names else ()))
+    with reached(home) as door:
+        asked = verbs.CreateProfile(name=name, group=group, document=document, ready_made=ready_made, acknowledge=given)
+        kept = door.ask(verbs.CREATE, asked)
+    if not as_json:
+        print_findings(kept.findings, acknowledged=True)
+    print_answer(kept, as_json=as_json, without=("findings",))
 
 
 @app.command("ready-made", epilog=examples("profile ready-made", "profile ready-made eap-tls-device > laptop.toml"))
@@ -108,11 +111,11 @@ def ready_made_(
 @app.command("list", epilog=examples("profile list", "profile list --json"))
 def list_(*, home: Home = None, as_json: Json = False) -> None:
     """List the profiles, the newest version of each."""
-    with opened(home) as regalia:
-        rows = [_record(profile) for profile in regalia.store.profiles()]
-        columns = ("name", "version", "group", "names_from", "validity", "keys", "created_at")
-        empty = "No profiles. Create one with `regalia profile create NAME --group GROUP --file FILE`."
-        print_table(rows, columns, as_json=as_json, empty=empty)
+    with reached(home) as door:
+        found = gathered(lambda page: door.ask(verbs.LIST, page), verbs.ListProfiles(), _ALL)
+    columns = ("name", "version", "group", "names_from", "validity", "keys", "created_at")
+    empty = "No profiles. Create one with `regalia profile create NAME --group GROUP --file FILE`."
+    print_page(found, columns, as_json=as_json, empty=empty)
 
 
 @app.command(epilog=examples("profile show eap-tls", "profile show eap-tls --version 1 --json"))
@@ -127,20 +130,17 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a profile with its document, or what its version changed."""
-    with opened(home) as regalia:
-        profile = _found(regalia, name, version)
+    with reached(home) as door:
+        profile = door.ask(verbs.SHOW, verbs.ShowProfile(name=name, version=version))
         if diff:
-            before = _found(regalia, name, profile.version - 1) if profile.version > 1 else None
+            number = profile.version - 1
+            before = door.ask(verbs.SHOW, verbs.ShowProfile(name=name, version=number)) if number else None
             _print_difference(profile, before, as_json=as_json)
             return
-        record = _record(profile)
-        document = json.loads(profile.document)
-        if as_json:
-            print_json(record | {"document": document})
-            return
-        print_record(record, as_json=False)
+    print_answer(profile, as_json=as_json, without=("document",))
+    if not as_json:
         say()
-        print_json(document)
+        print_json(profile.document)
 
 
 @app.command(
@@ -167,28 +167,21 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Validate a document, judge its examples, and show the certificates. Exit code 3 with all that is wrong."""
-    document = _read(file)
-    with opened(home) as regalia:
+    document, further = _read(file), _read(example) if example is not None else None
+    with reached(home) as door:
         try:
-            profile = regalia.registry.check_profile(name, group, document, acknowledged=EVERYTHING)
+            asked = CheckProfile(group=group, document=document, name=name, examples=further)
+            found = door.ask(CHECK, asked)
         except AdminError as error:
             if error.reason in _FINDINGS:
                 raise FoundError(error.reason, error.detail) from error
             raise
-        further = _read(example) if example is not None else None
-        print_checked(regalia, profile, _record(profile), further, as_json=as_json)
+    print_checked(found, as_json=as_json)
 
 
-def _found(regalia: "App", name: str, version: int | None) -> Profile:
-    profile = regalia.store.profile(name, version)
-    if profile is None:
-        raise AdminError(reasons.NOT_FOUND, f"profile {name}" + (f" version {version}" if version else ""))
-    return profile
-
-
-def _print_difference(profile: Profile, before: Profile | None, *, as_json: bool) -> None:
-    old = dict(_flat(json.loads(before.document))) if before is not None else {}
-    new = dict(_flat(json.loads(profile.document)))
+def _print_difference(profile: verbs.ProfileShown, before: verbs.ProfileShown | None, *, as_json: bool) -> None:
+    old = dict(_flat(before.document)) if before is not None else {}
+    new = dict(_flat(profile.document))
     changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
     if as_json:
         rows = [{"key": key, "before": old.get(key), "after": new.get(key)} for key in changed]
@@ -203,7 +196,7 @@ def _print_difference(profile: Profile, before: Profile | None, *, as_json: bool
                 say(f"{sign} {key} = {values[key]}")
 
 
-def _flat(value: object, path: str = "") -> "Iterator[tuple[str, str]]":
+def _flat(value: object, path: str = "") -> Iterator[tuple[str, str]]:
     """A document as dotted keys with their values as JSON; tables in lists have their number, from 1."""
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -215,27 +208,11 @@ def _flat(value: object, path: str = "") -> "Iterator[tuple[str, str]]":
         yield path, json.dumps(value, ensure_ascii=False)
 
 
-def _chosen(file: Path | None, ready_made: str | None) -> str:
-    """Take the document that a command names. Raises `AdminError` ADM-018 unless there is exactly one."""
-    if (file is None) is (ready_made is None):
-        raise AdminError(reasons.USAGE, "name either --file or --ready-made")
-    return _read(file) if file is not None else _ready_made(ready_made or "")
-
-
 def _ready_made(name: str) -> str:
     found = READY_MADE.get(name)
     if found is None:
         raise AdminError(reasons.NOT_FOUND, f"no ready-made profile {name}; there are {', '.join(READY_MADE)}")
     return found.document
-
-
-def _answered(acknowledge: list[str] | None, *, csr_names: bool) -> set[str]:
-    """Take the names of what somebody answers for. Raises `AdminError` ADM-018 for one that there is not."""
-    given = set(acknowledge or ()) | ({NAMES_FROM_REQUEST} if csr_names else set())
-    unknown = sorted(given - EVERYTHING)
-    if unknown:
-        raise AdminError(reasons.USAGE, f"--acknowledge {unknown[0]}: known are {', '.join(sorted(EVERYTHING))}")
-    return given
 
 
 def _read(file: Path) -> str:
@@ -248,23 +225,3 @@ def _read(file: Path) -> str:
         raise AdminError(reasons.FILE_REFUSED, f"{file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise AdminError(reasons.FILE_REFUSED, f"{file} is not UTF-8 text") from error
-
-
-def _record(profile: Profile) -> dict[str, object]:
-    keys = [f"RSA from {profile.rsa_min_bits} bits"] if profile.rsa_min_bits and not profile.rsa_bits else []
-    keys += [f"RSA of {bits} bits" for bits in profile.rsa_bits]
-    keys += [curve.upper() for curve in profile.curves]
-    keys += ["Ed25519"] if profile.ed25519 else []
-    keys += [parameters.upper() for parameters in profile.ml_dsa]
-    return {
-        "name": profile.name,
-        "version": profile.version,
-        "group": profile.group,
-        "names_from": profile.names_from if profile.name_rules is None else "templates",
-        "unverified": profile.names_from is NamesFrom.CSR,
-        "validity": f"{profile.validity.duration.total_seconds() / 86_400:g} days",
-        "keys": keys,
-        "key_usage": profile.key_usage,
-        "organisation": profile.organisation,
-        "created_at": profile.created_at,
-    }

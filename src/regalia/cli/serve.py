@@ -50,6 +50,7 @@ def serve(
     Says where it listens once all workers answer. A worker that dies is started anew. SIGHUP reads the TLS
     listeners' certificates anew.
     """
+    from regalia.app.door import first_link  # noqa: PLC0415 - help must not wait for the server
     from regalia.app.serving import serve as serve_home  # noqa: PLC0415 - help must not wait for the server
 
     options = {
@@ -61,10 +62,14 @@ def serve(
     config = load_config(home=home, options={path: value for path, value in options.items() if value is not None})
 
     def ready(bound: "Sequence[Bound]") -> None:
+        link = first_link(config, next(each.port for each in bound if each.name == "admin"))
         if as_json:
-            print_json({each.name: each.url for each in bound}, one_line=True)
+            addresses = {each.name: each.url for each in bound}
+            print_json(addresses | ({"set_up": link} if link is not None else {}), one_line=True)
         else:
             say("Ready: " + ", ".join(f"{each.name} {each.url}" for each in bound))
+            if link is not None:
+                say(f"No administrator yet. Become the first one within 24 hours: {link}")
         sys.stdout.flush()
 
     serve_home(config, ready)

@@ -5,7 +5,9 @@ This is the one room that reads the environment. A setting comes from, the later
 Out: one frozen `Config`, of which `app` hands each room its own section. May import: keys, reasons, errors.
 """
 
+from regalia.config.administration import AdminSettings, OidcProviderSettings
 from regalia.config.initial import write_initial
+from regalia.config.outgoing import AlertSettings, OutgoingSettings
 from regalia.config.read import ConfigRefusedError, Problem, find_home, load_config
 from regalia.config.settings import (
     CONFIG_FILE,
@@ -28,6 +30,8 @@ from regalia.config.settings import (
 __all__ = [
     "CONFIG_FILE",
     "Address",
+    "AdminSettings",
+    "AlertSettings",
     "AuditSettings",
     "Config",
     "ConfigRefusedError",
@@ -39,6 +43,8 @@ __all__ = [
     "LimitSettings",
     "LogSettings",
     "OcspSettings",
+    "OidcProviderSettings",
+    "OutgoingSettings",
     "Problem",
     "ServerSettings",
     "SignerSettings",

@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+
+from regalia.config.administration import AdminSettings, OidcProviderSettings
+from regalia.config.outgoing import AlertSettings, OutgoingSettings
+from regalia.config.section import (
+    Address,
+    OptionalAddress,
+    OptionalPath,
+    OptionalText,
+    Section,
+    read_address,
+    texts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,6 +32,7 @@ __all__ = [
     "CONFIG_FILE",
     "SECTIONS",
     "Address",
+    "AdminSettings",
     "AuditSettings",
     "Config",
     "CrlSettings",
@@ -31,6 +44,7 @@ __all__ = [
     "LimitSettings",
     "LogSettings",
     "OcspSettings",
+    "OutgoingSettings",
     "Section",
     "ServerSettings",
     "SignerSettings",
@@ -40,50 +54,14 @@ __all__ = [
 CONFIG_FILE: Final = "regalia.toml"
 
 _MAX_URL = 200
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_WORKERS = 64
 _STARS = "********"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a listener listens."""
-
-    host: str
-    """A name or an IP address, IPv6 without its brackets."""
-    port: int
-    """0 lets the system choose."""
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """Read HOST:PORT, IPv6 in brackets. Raises ValueError."""
-        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]]+)):([0-9]{1,5})", text)
-        if match is None or int(match[3]) > 0xFFFF:
-            msg = f"{text!r} is not HOST:PORT; an IPv6 address stands in brackets, as in [::1]:8080"
-            raise ValueError(msg)
-        return cls(match[1] or match[2], int(match[3]))
-
-
-def _nothing(value: object) -> object:
-    """Take the empty text for nothing, as the file that `init` leaves writes it."""
-    return None if value == "" else value
-
-
-def _texts(value: object) -> object:
-    """Read a list: an array in the file, words between commas in the environment."""
-    if isinstance(value, str):
-        if value.lstrip().startswith('["'):
-            msg = "a variable has no brackets and quotes: put commas between the words"
-            raise ValueError(msg)
-        return tuple(word for word in (part.strip() for part in value.split(",")) if word)
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _networks(value: object) -> object:
     """Read addresses and networks in CIDR notation."""
-    words = _texts(value)
+    words = texts(value)
     if not isinstance(words, tuple) or not all(isinstance(word, str) for word in words):
         msg = "must be a list of networks such as 10.0.0.0/8 and 2001:db8::/32"
         raise ValueError(msg)
@@ -96,10 +74,6 @@ def _networks(value: object) -> object:
         msg = "must not be everybody: whoever is trusted here can claim to be any device"
         raise ValueError(msg)
     return networks
-
-
-def _address(value: object) -> object:
-    return Address.parse(value) if isinstance(value, str) else value
 
 
 def _public_url(value: object) -> object:
@@ -132,16 +106,7 @@ def _processors() -> int:
 # --- a section each ---------------------------------------------------------------------------------------------------
 
 
-class Section(BaseModel):
-    """A section of the file: nothing in it is changed after reading, and errors do not repeat what was written."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
-
-
-_ListenAddress = Annotated[Address, BeforeValidator(_address)]
-_OptionalAddress = Annotated[Address | None, BeforeValidator(_address), BeforeValidator(_nothing)]
-_OptionalPath = Annotated[Path | None, BeforeValidator(_nothing)]
-_OptionalText = Annotated[str | None, BeforeValidator(_nothing)]
+_ListenAddress = Annotated[Address, BeforeValidator(read_address)]
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -153,20 +118,20 @@ class ServerSettings(Section):
         description="Devices enrol below it, and certificates carry it in their CRL and OCSP addresses.",
     )
     listen: _ListenAddress = Field(default=Address("127.0.0.1", 8080), description="HOST:PORT for devices, plain HTTP.")
-    listen_tls: _OptionalAddress = Field(
+    listen_tls: OptionalAddress = Field(
         default=None, description="HOST:PORT for devices that insist on https; empty for none."
     )
     admin_listen: _ListenAddress = Field(
         default=Address("127.0.0.1", 8443), description="HOST:PORT for administrators, TLS."
     )
-    tls_certificate: _OptionalPath = Field(
+    tls_certificate: OptionalPath = Field(
         default=None, description="PEM file of listen_tls with the chain; Regalia issues one itself where it is empty."
     )
-    tls_key: _OptionalPath = Field(default=None, description="PEM file with its key, not encrypted, mode 0600.")
-    tls_names: Annotated[tuple[str, ...], BeforeValidator(_texts)] = Field(
+    tls_key: OptionalPath = Field(default=None, description="PEM file with its key, not encrypted, mode 0600.")
+    tls_names: Annotated[tuple[str, ...], BeforeValidator(texts)] = Field(
         default=(), description="Further names and addresses for the certificate that Regalia issues itself."
     )
-    tls_group: _OptionalText = Field(
+    tls_group: OptionalText = Field(
         default=None, description="Group whose authority issues that certificate; the first one where it is empty."
     )
     trusted_proxies: Annotated[tuple[_Network, ...], BeforeValidator(_networks)] = Field(
@@ -279,7 +244,7 @@ class IssuanceSettings(Section):
     ra_overlap_days: int = Field(
         default=30, ge=1, le=366, description="How long a former RA key opens messages before it is destroyed."
     )
-    protected_names: Annotated[tuple[str, ...], BeforeValidator(_texts)] = Field(
+    protected_names: Annotated[tuple[str, ...], BeforeValidator(texts)] = Field(
         default=(), description="Names that no device ever gets, `*.` before a domain for all below it."
     )
 
@@ -290,9 +255,9 @@ class KeySettings(Section):
     store: Literal["software", "pkcs11"] = Field(
         default="software", description="Where new CA keys are made: software, or pkcs11 for a token."
     )
-    pkcs11_module: _OptionalPath = Field(default=None, description="The token maker's PKCS #11 library, a .so file.")
-    pkcs11_token: _OptionalText = Field(default=None, description="Label of the token.")
-    pkcs11_pin_file: _OptionalPath = Field(
+    pkcs11_module: OptionalPath = Field(default=None, description="The token maker's PKCS #11 library, a .so file.")
+    pkcs11_token: OptionalText = Field(default=None, description="Label of the token.")
+    pkcs11_pin_file: OptionalPath = Field(
         default=None,
         description="File with its PIN, mode 0600, relative to the home; the credential regalia-pkcs11-pin if empty.",
     )
@@ -326,7 +291,7 @@ def _optional_signer(value: object) -> object:
 
 
 def _routes(value: object) -> object:
-    words = _texts(value)
+    words = texts(value)
     for word in words if isinstance(words, tuple) else ():
         group, separator, address = str(word).partition("=")
         if not separator or not group:
@@ -345,11 +310,11 @@ class SignerSettings(Section):
     routes: Annotated[tuple[str, ...], BeforeValidator(_routes)] = Field(
         default=(), description="GROUP=ADDRESS of groups whose issuing key is with another signer."
     )
-    certificate: _OptionalPath = Field(
+    certificate: OptionalPath = Field(
         default=None, description="PEM file that this node shows to signers on other hosts, relative to the home."
     )
-    key: _OptionalPath = Field(default=None, description="PEM file with its key, not encrypted, mode 0600.")
-    authority: _OptionalPath = Field(
+    key: OptionalPath = Field(default=None, description="PEM file with its key, not encrypted, mode 0600.")
+    authority: OptionalPath = Field(
         default=None, description="PEM file of the one authority whose certificate such a signer must show."
     )
     per_second: int = Field(
@@ -406,6 +371,12 @@ class LimitSettings(Section):
     wrong_passwords_per_page: int = Field(
         default=100, ge=1, le=1_000_000, description="Wrong passwords a minute at one NDES page, then 429."
     )
+    wrong_tokens_per_source: int = Field(
+        default=20, ge=1, le=1_000_000, description="Invalid tokens a minute at the API from one address, then 429."
+    )
+    requests_per_caller: int = Field(
+        default=600, ge=1, le=1_000_000, description="Requests a minute of one caller of the API, then 429."
+    )
     pending_days: int = Field(
         default=30, ge=1, le=365, description="How long an enrolment waits for approval before it is refused."
     )
@@ -447,7 +418,9 @@ class LogSettings(Section):
 def _shown(value: object) -> str:
     if value is None:
         return ""
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, OidcProviderSettings):
+        return f"{value.key} {value.issuer}"
+    return ", ".join(map(_shown, value)) if isinstance(value, tuple) else str(value)
 
 
 SECTIONS: Final[dict[str, type[Section]]] = {
@@ -458,8 +431,11 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "issuance": IssuanceSettings,
     "keys": KeySettings,
     "signer": SignerSettings,
+    "admin": AdminSettings,
     "limits": LimitSettings,
     "audit": AuditSettings,
+    "alerts": AlertSettings,
+    "outgoing": OutgoingSettings,
     "log": LogSettings,
 }
 
@@ -487,8 +463,11 @@ class Config:
     issuance: IssuanceSettings
     keys: KeySettings
     signer: SignerSettings
+    admin: AdminSettings
     limits: LimitSettings
     audit: AuditSettings
+    alerts: AlertSettings
+    outgoing: OutgoingSettings
     log: LogSettings
     key_environment: Mapping[str, str]
     """The variables that `keys.master.load_master_key` looks at, where they are set."""
@@ -496,6 +475,18 @@ class Config:
     """The variables that `keys.master.load_signer_key` looks at besides, where they are set."""
     sources: Mapping[str, str] = field(repr=False)
     """Where each setting that is not at its default came from, by `section.key`."""
+
+    def admin_url(self, port: int | None = None) -> str:
+        """Say where administrators' browsers find us; `port` is the listener's, where the system chose it.
+
+        An address is no place for passkeys, so a listener on a loopback address is `localhost`.
+        """
+        if self.admin.url is not None:
+            return self.admin.url
+        listen = self.server.admin_listen
+        host = "localhost" if listen.host in _LOOPBACK else (urlsplit(self.server.url).hostname or "localhost")
+        where = Address(host, port or listen.port)
+        return f"https://{where}".removesuffix(":443")
 
     def effective(self) -> Iterator[Effective]:
         """List every setting with its value and its source."""

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from regalia.jobs.loop import Scope
 from regalia.model import Actor, ActorKind
+from regalia.ports import ApiTokens, KeptAnswers, Sessions
 from regalia.ra.enrol import REPLAY_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from regalia.ports import Enrolments
+    from regalia.ports import Enrolments, SignIns
     from regalia.ra.personal import PersonalDesk
+    from regalia.ra.proposals import ProposalDesk
     from regalia.ra.refusals import Refusals
 
 __all__ = [
@@ -25,11 +27,23 @@ __all__ = [
     "ForgetChallenges",
     "ForgetPersonal",
     "ForgetRefusals",
+    "ForgetSignIns",
     "SweepSpool",
+    "TidyAdministration",
 ]
 
 REFUSALS_KEPT = timedelta(days=30)
 SPOOL_KEPT = timedelta(days=1)
+SESSIONS_KEPT = timedelta(days=30)
+"""After their end; their events stay."""
+ANSWERS_KEPT = timedelta(days=1)
+
+
+class AdministrationStore(Sessions, ApiTokens, KeptAnswers, Protocol):
+    """What is tidied of administration."""
+
+
+TRIES_KEPT = timedelta(days=2)
 
 _HOUSEKEEPING = Actor(ActorKind.SYSTEM, "housekeeping")
 
@@ -123,6 +137,44 @@ class ForgetPersonal:
         destroyed = self._desk.destroy_keys(now - self._keys_after, _HOUSEKEEPING)
         if forgotten.any or destroyed:
             _log.info("personal-data-forgotten", events=forgotten.events, keys_destroyed=len(destroyed))
+
+
+class ForgetSignIns:
+    """Deletes what sign-in needs to remember no more: what was good once and has ended, and tries of days ago."""
+
+    name = "forget-sign-ins"
+    every = timedelta(hours=1)
+    scope = Scope.CLUSTER
+
+    def __init__(self, sign_ins: SignIns) -> None:
+        self._sign_ins = sign_ins
+
+    def run(self, now: datetime) -> None:
+        """Delete it."""
+        self._sign_ins.forget_sign_ins(now, now - TRIES_KEPT)
+
+
+class TidyAdministration:
+    """Ends proposals that nobody decided; deletes sessions that are over and answers that nobody repeats any more."""
+
+    name = "tidy-administration"
+    every = timedelta(hours=1)
+    scope = Scope.CLUSTER
+
+    def __init__(self, store: AdministrationStore, proposals: ProposalDesk, *, after: timedelta) -> None:
+        """`after` so long it is forgotten from where tokens were used (PRIV-1)."""
+        self._store = store
+        self._proposals = proposals
+        self._after = after
+
+    def run(self, now: datetime) -> None:
+        """Do all of it."""
+        expired = self._proposals.expire(_HOUSEKEEPING)
+        sessions = self._store.forget_sessions(now - SESSIONS_KEPT)
+        self._store.forget_answers(now - ANSWERS_KEPT)
+        self._store.forget_token_sources(now - self._after)
+        if expired or sessions:
+            _log.info("administration-tidied", proposals_expired=expired, sessions_forgotten=sessions)
 
 
 class SweepSpool:

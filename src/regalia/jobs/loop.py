@@ -27,6 +27,8 @@ _LEASE = timedelta(seconds=15)
 most 15 + 5 seconds by default, where a revocation must be in the CRL within 60 (REV-3). A job that takes longer has its
 lease extended while it runs."""
 _EXTEND_SECONDS = 5.0
+_WANTED_SECONDS = 2.0
+"""How often each process looks whether somebody asked for a job: one small query."""
 
 _log = structlog.get_logger("regalia.jobs")
 
@@ -90,6 +92,7 @@ class JobLoop:
         self._node = node
         self._holder = holder
         self._observe = observe
+        self._busy = {job.name: threading.Lock() for job in self._jobs}
         self._leased: set[str] = set()
         self._leased_lock = threading.Lock()
         self._last_errors: dict[str, str] = {}
@@ -97,11 +100,15 @@ class JobLoop:
     async def run(self, stop: asyncio.Event) -> None:
         """Run every job at once and then at its interval. Returns when `stop` is set and no job runs any more."""
         # A thread each: a CRL that takes long must not keep recovery waiting. And one that extends the leases.
-        with ThreadPoolExecutor(len(self._jobs) + 1, thread_name_prefix="regalia-job") as threads:
-            extending = asyncio.create_task(self._extend_leases(threads))
+        with ThreadPoolExecutor(len(self._jobs) + 2, thread_name_prefix="regalia-job") as threads:
+            beside = [
+                asyncio.create_task(self._every(_EXTEND_SECONDS, self.extend_leases, threads)),
+                asyncio.create_task(self._every(_WANTED_SECONDS, self.run_wanted, threads)),
+            ]
             await asyncio.gather(*(self._repeat(job, threads, stop) for job in self._jobs))
-            extending.cancel()
-            await asyncio.gather(extending, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def _repeat(self, job: Job, threads: ThreadPoolExecutor, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -109,10 +116,10 @@ class JobLoop:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), job.every.total_seconds())
 
-    async def _extend_leases(self, threads: ThreadPoolExecutor) -> None:
+    async def _every(self, seconds: float, what: Callable[[], None], threads: ThreadPoolExecutor) -> None:
         while True:
-            await asyncio.sleep(_EXTEND_SECONDS)
-            await asyncio.wrap_future(threads.submit(self.extend_leases))
+            await asyncio.sleep(seconds)
+            await asyncio.wrap_future(threads.submit(what))
 
     def extend_leases(self) -> None:
         """Keep what runs now from being run elsewhere, too. Never raises."""
@@ -125,33 +132,61 @@ class JobLoop:
                 except UnavailableError as unavailable:
                     _log.info("lease-not-extended", lease=lease, error=str(unavailable))
 
-    def run_once(self, job: Job) -> Outcome:
-        """Run a job now if it is this process's turn; note how it ended. Never raises."""
+    def run_wanted(self) -> None:
+        """Run what administrators asked for and nobody has run since, one after the other. Never raises."""
+        try:
+            wanted = {status.name: status.wanted_at for status in self._leases.job_status()}
+        except UnavailableError as unavailable:
+            _log.info("requests-not-read", error=str(unavailable))
+            return
+        for job in self._jobs:
+            asked_at = wanted.get(self._lease_name(job) or "")
+            if asked_at is not None:
+                self.run_once(job, asked_at)
+
+    def run_once(self, job: Job, wanted: datetime | None = None) -> Outcome:
+        """Run a job now if it is this process's turn; note how it ended. Never raises.
+
+        `wanted` is when somebody asked for it: then it runs although it ran lately, once for each request.
+        """
+        busy = self._busy.setdefault(job.name, threading.Lock())
+        if not busy.acquire(blocking=False):
+            # This process is at it: its lease would be given to us, too.
+            return Outcome.ELSEWHERE
+        try:
+            return self._run_alone(job, wanted)
+        finally:
+            busy.release()
+
+    def _run_alone(self, job: Job, wanted: datetime | None) -> Outcome:
         began = self._clock.now()
         try:
-            if not self._is_ours(job, began):
+            if not self._is_ours(job, began, wanted):
                 return Outcome.ELSEWHERE
             job.run(began)
         except Exception as error:  # noqa: BLE001 - see below
             # The one place where jobs catch everything: a bug in one of them must not end the others, nor itself.
-            return self._note(job, _told(error), error)
-        return self._note(job, "", None)
+            return self._note(job, _told(error), error, wanted)
+        return self._note(job, "", None, wanted)
 
-    def _is_ours(self, job: Job, now: datetime) -> bool:
+    def _is_ours(self, job: Job, now: datetime, wanted: datetime | None) -> bool:
         lease = self._lease_name(job)
         if lease is None:
             return True
         # Asked before the lease, which is a write, and after it: another process can have run it a moment ago.
-        if self._ran_lately(lease, job, now) or not self._leases.lease(lease, self._holder, now, now + _LEASE):
+        if self._is_done(lease, job, now, wanted) or not self._leases.lease(lease, self._holder, now, now + _LEASE):
             return False
-        if self._ran_lately(lease, job, now):
+        if self._is_done(lease, job, now, wanted):
             return False
         with self._leased_lock:
             self._leased.add(lease)
         return True
 
-    def _ran_lately(self, lease: str, job: Job, now: datetime) -> bool:
+    def _is_done(self, lease: str, job: Job, now: datetime, wanted: datetime | None) -> bool:
+        """Whether another process ran it within half an interval or, where somebody asked for it, has answered that."""
         status = next((status for status in self._leases.job_status() if status.name == lease), None)
+        if wanted is not None:
+            return status is None or status.wanted_at != wanted
         if status is None or status.last_run is None or status.last_error:
             return False
         return timedelta(0) <= now - status.last_run < job.every / 2
@@ -161,7 +196,7 @@ class JobLoop:
             return None
         return job.name if job.scope is Scope.CLUSTER else f"{job.name}@{self._node}"
 
-    def _note(self, job: Job, told: str, error: Exception | None) -> Outcome:
+    def _note(self, job: Job, told: str, error: Exception | None, wanted: datetime | None) -> Outcome:
         if told and told != self._last_errors.get(job.name):
             # What stays wrong is said once: a job that runs every second would fill the log.
             expected = isinstance(error, RegaliaError | ExceptionGroup)
@@ -175,7 +210,8 @@ class JobLoop:
             with self._leased_lock:
                 self._leased.discard(lease)
             try:
-                self._leases.finished(lease, self._holder, self._clock.now(), told)
+                now = self._clock.now()
+                self._leases.finished(lease, self._holder, now, told, every=job.every, wanted=wanted)
             except UnavailableError as unavailable:
                 _log.info("job-not-noted", job=job.name, error=str(unavailable))
         return Outcome.FAILED if told else Outcome.OK

@@ -109,6 +109,41 @@ class Action(StrEnum):
     PERSONAL_FORGOTTEN = "personal-data.forgotten"
     LEGACY_USED = "legacy.used"
     LIMIT_REACHED = "limit.reached"
+    ALERT_OPENED = "alert.opened"
+    ALERT_CLOSED = "alert.closed"
+    ALERT_ACKNOWLEDGED = "alert.acknowledged"
+    ALERT_TARGET_CREATED = "alert-target.created"
+    ALERT_TARGET_REMOVED = "alert-target.removed"
+    ALERT_TARGET_TESTED = "alert-target.tested"
+    DELIVERY_DEAD = "delivery.dead"
+    DELIVERY_REPLAYED = "delivery.replayed"
+    JOB_WANTED = "job.wanted"
+    ADMINISTRATOR_CREATED = "administrator.created"
+    ADMINISTRATOR_GRANTED = "administrator.granted"
+    ADMINISTRATOR_UNGRANTED = "administrator.ungranted"
+    ADMINISTRATOR_DISABLED = "administrator.disabled"
+    ADMINISTRATOR_ENABLED = "administrator.enabled"
+    IDENTITY_LINKED = "administrator.linked"
+    IDENTITY_UNLINKED = "administrator.unlinked"
+    ACCESS_REVIEWED = "access.reviewed"
+    TOKEN_CREATED = "token.created"  # noqa: S105 - what happened, no secret
+    TOKEN_REVOKED = "token.revoked"  # noqa: S105 - the same
+    TOKEN_REFUSED = "token.refused"  # noqa: S105 - the same
+    PROPOSAL_MADE = "proposal.made"
+    PROPOSAL_APPROVED = "proposal.approved"
+    PROPOSAL_DONE = "proposal.done"
+    PROPOSAL_REFUSED = "proposal.refused"
+    PROPOSAL_WITHDRAWN = "proposal.withdrawn"
+    PROPOSAL_EXPIRED = "proposal.expired"
+    SIGNED_IN = "session.started"
+    SIGN_IN_REFUSED = "session.refused"
+    SIGNED_IN_AGAIN = "session.proved"
+    SIGNED_OUT = "session.ended"
+    SETUP_LINK_CREATED = "setup-link.created"
+    SETUP_LINK_USED = "setup-link.used"
+    PASSKEY_ADDED = "passkey.added"
+    PASSKEY_REMOVED = "passkey.removed"
+    PASSWORD_SET = "password.set"  # noqa: S105 - what happened, no secret
 
 
 class Outcome(StrEnum):

@@ -8,9 +8,27 @@ Every port has its fake in `tests/fakes.py`; adapter and fake pass the same cont
 
 from __future__ import annotations
 
-from regalia.ports.audit import CheckpointCopy, Checkpoints, Forgotten, PersonalData, PseudonymKey, StoredRecord
+from regalia.ports.administration import (
+    Administrators,
+    ApiTokens,
+    KeptAnswer,
+    KeptAnswers,
+    Proposals,
+    Sessions,
+)
+from regalia.ports.alerts import AlertFilter, Alerts, AlertSender, AlertTargets, Deliveries
+from regalia.ports.audit import (
+    AuditLog,
+    CheckpointArchive,
+    CheckpointCopy,
+    Checkpoints,
+    Forgotten,
+    PersonalData,
+    PseudonymKey,
+    StoredRecord,
+)
 from regalia.ports.blocklists import BLOCKED_OCTETS, Blocklist, Blocklists, KeyHash
-from regalia.ports.catalogue import Authorities, Catalogue, Challenges
+from regalia.ports.catalogue import Authorities, Catalogue, ChallengeFilter, Challenges
 from regalia.ports.crls import CrlFiles, Crls, PublishedCrl, ReservedCrl, StreamedFile
 from regalia.ports.hierarchy import Adopted, Hierarchies
 from regalia.ports.inspection import Inspection, IssuedRecord
@@ -41,17 +59,30 @@ from regalia.ports.keys import (
     Wrapped,
     WrappedKey,
 )
+from regalia.ports.lists import COUNTED, Listed, Place, SearchIndex
 from regalia.ports.ndes import HandOut, NdesPages
-from regalia.ports.outside import Clock, Entropy
+from regalia.ports.outgoing import MOST_OCTETS, Outgoing, OutgoingRequest, OutgoingResponse
+from regalia.ports.outside import Clock, Entropy, Transcript
 from regalia.ports.records import ChangeFeed, EventFilter, Events, Jobs, JobStatus
+from regalia.ports.sign_in import NO_TRIES, SignIns, Tries
 from regalia.ports.store import Store
 from regalia.ports.succession import Holder, Successions
 
 __all__ = [
     "BLOCKED_OCTETS",
+    "COUNTED",
     "ELSEWHERE",
+    "MOST_OCTETS",
+    "NO_TRIES",
     "SOFTWARE",
+    "Administrators",
     "Adopted",
+    "AlertFilter",
+    "AlertSender",
+    "AlertTargets",
+    "Alerts",
+    "ApiTokens",
+    "AuditLog",
     "Authorities",
     "Begun",
     "Blocklist",
@@ -61,13 +92,16 @@ __all__ = [
     "Catalogue",
     "CertificateFilter",
     "Certificates",
+    "ChallengeFilter",
     "Challenges",
     "ChangeFeed",
+    "CheckpointArchive",
     "CheckpointCopy",
     "Checkpoints",
     "Clock",
     "CrlFiles",
     "Crls",
+    "Deliveries",
     "EnrolmentFilter",
     "Enrolments",
     "Entropy",
@@ -84,25 +118,38 @@ __all__ = [
     "IssuedRecord",
     "JobStatus",
     "Jobs",
+    "KeptAnswer",
+    "KeptAnswers",
     "KeyHash",
     "KeyRecord",
     "KeyRecords",
     "KeyStore",
     "KeyVault",
+    "Listed",
     "NdesPages",
     "NewKey",
+    "Outgoing",
+    "OutgoingRequest",
+    "OutgoingResponse",
     "PersonalData",
+    "Place",
     "PrivateKey",
+    "Proposals",
     "PseudonymKey",
     "PublishedCrl",
     "ReservedCrl",
     "SealedSecret",
     "Sealer",
+    "SearchIndex",
     "SerialStatus",
+    "Sessions",
+    "SignIns",
     "Store",
     "StoredRecord",
     "StreamedFile",
     "Successions",
+    "Transcript",
+    "Tries",
     "Wrapped",
     "WrappedKey",
 ]

@@ -11,7 +11,16 @@ if TYPE_CHECKING:
 
     from regalia.model import CheckpointKey, EventDraft, SignedCheckpoint
 
-__all__ = ["CheckpointCopy", "Checkpoints", "Forgotten", "PersonalData", "PseudonymKey", "StoredRecord"]
+__all__ = [
+    "AuditLog",
+    "CheckpointArchive",
+    "CheckpointCopy",
+    "Checkpoints",
+    "Forgotten",
+    "PersonalData",
+    "PseudonymKey",
+    "StoredRecord",
+]
 
 
 class Checkpoints(Protocol):
@@ -60,6 +69,16 @@ class CheckpointCopy(Protocol):
         """How the copy names a checkpoint: two with the same number and other contents lie side by side."""
 
 
+class CheckpointArchive(CheckpointCopy, Protocol):
+    """A copy that can also be read again, to compare the log with it."""
+
+    def contents(self) -> tuple[tuple[SignedCheckpoint, ...], tuple[bytes, ...]]:
+        """All that it holds by number, and the public keys beside them; nothing of it has been verified.
+
+        Raises `AdminError` ADM-056 for what is no checkpoint, ADM-020 where it cannot be read.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class PseudonymKey:
     """A key that made pseudonyms of personal data in the log (PRIV-1)."""
@@ -106,6 +125,23 @@ class StoredRecord:
     """The canonical text, whose hash it is."""
     personal: str | None
     """JSON of what its pseudonyms stand for, until that is forgotten."""
+
+
+class AuditLog(Protocol):
+    """The log as it was written."""
+
+    def stored_records(
+        self,
+        *,
+        after: int = 0,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        group: str | None = None,
+    ) -> Iterator[StoredRecord]:
+        """Walk over it in the order of its writing, from behind a position.
+
+        `since` counts from then on, `until` up to before then.
+        """
 
 
 class PersonalData(Protocol):

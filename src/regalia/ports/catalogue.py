@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
         Group,
         Profile,
     )
+    from regalia.ports.lists import Listed, Place
 
 __all__ = [
     "Authorities",
     "Catalogue",
+    "ChallengeFilter",
     "Challenges",
 ]
 
@@ -84,6 +87,19 @@ class Catalogue(Protocol):
         """One consistent view of an enabled or disabled endpoint; served from memory until a change notice."""
 
 
+@dataclass(frozen=True, slots=True)
+class ChallengeFilter:
+    """Which challenges to list, a page at a time, newest first."""
+
+    endpoint: str | None = None
+    limit: int = 50
+    groups: frozenset[str] | None = None
+    """Only of endpoints of these groups; None for all (AUTHZ-4)."""
+    search: str = ""
+    """Text that id, endpoint, names, device or maker begin with, or hold where it has three characters or more."""
+    after: Place | None = None
+
+
 class Challenges(Protocol):
     """One-time and static challenges."""
 
@@ -91,6 +107,9 @@ class Challenges(Protocol):
     def challenge_by_id(self, challenge_id: UUID) -> Challenge | None: ...
     def challenges(self, endpoint: str | None = None) -> tuple[Challenge, ...]:
         """Newest first."""
+
+    def challenge_page(self, wanted: ChallengeFilter) -> Listed[Challenge]:
+        """One page of them."""
 
     def add_challenge(self, challenge: Challenge, events: Sequence[EventDraft]) -> None: ...
     def rotate_challenge(self, challenge: Challenge, until: datetime, events: Sequence[EventDraft]) -> None:

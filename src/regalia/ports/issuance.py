@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Revocation,
         StageNote,
     )
+    from regalia.ports.lists import Listed, Place
 
 __all__ = [
     "Begun",
@@ -44,6 +45,11 @@ class EnrolmentFilter:
     state: EnrolmentState | None = None
     endpoint: str | None = None
     limit: int = 50
+    groups: frozenset[str] | None = None
+    """Only of these groups; None for all (AUTHZ-4). For pages, as what follows."""
+    search: str = ""
+    """Text that a field begins with, or holds where it has three characters or more."""
+    after: Place | None = None
 
 
 class Enrolments(Protocol):
@@ -59,6 +65,9 @@ class Enrolments(Protocol):
 
     def enrolment(self, enrolment_id: UUID) -> Enrolment | None: ...
     def enrolments(self, wanted: EnrolmentFilter) -> tuple[Enrolment, ...]: ...
+    def enrolment_page(self, wanted: EnrolmentFilter) -> Listed[Enrolment]:
+        """One page, newest first; `search` looks into id, transactionID, endpoint, group, profile, names and source."""
+
     def conversation_of(self, endpoint: str, transaction_id: bytes, key_sha256: bytes) -> Enrolment | None:
         """The newest open NEW-signer conversation of this transaction and key: what a CertPoll asks for (MSG-3)."""
 
@@ -176,6 +185,13 @@ class CertificateFilter:
     expired_at: datetime | None = None
     """Only what has ended by then, what ended last first."""
     limit: int = 50
+    groups: frozenset[str] | None = None
+    """Only of these groups; None for all, and for what belongs to none (AUTHZ-4). For pages, as what follows."""
+    search: str = ""
+    """Text that a field begins with, or holds where it has three characters or more."""
+    by_end: bool = False
+    """What ends first comes first, instead of the newest. Not with `search` or `expired_at`."""
+    after: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +212,13 @@ class Certificates(Protocol):
         """Every certificate that was ever begun for this key, newest first."""
 
     def certificates(self, wanted: CertificateFilter) -> tuple[Certificate, ...]: ...
+    def certificate_page(self, wanted: CertificateFilter) -> Listed[Certificate]:
+        """One page, in the order of `certificates` or as `by_end` says.
+
+        `search` looks into serial, fingerprint, SHA-256 of the key, transactionID, subject, names, device, group,
+        authority and profile.
+        """
+
     def find_serial(self, serial: int) -> tuple[Certificate, ...]:
         """Certificates of all authorities with this serial: none or one, unless somebody imports."""
 

@@ -1,4 +1,4 @@
-"""What every room may need: time and randomness."""
+"""What every room may need: time, randomness, and where it is written what people did by hand."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from regalia.model import Actor
+
 __all__ = [
     "Clock",
     "Entropy",
+    "Transcript",
 ]
 
 
@@ -25,3 +28,13 @@ class Entropy(Protocol):
 
     def octets(self, count: int) -> bytes:
         """`count` octets fit for keys, serials, nonces and challenges."""
+
+
+class Transcript(Protocol):
+    """What a home that is only a root's writes of everything that is done with the root's key."""
+
+    def note(self, actor: Actor, what: str) -> None:
+        """Append a line durably; nothing in a home that keeps no transcript.
+
+        Raises `AdminError` ADM-036 where what is there was altered, ADM-020 where it cannot be written.
+        """

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from regalia.model import (
         Change,
         Event,
         EventDraft,
     )
+    from regalia.ports.lists import Listed, Place
 
 __all__ = [
     "ChangeFeed",
@@ -26,13 +27,18 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events to show, newest last."""
+    """Which events to show, newest last; on pages newest first."""
 
     action: str | None = None
     object: str | None = None
     group: str | None = None
     security: bool | None = None
     limit: int = 50
+    groups: frozenset[str] | None = None
+    """Only of these groups; None for all, and for what belongs to none (AUTHZ-4). For pages, as what follows."""
+    search: str = ""
+    """Text that object, serial or transactionID begin with, or that the event holds."""
+    after: Place | None = None
 
 
 class Events(Protocol):
@@ -43,6 +49,9 @@ class Events(Protocol):
 
     def events(self, wanted: EventFilter) -> tuple[Event, ...]:
         """The newest that match, oldest of them first."""
+
+    def event_page(self, wanted: EventFilter) -> Listed[Event]:
+        """One page, newest first."""
 
     def streams(self) -> tuple[tuple[str, int, bytes], ...]:
         """Each stream's name, last sequence number and last hash as its head says."""
@@ -67,7 +76,16 @@ class JobStatus:
 
     name: str
     last_run: datetime | None
+    """When it last ended."""
     last_error: str
+    last_began: datetime | None = None
+    last_success: datetime | None = None
+    every: timedelta | None = None
+    holder: str | None = None
+    """Which process has its lease, until `lease_until`."""
+    lease_until: datetime | None = None
+    wanted_at: datetime | None = None
+    """When somebody asked for it to run at once; None once it has."""
 
 
 class Jobs(Protocol):
@@ -79,7 +97,22 @@ class Jobs(Protocol):
         A lease that ends more than a minute after `until` holds nobody up: the clock has been set back since.
         """
 
-    def finished(self, job: str, holder: str, at: datetime, error: str) -> None:
-        """Give the lease back and note the outcome; an empty error means success."""
+    def finished(
+        self,
+        job: str,
+        holder: str,
+        at: datetime,
+        error: str,
+        *,
+        every: timedelta | None = None,
+        wanted: datetime | None = None,
+    ) -> None:
+        """Give the lease back and note the outcome; an empty error means success.
+
+        `every` is its interval, for who wants to know when it is due; `wanted` the request that this run answers.
+        """
+
+    def want_job(self, job: str, at: datetime, events: Sequence[EventDraft]) -> bool:
+        """Ask for a job to run at once, wherever its loop is; False where none of this name ever ran."""
 
     def job_status(self) -> tuple[JobStatus, ...]: ...

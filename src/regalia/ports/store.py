@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from regalia.ports.administration import Administrators, ApiTokens, KeptAnswers, Proposals, Sessions
+from regalia.ports.alerts import Alerts, AlertTargets, Deliveries
+from regalia.ports.audit import AuditLog, Checkpoints, PersonalData
 from regalia.ports.blocklists import Blocklists
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import Crls
@@ -11,8 +14,10 @@ from regalia.ports.hierarchy import Hierarchies
 from regalia.ports.inspection import Inspection
 from regalia.ports.issuance import Certificates, Enrolments, Issuance
 from regalia.ports.keys import Intents, KeyRecords, KeyVault, Wrapped
+from regalia.ports.lists import SearchIndex
 from regalia.ports.ndes import NdesPages
 from regalia.ports.records import Events, Jobs
+from regalia.ports.sign_in import SignIns
 from regalia.ports.succession import Successions
 
 __all__ = [
@@ -32,9 +37,22 @@ class Store(
     Issuance,
     Certificates,
     Inspection,
+    SearchIndex,
     Crls,
     Events,
+    AuditLog,
+    Checkpoints,
+    PersonalData,
     Jobs,
+    Alerts,
+    AlertTargets,
+    Deliveries,
+    Administrators,
+    Sessions,
+    ApiTokens,
+    Proposals,
+    KeptAnswers,
+    SignIns,
     KeyVault,
     Wrapped,
     KeyRecords,

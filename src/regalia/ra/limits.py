@@ -64,6 +64,8 @@ class Allowances:
     pending_per_group: int = 1_000
     wrong_passwords_per_source: int = 10
     wrong_passwords_per_page: int = 100
+    wrong_tokens_per_source: int = 20
+    requests_per_caller: int = 600
 
     def shared_by(self, workers: int) -> Allowances:
         """Return the part of one worker, rounded up. What the store counts is not divided: all workers see it."""

@@ -49,6 +49,8 @@ class Refused:
     action: Action = Action.ENROLMENT_REFUSED
     actor: Actor | None = None
     """Who asked, where it was no device."""
+    object: str = ""
+    """What was asked for, where it was no endpoint."""
 
 
 @dataclass(slots=True)
@@ -173,7 +175,7 @@ def _event(refused: Refused) -> EventDraft:
         at=refused.at,
         actor=refused.actor or Actor(ActorKind.DEVICE, refused.source, refused.source),
         action=refused.action,
-        object=f"endpoint:{refused.endpoint}",
+        object=refused.object or f"endpoint:{refused.endpoint}",
         outcome=Outcome.REFUSED,
         group=refused.group,
         reason_id=denied.reason.id,

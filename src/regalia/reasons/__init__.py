@@ -7,19 +7,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from regalia.reasons import admin, client, ndes, ra, scep, service
+from regalia.reasons import admin, alert, api, client, ndes, ra, scep, service, sign_in
 from regalia.reasons.admin import *  # noqa: F403 - who refuses names a reason, not the family it belongs to
+from regalia.reasons.alert import *  # noqa: F403 - the same
+from regalia.reasons.api import *  # noqa: F403 - the same
 from regalia.reasons.client import *  # noqa: F403 - the same
 from regalia.reasons.ndes import *  # noqa: F403 - the same
 from regalia.reasons.ra import *  # noqa: F403 - the same
 from regalia.reasons.scep import *  # noqa: F403 - the same
 from regalia.reasons.service import *  # noqa: F403 - the same
+from regalia.reasons.sign_in import *  # noqa: F403 - the same
 
 if TYPE_CHECKING:
     from regalia.errors import Reason
 
 ALL: tuple[Reason, ...] = tuple(
-    getattr(family, name) for family in (scep, ra, ndes, service, admin, client) for name in family.__all__
+    getattr(family, name)
+    for family in (scep, ra, ndes, service, admin, alert, api, client, sign_in)
+    for name in family.__all__
 )
 
 _BY_ID = {reason.id: reason for reason in ALL}

@@ -6,6 +6,7 @@ from regalia.errors import Reason, Stage
 
 __all__ = [
     "ACKNOWLEDGEMENT_NEEDED",
+    "ADMINISTRATION_STATE",
     "ALREADY_REVOKED",
     "AUDIT_FOUND",
     "AUTHORITY_CERTIFICATE_REFUSED",
@@ -25,17 +26,22 @@ __all__ = [
     "CHECKPOINT_COPY_DIVERGED",
     "CHECKPOINT_REFUSED",
     "CONFIG_REFUSED",
+    "CONTENT_REFUSED",
     "CRL_NAME_TAKEN",
     "CRL_PLAN_TOO_LARGE",
+    "CURSOR_REFUSED",
     "DATABASE_UNFIT",
     "ENROLMENT_DECIDED",
     "EXAMPLE_DIFFERS",
     "FILE_REFUSED",
+    "GRANT_TOO_MUCH",
     "GROUP_STATE",
     "HOME_MISSING",
     "HOME_USED",
     "INIT_UNFINISHED",
+    "JOB_UNATTENDED",
     "KNOWN_CRL_REFUSED",
+    "LAST_ADMINISTRATOR",
     "LISTENER_REFUSED",
     "MASTER_KEY_REFUSED",
     "NAME_REFUSED",
@@ -44,12 +50,18 @@ __all__ = [
     "PENDING_OUTDATED",
     "PERMISSIONS_REFUSED",
     "PROFILE_REFUSED",
+    "PROPOSAL_NOT_YOURS",
+    "PROPOSAL_OUTDATED",
+    "PROPOSAL_SECRET",
     "REPLACEMENT_WAITS",
+    "RIGHT_MISSING",
     "ROLLOVER_REFUSED",
     "ROOT_KEY_ELSEWHERE",
     "SCHEMA_OLD",
     "SECRET_REFUSED",
     "SHARES_REFUSED",
+    "TOKEN_LIFE",
+    "TOO_MUCH",
     "TRANSCRIPT_BROKEN",
     "USAGE",
 ]
@@ -301,4 +313,76 @@ EXAMPLE_DIFFERS = Reason(
     Stage.ADMIN,
     "an example of the profile ends otherwise than it says",
     "Correct the profile, or what the example expects, then run `regalia profile check`.",
+)
+RIGHT_MISSING = Reason(
+    "ADM-070",
+    Stage.ADMIN,
+    "your roles do not allow this",
+    "Ask an administrator for a role that does; `regalia admin show` says which you have.",
+)
+CURSOR_REFUSED = Reason(
+    "ADM-086",
+    Stage.ADMIN,
+    "the cursor does not belong to this list",
+    "Ask for the first page again, and give `next` of each page as `after` with the same filters.",
+)
+CONTENT_REFUSED = Reason(
+    "ADM-083",
+    Stage.ADMIN,
+    "what was given cannot be read",
+    "See that it is what the field asks for, whole and unchanged; certificates, requests and CRLs are given as PEM.",
+)
+TOO_MUCH = Reason(
+    "ADM-084",
+    Stage.ADMIN,
+    "that is more than is given or taken at a time",
+    "Ask for less at a time, as the detail says; or give the command on the machine itself, which has no such limit.",
+)
+GRANT_TOO_MUCH = Reason(
+    "ADM-071",
+    Stage.ADMIN,
+    "nobody grants what they do not have",
+    "Give a role that you have yourself, in groups in which you have it; or ask somebody who has it.",
+)
+TOKEN_LIFE = Reason(
+    "ADM-072",
+    Stage.ADMIN,
+    "a token does not live as long as that",
+    "Give a shorter time, and replace the token before it ends.",
+)
+LAST_ADMINISTRATOR = Reason(
+    "ADM-073",
+    Stage.ADMIN,
+    "nobody would be left who can administer this Regalia",
+    "Give somebody else the role admin everywhere and a way to sign in first.",
+)
+ADMINISTRATION_STATE = Reason(
+    "ADM-074",
+    Stage.ADMIN,
+    "it is not in a state for this",
+    "Look at it again: somebody may have been faster.",
+)
+PROPOSAL_NOT_YOURS = Reason(
+    "ADM-075",
+    Stage.ADMIN,
+    "a proposal is approved by another person than who made it",
+    "Ask another administrator with the same right to approve it, signed in as themselves: no token can.",
+)
+PROPOSAL_OUTDATED = Reason(
+    "ADM-076",
+    Stage.ADMIN,
+    "what was proposed would do something else now",
+    "Refuse the proposal and have it proposed anew, so that both have agreed to the same.",
+)
+PROPOSAL_SECRET = Reason(
+    "ADM-077",
+    Stage.ADMIN,
+    "what holds a secret cannot wait for a second person",
+    "Give the command on the machine itself.",
+)
+JOB_UNATTENDED = Reason(
+    "ADM-089",
+    Stage.ADMIN,
+    "no server runs that would do the job",
+    "Start `regalia serve`: jobs run there, and those that are due run at its start.",
 )

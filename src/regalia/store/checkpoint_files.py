@@ -33,7 +33,7 @@ _MAX_FILE = 64 * 1024 * 1024
 
 
 class CheckpointDirectory:
-    """See `ports.CheckpointCopy`."""
+    """See `ports.CheckpointArchive`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -65,6 +65,10 @@ class CheckpointDirectory:
     def keep_key(self, public_key: bytes) -> None:
         """Write the public half of a key."""
         self._write(f"checkpoint-key-{sha256(public_key).hexdigest()[:16]}.pem", key_pem(public_key))
+
+    def contents(self) -> tuple[tuple[SignedCheckpoint, ...], tuple[bytes, ...]]:
+        """Read all of it. Raises what `read_copy` does."""
+        return read_copy(self._directory)
 
     def _write(self, name: str, octets: bytes) -> None:
         path = self._directory / name

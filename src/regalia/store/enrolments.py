@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from regalia.ports import Begun, EnrolmentFilter
     from regalia.store.session import Columns
 
-__all__ = ["SqlEnrolments"]
+__all__ = ["SqlEnrolments", "read_enrolment_row"]
 
 _BY_ID = Statement(select(enrolment).where(enrolment.c.id == bindparam("id")))
 # Few, if any, and not sorted here: SQLite sets up a sorter even for none.
@@ -123,7 +123,7 @@ class SqlEnrolments(Noun):
     def enrolments(self, wanted: EnrolmentFilter) -> tuple[Enrolment, ...]:
         """Return those that match, newest first."""
         statement = select(enrolment).where(*_conditions(wanted)).order_by(enrolment.c.id.desc()).limit(wanted.limit)
-        return tuple(_read(row) for row in self._database.rows(Statement(statement), {}))
+        return tuple(read_enrolment_row(row) for row in self._database.rows(Statement(statement), {}))
 
     def known(self, key: ConversationKey, since: datetime) -> Known:
         """Return what a request with this conversation key meets."""
@@ -212,7 +212,7 @@ class SqlEnrolments(Noun):
     def pending_since(self, before: datetime, limit: int) -> tuple[Enrolment, ...]:
         """Return pending enrolments that were created earlier, oldest first."""
         rows = self._database.rows(_PENDING_SINCE, {"before": millis(before), "most": limit})
-        return tuple(_read(row) for row in rows)
+        return tuple(read_enrolment_row(row) for row in rows)
 
     def record_refusal(self, enrolment: Enrolment, events: Sequence[EventDraft]) -> None:
         """Keep a refused enrolment; it opens no conversation."""
@@ -237,14 +237,15 @@ def _conditions(wanted: EnrolmentFilter) -> Iterator[ColumnElement[bool]]:
 
 
 def _newest(rows: Sequence[Row]) -> Enrolment | None:
-    return _read(max(rows, key=lambda row: row["id"])) if rows else None
+    return read_enrolment_row(max(rows, key=lambda row: row["id"])) if rows else None
 
 
 def _maybe(row: Row | None) -> Enrolment | None:
-    return None if row is None else _read(row)
+    return None if row is None else read_enrolment_row(row)
 
 
-def _read(row: Row) -> Enrolment:
+def read_enrolment_row(row: Row) -> Enrolment:
+    """Make the value of a row."""
     serial = row["signer_serial"]
     return Enrolment(
         id=UUID(bytes=row["id"]),

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from regalia.ports import Clock, EventFilter, Sealer
     from regalia.store.session import Columns, Database, Values
 
-__all__ = ["APPEND", "SqlEvents", "StreamAppender"]
+__all__ = ["APPEND", "SqlEvents", "StreamAppender", "read_event_row"]
 
 _LEASE_MILLISECONDS = 60_000
 _FIRST_PREVIOUS = bytes(32)
@@ -223,7 +223,7 @@ class SqlEvents(SqlPseudonymKeys):
         """Return the newest that match, oldest of them first. Raises `AdminError` ADM-016 for an altered record."""
         statement = select(event).where(*_conditions(wanted)).order_by(event.c.position.desc()).limit(wanted.limit)
         rows = self._database.rows(Statement(statement), {})
-        return tuple(_read(row) for row in reversed(rows))
+        return tuple(read_event_row(row) for row in reversed(rows))
 
     def streams(self) -> tuple[tuple[str, int, bytes], ...]:
         """Return each stream's name, last sequence number and last hash as its head says, by name.
@@ -306,7 +306,8 @@ def _conditions(wanted: EventFilter) -> Iterator[ColumnElement[bool]]:
         yield event.c.security == literal_column("1" if wanted.security else "0")
 
 
-def _read(row: Row) -> Event:
+def read_event_row(row: Row) -> Event:
+    """Make the value of a row. Raises `AdminError` ADM-016 for an altered record."""
     try:
         stream, sequence, previous, draft = read_record(row["record"].encode())
         draft = without_pseudonyms(draft, row["personal"])

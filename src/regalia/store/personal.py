@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, select, text
 from regalia.model import Names, new_id
 from regalia.ports import Forgotten
 from regalia.store.pseudonyms import SqlPseudonymKeys
+from regalia.store.search import purge_words
 from regalia.store.session import Statement
 from regalia.store.tables import retention
 from regalia.store.values import millis, names_text, stages_text
@@ -149,6 +150,7 @@ class SqlPersonalData(SqlPseudonymKeys):
                 turn, removed = self._page(kind, statements, before, turn, told)
                 total += removed
         if total.any:
+            purge_words(self._database)
             self._database.erase()
         return total
 

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, select, update
 
-from regalia.model import KeyKind
+from regalia.model import KeyKind, TargetKind
 from regalia.ports import SealedSecret, WrappedKey
 from regalia.store.pseudonyms import pseudonym_scope
 from regalia.store.session import Noun, Statement
-from regalia.store.tables import pseudonym_key, sealed_challenge, wrapped_key
+from regalia.store.tables import administrator, alert_target, pseudonym_key, sealed_challenge, wrapped_key
 from regalia.store.values import from_millis
 
 if TYPE_CHECKING:
@@ -37,6 +37,11 @@ _PSEUDONYMS = Statement(
     .where(pseudonym_key.c.sealed.is_not(None))
     .order_by(pseudonym_key.c.number)
 )
+_AUTHENTICATORS = Statement(
+    select(administrator.c.id, administrator.c.totp_sealed)
+    .where(administrator.c.totp_sealed.is_not(None))
+    .order_by(administrator.c.id)
+)
 # Each only where nobody changed or destroyed it meanwhile.
 _TO_KEY = Statement(
     update(wrapped_key)
@@ -53,6 +58,23 @@ _TO_PSEUDONYM = Statement(
     .where(pseudonym_key.c.number == bindparam("which"), pseudonym_key.c.sealed == bindparam("former"))
     .values(sealed=bindparam("fresh"))
 )
+_TO_AUTHENTICATOR = Statement(
+    update(administrator)
+    .where(administrator.c.id == bindparam("which"), administrator.c.totp_sealed == bindparam("former"))
+    .values(totp_sealed=bindparam("fresh"))
+)
+_TARGETS = Statement(
+    select(alert_target.c.id, alert_target.c.sealed).where(alert_target.c.kind == TargetKind.WEB_HOOK.value)
+)
+_TO_TARGET = Statement(
+    update(alert_target)
+    .where(alert_target.c.id == bindparam("which"), alert_target.c.sealed == bindparam("former"))
+    .values(sealed=bindparam("fresh"))
+)
+_TARGET = "alert-target:"
+"""What the scopes of web hooks' secrets begin with."""
+_ADMINISTRATOR = "administrator:"
+"""What the scopes of administrators' secrets begin with."""
 
 
 class SqlWrapped(Noun):
@@ -86,10 +108,18 @@ class SqlWrapped(Noun):
             after = rows[-1]["enrolment_id"]
         for row in self._database.rows(_PSEUDONYMS, {}):
             yield SealedSecret(pseudonym_scope(row["number"]), row["number"], row["sealed"])
+        for row in self._database.rows(_AUTHENTICATORS, {}):
+            yield SealedSecret(f"{_ADMINISTRATOR}{UUID(bytes=row['id'])}", row["id"], row["totp_sealed"])
+        for row in self._database.rows(_TARGETS, {}):
+            yield SealedSecret(f"{_TARGET}{UUID(bytes=row['id'])}", row["id"], row["sealed"])
 
     def replace_sealed(self, former: SealedSecret, fresh: bytes) -> bool:
         """Put a new seal into the place of the old one; False where that is not there any more."""
         statement = _TO_PSEUDONYM if isinstance(former.which, int) else _TO_CHALLENGE
+        if former.scope.startswith(_ADMINISTRATOR):
+            statement = _TO_AUTHENTICATOR
+        elif former.scope.startswith(_TARGET):
+            statement = _TO_TARGET
         return self._replace(statement, former.which, former.sealed, fresh)
 
     def _replace(self, statement: Statement, which: bytes | int, former: bytes, fresh: bytes) -> bool:

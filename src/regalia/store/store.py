@@ -6,13 +6,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from regalia.errors import RegaliaError
+from regalia.store.administration import SqlAdministrators
+from regalia.store.alerts import SqlAlerts
 from regalia.store.authorities import SqlAuthorities
 from regalia.store.blocklists import SqlBlocklists
 from regalia.store.catalogue import SqlCatalogue
+from regalia.store.certificate_pages import SqlCertificatePages
 from regalia.store.certificates import SqlCertificates
 from regalia.store.challenges import SqlChallenges
 from regalia.store.changes import SqliteChangeFeed
 from regalia.store.checkpoints import SqlCheckpoints
+from regalia.store.credentials import SqlApiTokens, SqlSessions
 from regalia.store.crls import SqlCrls
 from regalia.store.enrolments import SqlEnrolments
 from regalia.store.events import SqlEvents, StreamAppender
@@ -22,8 +26,11 @@ from regalia.store.issuance import SqlIssuance
 from regalia.store.jobs import SqlJobs
 from regalia.store.keys import SqlKeyVault
 from regalia.store.ndes import SqlNdesPages
+from regalia.store.pages import SqlPages
 from regalia.store.personal import SqlPersonalData
+from regalia.store.proposals import SqlKeptAnswers, SqlProposals
 from regalia.store.rewrap import SqlWrapped
+from regalia.store.sign_ins import SqlSignIns
 from regalia.store.sqlite import SqliteDatabase
 from regalia.store.succession import SqlSuccessions
 from regalia.store.urls import sqlite_path
@@ -47,12 +54,21 @@ class SqlStore(
     SqlEnrolments,
     SqlIssuance,
     SqlCertificates,
+    SqlCertificatePages,
+    SqlPages,
     SqlInspection,
     SqlCrls,
     SqlEvents,
     SqlPersonalData,
     SqlCheckpoints,
     SqlJobs,
+    SqlAlerts,
+    SqlAdministrators,
+    SqlSessions,
+    SqlApiTokens,
+    SqlProposals,
+    SqlKeptAnswers,
+    SqlSignIns,
     SqlKeyVault,
     SqlWrapped,
 ):

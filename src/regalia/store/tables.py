@@ -25,17 +25,40 @@ from sqlalchemy import (
 from regalia.store.table_parts import metadata
 from regalia.store.table_parts import optional as _optional
 from regalia.store.table_parts import required as _required
+from regalia.store.tables_administration import (
+    admin_session,
+    administrator,
+    administrator_passkey,
+    administrator_subject,
+    api_token,
+    kept_answer,
+    proposal,
+    setup_link,
+)
+from regalia.store.tables_alerts import alert, alert_delivery, alert_target
+from regalia.store.tables_search import certificate_text, challenge_text, enrolment_text, search_progress
+from regalia.store.tables_sign_in import sign_in_spent, sign_in_try
 from regalia.store.tables_status import OPEN, compromised_key, crl, crl_chunk, hold, revocation
 
 __all__ = [
     "OPEN",
+    "admin_session",
+    "administrator",
+    "administrator_passkey",
+    "administrator_subject",
+    "alert",
+    "alert_delivery",
+    "alert_target",
+    "api_token",
     "authority",
     "authority_counter",
     "authority_request",
     "certificate",
     "certificate_der",
     "certificate_tbs",
+    "certificate_text",
     "challenge",
+    "challenge_text",
     "change",
     "checkpoint",
     "checkpoint_key",
@@ -45,11 +68,13 @@ __all__ = [
     "crl_chunk",
     "endpoint",
     "enrolment",
+    "enrolment_text",
     "event",
     "event_stream",
     "group",
     "hold",
     "job",
+    "kept_answer",
     "key_blocklist",
     "key_blocklist_piece",
     "key_record",
@@ -57,10 +82,15 @@ __all__ = [
     "ndes_page",
     "own_key",
     "profile",
+    "proposal",
     "pseudonym_key",
     "retention",
     "revocation",
     "sealed_challenge",
+    "search_progress",
+    "setup_link",
+    "sign_in_spent",
+    "sign_in_try",
     "wrapped_key",
 ]
 
@@ -237,6 +267,7 @@ enrolment = Table(
         sqlite_where=text("signer_serial IS NULL"),
         postgresql_where=text("signer_serial IS NULL"),
     ),
+    Index("enrolment_group", "group", "id"),
     # A chain's beginning is generation 0 and needs no looking for.
     Index(
         "enrolment_chain",
@@ -314,6 +345,8 @@ certificate = Table(
         sqlite_where=text("device IS NOT NULL"),
         postgresql_where=text("device IS NOT NULL"),
     ),
+    # What one group has, newest first: the list of whoever sees no other (AUTHZ-4).
+    Index("certificate_group", "group", "id"),
     Index(
         "certificate_own",
         "id",
@@ -405,6 +438,13 @@ event = Table(
     _optional("personal", Text),
     UniqueConstraint("stream", "sequence", name="event_sequence"),
     Index("event_object", "object", "position"),
+    # What was refused lately: few rows, and none of what was allowed.
+    Index(
+        "event_refused",
+        "at",
+        sqlite_where=text("outcome = 'refused'"),
+        postgresql_where=text("outcome = 'refused'"),
+    ),
     Index(
         "event_security",
         "position",
@@ -474,6 +514,11 @@ job = Table(
     _required("lease_until", BigInteger),
     _optional("last_run", BigInteger),
     _required("last_error", Text),
+    _optional("began_at", BigInteger),
+    _optional("last_began", BigInteger),
+    _optional("last_success", BigInteger),
+    _optional("every_ms", BigInteger),
+    _optional("wanted_at", BigInteger),
 )
 
 wrapped_key = Table(

@@ -7,6 +7,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.types import Receive, Scope, Send
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Answer",
     "Header",
     "answer",
+    "not_among",
     "with_headers",
 ]
 
@@ -77,6 +80,11 @@ def with_headers(given: Answer, *headers: Header) -> Answer:
 
 def _refusal(status: int, body: bytes, *headers: Header) -> Answer:
     return answer(status, body, b"text/plain; charset=utf-8", NO_STORE, *headers)
+
+
+def not_among(methods: Iterable[str]) -> Answer:
+    """Refuse a method, and name those that are taken."""
+    return _refusal(405, b"method not allowed\n", (b"allow", ", ".join(sorted(methods)).encode()))
 
 
 _CLOSE: Header = (b"connection", b"close")

@@ -1,0 +1,80 @@
+"""Every verb there is. Whoever adds a noun adds its module here, and nothing else has to know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from regalia.verbs import (
+    access,
+    admin,
+    alert,
+    authority,
+    authority_making,
+    authority_succession,
+    certificate,
+    certificate_end,
+    certificate_issue,
+    challenge,
+    cps,
+    endpoint,
+    enrolment,
+    event,
+    event_checkpoint,
+    group,
+    group_replacement,
+    job,
+    key,
+    key_blocklist,
+    ndes,
+    profile,
+    profile_check,
+    proposal,
+    session,
+    token,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from regalia.verbs.verb import Verb
+
+__all__ = ["VERBS", "verb_named"]
+
+VERBS: Final[Mapping[str, Verb[Any, Any]]] = {
+    verb.name: verb
+    for noun in (
+        access,
+        admin,
+        alert,
+        authority,
+        authority_making,
+        authority_succession,
+        certificate,
+        certificate_end,
+        certificate_issue,
+        challenge,
+        cps,
+        endpoint,
+        enrolment,
+        event,
+        event_checkpoint,
+        group,
+        group_replacement,
+        job,
+        key,
+        key_blocklist,
+        ndes,
+        profile,
+        profile_check,
+        proposal,
+        session,
+        token,
+    )
+    for verb in noun.VERBS
+}
+"""By name, as `group.list`."""
+
+
+def verb_named(name: str) -> Verb[Any, Any] | None:
+    """Find a verb; None where there is none."""
+    return VERBS.get(name)
