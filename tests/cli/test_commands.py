@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COMMANDS = tuple(all_commands())
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 ASKS_FIRST = {
+    ("alert", "target", "remove"),
     ("key", "destroy"),
     ("key", "rotate-master"),
     ("key", "rotate-signer"),

@@ -73,6 +73,13 @@ WITHOUT = {
     "forget_answers": "housekeeping of what nobody repeats any more",
     "forget_sessions": "housekeeping of what events keep (WEB-4)",
     "forget_token_sources": "addresses whose time is over (PRIV-1); the use is in the events of what was done",
+    "count_try": "counts what was refused, and each refusal is recorded",
+    "forget_tries": "the same: it was right, and that is recorded",
+    "spend": "what is good once in the sign-in that is recorded",
+    "forget_sign_ins": "housekeeping of what has ended by itself",
+    "claim_delivery": "which process tells of an alert decides nothing; how the telling ended is recorded",
+    "forget_alerts": "housekeeping of what events keep",
+    "index_more": "what searches go by says what is stored elsewhere",
     "add_checkpoint_key": "the public half of a key whose making is recorded",
 }
 """Methods that write and take no events, each with its reason."""

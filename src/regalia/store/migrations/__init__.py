@@ -122,12 +122,16 @@ def remove(url: str) -> None:
         ours.drop_all(connection)
         for (function,) in connection.exec_driver_sql(_OUR_FUNCTIONS).all():
             connection.exec_driver_sql(f"DROP FUNCTION {function}")
+        if connection.exec_driver_sql(_OUR_EXTENSION).all():
+            connection.exec_driver_sql("DROP EXTENSION pg_trgm")
 
 
 _OUR_FUNCTIONS = (
     "SELECT oid::regprocedure FROM pg_proc"
     " WHERE pronamespace = current_schema()::regnamespace AND starts_with(proname, 'regalia_')"
 )
+_OUR_EXTENSION = "SELECT 1 FROM pg_extension WHERE extname = 'pg_trgm' AND extowner = current_user::regrole"
+"""Where somebody else made it, it was there before."""
 
 
 @contextmanager
