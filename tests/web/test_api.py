@@ -13,7 +13,8 @@ from pydantic import Field
 
 from regalia import reasons
 from regalia.errors import AdminError, InvariantError, PeerError, UnavailableError
-from regalia.model import EVERYWHERE, Reach, Right
+from regalia.model import EVERYWHERE, Action, Reach, Right
+from regalia.ports import EventFilter
 from regalia.ra.limits import Allowances
 from regalia.ra.tokens import token_text
 from regalia.verbs import VERBS, Asked, Page, Record, Verb
@@ -176,12 +177,17 @@ def test_a_token_is_not_taken_from_the_url(api: Api) -> None:
 
 
 def test_the_right_is_asked_of_each_verb(api: Api, shop: Shop) -> None:
-    """AUTHZ-1: a role without the right is 403 ADM-070, for something above all groups also one that is bounded."""
+    """AUTHZ-1, AUD-1: a role without the right is 403 ADM-070 and on record; so is a bounded one above all groups."""
     assert api.ask("GET", "/things", token=HELPER_TOKEN).status == 200
     for path, token in (("/things", HELPER_TOKEN), ("/keys", BOUNDED_TOKEN)):
         heard = api.ask("POST", path, {"name": "a"}, token=token)
         assert (heard.status, told(heard)["id"]) == (403, "ADM-070")
     assert not shop.things
+    events = api.world.store.events(EventFilter(action=Action.RIGHT_REFUSED))
+    assert [(each.draft.object, each.draft.reason_id) for each in events] == [
+        ("verb:thing.create", "ADM-070"),
+        ("verb:key.make", "ADM-070"),
+    ]
 
 
 def test_the_reach_of_the_caller_arrives(api: Api, shop: Shop) -> None:

@@ -129,6 +129,7 @@ class Action(StrEnum):
     TOKEN_CREATED = "token.created"  # noqa: S105 - what happened, no secret
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - the same
     TOKEN_REFUSED = "token.refused"  # noqa: S105 - the same
+    RIGHT_REFUSED = "access.refused"
     PROPOSAL_MADE = "proposal.made"
     PROPOSAL_APPROVED = "proposal.approved"
     PROPOSAL_DONE = "proposal.done"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 
 from regalia import reasons
 from regalia.errors import AdminError, InvariantError, RegaliaError, UnavailableError
-from regalia.model import Right
+from regalia.model import Action, EventDraft, Outcome, Right
 from regalia.ra.tokens import TOKEN_FORM
 from regalia.verbs import ask, plan
 from regalia.verbs.proposal_record import proposal_record
@@ -34,9 +34,11 @@ from regalia.web.problems import STRANGER, fault, invalid, limited, problem, pro
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from starlette.types import Receive, Scope, Send
 
+    from regalia.model import JsonValue
     from regalia.ra.api_limits import ApiLimits
     from regalia.verbs import Caller, Services
     from regalia.web.answers import Header
@@ -256,6 +258,15 @@ class ApiFace:
     # --- doing it, in a thread --------------------------------------------------------------------------------------
 
     def _done(self, caller: Caller, route: Route, said: _Said) -> Answer:
+        try:
+            return self._given(caller, route, said)
+        except AdminError as refused:
+            if refused.reason is reasons.RIGHT_MISSING:
+                # AUD-1. How often somebody can ask for what they may not is bounded by their limit.
+                self._parts.services.store.record((_refusal(caller, route.verb, self._parts.services.clock.now()),))
+            raise
+
+    def _given(self, caller: Caller, route: Route, said: _Said) -> Answer:
         services = self._parts.services
         asked, dry = route.form.read(said.path, said.query, json_object(said.body) if route.form.has_body else {})
         if dry:
@@ -275,6 +286,13 @@ def _json(status: int, record: Record, *, tagged: bool = False) -> Answer:
     body = record.model_dump_json().encode()
     headers = (etag_of(hashlib.sha256(body).hexdigest()[:32]),) if tagged else ()
     return answer(status, body, JSON, NO_STORE, *headers)
+
+
+def _refusal(caller: Caller, verb: Verb[Any, Any], at: datetime) -> EventDraft:
+    reason = reasons.RIGHT_MISSING
+    details: dict[str, JsonValue] = {"right": verb.right.value, "title": reason.title}
+    event = EventDraft(at, caller.actor, Action.RIGHT_REFUSED, f"verb:{verb.name}", Outcome.REFUSED, details=details)
+    return replace(event, reason_id=reason.id, security=True)
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:

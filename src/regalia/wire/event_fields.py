@@ -114,6 +114,7 @@ KEPT: Final[Mapping[Action, frozenset[str]]] = {
     Action.IDENTITY_LINKED: _words("issuer"),
     Action.IDENTITY_UNLINKED: _words("issuer"),
     Action.ACCESS_REVIEWED: _words("administrators tokens"),
+    Action.RIGHT_REFUSED: _words("right title"),
     Action.TOKEN_CREATED: _words("id owner grants expires_at"),
     Action.TOKEN_REVOKED: _words("id owner"),
     Action.TOKEN_REFUSED: _words("id title"),
