@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sqlite3
 import subprocess
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["DIRECTIVES", "Scene"]
 
 _PATIENCE = 30
+_TOKENS = itertools.count(1)
 
 
 @dataclass(slots=True)
@@ -192,11 +194,14 @@ def _clock_was_ahead(scene: Scene, words: list[str], attached: list[str]) -> str
 
 
 def _token(scene: Scene, words: list[str], attached: list[str]) -> str:
-    """Make a token of this label in SoftHSM; tell where its library and its PIN are."""
+    """Make a token in SoftHSM; tell where its library and its PIN are, and its label, which no other scene has.
+
+    The library stays in this process: it goes on to another scene's tokens when it misses one (see `tests/tokens.py`).
+    """
     del attached
     (label,) = words
-    made = make_soft_token(scene.work / "token", label)
-    return f"{made.module} {made.pin_file}\n"
+    made = make_soft_token(scene.work / "token", f"{label}-{next(_TOKENS)}")
+    return f"{made.module} {made.pin_file} {made.label}\n"
 
 
 def _no_home(scene: Scene, words: list[str], attached: list[str]) -> str:

@@ -49,6 +49,7 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "pki --scepca --url $URL --caout ca.pem --raout ra.pem --outform pem",
         "pki --gen --type rsa --size 2048 --outform pem > device.key",
         "pki --scep --url $URL --in device.key --dn CN=laptop-17 --san laptop-17.example.com --password CHALLENGE \\",
+        "pki --scep --url $URL --in device.key --dn CN=laptop-17 --cert device.pem --key device.key \\",
     ),
     "docs/tasks/https-for-devices.md": (
         "regalia serve --listen 0.0.0.0:8080 --listen-tls 0.0.0.0:8443",
@@ -77,11 +78,21 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
     ),
     "docs/tasks/rotate-the-master-key.md": ("regalia key rotate-master --medium /mnt/root --yes",),
     "docs/tasks/separate-signer.md": (
+        "adduser --system --group --home /var/lib/regalia-signer --no-create-home regalia-signer",
+        "install -d -o regalia-signer -g regalia-signer -m 700 /var/lib/regalia-signer",
+        "install -d -m 700 /etc/regalia-signer",
+        "mv /var/lib/regalia/signer.key /etc/regalia-signer/signer.key",
+        "chown root:root /etc/regalia-signer/signer.key",
+        "printf '[database]\\nurl = \"postgresql://regalia-signer@/regalia\"\\n' > /var/lib/regalia-signer/regalia.toml",
         "psql regalia -c 'CREATE ROLE \"regalia-signer\" LOGIN'",
+        "psql regalia -c 'GRANT USAGE ON SCHEMA public TO \"regalia-signer\"'",
         "psql regalia -c 'GRANT SELECT ON ALL TABLES IN SCHEMA public TO \"regalia-signer\"'",
-        "psql regalia -c 'GRANT INSERT, UPDATE, DELETE ON wrapped_key, key_record TO \"regalia-signer\"'",
+        "psql regalia -c 'GRANT INSERT, UPDATE, DELETE ON wrapped_key TO \"regalia-signer\"'",
+        "psql regalia -c 'GRANT INSERT, UPDATE ON key_record TO \"regalia-signer\"'",
         "psql regalia -c 'GRANT INSERT ON event TO \"regalia-signer\"'",
+        "psql regalia -c 'GRANT USAGE ON SEQUENCE event_position_seq TO \"regalia-signer\"'",
         "psql regalia -c 'GRANT INSERT, UPDATE ON event_stream TO \"regalia-signer\"'",
+        "psql regalia -c 'ALTER DEFAULT PRIVILEGES FOR ROLE regalia GRANT SELECT ON TABLES TO \"regalia-signer\"'",
     ),
     "docs/tasks/sign-in.md": (
         "regalia admin create bob --role operator:default",
@@ -99,6 +110,13 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "export REGALIA_HOME=/var/lib/regalia-signer",
         "regalia signer --listen 10.0.0.5:8444 --tls-cert p.crt --tls-key p.key --client-ca link.crt --client node-1",
         "regalia group create plant",
+    ),
+    "docs/tasks/upgrade-and-backup.md": (
+        "regalia doctor --home restored",
+        "regalia serve --home restored",
+        "regalia ca import default-ca-2 --certificate default-ca-2.pem --home restored",
+        "regalia ca crl default-ca-2 --import default-ca-2.crl --home restored",
+        "regalia ca revoke default-ca-2 --reason cessation-of-operation --root-key medium --home restored",
     ),
 }
 """The commands in `text` blocks, by page: those that cannot run within a test (the test run itself, apt, long runs)."""
