@@ -83,8 +83,10 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
         "install -d -m 700 /etc/regalia-signer",
         "mv /var/lib/regalia/signer.key /etc/regalia-signer/signer.key",
         "chown root:root /etc/regalia-signer/signer.key",
-        "printf '[database]\\nurl = \"postgresql://regalia-signer@/regalia\"\\n'"
-        " > /var/lib/regalia-signer/regalia.toml",
+        (
+            "printf '[database]\\nurl = \"postgresql://regalia-signer@/regalia\"\\n'"
+            " > /var/lib/regalia-signer/regalia.toml"
+        ),
         "psql regalia -c 'CREATE ROLE \"regalia-signer\" LOGIN'",
         "psql regalia -c 'GRANT USAGE ON SCHEMA public TO \"regalia-signer\"'",
         "psql regalia -c 'GRANT SELECT ON ALL TABLES IN SCHEMA public TO \"regalia-signer\"'",
