@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 from contextlib import ExitStack
@@ -41,6 +42,8 @@ _SETTLED_SECONDS: Final = 90.0
 """More than the longest lease that runs use."""
 _UNTOUCHED: Final = {"job", "event", "event_stream", "change", "sqlite_sequence"}
 """Tables that may change while requests are refused: counters, events and what tells of them."""
+_FOLLOWING: Final = re.compile(r"search_progress|\w+_(text|words\w*)|alert(_delivery)?")
+"""Tables that jobs write of what stands in others, some time later: what searches go by, and alerts."""
 _BURST: Final = 12
 _STARTS: Final = 100
 _TRIES: Final = 20
@@ -287,7 +290,8 @@ class Run:
     def _quiet(self) -> Mapping[str, str]:
         """Digest the tables once nothing changes any more: a CRL may be on its way."""
         look = self.site.look
-        wanted = dict.fromkeys(set(tables_of(look)) - _UNTOUCHED, "") | {"enrolment": "state <> 'refused'"}
+        kept = {table for table in tables_of(look) if table not in _UNTOUCHED and not _FOLLOWING.fullmatch(table)}
+        wanted = dict.fromkeys(kept, "") | {"enrolment": "state <> 'refused'"}
         for _ in range(_TRIES):
             first = table_digests(look, wanted)
             time.sleep(1.5)
