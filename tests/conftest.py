@@ -7,6 +7,7 @@ that is parametrized by database has `sqlite` or `postgresql` as one part of its
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import sys
@@ -158,6 +159,12 @@ def no_sockets_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
     _SOCKETS.refused = request.node.get_closest_marker("real") is None
     yield
     _SOCKETS.refused = False
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector off what stays to the end: a walk over all tests takes a second, and falls upon one of them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
