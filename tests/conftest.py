@@ -162,7 +162,7 @@ def no_sockets_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """Keep the collector off what stays to the end: a walk over all tests takes a second, and falls upon one of them."""
+    """Keep the collector off what stays to the end: a walk over it takes a second, and falls upon one of the tests."""
     gc.collect()
     gc.freeze()
 
