@@ -69,6 +69,9 @@ def test_doctor_finds_the_keys_on_the_token(server: Server, token: SoftToken) ->
 
 def test_a_wrong_pin_is_told_and_tried_once(laptop: Laptop, token: SoftToken) -> None:
     """A command with a refused PIN says so, and the next one does not try it; who is logged in already goes on."""
+    laptop.enrolled("lap-first")  # which logs the server in, whichever test is first
+    for name in ("device.key", "device.pem"):
+        (laptop.directory / name).unlink()
     right = token.pin_file.read_text("ascii")
     token.pin_file.write_text("00000000\n", "ascii")
     try:

@@ -42,8 +42,8 @@ _SETTLED_SECONDS: Final = 90.0
 """More than the longest lease that runs use."""
 _UNTOUCHED: Final = {"job", "event", "event_stream", "change", "sqlite_sequence"}
 """Tables that may change while requests are refused: counters, events and what tells of them."""
-_FOLLOWING: Final = re.compile(r"search_progress|\w+_(text|words\w*)|alert(_delivery)?")
-"""Tables that jobs write of what stands in others, some time later: what searches go by, and alerts."""
+_FOLLOWING: Final = re.compile(r"search_progress|\w+_(text|words\w*)|alert(_delivery)?|checkpoint")
+"""Tables that jobs write of what stands in others, some time later: what searches go by, alerts, checkpoints."""
 _BURST: Final = 12
 _STARTS: Final = 100
 _TRIES: Final = 20

@@ -12,7 +12,7 @@ import structlog
 if TYPE_CHECKING:
     from regalia.config.settings import LogSettings
 
-__all__ = ["StandardError", "set_up_log"]
+__all__ = ["StandardError", "set_up_command_log", "set_up_log"]
 
 _DESCRIPTOR: Final = 2
 
@@ -47,5 +47,14 @@ def set_up_log(settings: LogSettings) -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", StandardError())),
+    )
+
+
+def set_up_command_log() -> None:
+    """Let a command's standard output have its answer and nothing else: warnings go to standard error, as text."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=False)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", StandardError())),
     )

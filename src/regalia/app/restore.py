@@ -13,13 +13,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import structlog
+
 from regalia import reasons
 from regalia.app.backup import authentic_backup, fill, made_at, opened_backup, require_known_schema
 from regalia.app.build import NODE_FILE, SystemClock, SystemEntropy, build
 from regalia.app.recall import end_revoked_authorities, published_crl, recall
 from regalia.config import CONFIG_FILE, load_config
 from regalia.config.edited import with_settings
-from regalia.errors import AdminError
+from regalia.errors import AdminError, InvariantError, RegaliaError
+from regalia.jobs.publish_crl import PublishCrls
 from regalia.keys.admin_tls import make_admin_tls
 from regalia.keys.master import MASTER, SIGNER, master_ring
 from regalia.keys.private_files import create_private, read_private
@@ -46,6 +49,8 @@ __all__ = ["Place", "Restored", "restore_backup"]
 _JUMP: Final = 1_000
 """How far CRL numbers jump ahead (SEC-4): a CRL that was published after the backup has a lower one."""
 _MAX_KEY_FILE: Final = 1_024
+
+_log = structlog.get_logger("regalia.restore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +200,8 @@ def _settle(config: Config, head: Dumped, rows: dict[str, int], crls: Sequence[P
             again, unknown = recall(regalia, crl, actor)
             done = replace(done, revoked_again=done.revoked_again + again, not_on_record=done.not_on_record + unknown)
         end_revoked_authorities(regalia, actor)
+        if published:
+            _publish(regalia)
         host = urlsplit(config.server.url).hostname or "localhost"
         make_admin_tls(config.home, host, now=SystemClock().now(), entropy=entropy)
         regalia.store.record((_event(regalia, head, done, actor),))
@@ -202,6 +209,17 @@ def _settle(config: Config, head: Dumped, rows: dict[str, int], crls: Sequence[P
         regalia.close()
     create_private(config.home / NODE_FILE, f"{node}\n".encode())
     return done
+
+
+def _publish(regalia: App) -> None:
+    """Publish what the recalls changed before anybody can ask: the backup's own CRLs say less than was told since.
+
+    What cannot be published now, with a token that is away, the service publishes as soon as it can.
+    """
+    try:
+        PublishCrls(regalia.store, regalia.keys, regalia.crls, regalia.crl_files).run(regalia.clock.now())
+    except* (RegaliaError, InvariantError) as failures:
+        _log.warning("crls-not-published", failures=[str(each) for each in failures.exceptions])
 
 
 def _close_challenges(regalia: App, actor: Actor) -> int:

@@ -156,7 +156,8 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Put a backup into an empty home. CRL numbers jump ahead, open challenges are closed, the log says so."""
-    from regalia.app.restore import Place, restore_backup  # noqa: PLC0415 - a verb's help must not wait for the database driver
+    from regalia.app.log import set_up_command_log  # noqa: PLC0415 - a verb's help must not wait for the database driver
+    from regalia.app.restore import Place, restore_backup  # noqa: PLC0415 - the same
     from regalia.keys.backup_file import read_backup_key  # noqa: PLC0415 - the same
 
     if bool(crl) == no_crl:
@@ -165,6 +166,7 @@ def restore(
             "give the last published CRLs with --crl, so that what was revoked since the backup stays revoked; "
             "or say --no-crl",
         )
+    set_up_command_log()
     place = Place(find_home(named=home), database, url, master_key, signer_key)
     done = restore_backup(backup, read_backup_key(key), place, crl or [], actor=administrator())
     if as_json:

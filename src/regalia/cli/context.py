@@ -48,9 +48,11 @@ def opened(home: Path | None, *, root_key: Path | None = None) -> Iterator[App]:
     if far_door() is not None:
         raise AdminError(reasons.API_LOCAL_ONLY, "this command opens the home itself")
     from regalia.app import build  # noqa: PLC0415 - a verb's help must not wait for the database driver
+    from regalia.app.log import set_up_command_log  # noqa: PLC0415 - the same
 
     if root_key is not None and not os.path.isdir(root_key):  # noqa: PTH112 - Path.is_dir raises where it may not look
         raise AdminError(reasons.FILE_REFUSED, f"{root_key} is not a directory that can be read")
+    set_up_command_log()
     app = build(load_config(home=home), medium=root_key)
     try:
         yield app
