@@ -191,6 +191,8 @@ class ReportedDevice:
     sid: str | None = None
     dns: tuple[str, ...] = ()
     memberships: frozenset[str] = frozenset()
+    memberships_known: bool = False
+    """Whether it was asked for them, and they are all."""
     group: str | None = None
     """A group of ours, where the system or the file names one."""
     evidence: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -208,6 +210,7 @@ class ReportedUser:
     sid: str | None = None
     sam_account: str | None = None
     memberships: frozenset[str] = frozenset()
+    memberships_known: bool = False
     evidence: Mapping[str, JsonValue] = field(default_factory=dict)
 
 

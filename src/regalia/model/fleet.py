@@ -114,6 +114,8 @@ class Device:
     dns: tuple[str, ...] = ()
     memberships: frozenset[str] = frozenset()
     """Ids of the groups of the connector's system that it is in."""
+    memberships_known: bool = False
+    """Whether the system was asked for them. If not, those that are missing are not left (CON-5)."""
     evidence: Mapping[str, JsonValue] = field(default_factory=dict)
     """What the connector last said, as it said it, with `source` and, where there is one, `request_id`."""
     missed_sweeps: int = 0
@@ -137,6 +139,7 @@ class User:
     sid: str | None = None
     sam_account: str | None = None
     memberships: frozenset[str] = frozenset()
+    memberships_known: bool = False
     evidence: Mapping[str, JsonValue] = field(default_factory=dict)
     missed_sweeps: int = 0
 
