@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).resolve().parent
-REAL_FOLDERS = frozenset({"app", "cli", "docs", "faults", "interop", "repository", "store"})
+REAL_FOLDERS = frozenset({"app", "cli", "docs", "faults", "interop", "lab", "repository", "store"})
 DATABASES = frozenset({"sqlite", "postgresql"})
 
 # A deadline measures the machine that two runs share; how long a test may take is pytest-timeout's business.
