@@ -224,6 +224,10 @@ def test_a_cause_beside_an_administrators_hold_is_noted() -> None:
 def test_a_hold_that_is_not_explained_is_left_alone() -> None:
     """A hold for which nothing was kept is not ended by what somebody else's causes do."""
     assert follow(standing(DeviceState(lost=False), held()), BY_DEFAULT, NOW) == ()
+    pending = follow(
+        standing(DeviceState(lost=True), held()), ruled(lost=FollowRule(Consequence.HOLD, after=9 * DAY)), NOW
+    )
+    assert only(pending).kind is StepKind.NOTE
 
 
 def test_what_is_revoked_or_expired_has_no_step() -> None:
