@@ -103,7 +103,7 @@ class PassingTime:
 
 
 class Cloud:
-    """Answers by the end of a path; of several answers each in turn, and the last one for good. See `ports.Outgoing`."""
+    """Answers by the end of a path, several in turn and the last for good; see `ports.Outgoing`."""
 
     def __init__(self, time: PassingTime | None = None, *, slow: float = 0.0) -> None:
         self.requests: list[OutgoingRequest] = []
@@ -133,7 +133,7 @@ class Cloud:
 
     def say_everywhere(self, answer: Spoken) -> Cloud:
         """Have all paths answer this."""
-        self.answers = {path: [answer] for path in self.answers}
+        self.answers = {"": [answer]}
         return self
 
     def exchange(self, request: OutgoingRequest) -> OutgoingResponse:
@@ -142,6 +142,8 @@ class Cloud:
         if self.time is not None:
             assert request.timeout is not None
             self.time.at += min(self.slow, request.timeout)
+            if self.slow > request.timeout:
+                raise AWAY
         path = urlsplit(request.url).path
         found = max((end for end in self.answers if path.endswith(end)), key=len, default=None)
         if found is None:

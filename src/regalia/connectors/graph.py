@@ -167,7 +167,7 @@ class GraphInventory:
         for item in page.items:
             name = item.get("azureADDeviceId")
             device_id = name.lower() if isinstance(name, str) else None
-            report = self._report(item, directory.entra(device_id), directory, page.request_id)
+            report = self._report(item, directory.entra(device_id), directory, page.request_id, fresh=True)
             if report is None:
                 # What cannot be read would look absent.
                 raise CallError.of(reasons.CONNECTOR_GARBLED, "Graph managed: a device without an id")
@@ -177,9 +177,17 @@ class GraphInventory:
         return tuple(found)
 
     def _report(
-        self, raw: Mapping[str, JsonValue], entra: EntraDevice | None, directory: Directory, request_id: str
+        self,
+        raw: Mapping[str, JsonValue],
+        entra: EntraDevice | None,
+        directory: Directory,
+        request_id: str,
+        *,
+        fresh: bool,
     ) -> ReportedDevice | None:
-        groups = directory.of(entra.object_id) if entra else frozenset[str]()
+        """Make a report. `fresh`: the groups were read in this same sweep; older ones would be said to be left."""
+        listed = fresh and entra is not None and entra.removed is None and self._settings.groups
+        groups = directory.of(entra.object_id) if listed and entra else None
         return device_of(raw, entra, groups, self._settings, now=self._clock.now(), request_id=request_id)
 
     def _entra(self, items: Sequence[Mapping[str, JsonValue]], directory: Directory) -> list[EntraDevice]:
@@ -207,7 +215,7 @@ class GraphInventory:
             if answer is None:
                 gone.append(managed)
                 continue
-            report = self._report(answer.body, entra, directory, answer.request_id)
+            report = self._report(answer.body, entra, directory, answer.request_id, fresh=False)
             if report is not None:
                 devices.append(report)
         return SweepPage(devices=tuple(devices), gone=tuple(gone))
@@ -216,7 +224,9 @@ class GraphInventory:
         users: list[ReportedUser] = []
         gone: list[str] = []
         for item in page.items:
-            report = user_of(item, directory.of(_lower(item.get("id"))), self._settings, request_id=page.request_id)
+            listed = full and self._settings.groups and removed(item) is None
+            groups = directory.of(_lower(item.get("id"))) if listed else None
+            report = user_of(item, groups, self._settings, request_id=page.request_id)
             if report is None:
                 raise CallError.of(reasons.CONNECTOR_GARBLED, "Graph users: a user without an id")
             if removed(item) != "deleted":
@@ -276,9 +286,9 @@ class GraphInventory:
         found = [entra_of(item) for item in page.items] if page is not None else []
         return next((entra for entra in found if entra and entra.device_id == device_id.lower()), None)
 
-    def _groups_of_device(self, entra: EntraDevice | None, budget: Budget) -> frozenset[str]:
+    def _groups_of_device(self, entra: EntraDevice | None, budget: Budget) -> frozenset[str] | None:
         if entra is None or not self._settings.groups:
-            return frozenset()
+            return None
         link: str | None = f"/v1.0/devices/{entra.object_id}/transitiveMemberOf?$select=id"
         found: set[str] = set()
         for _ in range(_MOST_PAGES):
@@ -291,9 +301,11 @@ class GraphInventory:
             link = page.next_link
         raise CallError.of(reasons.CONNECTOR_GARBLED, "Graph groups of a device: the list has no end")
 
-    def _groups_of_user(self, user: str, budget: Budget) -> frozenset[str]:
+    def _groups_of_user(self, user: str, budget: Budget) -> frozenset[str] | None:
         found: set[str] = set()
         groups = self._settings.groups
+        if not groups:
+            return None
         for start in range(0, len(groups), _AT_A_TIME):
             some: list[JsonValue] = [*groups[start : start + _AT_A_TIME]]
             path = f"/v1.0/users/{quote(user)}/checkMemberGroups"

@@ -102,13 +102,13 @@ def entra_of(raw: Mapping[str, JsonValue], before: EntraDevice | None = None) ->
 def device_of(
     raw: Mapping[str, JsonValue],
     entra: EntraDevice | None,
-    memberships: frozenset[str],
+    memberships: frozenset[str] | None,
     settings: IntuneSettings,
     *,
     now: datetime,
     request_id: str,
 ) -> ReportedDevice | None:
-    """Make the report of a managed device; None where it has no id."""
+    """Make the report of a managed device; None where it has no id. `memberships`: None where nobody asked for them."""
     external_id = raw.get("id")
     if not isinstance(external_id, str) or not is_id(external_id):
         return None
@@ -133,7 +133,8 @@ def device_of(
         aliases=tuple(sorted((kind, value) for kind, value in aliases if value)),
         user=_id(raw.get("userId")),
         sid=entra.sid if entra else None,
-        memberships=memberships,
+        memberships=memberships or frozenset(),
+        memberships_known=memberships is not None,
         evidence=evidence,
     )
 
@@ -198,7 +199,7 @@ def _action(name: str, settings: IntuneSettings) -> PendingAction:
 
 
 def user_of(
-    raw: Mapping[str, JsonValue], memberships: frozenset[str], settings: IntuneSettings, *, request_id: str
+    raw: Mapping[str, JsonValue], memberships: frozenset[str] | None, settings: IntuneSettings, *, request_id: str
 ) -> ReportedUser | None:
     """Make the report of a user; None where it has no id. One that was deleted and may come back is disabled."""
     external_id = raw.get("id")
@@ -217,7 +218,8 @@ def user_of(
         email=(mail,) if mail else (),
         sid=_sid(raw.get("onPremisesSecurityIdentifier")),
         sam_account=_text(raw, "onPremisesSamAccountName"),
-        memberships=memberships,
+        memberships=memberships or frozenset(),
+        memberships_known=memberships is not None,
         evidence=evidence,
     )
 

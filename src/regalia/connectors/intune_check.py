@@ -55,7 +55,12 @@ class IntuneCheck:
         found.append(signed_in)
         if answer is not None:
             found += [self._clock_checked(answer), self._signed_in("Intune", self.settings.intune_scope)[0]]
-            found += [*self._services(), self._validation(), *self._reading()]
+            services = self._services()
+            found += services
+            if any(each.ok and each.what.endswith(SCEP_SERVICE) for each in services):
+                # Elsewhere there is nobody to ask, which the line before says.
+                found.append(self._validation())
+            found += self._reading()
         return tuple(found)
 
     def _budget(self) -> Budget:
