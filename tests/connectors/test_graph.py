@@ -282,6 +282,23 @@ def test_one_user() -> None:
     assert isinstance(link.user("ada@example.test", within=5), ReportedUser)
 
 
+def test_the_risk_of_users_is_read_on_order() -> None:
+    """With the setting, users carry their risk in a sweep, among changes and alone; without it nothing is stated."""
+    risky = {"id": ADA, "riskState": "atRisk", "riskLevel": "high"}
+    cloud = Cloud().say("/riskyUsers", said({"value": [risky]})).say(f"/riskyUsers/{ADA}", said(risky))
+    cloud.say(f"/users/{ADA}", said(golden("users_delta")["value"][0]))
+    link = intune(cloud, devices="none", risk=True)
+    pages = swept(link)
+    changes = link.changes(delta_of(pages))
+    assert isinstance(changes, SweepPage)
+    for page in (pages[-1], changes):
+        assert [user.state.risk for user in page.users] == ["high", "none"]
+    report = link.user(ADA, within=5)
+    assert isinstance(report, ReportedUser)
+    assert report.state.risk == "high"
+    assert {user.state.risk for page in swept(intune(Cloud())) for user in page.users} == {None}
+
+
 def test_only_graphs_own_word_confirms_an_absence() -> None:
     """CON-5: 404 with Graph's error is an absence; 404 of anything else, another object or an odd id is none."""
     link = intune(Cloud())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.microsoft_parts import CLIENT_ID, NOW, golden
-from regalia.connectors.graph_facts import EntraDevice, device_of, entra_of, time_of, user_of
+from regalia.connectors.graph_facts import EntraDevice, device_of, entra_of, risk_of, time_of, user_of
 from regalia.connectors.settings import IntuneSettings
 from regalia.model.fleet import DeviceState, PendingAction, Platform, UserState
 
@@ -185,6 +185,25 @@ def test_licences(licences: tuple[str, ...], given_licences: object, licensed: b
     report = user_of(raw, None, SETTINGS.model_copy(update={"licences": licences}), request_id="")
     assert report is not None
     assert report.state.licensed is licensed
+
+
+@pytest.mark.parametrize(
+    ("risk_state", "level", "risk"),
+    [
+        ("atRisk", "high", "high"),
+        ("atRisk", "Low", "low"),
+        ("confirmedCompromised", "none", "high"),
+        ("remediated", "high", "none"),
+        ("dismissed", "medium", "none"),
+        ("atRisk", "hidden", None),
+        (None, None, None),
+        (7, True, None),
+    ],
+)
+def test_risk(risk_state: object, level: object, risk: str | None) -> None:
+    """A user's risk is the level, unless somebody decided; a level that is not shown is no statement."""
+    raw: dict[str, Any] = {"riskState": risk_state, "riskLevel": level}
+    assert risk_of(raw) == risk
 
 
 def test_times() -> None:

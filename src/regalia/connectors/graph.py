@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from regalia import reasons
-from regalia.connectors.graph_facts import EntraDevice, device_of, entra_of, is_id, removed, user_of
+from regalia.connectors.graph_facts import EntraDevice, device_of, entra_of, is_id, removed, risk_of, user_of
 from regalia.connectors.graph_place import Directory, Place
 from regalia.connectors.microsoft_http import CallError
 from regalia.model.connector import NotAsked, ReportedDevice, ReportedUser, SweepPage
@@ -89,6 +89,7 @@ class GraphInventory:
         """List the parts of a sweep in their order."""
         settings = self._settings
         parts = [f"{_GROUP}{group}" for group in settings.groups]
+        parts += ["risk"] if settings.users and settings.risk else []
         parts += ["entra"] if settings.devices == "intune-and-entra" else []
         parts += ["managed"] if settings.devices != "none" else []
         return parts + (["users"] if settings.users else [])
@@ -154,6 +155,12 @@ class GraphInventory:
                 member = item.get("id")
                 if isinstance(member, str):
                     directory.join(member.lower(), place.part.removeprefix(_GROUP))
+            return SweepPage()
+        if place.part == "risk":
+            for item in page.items:
+                user, risk = _lower(item.get("id")), risk_of(item)
+                if user is not None and risk is not None:
+                    directory.risks[user] = risk
             return SweepPage()
         if place.part == "managed":
             return SweepPage(devices=self._devices(page, directory))
@@ -226,7 +233,9 @@ class GraphInventory:
         for item in page.items:
             listed = full and self._settings.groups and removed(item) is None
             groups = directory.of(_lower(item.get("id"))) if listed else None
-            report = user_of(item, groups, self._settings, request_id=page.request_id)
+            # Who is not on the list of risky users is no risk; without the list nothing is known.
+            risk = directory.risks.get(_lower(item.get("id")) or "", "none") if self._settings.risk else None
+            report = user_of(item, groups, self._settings, request_id=page.request_id, risk=risk)
             if report is None:
                 raise CallError.of(reasons.CONNECTOR_GARBLED, "Graph users: a user without an id")
             if removed(item) != "deleted":
@@ -271,9 +280,10 @@ class GraphInventory:
             if answer is None:
                 return None
             groups = self._groups_of_user(external_id, budget)
+            risk = self._risk(_lower(answer.body.get("id")), budget)
         except CallError as error:
             return error.answer
-        report = user_of(answer.body, groups, self._settings, request_id=answer.request_id)
+        report = user_of(answer.body, groups, self._settings, request_id=answer.request_id, risk=risk)
         if report is None or external_id.lower() not in (report.external_id, (report.upn or "").lower()):
             return NotAsked(reasons.CONNECTOR_GARBLED, f"Graph user: another one came, {answer.ids()}")
         return report
@@ -285,6 +295,12 @@ class GraphInventory:
         page = self._calls.page("device", f"/v1.0/devices?$filter={condition}&$select={_entra(self._settings)}", budget)
         found = [entra_of(item) for item in page.items] if page is not None else []
         return next((entra for entra in found if entra and entra.device_id == device_id.lower()), None)
+
+    def _risk(self, user: str | None, budget: Budget) -> str | None:
+        if not self._settings.risk or user is None or not is_id(user):
+            return None
+        answer = self._calls.one("risk of a user", f"{self._settings.risky_users}/{quote(user)}", budget)
+        return "none" if answer is None else risk_of(answer.body)
 
     def _groups_of_device(self, entra: EntraDevice | None, budget: Budget) -> frozenset[str] | None:
         if entra is None or not self._settings.groups:
@@ -323,6 +339,8 @@ def first_link(part: str, settings: IntuneSettings, *, most: int | None = None) 
         return f"/v1.0/groups/{part.removeprefix(_GROUP)}/transitiveMembers?$select=id&$top={most or 999}"
     if part == "managed":
         return f"{_managed_base(settings)}?$top={most or settings.page}&$select={_managed(settings)}"
+    if part == "risk":
+        return f"{settings.risky_users}?$select=id,riskLevel,riskState"
     if part == "entra":
         return f"/v1.0/devices/delta?$select={_entra(settings)}"
     return f"/v1.0/users/delta?$select={_user(settings)}"

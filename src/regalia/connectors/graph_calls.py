@@ -69,18 +69,15 @@ class GraphCalls:
 
         A 404 without Graph's error is no such word: it may be a proxy's, or of a wrong base URL.
         """
-        call = Call(f"Graph {what}", "GET", f"{self._base}{path}")
-        answer = self._api.call(call, budget)
-        if answer.status == 404 and error_code(answer.body).lower().endswith("notfound"):
-            return None
-        if answer.status != 200:
-            raise unexpected(call, answer)
-        return answer
+        return self._object(Call(f"Graph {what}", "GET", f"{self._base}{path}"), budget)
 
     def posted(self, what: str, path: str, document: Mapping[str, JsonValue], budget: Budget) -> Answer | None:
         """Ask with a document; None where there is no such object."""
         headers = {"Content-Type": "application/json"}
-        call = Call(f"Graph {what}", "POST", f"{self._base}{path}", headers, json.dumps(document).encode())
+        body = json.dumps(document).encode()
+        return self._object(Call(f"Graph {what}", "POST", f"{self._base}{path}", headers, body), budget)
+
+    def _object(self, call: Call, budget: Budget) -> Answer | None:
         answer = self._api.call(call, budget)
         if answer.status == 404 and error_code(answer.body).lower().endswith("notfound"):
             return None

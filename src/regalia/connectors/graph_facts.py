@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from regalia.connectors.settings import IntuneSettings
     from regalia.model.event import JsonValue
 
-__all__ = ["EntraDevice", "device_of", "entra_of", "is_id", "removed", "time_of", "user_of"]
+__all__ = ["EntraDevice", "device_of", "entra_of", "is_id", "removed", "risk_of", "time_of", "user_of"]
 
 _COMPLIANT: Final = {"compliant": True, "noncompliant": False}
 """Of complianceState; unknown, conflict, error, inGracePeriod and configManager are no statement."""
@@ -45,6 +45,7 @@ _PLATFORMS: Final = (
     ("android", Platform.ANDROID),
     ("linux", Platform.LINUX),
 )
+_NO_RISK: Final = frozenset({"none", "confirmedsafe", "remediated", "dismissed"})
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,199}")
 _NO_GUID: Final = "00000000-0000-0000-0000-000000000000"
 _SID: Final = re.compile(r"S-1-[0-9]{1,15}(?:-[0-9]{1,10}){1,15}")
@@ -199,7 +200,12 @@ def _action(name: str, settings: IntuneSettings) -> PendingAction:
 
 
 def user_of(
-    raw: Mapping[str, JsonValue], memberships: frozenset[str] | None, settings: IntuneSettings, *, request_id: str
+    raw: Mapping[str, JsonValue],
+    memberships: frozenset[str] | None,
+    settings: IntuneSettings,
+    *,
+    request_id: str,
+    risk: str | None = None,
 ) -> ReportedUser | None:
     """Make the report of a user; None where it has no id. One that was deleted and may come back is disabled."""
     external_id = raw.get("id")
@@ -210,10 +216,12 @@ def user_of(
     evidence: dict[str, JsonValue] = {"source": "graph users", "user": dict(raw)}
     if request_id:
         evidence["request_id"] = request_id
+    if risk is not None:
+        evidence["riskLevel"] = risk
     return ReportedUser(
         external_id.lower(),
         _text(raw, "displayName") or upn or external_id,
-        UserState(enabled=enabled, licensed=_licensed(raw, settings)),
+        UserState(enabled=enabled, licensed=_licensed(raw, settings), risk=risk),
         upn=upn,
         email=(mail,) if mail else (),
         sid=_sid(raw.get("onPremisesSecurityIdentifier")),
@@ -222,6 +230,16 @@ def user_of(
         memberships_known=memberships is not None,
         evidence=evidence,
     )
+
+
+def risk_of(raw: Mapping[str, JsonValue]) -> str | None:
+    """Read the risk of a user; `none` where it was looked into and is over, None where nothing is stated."""
+    state, level = (_text(raw, "riskState") or "").lower(), (_text(raw, "riskLevel") or "").lower()
+    if state in _NO_RISK:
+        return "none"
+    if state == "confirmedcompromised":
+        return "high"
+    return level if level in ("none", "low", "medium", "high") else None
 
 
 def _licensed(raw: Mapping[str, JsonValue], settings: IntuneSettings) -> bool | None:

@@ -60,6 +60,8 @@ class Directory:
     """Intune's id by Entra's device id."""
     groups: dict[str, frozenset[str]] = field(default_factory=dict)
     """Groups that matter, by the object id of a member."""
+    risks: dict[str, str] = field(default_factory=dict)
+    """Of users of whom a risk is known."""
     _sets: dict[frozenset[str], frozenset[str]] = field(default_factory=dict)
 
     def keep(self, entra: EntraDevice) -> None:

@@ -25,6 +25,8 @@ CALLER: Final = f"Regalia/{__version__}"
 SCEP_VERSION: Final = "2018-02-20"
 FEED_VERSION: Final = "5019-05-05"
 _MOVED: Final = (404, 410)
+_LEAST_SECONDS: Final = 1.0
+"""In less, asking anew would only hide what went wrong."""
 
 
 class IntuneCalls:
@@ -42,7 +44,7 @@ class IntuneCalls:
         try:
             answer = self._posted(service, version, suffix, body, budget)
         except CallError as error:
-            if not error.elsewhere:
+            if not error.elsewhere or budget.left() < _LEAST_SECONDS:
                 raise
         else:
             if answer.status not in _MOVED:

@@ -163,6 +163,7 @@ class IntuneCheck:
             ),
             ("Device.Read.All", "/v1.0/devices", settings.devices == "intune-and-entra"),
             ("User.Read.All", "/v1.0/users", settings.users),
+            ("IdentityRiskyUser.Read.All", settings.risky_users, settings.users and settings.risk),
             ("GroupMember.Read.All", "/v1.0/groups", bool(settings.groups)),
         )
         return [self._read(name, path) for name, path, needed in wanted if needed]

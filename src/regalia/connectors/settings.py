@@ -89,6 +89,9 @@ class IntuneSettings(ConnectorSettings):
     """Object ids of the Entra groups whose members matter."""
     licences: Annotated[tuple[Guid, ...], Field(max_length=50)] = ()
     """SKU ids of which a user has to have one; none: licences are not looked at."""
+    risk: bool = False
+    """Whether the risk of users is asked for, which takes a licence of Entra ID's protection."""
+    risky_users: Annotated[str, Field(pattern=r"^/[A-Za-z0-9./_-]{1,200}$")] = "/v1.0/identityProtection/riskyUsers"
     page: Annotated[int, Field(ge=1, le=1000)] = 250
     management_state: bool = False
     """Whether devices are read from Graph's beta, which alone has `managementState`."""
