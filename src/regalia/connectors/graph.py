@@ -11,11 +11,12 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
 
 from regalia import reasons
-from regalia.connectors.graph_facts import EntraDevice, device_of, entra_of, is_id, removed, risk_of, user_of
+from regalia.connectors.graph_facts import EntraDevice, device_of, entra_of, removed, risk_of, user_of
+from regalia.connectors.graph_lookup import GraphLookup
 from regalia.connectors.graph_place import Directory, Place
+from regalia.connectors.graph_queries import GROUP, first_link, managed_path, user_path
 from regalia.connectors.microsoft_http import CallError
 from regalia.model.connector import NotAsked, ReportedDevice, ReportedUser, SweepPage
 
@@ -28,25 +29,10 @@ if TYPE_CHECKING:
     from regalia.model.event import JsonValue
     from regalia.ports.outside import Clock, Entropy
 
-__all__ = ["GraphInventory", "first_link"]
+__all__ = ["GraphInventory"]
 
-_MANAGED: Final = (
-    "id,azureADDeviceId,deviceName,serialNumber,userId,userPrincipalName,complianceState,"
-    "complianceGracePeriodExpirationDateTime,deviceRegistrationState,deviceActionResults,enrolledDateTime,"
-    "lastSyncDateTime,operatingSystem,managementAgent,managedDeviceOwnerType,imei,meid,wiFiMacAddress"
-)
-_ENTRA: Final = "id,deviceId,accountEnabled,isCompliant,isManaged,displayName"
-_SID: Final = ",onPremisesSecurityIdentifier"
-_USER: Final = (
-    "id,displayName,userPrincipalName,accountEnabled,onPremisesSecurityIdentifier,onPremisesSamAccountName,mail"
-)
-_GROUP: Final = "group:"
 _MOST_LOOKED_UP: Final = 100
 """Devices of one page of changes; where more changed, a sweep is the shorter way."""
-_MOST_PAGES: Final = 20
-"""Of one device's groups."""
-_AT_A_TIME: Final = 20
-"""Groups of one question about a user."""
 
 
 class GraphInventory:
@@ -60,6 +46,7 @@ class GraphInventory:
         self._clock = clock
         self._entropy = entropy
         self._pace = pace
+        self._lookup = GraphLookup(calls, settings, clock, pace)
         self._lock = threading.Lock()
         self._building: Directory | None = None
         self._known: Directory | None = None
@@ -88,7 +75,7 @@ class GraphInventory:
     def _parts(self) -> list[str]:
         """List the parts of a sweep in their order."""
         settings = self._settings
-        parts = [f"{_GROUP}{group}" for group in settings.groups]
+        parts = [f"{GROUP}{group}" for group in settings.groups]
         parts += ["risk"] if settings.users and settings.risk else []
         parts += ["entra"] if settings.devices == "intune-and-entra" else []
         parts += ["managed"] if settings.devices != "none" else []
@@ -121,7 +108,7 @@ class GraphInventory:
         directory = self._built(place.run) if place.full else self._seen(place.run)
         if directory is None:
             return None
-        what = f"members of group {place.part.removeprefix(_GROUP)}" if place.part.startswith(_GROUP) else place.part
+        what = f"members of group {place.part.removeprefix(GROUP)}" if place.part.startswith(GROUP) else place.part
         link = place.link or first_link(place.part, self._settings)
         most = self._settings.page if place.part in ("entra", "users") else None
         page = self._calls.page(what, link, budget, most=most)
@@ -150,11 +137,11 @@ class GraphInventory:
 
     def _told(self, place: Place, page: GraphPage, directory: Directory, budget: Budget) -> SweepPage | None:
         """Make reports of a page; None where too much changed to look it all up."""
-        if place.part.startswith(_GROUP):
+        if place.part.startswith(GROUP):
             for item in page.items:
                 member = item.get("id")
                 if isinstance(member, str):
-                    directory.join(member.lower(), place.part.removeprefix(_GROUP))
+                    directory.join(member.lower(), place.part.removeprefix(GROUP))
             return SweepPage()
         if place.part == "risk":
             for item in page.items:
@@ -218,7 +205,7 @@ class GraphInventory:
         devices: list[ReportedDevice] = []
         gone: list[str] = []
         for entra, managed in known:
-            answer = self._calls.one("managed device", _managed_path(managed, self._settings), budget)
+            answer = self._calls.one("managed device", managed_path(managed, self._settings), budget)
             if answer is None:
                 gone.append(managed)
                 continue
@@ -244,7 +231,7 @@ class GraphInventory:
                 # It is for good only when Graph says so of the user itself, too.
                 if len(gone) >= _MOST_LOOKED_UP:
                     return None
-                if self._calls.one("user", _user_path(report.external_id, self._settings), budget) is None:
+                if self._calls.one("user", user_path(report.external_id, self._settings), budget) is None:
                     gone.append(report.external_id)
         return SweepPage(users=tuple(users), gone=tuple(gone))
 
@@ -252,122 +239,11 @@ class GraphInventory:
 
     def device(self, external_id: str, *, within: float) -> ReportedDevice | NotAsked | None:
         """Look one device up, in Intune and in Entra ID."""
-        if not is_id(external_id):
-            return NotAsked(reasons.CONNECTOR_GARBLED, "it is no id of a device in Intune")
-        budget = self._pace.enrolment(within)
-        try:
-            answer = self._calls.one("managed device", _managed_path(external_id, self._settings), budget)
-            if answer is None:
-                return None
-            entra = self._entra_device(answer.body.get("azureADDeviceId"), budget)
-            groups = self._groups_of_device(entra, budget)
-        except CallError as error:
-            return error.answer
-        report = device_of(
-            answer.body, entra, groups, self._settings, now=self._clock.now(), request_id=answer.request_id
-        )
-        if report is None or report.external_id != external_id.lower():
-            return NotAsked(reasons.CONNECTOR_GARBLED, f"Graph managed device: another one came, {answer.ids()}")
-        return report
+        return self._lookup.device(external_id, within=within)
 
     def user(self, external_id: str, *, within: float) -> ReportedUser | NotAsked | None:
         """Look one user up."""
-        if not is_id(external_id):
-            return NotAsked(reasons.CONNECTOR_GARBLED, "it is no id of a user in Entra ID")
-        budget = self._pace.enrolment(within)
-        try:
-            answer = self._calls.one("user", _user_path(external_id, self._settings), budget)
-            if answer is None:
-                return None
-            groups = self._groups_of_user(external_id, budget)
-            risk = self._risk(_lower(answer.body.get("id")), budget)
-        except CallError as error:
-            return error.answer
-        report = user_of(answer.body, groups, self._settings, request_id=answer.request_id, risk=risk)
-        if report is None or external_id.lower() not in (report.external_id, (report.upn or "").lower()):
-            return NotAsked(reasons.CONNECTOR_GARBLED, f"Graph user: another one came, {answer.ids()}")
-        return report
-
-    def _entra_device(self, device_id: JsonValue, budget: Budget) -> EntraDevice | None:
-        if self._settings.devices != "intune-and-entra" or not isinstance(device_id, str) or not is_id(device_id):
-            return None
-        condition = quote(f"deviceId eq '{device_id}'")
-        page = self._calls.page("device", f"/v1.0/devices?$filter={condition}&$select={_entra(self._settings)}", budget)
-        found = [entra_of(item) for item in page.items] if page is not None else []
-        return next((entra for entra in found if entra and entra.device_id == device_id.lower()), None)
-
-    def _risk(self, user: str | None, budget: Budget) -> str | None:
-        if not self._settings.risk or user is None or not is_id(user):
-            return None
-        answer = self._calls.one("risk of a user", f"{self._settings.risky_users}/{quote(user)}", budget)
-        return "none" if answer is None else risk_of(answer.body)
-
-    def _groups_of_device(self, entra: EntraDevice | None, budget: Budget) -> frozenset[str] | None:
-        if entra is None or not self._settings.groups:
-            return None
-        link: str | None = f"/v1.0/devices/{entra.object_id}/transitiveMemberOf?$select=id"
-        found: set[str] = set()
-        for _ in range(_MOST_PAGES):
-            if link is None:
-                return frozenset(found.intersection(self._settings.groups))
-            page = self._calls.page("groups of a device", link, budget)
-            if page is None:
-                break
-            found |= {str(item.get("id")).lower() for item in page.items}
-            link = page.next_link
-        raise CallError.of(reasons.CONNECTOR_GARBLED, "Graph groups of a device: the list has no end")
-
-    def _groups_of_user(self, user: str, budget: Budget) -> frozenset[str] | None:
-        found: set[str] = set()
-        groups = self._settings.groups
-        if not groups:
-            return None
-        for start in range(0, len(groups), _AT_A_TIME):
-            some: list[JsonValue] = [*groups[start : start + _AT_A_TIME]]
-            path = f"/v1.0/users/{quote(user)}/checkMemberGroups"
-            answer = self._calls.posted("groups of a user", path, {"groupIds": some}, budget)
-            value = answer.body.get("value") if answer is not None else None
-            if not isinstance(value, list):
-                raise CallError.of(reasons.CONNECTOR_GARBLED, "Graph groups of a user: no list came")
-            found |= {str(each).lower() for each in value}
-        return frozenset(found.intersection(groups))
-
-
-def first_link(part: str, settings: IntuneSettings, *, most: int | None = None) -> str:
-    """Say how a part begins. What is selected stands in the first link alone; Graph's own links carry it on."""
-    if part.startswith(_GROUP):
-        return f"/v1.0/groups/{part.removeprefix(_GROUP)}/transitiveMembers?$select=id&$top={most or 999}"
-    if part == "managed":
-        return f"{_managed_base(settings)}?$top={most or settings.page}&$select={_managed(settings)}"
-    if part == "risk":
-        return f"{settings.risky_users}?$select=id,riskLevel,riskState"
-    if part == "entra":
-        return f"/v1.0/devices/delta?$select={_entra(settings)}"
-    return f"/v1.0/users/delta?$select={_user(settings)}"
-
-
-def _managed_base(settings: IntuneSettings) -> str:
-    return f"/{'beta' if settings.management_state else 'v1.0'}/deviceManagement/managedDevices"
-
-
-def _managed(settings: IntuneSettings) -> str:
-    return _MANAGED + (",managementState,lostModeState" if settings.management_state else "")
-
-
-def _entra(settings: IntuneSettings) -> str:
-    return _ENTRA + (_SID if settings.device_sid else "")
-
-
-def _user(settings: IntuneSettings) -> str:
-    return _USER + (",assignedLicenses" if settings.licences else "")
-
-
-def _managed_path(external_id: str, settings: IntuneSettings) -> str:
-    return f"{_managed_base(settings)}/{quote(external_id)}?$select={_managed(settings)}"
-
-
-def _user_path(external_id: str, settings: IntuneSettings) -> str:
-    return f"/v1.0/users/{quote(external_id)}?$select={_user(settings)}"
+        return self._lookup.user(external_id, within=within)
 
 
 def _lower(value: JsonValue) -> str | None:
