@@ -4,38 +4,79 @@ from __future__ import annotations
 
 import base64
 import functools
-import ssl
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
-import httpx2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AttributeOID, NameOID
 
-from regalia.lab.cloud import Cloud
 from regalia.lab.directory import CLIENT_AUTH
 from regalia.lab.sample import CLIENT_ID, CLIENT_SECRET, sample_tenant
 from regalia.lab.tenant import MovableClock
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    import httpx2
 
+    from regalia.lab.cloud import Cloud
     from regalia.lab.directory import ManagedDevice
     from regalia.lab.tenant import Tenant
 
-__all__ = ["GRAPH_SCOPE", "INTUNE_SCOPE", "Asked", "Rehearsal", "device_key", "request_for"]
+__all__ = [
+    "GRAPH_SCOPE",
+    "INTUNE_SCOPE",
+    "Asked",
+    "Rehearsal",
+    "app_certificate",
+    "app_der",
+    "device_key",
+    "register",
+    "request_for",
+]
 
 GRAPH_SCOPE = "https://graph.microsoft.com/.default"
 INTUNE_SCOPE = "https://api.manage.microsoft.com//.default"
 
 
-@functools.cache
 def device_key(bits: int = 2048) -> rsa.RSAPrivateKey:
-    """A device's key; making one takes long, and nothing here depends on its being new."""
+    """Return a device's key; making one takes long, and nothing here depends on its being new."""
+    return _key(bits)
+
+
+@functools.cache
+def _key(bits: int) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+
+
+@functools.cache
+def app_certificate(days: int) -> x509.Certificate:
+    """Return the certificate of the app's key."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "app")])
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(device_key().public_key())
+        .serial_number(7)
+        .not_valid_before(now - timedelta(days=60))
+        .not_valid_after(now + timedelta(days=days))
+        .sign(device_key(), hashes.SHA256())
+    )
+
+
+def app_der(days: int = 30) -> bytes:
+    """Return its DER."""
+    return app_certificate(days).public_bytes(Encoding.DER)
+
+
+def register(lab: Rehearsal, octets: bytes) -> None:
+    """Let a certificate authenticate the app."""
+    application = lab.tenant.applications[CLIENT_ID]
+    lab.tenant.applications.put(replace(application, certificates=(octets,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,30 +127,25 @@ def request_for(managed: ManagedDevice, challenge: str | None) -> Asked:
 
 
 class Rehearsal:
-    """A cloud that runs, and one client."""
+    """Two tenants of their own in a cloud that runs, and one client."""
 
-    def __init__(self, devices: int = 8) -> None:
+    def __init__(self, cloud: Cloud, http: httpx2.Client, number: int) -> None:
         self.clock = MovableClock()
-        self.tenant = sample_tenant(devices, clock=self.clock)
-        self.other = sample_tenant(2, "other.example", self.clock)
-        self.cloud = Cloud((self.tenant, self.other))
-        self.at = self.cloud.addresses
-        self.http = httpx2.Client(verify=ssl.create_default_context(cafile=str(self.cloud.ca_file)))
-        self._tokens: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        self.cloud.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.http.close()
-        self.cloud.__exit__(kind, error, trace)
+        self.domain = f"lab{number}.example"
+        self.tenant = sample_tenant(8, self.domain, self.clock)
+        self.other = sample_tenant(2, f"other{number}.example", self.clock)
+        self.cloud = cloud
+        self.at = cloud.addresses
+        self.http = http
+        self._tokens: dict[tuple[object, ...], str] = {}
+        cloud.tenants.add(self.tenant)
+        cloud.tenants.add(self.other)
+        cloud.journal.clear_faults()
+        cloud.journal.clear_calls()
 
     # --- login ---
 
-    def ask_token(self, tenant: str = "lab.example", **form: str | None) -> httpx2.Response:
+    def ask_token(self, tenant: str | None = None, **form: str | None) -> httpx2.Response:
         """Ask the token endpoint; a field that is None is left out."""
         fields: dict[str, str | None] = {
             "grant_type": "client_credentials",
@@ -119,15 +155,19 @@ class Rehearsal:
         }
         fields |= form
         data = {name: value for name, value in fields.items() if value is not None}
-        return self.http.post(f"{self.at.login}/{tenant}/oauth2/v2.0/token", data=data)
+        return self.http.post(f"{self.at.login}/{tenant or self.domain}/oauth2/v2.0/token", data=data)
 
-    def token(self, scope: str, tenant: str = "lab.example") -> str:
-        """A token, asked for afresh."""
-        return str(self.ask_token(tenant, scope=scope).json()["access_token"])
+    def token(self, scope: str, tenant: str | None = None) -> str:
+        """Return a token; a fresh one where the app's roles or the time are others."""
+        roles = self.tenant.applications.all()[0]
+        key = (scope, tenant, roles, int(self.clock().timestamp()) // 1800)
+        if key not in self._tokens:
+            self._tokens[key] = str(self.ask_token(tenant, scope=scope).json()["access_token"])
+        return self._tokens[key]
 
     # --- Graph ---
 
-    def graph(self, path: str, tenant: str = "lab.example", **headers: str) -> httpx2.Response:
+    def graph(self, path: str, tenant: str | None = None, **headers: str) -> httpx2.Response:
         """GET from Graph: a path, or a link that it gave."""
         url = path if path.startswith("https://") else f"{self.at.graph}/{path}"
         token = self.token(GRAPH_SCOPE, tenant)
@@ -181,4 +221,4 @@ class Rehearsal:
     def asked(self, number: int = 1) -> Asked:
         """A right request of a device, with a fresh challenge."""
         managed = self.first(number)
-        return request_for(managed, self.cloud.challenge(managed.id))
+        return request_for(managed, self.cloud.challenge(managed.id, tenant=self.tenant))

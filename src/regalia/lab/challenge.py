@@ -64,19 +64,22 @@ class Expected:
 
 
 class ChallengeService:
-    """The keys behind challenges: one that signs for all tenants, and one for each tenant to decrypt with."""
+    """What is behind challenges: a key that signs for all tenants, and a certificate of each tenant to encrypt to.
+
+    The certificates have one key, since making one takes long; whose challenge it is, their serials tell apart.
+    """
 
     def __init__(self) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.certificate = _certificate(self.key, self.key, "Intune SCEP challenge signing")
-        self._tenants: dict[str, tuple[rsa.RSAPrivateKey, x509.Certificate]] = {}
+        self._recipient = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._tenants: dict[str, x509.Certificate] = {}
 
     def recipient(self, tenant: Tenant) -> tuple[rsa.RSAPrivateKey, x509.Certificate]:
-        """Return the key that a tenant's challenges are encrypted to."""
+        """Return what a tenant's challenges are encrypted to, and its key."""
         if tenant.id not in self._tenants:
-            key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-            self._tenants[tenant.id] = key, _certificate(key, self.key, f"SCEP challenges of {tenant.id}")
-        return self._tenants[tenant.id]
+            self._tenants[tenant.id] = _certificate(self._recipient, self.key, f"SCEP challenges of {tenant.id}")
+        return self._recipient, self._tenants[tenant.id]
 
     def opened(self, tenant: Tenant, challenge: str) -> Expected:
         """Verify, decrypt and read a challenge; a `ChallengeError` says which of these it failed."""

@@ -17,6 +17,7 @@ from regalia.lab.graph import Graph
 from regalia.lab.intune import Intune
 from regalia.lab.sample import sample_tenant
 from regalia.lab.serving import Servers, free_socket, make_tls
+from regalia.lab.tenant import Tenants
 
 if TYPE_CHECKING:
     import socket
@@ -56,7 +57,7 @@ class Cloud:
         graph_resource: str = GRAPH,
         intune_resource: str = INTUNE,
     ) -> None:
-        self.tenants = tuple(tenants) or (sample_tenant(),)
+        self.tenants = Tenants(tenants or (sample_tenant(),))
         self.journal = Journal()
         self.challenges = ChallengeService()
         self._folder = tempfile.TemporaryDirectory(prefix="regalia-lab-")
@@ -76,7 +77,7 @@ class Cloud:
         self.entra = Entra(self.addresses.login, self.tenants, resources)
         self.graph = Graph(self.addresses.graph, self.addresses.intune, self.entra, graph_names, (AAD_GRAPH,))
         self.intune = Intune(self.entra, self.challenges, (intune_resource,))
-        clock = self.tenants[0].clock
+        clock = self.tenants.first().clock
         hops = {
             login: Hop(Starlette(routes=self.entra.routes()), HopName.LOGIN, self.journal, clock),
             graph: Hop(Starlette(routes=self.graph.routes()), HopName.GRAPH, self.journal, clock),
@@ -88,7 +89,7 @@ class Cloud:
     @property
     def tenant(self) -> Tenant:
         """The first tenant, which most rehearsals have alone."""
-        return self.tenants[0]
+        return self.tenants.first()
 
     def challenge(self, managed_device_id: str, profile_id: str | None = None, tenant: Tenant | None = None) -> str:
         """Make the challenge that a device gets with a profile; without an id, the tenant's only one."""

@@ -20,14 +20,14 @@ from regalia.lab.names import UnknownVariableError
 from regalia.lab.tenant import MovableClock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
 
     from regalia.lab.challenge import ChallengeService
     from regalia.lab.faults import Journal
     from regalia.lab.odata import Cursors
-    from regalia.lab.tenant import Tenant
+    from regalia.lab.tenant import Tenant, Tenants
 
 __all__ = ["Control"]
 
@@ -39,11 +39,8 @@ class _WrongError(Exception):
 class Control:
     """The desk behind the control port."""
 
-    def __init__(
-        self, tenants: Sequence[Tenant], journal: Journal, challenges: ChallengeService, cursors: Cursors
-    ) -> None:
-        self._tenants = {name.lower(): tenant for tenant in tenants for name in tenant.names}
-        self._first = tenants[0]
+    def __init__(self, tenants: Tenants, journal: Journal, challenges: ChallengeService, cursors: Cursors) -> None:
+        self._tenants = tenants
         self._journal = journal
         self._challenges = challenges
         self._cursors = cursors
@@ -69,7 +66,7 @@ class Control:
 
     def _tenant(self, request: Request) -> Tenant:
         name = request.query_params.get("tenant")
-        tenant = self._tenants.get(name.lower()) if name else self._first
+        tenant = self._tenants.get(name) if name else self._tenants.first()
         if tenant is None:
             raise _WrongError(f"no tenant {name!r}")
         return tenant

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from regalia.lab.directory import Application
-    from regalia.lab.tenant import Tenant
+    from regalia.lab.tenant import Tenant, Tenants
 
 __all__ = ["AAD_GRAPH", "GRAPH", "INTUNE", "Entra", "Resource"]
 
@@ -61,11 +61,11 @@ class _RefusedError(Exception):
 class Entra:
     """The login host."""
 
-    def __init__(self, base: str, tenants: Sequence[Tenant], resources: Sequence[Resource]) -> None:
+    def __init__(self, base: str, tenants: Tenants, resources: Sequence[Resource]) -> None:
         self.base = base
-        self.clock = tenants[0].clock
+        self.clock = tenants.first().clock
         """What an answer without a tenant is dated with."""
-        self._tenants = {name.lower(): tenant for tenant in tenants for name in tenant.names}
+        self._tenants = tenants
         self._resources = {identifier: resource for resource in resources for identifier in resource.identifiers}
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self._kid = unpadded(hashlib.sha256(str(self._key.public_key().public_numbers().n).encode()).digest())[:27]
@@ -83,13 +83,13 @@ class Entra:
 
     def tenant(self, name: str) -> Tenant | None:
         """Return the tenant that a path names."""
-        return self._tenants.get(name.lower())
+        return self._tenants.get(name)
 
     async def _instance(self, request: Request) -> Response:
         host = self.base.removeprefix("https://")
         endpoint = request.query_params.get("authorization_endpoint", "")
         named = endpoint.removeprefix(f"{self.base}/").split("/")[0]
-        known = self.tenant(named) or next(iter(self._tenants.values()))
+        known = self.tenant(named) or self._tenants.first()
         return JSONResponse(
             {
                 "tenant_discovery_endpoint": f"{self.base}/{known.id}/v2.0/.well-known/openid-configuration",
@@ -243,7 +243,7 @@ class Entra:
         return jws.claims
 
     def _refusal(self, tenant: Tenant | None, refused: _RefusedError) -> Response:
-        told = tenant or next(iter(self._tenants.values()))
+        told = tenant or self._tenants.first()
         answer = told.unverified.entra_answers[refused.answer]
         trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
         at = told.clock().strftime("%Y-%m-%d %H:%M:%SZ")
@@ -270,7 +270,8 @@ def _in_time(claims: Mapping[str, Any], now: int) -> None:
 
 def _signed_by_application(jws: Jws, application: Application, tenant: Tenant) -> None:
     """Find the registered certificate that the header names, by whichever of its names are there, and verify."""
-    named = {name: jws.header[name] for name in ("x5t", "x5t#S256") if name in jws.header}
+    # MSAL pads them, and breaks the lines of x5c; neither is as RFC 7515 has it, and both are what is sent.
+    named = {name: str(jws.header[name]).rstrip("=") for name in ("x5t", "x5t#S256") if name in jws.header}
     chain = jws.header.get("x5c")
     for der in application.certificates:
         known = thumbprints(der)
@@ -291,6 +292,6 @@ def _begins_with(chain: object, der: bytes) -> bool:
     if not isinstance(chain, list) or not chain:
         return False
     try:
-        return base64.b64decode(str(chain[0]), validate=True) == der
+        return base64.b64decode("".join(str(chain[0]).split()), validate=True) == der
     except binascii.Error:
         return False

@@ -143,6 +143,11 @@ class Servers:
             await asyncio.sleep(0.005)
         self._running.set()
         await asyncio.gather(*tasks)
+        # Clients that keep their connections, or that wait for a late answer, are not waited for.
+        for server in self._servers:
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()
+        await asyncio.sleep(0.01)
 
 
 def _config(app: ASGIApp, tls: TlsFiles) -> uvicorn.Config:

@@ -27,6 +27,7 @@ __all__ = [
     "RevocationRequest",
     "Table",
     "Tenant",
+    "Tenants",
     "Validation",
 ]
 
@@ -264,3 +265,24 @@ class Tenant:
     @staticmethod
     def _first(table: Table[T], matches: Callable[[T], bool]) -> T | None:
         return next((row for row in table.all() if matches(row)), None)
+
+
+class Tenants:
+    """The tenants of one cloud by id and domain; more can come while it is up."""
+
+    def __init__(self, tenants: Iterable[Tenant]) -> None:
+        self._named: dict[str, Tenant] = {}
+        for tenant in tenants:
+            self.add(tenant)
+
+    def add(self, tenant: Tenant) -> None:
+        """Let a tenant be found."""
+        self._named |= {name.lower(): tenant for name in tenant.names}
+
+    def get(self, name: str) -> Tenant | None:
+        """Return who is called so."""
+        return self._named.get(name.lower())
+
+    def first(self) -> Tenant:
+        """Return the first, which most rehearsals have alone."""
+        return next(iter(self._named.values()))
