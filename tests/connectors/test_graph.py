@@ -220,6 +220,20 @@ def test_a_place_that_graph_forgot_means_a_sweep() -> None:
     assert link.changes(delta) is None
 
 
+def test_each_record_of_a_device_follows() -> None:
+    """Where Intune has two records of one device, a change in Entra ID is read for both."""
+    other = {**managed(), "id": "aaaaaaaa-0000-0000-0000-000000000009"}
+    cloud = Cloud().say("/managedDevices", said({"value": [managed(), other]}))
+    link = intune(cloud, users=False)
+    delta = delta_of(swept(link))
+    cloud.say(f"/managedDevices/{ONE}", said(managed())).say(f"/managedDevices/{other['id']}", said(other))
+    changed = {"id": "dddddddd-0000-0000-0000-000000000001", "accountEnabled": False}
+    cloud.say("/devices/delta", said({"value": [changed]}))
+    page = link.changes(delta)
+    assert isinstance(page, SweepPage)
+    assert {device.external_id: device.state.enabled for device in page.devices} == {ONE: False, other["id"]: False}
+
+
 def test_too_many_changes_mean_a_sweep() -> None:
     """More than a hundred changed devices are not looked up one by one."""
     many = [{"id": f"a{n}", "azureADDeviceId": f"b{n}"} for n in range(101)]

@@ -177,6 +177,21 @@ def test_a_number_in_words_is_a_number() -> None:
     assert isinstance(intune(Cloud().say("/token", said(told))).authorise(ASKED, within=15), Allowed)
 
 
+def test_a_refused_credential_is_left_alone_for_a_while() -> None:
+    """For fifteen seconds a refused credential is not tried again, whoever enrols; a check tries it at once."""
+    time = PassingTime()
+    cloud = Cloud(time).say("/token", said(golden("token_refused"), 401))
+    link = intune(cloud, time)
+    answers = [link.authorise(ASKED, within=15) for _ in range(5)]
+    assert len(cloud.asked("/token")) == 1
+    assert all(isinstance(answer, NotAsked) and answer.reason is reasons.CONNECTOR_SIGN_IN for answer in answers)
+    link.check()
+    assert len(cloud.asked("/token")) == 2
+    time.at += 15
+    cloud.say("/token", said(golden("token")))
+    assert isinstance(link.authorise(ASKED, within=15), Allowed)
+
+
 @pytest.mark.parametrize("code", [*AADSTS, 999999])
 @pytest.mark.parametrize("listed", [True, False])
 def test_entras_code_is_explained(code: int, *, listed: bool) -> None:

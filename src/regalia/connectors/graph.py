@@ -166,7 +166,7 @@ class GraphInventory:
                 # What cannot be read would look absent.
                 raise CallError.of(reasons.CONNECTOR_GARBLED, "Graph managed: a device without an id")
             if device_id is not None:
-                directory.managed[device_id] = report.external_id
+                directory.managed[device_id] = (*directory.managed.get(device_id, ()), report.external_id)
             found.append(report)
         return tuple(found)
 
@@ -198,8 +198,7 @@ class GraphInventory:
 
     def _changed(self, changed: Sequence[EntraDevice], directory: Directory, budget: Budget) -> SweepPage | None:
         """Read from Intune again what Entra ID tells a change of; what Intune never listed waits for the next sweep."""
-        ids = [(entra, directory.managed.get(entra.device_id or "")) for entra in changed]
-        known = [(entra, managed) for entra, managed in ids if managed is not None]
+        known = [(entra, managed) for entra in changed for managed in directory.managed.get(entra.device_id or "", ())]
         if len(known) > _MOST_LOOKED_UP:
             return None
         devices: list[ReportedDevice] = []

@@ -56,8 +56,8 @@ class Directory:
     """By object id."""
     by_device_id: dict[str, str] = field(default_factory=dict)
     """Object id by device id."""
-    managed: dict[str, str] = field(default_factory=dict)
-    """Intune's id by Entra's device id."""
+    managed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Intune's ids by Entra's device id: what was enrolled anew may have an older record, too."""
     groups: dict[str, frozenset[str]] = field(default_factory=dict)
     """Groups that matter, by the object id of a member."""
     risks: dict[str, str] = field(default_factory=dict)

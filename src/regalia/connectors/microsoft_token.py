@@ -50,6 +50,8 @@ AADSTS: Final[Mapping[int, str]] = {
 
 _EARLIER: Final = 60.0
 """Seconds before its end that a token is no longer used."""
+_REFUSED_FOR: Final = 15.0
+"""Seconds that a refused credential is not tried again, since each device that enrols would try it."""
 _ASSERTION_SECONDS: Final = 600
 _LONGEST_LIFE: Final = 86_400
 _TOKEN: Final = re.compile(r"[!-~]{1,16384}")
@@ -160,15 +162,25 @@ class TokenSource:
         self._credential = credential
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
+        self._refused: dict[str, tuple[float, NotAsked]] = {}
 
     def token(self, scope: str, budget: Budget) -> str:
         """Return a token. Raises `CallError`."""
+        now = budget.pace.seconds()
         with self._lock:
-            kept = self._kept.get(scope)
-        if kept is not None and budget.pace.seconds() < kept.until:
+            kept, refused = self._kept.get(scope), self._refused.get(scope)
+        if kept is not None and now < kept.until:
             return kept.token
+        if refused is not None and now < refused[0]:
+            raise CallError(refused[1])
         # Two that come at once fetch one each; whoever waited for the other would wait for its slowness, too.
-        answer = self.asked(scope, budget)
+        try:
+            answer = self.asked(scope, budget)
+        except CallError as error:
+            if error.answer.reason is reasons.CONNECTOR_SIGN_IN:
+                with self._lock:
+                    self._refused[scope] = (budget.pace.seconds() + _REFUSED_FOR, error.answer)
+            raise
         read = _read(answer, budget.pace.seconds())
         with self._lock:
             self._kept[scope] = read
