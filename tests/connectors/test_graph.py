@@ -261,6 +261,23 @@ def test_groups_that_matter_are_known_after_a_sweep() -> None:
     assert not any(device.memberships_known for page in plain for device in page.devices)
 
 
+def test_changes_say_nothing_of_groups() -> None:
+    """CON-5: groups that were read in an earlier sweep may have changed, so a change states no memberships."""
+    user = golden("users_delta")["value"][0]
+    cloud = Cloud().say("/transitiveMembers", said({"value": []})).say(f"/managedDevices/{ONE}", said(managed()))
+    cloud.say(f"/managedDevices/{TWO}", said({**managed(), "id": TWO})).say(f"/users/{ADA}", said(user))
+    link = intune(cloud, groups=[GROUP])
+    devices = link.changes(delta_of(swept(link)))
+    assert isinstance(devices, SweepPage)
+    assert len(devices.devices) == 2
+    assert devices.cursor is not None
+    users = link.sweep(devices.cursor)
+    assert isinstance(users, SweepPage)
+    assert users.users
+    assert not any(device.memberships_known for device in devices.devices)
+    assert not any(user.memberships_known for user in users.users)
+
+
 def test_a_group_that_is_not_there_ends_the_sweep() -> None:
     """CON-5: where a group cannot be read, nobody is said to have left it."""
     assert isinstance(intune(Cloud().say("/transitiveMembers", MISSING), groups=[GROUP]).sweep(None), NotAsked)

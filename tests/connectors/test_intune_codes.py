@@ -63,4 +63,5 @@ def test_a_description_is_cut_and_cleaned() -> None:
     found = refused("Unknown", f"x\x1b[31m {CHALLENGE} {CHALLENGE[3:90]} y {'word ' * 200}", CHALLENGE)
     assert CHALLENGE[3:90] not in found.detail
     assert "\x1b" not in found.detail
+    assert "hunter2" not in repr(refused("hunter2", "no such thing as hunter2", "hunter2"))
     assert len(found.detail) < 400

@@ -177,6 +177,18 @@ def test_a_number_in_words_is_a_number() -> None:
     assert isinstance(intune(Cloud().say("/token", said(told))).authorise(ASKED, within=15), Allowed)
 
 
+def test_a_token_that_was_not_accepted_is_not_used_again() -> None:
+    """After a 401 the next question carries a fresh token, and that one is kept."""
+    first, second = ({**golden("token"), "access_token": name} for name in ("first", "second"))
+    cloud = Cloud().say("/token", said(golden("token")), said(first), said(second))
+    cloud.say("/validateRequest", said({}, 401), said(golden("verdict")))
+    link = intune(cloud)
+    assert isinstance(link.authorise(ASKED, within=15), Allowed)
+    assert isinstance(link.authorise(ASKED, within=15), Allowed)
+    sent = [request.headers["Authorization"] for request in cloud.asked("/validateRequest")]
+    assert sent == ["Bearer first", "Bearer second", "Bearer second"]
+
+
 def test_a_refused_credential_is_left_alone_for_a_while() -> None:
     """For fifteen seconds a refused credential is not tried again, whoever enrols; a check tries it at once."""
     time = PassingTime()
