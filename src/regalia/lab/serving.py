@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from regalia.lab.faults import ABORT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from starlette.types import ASGIApp
@@ -134,12 +134,15 @@ class Servers:
         finally:
             self._running.set()
 
+    def _have_begun(self, tasks: Sequence[asyncio.Task[None]]) -> bool:
+        return all(server.started or task.done() for server, task in zip(self._servers, tasks, strict=True))
+
     async def _serve(self) -> None:
         tasks = [
             asyncio.create_task(server.serve(sockets=[bound]))
             for server, bound in zip(self._servers, self._sockets, strict=True)
         ]
-        while not all(server.started or task.done() for server, task in zip(self._servers, tasks, strict=True)):  # noqa: ASYNC110 - uvicorn has no event
+        while not self._have_begun(tasks):  # noqa: ASYNC110 - uvicorn has a flag and no event
             await asyncio.sleep(0.005)
         self._running.set()
         await asyncio.gather(*tasks)
