@@ -140,6 +140,7 @@ class Rehearsal:
         self._tokens: dict[tuple[object, ...], str] = {}
         cloud.tenants.add(self.tenant)
         cloud.tenants.add(self.other)
+        cloud.graph.page_size = 100
         cloud.journal.clear_faults()
         cloud.journal.clear_calls()
 
