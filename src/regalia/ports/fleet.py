@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from regalia.errors import InvariantError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from regalia.model import EventDraft, Hold, Revocation
+    from regalia.model import Certificate, EventDraft, Hold, Revocation
     from regalia.model.connector import Connector
     from regalia.model.fleet import Cause, Device, FoundCause, Platform, User
     from regalia.ports.lists import Listed, Place
 
 __all__ = [
+    "Bearer",
     "Connectors",
     "DeviceFilter",
     "Devices",
@@ -78,9 +81,6 @@ class Devices(Protocol):
     def put_devices(self, devices: Sequence[tuple[Device | None, Device]], events: Sequence[EventDraft]) -> bool:
         """Add those without a former record, change the others; False, and nothing done, where one has changed."""
 
-    def standing(self, after: UUID | None, limit: int) -> tuple[UUID, ...]:
-        """Ids of devices with live certificates behind this one, in order: what a run walks over."""
-
 
 class Users(Protocol):
     """User records."""
@@ -122,8 +122,27 @@ class Sweeps(Protocol):
     def put_sweep(self, before: Sweep | None, after: Sweep, events: Sequence[EventDraft]) -> bool:
         """Begin, go on or end; False where it is not `before` any more."""
 
-    def unseen(self, connector: str, since: datetime, after: UUID | None, limit: int) -> tuple[Device, ...]:
+    def unseen_devices(self, connector: str, since: datetime, after: UUID | None, limit: int) -> tuple[Device, ...]:
         """Devices that are present and that nothing was said of since then: whom a complete sweep did not find."""
+
+    def unseen_users(self, connector: str, since: datetime, after: UUID | None, limit: int) -> tuple[User, ...]:
+        """The same of users."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Whom live certificates are bound to: a device, or a user where no device is known. A run walks over these."""
+
+    device_id: UUID | None
+    user_id: UUID | None
+
+    @property
+    def id(self) -> UUID:
+        """Of the one that it is."""
+        found = self.device_id or self.user_id
+        if found is None:
+            raise InvariantError("a bearer is a device or a user")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +150,8 @@ class KeptCause:
     """One cause beside one certificate, while it holds and after."""
 
     certificate_id: UUID
-    cause: Cause
+    cause: Cause | None
+    """None: an administrator holds it, beside whatever else does; we never release that."""
     since: datetime
     why: str
     kept_at: datetime
@@ -160,8 +180,14 @@ class Following(Protocol):
         False, and nothing done, where the certificate's status is not what the step was made for.
         """
 
-    def live_certificates(self, device_id: UUID) -> Iterator[UUID]:
-        """Unexpired certificates of a device that are not revoked for good."""
+    def bearers(self, now: datetime, after: UUID | None, limit: int) -> tuple[Bearer, ...]:
+        """Whom unexpired certificates are bound to that are not revoked for good, by id behind this one."""
+
+    def live_certificates(self, bearer: Bearer, now: datetime) -> tuple[Certificate, ...]:
+        """Return these certificates of one bearer, oldest first."""
+
+    def live_count(self, now: datetime) -> Mapping[str, int]:
+        """How many of them each group has: what the brake measures by (REV-7)."""
 
 
 @dataclass(frozen=True, slots=True)
