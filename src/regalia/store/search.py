@@ -24,11 +24,12 @@ from regalia.ports import COUNTED
 from regalia.store.listing import NEAR, Found, Question, Source, group_columns, in_groups, walk
 from regalia.store.session import Noun, Row, Statement, Transaction
 from regalia.store.sqlite import SqliteDatabase
+from regalia.store.trigrams import SAMPLE, is_common, telling
 from regalia.store.values import plain, read_names
 from regalia.wire.search_text import BETWEEN, Words, beginnings, needles, remainders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from regalia.model import Names
@@ -353,6 +354,21 @@ def _below(transaction: Transaction, statements: _Statements, after: bytes) -> i
 # --- what is --------------------------------------------------------------------------------------------------------
 
 
+@cache
+def _newest_texts(noun: str) -> Statement:
+    return Statement(text(f"SELECT text, whole FROM {noun}_text ORDER BY position DESC LIMIT {SAMPLE}"))  # noqa: S608 - the same
+
+
+def _sample(transaction: Transaction, noun: str) -> Sequence[Row]:
+    return transaction.rows(_newest_texts(noun), {})
+
+
+def _holds(row: Row, wanted: str) -> bool:
+    return any(each in row["text"] for each in needles(wanted)) or any(
+        each in row["whole"] for each in remainders(wanted)
+    )
+
+
 def _newest_first(sql: str) -> Source:
     return Source(sql, order="d.place DESC", back="d.place", shown="d.id AS id, d.place AS place")
 
@@ -368,36 +384,38 @@ def _by_words(transaction: Transaction, noun: str, wanted: Wanted, below: int) -
         f" FROM (SELECT rowid AS place FROM {noun}_words WHERE {noun}_words MATCH :words AND rowid < :below"
         f" ORDER BY rowid DESC LIMIT :window) f CROSS JOIN {noun}_text t WHERE t.position = f.place"
     )
-    columns: Columns = {"words": _expression(wanted), "below": below}
-    more: tuple[str, ...] = ()
-    rest = remainders(wanted.text)
-    if rest:
-        inside, columns_inside = _either("instr(d.text, :{}) > 0", "needle", needles(wanted.text))
-        whole, columns_whole = _either("instr(d.whole, :{}) > 0", "rest", rest)
-        more = (f"({inside} OR {whole})",)
-        columns |= columns_inside | columns_whole
+    sample = _sample(transaction, noun)
+    inside, columns = _either("instr(d.text, :{}) > 0", "needle", needles(wanted.text))
+    whole, columns_whole = _either("instr(d.whole, :{}) > 0", "rest", remainders(wanted.text))
+    condition = f"({inside} OR {whole})" if whole else f"({inside})"
     return walk(
         transaction,
-        _question(source, wanted, *more),
-        {**wanted.values, **columns},
+        _question(source, wanted, condition),
+        {**wanted.values, **columns, **columns_whole, "words": _expression(wanted, sample), "below": below},
         wanted.limit,
         count=wanted.count,
         windows=(wanted.limit + NEAR, _LOOKED_AT),
     )
 
 
-def _expression(wanted: Wanted) -> str:
+def _expression(wanted: Wanted, sample: Sequence[Row]) -> str:
     """Write what FTS5 is asked: phrases, in quotation marks of their own, so that nothing in them is an operator."""
-    expression = _phrases((*needles(wanted.text), *beginnings(wanted.text)))
+    texts = [row["text"] for row in sample]
+    expression = _any(telling(each, texts) for each in (*needles(wanted.text), *beginnings(wanted.text)))
     if wanted.groups and len(wanted.groups) <= _NAMED_GROUPS:
         # So that it finds the few of one group among the many of others; the condition on the rows decides.
-        groups = [f"{BETWEEN}{group.lower()}{BETWEEN}" for group in wanted.groups]
-        expression = f"({expression}) AND ({_phrases(groups)})"
+        groups = [telling(f"{BETWEEN}{group.lower()}{BETWEEN}", texts) for group in wanted.groups]
+        if not any(is_common(group, texts) for group in groups):
+            expression = f"({expression}) AND ({_any(groups)})"
     return expression
 
 
-def _phrases(texts: Sequence[str]) -> str:
-    return " OR ".join('"' + each.replace('"', '""') + '"' for each in texts)
+def _any(alternatives: Iterable[Sequence[str]]) -> str:
+    return " OR ".join(f"({' AND '.join(map(_phrase, each))})" for each in alternatives)
+
+
+def _phrase(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _either(condition: str, name: str, texts: Sequence[str]) -> tuple[str, Columns]:
@@ -407,44 +425,53 @@ def _either(condition: str, name: str, texts: Sequence[str]) -> tuple[str, Colum
 
 
 def _by_trigrams(transaction: Transaction, noun: str, wanted: Wanted, below: int) -> Found:
-    """PostgreSQL: the newest rows one by one, and the index where they are not enough."""
-    inside, columns = _either("d.text LIKE :{}", "needle", _patterns(needles(wanted.text)))
-    whole, columns_whole = _either("d.whole LIKE :{}", "rest", _patterns(remainders(wanted.text)))
+    """PostgreSQL: the newest rows one by one, where there is hope, and the index where they are not enough."""
+    inside, columns = _either("strpos(d.text, :{}) > 0", "needle", needles(wanted.text))
+    whole, columns_whole = _either("strpos(d.whole, :{}) > 0", "rest", remainders(wanted.text))
     if whole:
         inside += f" OR {whole}"
     values = {**wanted.values, **columns, **columns_whole, "below": below}
+    sample = _sample(transaction, noun)
+    found = None
     newest = _question(_newest_first(_NEWEST_SQL.format(noun=noun)), wanted, f"({inside})")
-    near = (wanted.limit + NEAR, _NEWEST)
-    found = walk(transaction, newest, values, wanted.limit, count=wanted.count, windows=near)
-    if found.complete or (len(found.rows) == wanted.limit and not wanted.count):
-        return found
-    begun, columns_begun = _either("text LIKE :{}", "begun", _patterns(beginnings(wanted.text)))
-    texts = " OR ".join(each for each in (inside.partition(" OR d.whole")[0].replace("d.text", "text"), begun) if each)
-    groups = ""
+    if any(_holds(row, wanted.text) for row in sample):
+        near = (wanted.limit + NEAR, _NEWEST)
+        found = walk(transaction, newest, values, wanted.limit, count=wanted.count, windows=near)
+        if found.complete or (len(found.rows) == wanted.limit and not wanted.count):
+            return found
+        if len(found.rows) == wanted.limit and found.following is not None and found.matching >= _DENSE:
+            further = walk(transaction, newest, values, 0, count=True, windows=(_FURTHER,))
+            return replace(found, total=further.total)
+    indexed, more = _by_index(noun, wanted, sample, inside)
+    far = walk(transaction, indexed, {**values, **more}, wanted.limit, count=wanted.count, windows=(_LOOKED_AT,))
+    if far.complete:
+        return far
+    if found is None:
+        found = walk(transaction, newest, values, wanted.limit, count=wanted.count, windows=(_NEWEST,))
+    return replace(found, total=far.total) if len(found.rows) == wanted.limit else found
+
+
+def _by_index(noun: str, wanted: Wanted, sample: Sequence[Row], inside: str) -> tuple[Question, Columns]:
+    """Ask the index for what tells most, and its rows, before they are counted, for the text itself."""
+    texts = [row["text"] for row in sample]
+    columns: Columns = {}
+    alternatives = []
+    for number, each in enumerate((*needles(wanted.text), *beginnings(wanted.text))):
+        some = {f"telling_{number}_{place}": word for place, word in enumerate(telling(each, texts, words=True))}
+        alternatives.append(" AND ".join(f"text LIKE :{name}" for name in some))
+        columns |= dict(zip(some, _patterns(tuple(some.values())), strict=True))
+    conditions = [f"({' OR '.join(f'({each})' for each in alternatives)})", f"({inside.replace('d.', '')})"]
     if wanted.groups:
-        groups = " AND " + in_groups('"group"', wanted.groups)
-        values |= group_columns(wanted.groups)
-    indexed = _question(
-        _newest_first(_INDEXED_SQL.format(noun=noun, texts=texts, groups=groups)), wanted, f"({inside})"
-    )
-    values |= columns_begun
-    if len(found.rows) == wanted.limit and found.following is not None and found.matching >= _DENSE:
-        further = walk(transaction, newest, values, 0, count=True, windows=(_FURTHER,))
-        return replace(found, total=further.total)
-    far = walk(transaction, indexed, values, wanted.limit, count=wanted.count, windows=(_LOOKED_AT,))
-    if len(found.rows) == wanted.limit:
-        return replace(found, total=far.total)
-    return far if far.complete else found
+        conditions.append(in_groups('"group"', wanted.groups))
+        columns |= group_columns(wanted.groups)
+    return _question(_newest_first(_INDEXED_SQL.format(noun=noun, where=" AND ".join(conditions))), wanted), columns
 
 
 _NEWEST_SQL: Final = (
     "SELECT position AS place, id, text, whole FROM {noun}_text WHERE position < :below"
     " ORDER BY position DESC LIMIT :window"
 )
-_INDEXED_SQL: Final = (
-    "SELECT position AS place, id, text, whole FROM {noun}_text WHERE ({texts}) AND position < :below{groups}"
-    " LIMIT :window"
-)
+_INDEXED_SQL: Final = "SELECT position AS place, id FROM {noun}_text WHERE {where} AND position < :below LIMIT :window"
 
 
 def _patterns(texts: Sequence[str]) -> tuple[str, ...]:
