@@ -117,11 +117,18 @@ def _unit_part(totals: Totals) -> list[str]:
 
 
 def _real_part(totals: Totals, long: list[str]) -> list[str]:
-    """Run what needs real programs: two files at a time, except where a test must have the machine for itself."""
+    """Run what needs real programs: two files at a time, except where a test must have the machine for itself.
+
+    tests/conftest.py distributes the files and says which come first; xdist would end with those of fewest tests, which
+    are the longest.
+    """
     started = time.monotonic()
-    parallel = _pytest(totals, *_order(), "-n", WORKERS, "--dist", "loadfile", "-m", "real and not serial", *long)
+    by_file = ("-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder")
+    parallel = _pytest(totals, *_order(), *by_file, "-m", "real and not serial", *long)
+    alone = time.monotonic()
     serial = _pytest(totals, *_order(), "-m", "real and serial", *long)
-    print(f"real part: {time.monotonic() - started:.1f} s", flush=True)
+    ended = time.monotonic()
+    print(f"real part: {ended - started:.1f} s, of it one by one {ended - alone:.1f} s", flush=True)
     endings = {"real part": parallel, "real part, one by one": 0 if serial == NO_TESTS else serial}
     return [f"{name}: pytest ended with {status}" for name, status in endings.items() if status]
 
@@ -130,10 +137,15 @@ def _pytest(totals: Totals, *arguments: str) -> int:
     with tempfile.TemporaryDirectory(prefix="regalia-test-") as directory:
         counts = Path(directory) / "counts.json"
         command = [sys.executable, "-m", "pytest", "--counts", str(counts), *arguments]
-        status = subprocess.run(command, check=False).returncode
+        status = subprocess.run(command, check=False, env=_environment()).returncode
         if counts.exists():
             totals.add(json.loads(counts.read_text(encoding="utf-8")))
     return status
+
+
+def _environment() -> dict[str, str]:
+    """Let Python keep what it compiles. Images for containers often forbid it, and then each process begins anew."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _order() -> list[str]:
