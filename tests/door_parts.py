@@ -95,7 +95,7 @@ class Door:
             clock=self.clock,
             entropy=self.entropy,
         )
-        face = SignInFace(self.backing, pools.status, pools.files)
+        face = SignInFace(self.backing, pools.status, pools.files, pools.enrolment)
         self.app = admin_app(
             readiness=Readiness(self.store, world.keys, world.files, self.clock),
             metrics=Metrics(self.clock),

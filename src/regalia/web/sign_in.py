@@ -61,16 +61,22 @@ class _Way:
     """Whether scripts of ours ask, with JSON; else forms do."""
     slow: bool = False
     """Whether passwords are hashed."""
+    abroad: bool = False
+    """Whether an identity provider is asked, which may take its time."""
 
 
 class SignInFace:
     """Serves the door's paths. `mounts` says which these are."""
 
-    def __init__(self, backing: Backing, pool: Pool, passwords: Pool) -> None:
-        """`passwords` is a small pool: a hash takes 64 MiB and a fifth of a second."""
+    def __init__(self, backing: Backing, pool: Pool, passwords: Pool, providers: Pool) -> None:
+        """`passwords` is a small pool: a hash takes 64 MiB and a fifth of a second.
+
+        `providers` is one of its own: a provider that hangs must not keep passkeys and rescue links waiting.
+        """
         self._backing = backing
         self._pool = pool
         self._passwords = passwords
+        self._providers = providers
         self._files = static_files()
         self._pages = SignInPages(backing)
         self._ways = _ways(self._pages, SetUpPages(backing), AccountPages(backing))
@@ -104,7 +110,7 @@ class SignInFace:
             return {413: TOO_LARGE, 415: _OTHER_TYPE}.get(error.status, BAD_REQUEST)
         if method == "POST" and visit.is_json != way.json:
             return _OTHER_TYPE
-        pool = self._passwords if way.slow else self._pool
+        pool = self._passwords if way.slow else self._providers if way.abroad else self._pool
         return await pool.run(lambda: self._judged(way, visit))
 
     def _found(self, path: str) -> dict[str, _Way]:
@@ -115,12 +121,12 @@ class SignInFace:
         again = base.startswith("/sign-in/again")
         if not what:
             needs = _Needs.SESSION if again else _Needs.DOOR
-            return {"POST": _Way(needs, lambda visit, known: self._pages.depart(visit, known, key))}
+            return {"POST": _Way(needs, lambda visit, known: self._pages.depart(visit, known, key), abroad=True)}
         if again:
             return {}
         if what == "/callback":
             return {"GET": _Way(_Needs.NOTHING, lambda visit, known: self._pages.called_back(visit, known, key))}
-        return {"GET": _Way(_Needs.NOTHING, lambda visit, _: self._pages.arrive(visit, key))}
+        return {"GET": _Way(_Needs.NOTHING, lambda visit, _: self._pages.arrive(visit, key), abroad=True)}
 
     def _elsewhere(self, scope: Scope, method: str) -> Answer | None:
         """Send a browser that came by another name of ours to the configured one: passkeys know no other (WEB-9)."""
@@ -153,9 +159,11 @@ class SignInFace:
     def _refused(self, visit: Visit, error: AdminError) -> Answer:
         following = visit.path if visit.method == "GET" else HOME
         if error.reason is reasons.SESSION_OVER:
-            gone = removed_cookie(SESSION_COOKIE)
+            # Whoever follows a link from elsewhere brings no cookie (SameSite), and may well be signed in: a page that
+            # took the cookie from them would let any site sign them out.
+            gone = (removed_cookie(SESSION_COOKIE),) if visit.session else ()
             path = "/sign-in" if following == HOME else f"/sign-in?next={following}"
-            return refused_json(error, path) if visit.is_json else see_other(path, gone)
+            return refused_json(error, path) if visit.is_json else see_other(path, *gone)
         if error.reason is reasons.AUTHENTICATION_OLD:
             path = again_path(following)
             return refused_json(error, path) if visit.is_json else see_other(path)
