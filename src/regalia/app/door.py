@@ -56,6 +56,8 @@ def door_of(app: App, url: str) -> Backing:
         sealer=sealer,
         clock=clock,
         entropy=entropy,
+        services=app,
+        limits=app.api_limits,
     )
 
 

@@ -228,7 +228,7 @@ def serve_app(
             _callers(app, backing),
             status=pools.status,
             api=api,
-            door=SignInFace(backing, pages, passwords, providers),
+            door=SignInFace(backing, pages, passwords, providers, api),
         ),
     }
     node = node_name(app.config.home)
