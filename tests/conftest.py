@@ -3,15 +3,19 @@
 A test is `real` when it needs more than this process: programs, sockets, a database server. That goes by folder, and a
 single test elsewhere can say so itself. `live_client(name)` names the foreign program that a test runs against. A test
 that is parametrized by database has `sqlite` or `postgresql` as one part of its id.
+
+What may take long by its own word, a `timeout` mark, is begun first, so that no process is left with it at the end.
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import signal
 import socket
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 REAL_FOLDERS = frozenset({"app", "cli", "docs", "faults", "interop", "lab", "repository", "store"})
 DATABASES = frozenset({"sqlite", "postgresql"})
+UNIT, REAL, SERIAL = "not real", "real and not serial", "real and serial"
+"""What the parts of a whole run select."""
 
 # A deadline measures the machine that two runs share; how long a test may take is pytest-timeout's business.
 settings.register_profile("quick", deadline=None)
@@ -39,23 +45,55 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the number of examples, and count where the whole run is seen: not in a worker of xdist."""
     settings.load_profile("long" if config.getoption("--long") else "quick")
+    # A shell that starts a run in the background has it ignore Ctrl-C, and so would the programs that tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     path = config.getoption("--counts")
     if path is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Counts(path), "regalia-counts")
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m selects by what is marked here
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark by folder, leave out the long ones, and give each test what the counts need to know of it."""
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave files unread that have nothing for this part of a whole run: to read all takes more than ten seconds."""
+    selected = config.option.markexpr
+    if selected not in {UNIT, REAL, SERIAL} or not collection_path.name.startswith("test_"):
+        return None
+    by_folder = _is_real_by_folder(collection_path)
+    if selected == UNIT:
+        return by_folder or None
+    if selected == SERIAL and not _says(collection_path, "serial"):
+        return True
+    return None if by_folder or _says(collection_path, "real") else True
+
+
+def _is_real_by_folder(path: Path) -> bool:
+    parts = path.relative_to(HERE).parts if path.is_relative_to(HERE) else ()
+    return len(parts) > 1 and parts[0] in REAL_FOLDERS
+
+
+@cache
+def _says(path: Path, mark: str) -> bool:
+    """Whether a file of tests writes a mark down, which is what decides who reads it."""
+    return f"mark.{mark}" in path.read_text(encoding="utf-8")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before -m selects by what is marked here, and after the shuffling
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Mark by folder, leave out the long ones, tell the counts what they need of each test, begin with what is slow."""
     for item in items:
-        parts = item.path.relative_to(HERE).parts if item.path.is_relative_to(HERE) else ()
-        if len(parts) > 1 and parts[0] in REAL_FOLDERS:
+        for mark in ("real", "serial"):
+            if item.get_closest_marker(mark) and not _says(item.path, mark):
+                raise pytest.UsageError(f"{item.path} has to say mark.{mark} itself, or a whole run leaves it out")
+        if _is_real_by_folder(item.path):
             item.add_marker("real")
         item.user_properties += _properties(item)
     if not config.getoption("--long"):
         long = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if item not in long]
         config.hook.pytest_deselected(items=long)
+    yield
+    slow = {item.path for item in items if item.get_closest_marker("timeout")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def _properties(item: pytest.Item) -> list[tuple[str, object]]:

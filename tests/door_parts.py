@@ -29,7 +29,9 @@ from fakes import FakeClock, MemorySealer, MemoryStore, SeededEntropy
 from regalia.model import Actor, ActorKind, Grant
 from regalia.ports import EventFilter
 from regalia.ports.outgoing import OutgoingRequest, OutgoingResponse
+from regalia.ra.api_limits import ApiLimits
 from regalia.ra.break_glass import BreakGlass
+from regalia.ra.limits import Allowances
 from regalia.ra.oidc import OidcDesk
 from regalia.ra.oidc_provider import OidcProvider, OidcSettings
 from regalia.ra.passkeys import PasskeyDesk, RelyingParty
@@ -94,8 +96,10 @@ class Door:
             sealer=self.sealer,
             clock=self.clock,
             entropy=self.entropy,
+            services=world,
+            limits=ApiLimits(self.store, Allowances()),
         )
-        face = SignInFace(self.backing, pools.status, pools.files)
+        face = SignInFace(self.backing, pools.status, pools.files, pools.enrolment, pools.enrolment)
         self.app = admin_app(
             readiness=Readiness(self.store, world.keys, world.files, self.clock),
             metrics=Metrics(self.clock),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -142,10 +143,16 @@ class MemoryAlerts:
         return self._deliveries.get(delivery_id)
 
     def due_deliveries(self, now: datetime, limit: int) -> tuple[Delivery, ...]:
-        """Return those that are due, oldest first."""
+        """Return those that are due, oldest first, so many of each target."""
         waiting = (each for each in self._deliveries.values() if each.state is DeliveryState.WAITING)
         due = sorted((each for each in waiting if each.next_at <= now), key=lambda each: (each.next_at, each.id))
-        return tuple(due[:limit])
+        place: Counter[bytes] = Counter()
+        found = []
+        for each in due:
+            place[each.target.bytes] += 1
+            if place[each.target.bytes] <= limit:
+                found.append(each)
+        return tuple(found)
 
     def add_delivery(self, delivery: Delivery, events: Sequence[EventDraft]) -> None:
         """Keep one."""

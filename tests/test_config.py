@@ -346,6 +346,15 @@ def test_tls_for_devices_is_off_unless_asked_for(tmp_path: Path) -> None:
         assert (server.tls_names, server.trusted_proxies, server.proxy_header) == ((), (), "x-forwarded-for")
 
 
+@pytest.mark.parametrize("role", ["operator:", "operator: ", "operator:a,,b", "operator:A", "owner", ":staff"])
+def test_a_claim_gives_no_more_than_is_written(tmp_path: Path, role: str) -> None:
+    """AUTHZ-1: a role whose groups are left out behind the colon is a mistake, and not a role everywhere."""
+    provider = 'key = "house"\nname = "House"\nissuer = "https://id.example.test"\nclient_id = "regalia"\n'
+    table = f'[[admin.oidc]]\n{provider}client_secret_file = "secret"\nroles = {{ "helpers" = "{role}" }}\n'
+    (found,) = _problems(tmp_path, table)
+    assert "must be ROLE or ROLE:GROUP,GROUP" in found
+
+
 def test_lists_are_arrays_in_the_file_and_words_in_the_environment(tmp_path: Path) -> None:
     """Names and networks are read from both, and shown as they are written."""
     text = '[server]\ntrusted_proxies = ["10.0.0.0/8", "2001:db8::7"]\ntls_names = ["a.example.org", "192.0.2.7"]\n'

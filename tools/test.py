@@ -26,6 +26,7 @@ __all__ = ["Totals", "verdict"]
 DATABASES = ("sqlite", "postgresql")
 LIVE_CLIENTS = ("certmonger", "strongswan", "scepclient", "openssl", "nginx", "haproxy", "caddy", "softhsm")
 WORKERS = "2"
+_SEED = 2_426_944_448
 NO_TESTS = 5
 """pytest's exit code when nothing was selected."""
 
@@ -90,7 +91,7 @@ def _main(arguments: list[str]) -> int:
         markers = ["-m", "not real"] if unit_only else []
         return _pytest(totals, *markers, *long, *selection)
     problems = [f"lint: {name}" for name in lint()]
-    problems += _unit_part(totals)
+    problems += _unit_part(totals, long)
     if not unit_only:
         problems += _real_part(totals, long)
         problems += verdict(totals, ci=bool(os.environ.get("CI")))
@@ -109,19 +110,27 @@ def _packages_are_there(*, must: bool) -> bool:
     return not must
 
 
-def _unit_part(totals: Totals) -> list[str]:
+def _unit_part(totals: Totals, long: list[str]) -> list[str]:
     started = time.monotonic()
-    status = _pytest(totals, *_order(), "-n", WORKERS, "-m", "not real")
+    status = _pytest(totals, *_order(long=bool(long)), "-n", WORKERS, "-m", "not real")
     print(f"unit part: {time.monotonic() - started:.1f} s, {totals.passed} passed", flush=True)
     return [f"unit part: pytest ended with {status}"] if status else []
 
 
 def _real_part(totals: Totals, long: list[str]) -> list[str]:
-    """Run what needs real programs: two files at a time, except where a test must have the machine for itself."""
+    """Run what needs real programs: two files at a time, except where a test must have the machine for itself.
+
+    tests/conftest.py distributes the files and says which come first; xdist would end with those of fewest tests, which
+    are the longest.
+    """
     started = time.monotonic()
-    parallel = _pytest(totals, *_order(), "-n", WORKERS, "--dist", "loadfile", "-m", "real and not serial", *long)
-    serial = _pytest(totals, *_order(), "-m", "real and serial", *long)
-    print(f"real part: {time.monotonic() - started:.1f} s", flush=True)
+    by_file = ("-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder")
+    order = _order(long=bool(long))
+    parallel = _pytest(totals, *order, *by_file, "-m", "real and not serial", *long)
+    alone = time.monotonic()
+    serial = _pytest(totals, *order, "-m", "real and serial", *long)
+    ended = time.monotonic()
+    print(f"real part: {ended - started:.1f} s, of it one by one {ended - alone:.1f} s", flush=True)
     endings = {"real part": parallel, "real part, one by one": 0 if serial == NO_TESTS else serial}
     return [f"{name}: pytest ended with {status}" for name, status in endings.items() if status]
 
@@ -130,17 +139,25 @@ def _pytest(totals: Totals, *arguments: str) -> int:
     with tempfile.TemporaryDirectory(prefix="regalia-test-") as directory:
         counts = Path(directory) / "counts.json"
         command = [sys.executable, "-m", "pytest", "--counts", str(counts), *arguments]
-        status = subprocess.run(command, check=False).returncode
+        status = subprocess.run(command, check=False, env=_environment()).returncode
         if counts.exists():
             totals.add(json.loads(counts.read_text(encoding="utf-8")))
     return status
 
 
-def _order() -> list[str]:
-    """Shuffle by the commit: another order with each one, and the same wherever the same commit is tested."""
+def _environment() -> dict[str, str]:
+    """Let Python keep what it compiles. Images for containers often forbid it, and then each process begins anew."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def _order(*, long: bool) -> list[str]:
+    """Shuffle: alike in every run, so that a change fails for what it changed; with `--long` by the commit.
+
+    A test's place goes by its name and the seed, and not by which others there are.
+    """
     command = ["git", "rev-parse", "HEAD"]
-    head = subprocess.run(command, check=False, capture_output=True, text=True).stdout
-    return [f"--randomly-seed={int(head[:8], 16)}"] if head else []
+    head = subprocess.run(command, check=False, capture_output=True, text=True).stdout if long else ""
+    return [f"--randomly-seed={int(head[:8], 16) if head else _SEED}"]
 
 
 def _close(totals: Totals, problems: list[str], *, full: bool) -> int:

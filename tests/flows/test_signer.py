@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from regalia.app import App
 
-pytestmark = [pytest.mark.real, pytest.mark.serial, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 PLENTY = {
     "limits__wrong_challenges_per_source": "100000",
@@ -50,7 +50,8 @@ PLENTY = {
     "issuance__lease_seconds": "2",
 }
 KILLS = 20
-SECONDS = 20
+SECONDS = 60
+"""Patience on a busy machine, not a bound: a caller gives its signer up after 15 s."""
 
 _numbers = itertools.count(1)
 

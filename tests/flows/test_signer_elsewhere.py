@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from regalia.app import App
     from regalia.errors import Reason
 
-pytestmark = [pytest.mark.real, pytest.mark.serial, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(200)]
 
 SECONDS = 30
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tools.postgres import Cluster
 
-pytestmark = [pytest.mark.real, pytest.mark.serial, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(200)]
 
 PAGE = Path(__file__).parents[2] / "docs" / "tasks" / "separate-signer.md"
 OWNER, SIGNER = "office", "regalia-signer"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 import time
@@ -285,6 +286,17 @@ def test_a_stranger_is_turned_away(bench: Bench, capfd: pytest.CaptureFixture[st
             signer.caller().holds(ROW)
         assert refused.value.reason is reasons.SIGNER_REFUSED
     assert "signer-stranger" in "".join(capfd.readouterr())
+
+
+def test_a_stranger_who_speaks_late_hears_why(bench: Bench) -> None:
+    """Whoever is turned away before its first word can still say it, and reads the refusal behind it."""
+    strangers = serving(bench, users=frozenset({os.geteuid() + 1}))
+    with strangers as signer, UnixAddress(signer.address.path).connect(3) as connection:
+        select.select([connection], [], [], 3)  # the refusal is there
+        wire = Wire(connection, 3)
+        for _ in range(3):
+            wire.send(Kind.HELLO)
+        assert wire.receive(frozenset({Kind.REFUSED}))[0] is Kind.REFUSED
 
 
 def test_a_caller_without_the_word_is_turned_away(signer: Signer) -> None:

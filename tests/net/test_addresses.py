@@ -55,7 +55,9 @@ def test_public_addresses_are_not_special(text: str) -> None:
     assert not never(ipaddress.ip_address(text))
 
 
-@pytest.mark.parametrize("text", ["169.254.169.254", "fe80::1", "::ffff:10.0.0.1", "fd00:ec2::254", "100.100.100.200"])
+@pytest.mark.parametrize(
+    "text", ["169.254.169.254", "fe80::1", "::ffff:10.0.0.1", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200"]
+)
 def test_link_local_and_metadata_addresses_are_never_called(text: str) -> None:
     """SSRF-2: no setting opens link-local addresses, clouds' metadata, or IPv4 in IPv6's clothes."""
     assert never(ipaddress.ip_address(text))

@@ -223,6 +223,33 @@ def test_what_the_server_says_is_not_repeated(octets: bytes, told: str) -> None:
     assert "secret" not in str(error)
 
 
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("password", "challenge", "told"),
+    [("p\u00e9ch\u00e9 mignon", b"334 \r\n", "must be ASCII"), ("plain", b"334 A\r\n", "does not speak SMTP")],
+)
+def test_signing_in_that_cannot_be_is_a_refusal(password: str, challenge: bytes, told: str) -> None:
+    """A password that SMTP cannot carry and a challenge that is no base64 end this message's try, and not the job."""
+
+    def speak(line: socket.socket, there: Outside) -> None:
+        del there
+        line.sendall(b"220 ready\r\n")
+        with line.makefile("rb") as heard:
+            for command in heard:
+                line.sendall(b"250-here\r\n250 AUTH LOGIN\r\n" if command.startswith(b"ehlo") else challenge)
+
+    with outside(speak) as there:
+        given = server(
+            there.port,
+            None,
+            security=MailSecurity.NONE,
+            host="127.0.0.1",
+            user="regalia",
+            password=lambda: password,
+        )
+        assert told in refused(given).detail
+
+
 def test_line_breaks_add_no_header() -> None:
     """Words that quote a stranger stay one line of the subject: they add no header and no recipient."""
     mail = mail_of(

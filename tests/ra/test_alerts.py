@@ -278,3 +278,11 @@ def test_two_who_look_at_once_tell_once(world: World) -> None:
     # The other one read before the first one wrote: to it nothing is open.
     world.alerts.look((LATE,), now, lambda _: False)
     assert len(world.store.deliveries()) == 1
+
+
+def test_more_alerts_than_a_list_shows_are_all_closed(world: World) -> None:
+    """However much is wrong at a time, each alert is closed when it is over."""
+    many = [replace(LATE, object=f"crl:group-{number}") for number in range(1_001)]
+    world.alerts.look(many, world.clock.now(), lambda _: True)
+    world.alerts.look((), world.clock.now(), lambda _: True)
+    assert world.store.alerts(AlertFilter(open=True)) == ()

@@ -178,6 +178,14 @@ def test_deliveries_come_in_the_order_of_their_time(store: Store) -> None:
     assert [each.id for each in store.deliveries(limit=2)] == [an_id(103), an_id(102)]
 
 
+def test_a_target_that_takes_nothing_fills_nobodys_place(store: Store) -> None:
+    """However much waits for one target, what is due for another one is found beside it."""
+    for number in range(101, 106):
+        store.add_delivery(a_delivery(number), ())
+    store.add_delivery(replace(a_delivery(106, target=51), next_at=NOW + MINUTE), ())
+    assert [each.id for each in store.due_deliveries(NOW + MINUTE, 2)] == [an_id(101), an_id(102), an_id(106)]
+
+
 def test_what_ended_long_ago_is_forgotten(store: Store) -> None:
     """Closed alerts and ended messages go after their time; what is open or waits stays, however old."""
     store.open_alert(an_alert(1), (a_delivery(100),), ())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from memory_store import MemoryStore
 from regalia.cli.access import cell
 from regalia.errors import AdminError
 from regalia.model import (
@@ -32,7 +33,9 @@ from regalia.verbs.bearer import caller_of_token
 from world import ADMIN, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from regalia.model import ApiToken, EventDraft
 
 LOCAL = Caller(ADMIN, EVERYTHING, fresh=True, local=True)
 DEFAULT = Reach(frozenset({"default"}))
@@ -210,6 +213,54 @@ def test_tokens_of_others_are_not_there(world: World, door: LocalDoor) -> None:
             assert reason(lambda other=other, revoke=revoke: other.ask(token.REVOKE, revoke)) == "ADM-004"  # type: ignore[misc]  # bound now
     assert door.ask(token.REVOKE, token.NameToken(token_id=str(alices.id))).state is token.TokenState.REVOKED
     assert door.ask(token.LIST, token.ListTokens(state=token.TokenState.GOOD)).items == ()
+
+
+def test_a_token_reaches_no_further_than_its_roles(world: World, door: LocalDoor) -> None:
+    """AUTHZ-7: a token neither sees nor ends its owner's sessions, nor tokens that may do more; another one sees it."""
+    alice = signed_in(world, "alice", Grant(Role.OPERATOR))
+    strong = alice.ask(token.CREATE, token.CreateToken(name="strong"))
+    made = alice.ask(token.CREATE, token.CreateToken(name="weak", roles=("helpdesk-read-only:default",)))
+    weak, browser = with_token(world, made.secret), a_session(world, "alice", 1)
+    assert [each.name for each in weak.ask(token.LIST, token.ListTokens()).items] == ["weak"]
+    assert weak.ask(session.LIST, session.ListSessions()).items == ()
+    end = session.EndSession(session_id=str(browser.id))
+    assert reason(lambda: weak.ask(session.END, end)) == "ADM-004"
+    for text in ("strong", str(strong.id)):
+        revoke = token.NameToken(token_id=text)
+        assert reason(lambda revoke=revoke: weak.ask(token.REVOKE, revoke)) == "ADM-004"  # type: ignore[misc]  # bound now
+    assert len(with_token(world, strong.secret).ask(token.LIST, token.ListTokens()).items) == 2
+    assert weak.ask(token.REVOKE, token.NameToken(token_id="weak")).state is token.TokenState.REVOKED
+    assert len(door.ask(session.LIST, session.ListSessions()).items) == 1
+
+
+def test_tokens_of_nobody_are_strangers(world: World, door: LocalDoor) -> None:
+    """AUTHZ-4: a token that speaks for nobody revokes itself, and none of the others that do."""
+    door.ask(token.CREATE, token.CreateToken(name="ruler"))
+    auditor = with_token(world, door.ask(token.CREATE, token.CreateToken(name="reader", roles=("auditor",))).secret)
+    assert len(auditor.ask(token.LIST, token.ListTokens()).items) == 2
+    assert reason(lambda: auditor.ask(token.REVOKE, token.NameToken(token_id="ruler"))) == "ADM-004"
+    assert auditor.ask(token.REVOKE, token.NameToken(token_id="reader")).state is token.TokenState.REVOKED
+
+
+class LateStore(MemoryStore):
+    """Revokes a token while another one is made with it: as if somebody had been quicker."""
+
+    def add_token(self, token: ApiToken, events: Sequence[EventDraft]) -> bool:
+        """See the port."""
+        for each in self.tokens():
+            if token.created_by == f"token:{each.name}":
+                self.revoke_token(each.id, token.created_at, ())
+        return super().add_token(token, events)
+
+
+def test_what_is_made_while_its_maker_is_revoked_is_revoked() -> None:
+    """AUTHZ-7: a token that a stolen one makes in the moment in which that is revoked opens nothing."""
+    world = World(store=LateStore())
+    alice = signed_in(world, "alice", Grant(Role.OPERATOR))
+    stolen = with_token(world, alice.ask(token.CREATE, token.CreateToken(name="stolen")).secret)
+    asked = token.CreateToken(name="kept", roles=("helpdesk",), ttl="1d")
+    assert reason(lambda: stolen.ask(token.CREATE, asked)) == "API-001"
+    assert {each.state for each in alice.ask(token.LIST, token.ListTokens()).items} == {token.TokenState.REVOKED}
 
 
 def test_a_token_of_the_machine_speaks_for_whom_it_says(world: World, door: LocalDoor) -> None:

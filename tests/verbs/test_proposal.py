@@ -34,7 +34,9 @@ from regalia.ra.roles import EVERYTHING
 from regalia.verbs import Asked, Caller, Desk, ProposedError, Record, Verb, ask, plan
 from regalia.verbs import admin as admins
 from regalia.verbs import authority_making as authorities
+from regalia.verbs import group as groups
 from regalia.verbs import proposal as verbs
+from regalia.verbs import session as sessions
 from regalia.verbs.bearer import caller_of_token
 from regalia.verbs.token import CREATE, CreateToken
 from world import ADMIN, World
@@ -301,6 +303,71 @@ def test_whoever_a_provider_claims_counts(scene: Scene) -> None:
     )
     assert world.proposals.needed(Right.RULE, None)
     del alice, scene
+
+
+def test_whom_a_provider_makes_a_second_person_is_not_put_aside() -> None:
+    """AUTHZ-5: neither ends a session, nor the account, of somebody who rules by a provider's claims, alone."""
+    world = World()
+    alice, carol = a_person(world, "alice"), a_person(world, "carol", Grant(Role.HELPDESK))
+    now = world.clock.now()
+    assert carol.administrator is not None
+    made = Session(
+        new_id(now, bytes(10)),
+        b"secret",
+        carol.administrator,
+        SignInKind.OIDC,
+        "192.0.2.1",
+        now,
+        now,
+        now,
+        now + LIFE,
+        granted=EVERYTHING,
+    )
+    world.store.add_session(made, ())
+    end = sessions.EndSession(session_id=str(made.id))
+    acts: list[Callable[[], object]] = [
+        lambda: ask(sessions.END, world, alice, end),
+        lambda: ask(admins.DISABLE, world, alice, admins.DisableAdministrator(name="carol")),
+        lambda: ask(admins.SETUP_LINK, world, alice, admins.NameAdministrator(name="carol")),
+    ]
+    for act in acts:
+        with pytest.raises(ProposedError):
+            act()
+    assert world.proposals.needed(Right.RULE, None)
+    assert ask(sessions.END, world, carol, end).administrator == "carol"
+
+
+def test_a_group_that_brings_an_authority_needs_two(scene: Scene) -> None:
+    """AUTHZ-5: a new authority is no less one because a group comes with it."""
+    with pytest.raises(ProposedError) as kept:
+        ask(groups.CREATE, scene.world, scene.alice, groups.CreateGroup(name="guests"))
+    assert scene.world.store.group("guests") is None
+    assert approve(scene, scene.bob, kept.value.proposal).state is ProposalState.DONE
+    assert scene.world.store.group("guests") is not None
+
+
+def test_a_token_takes_back_what_it_proposed_alone(scene: Scene) -> None:
+    """AUTHZ-7: a token with few roles neither sees nor withdraws what its owner proposed; its owner does both."""
+    proposal = proposed(scene)
+    made = ask(CREATE, scene.world, scene.alice, CreateToken(name="weak", roles=("helpdesk-read-only:default",)))
+    weak = caller_of_token(scene.world.store, made.secret, now=scene.world.clock.now(), source="192.0.2.1")
+    assert ask(verbs.LIST, scene.world, weak, verbs.ListProposals()).items == ()
+    asked = verbs.DecideProposal(proposal_id=str(proposal.id))
+    assert reason(lambda: ask(verbs.WITHDRAW, scene.world, weak, asked)) == "ADM-004"
+    assert ask(verbs.WITHDRAW, scene.world, scene.alice, asked).state is ProposalState.WITHDRAWN
+
+
+def test_what_was_interrupted_does_not_stay_approved(scene: Scene) -> None:
+    """What was agreed to and never ended, since the server did, is noted as failed after an hour."""
+    world, proposal = scene.world, proposed(scene)
+    world.proposals.approve(proposal, actor=scene.bob.actor, administrator=scene.bob.administrator, program=False)
+    world.clock.advance(timedelta(minutes=59))
+    assert world.proposals.expire(ADMIN) == 0
+    world.clock.advance(timedelta(minutes=1))
+    assert world.proposals.expire(ADMIN) == 1
+    event = world.last_event().draft
+    assert (state(scene, proposal), event.outcome) == (ProposalState.FAILED, Outcome.FAILED)
+    assert (event.action, event.details["approved_by"]) == (Action.PROPOSAL_DONE, "user:bob")
 
 
 @pytest.mark.parametrize(("rule", "needed"), [(TwoPersons.ALWAYS, True), (TwoPersons.NEVER, False)])

@@ -291,6 +291,7 @@ def test_wrong_fields_are_named(api: Api, shop: Shop, method: str, path: str, bo
         (b'{"name": "a", "name": "b"}', 400, "API-005"),
         (b'{"name": NaN}', 400, "API-005"),
         (b"[" * 100_000, 400, "API-005"),
+        *((b'{"name": ' + b"[" * deep + b"]" * deep + b"}", 400, "API-005") for deep in (32, 900, 960, 975)),
         (b'{"size": 1' + b"0" * 5_000 + b"}", 400, "API-005"),
         (b" " * (BODY_OCTETS + 1), 413, "API-006"),
     ],

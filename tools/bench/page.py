@@ -23,6 +23,7 @@ Result = "Mapping[str, Any]"
 _TITLES: Final = {
     "scep": "One enrolment by SCEP",
     "growth": "As the database grows",
+    "lists": "Long lists and searches",
     "pressure": "Under pressure",
     "ocsp": "One OCSP answer",
     "crl": "Publishing a CRL",
@@ -36,8 +37,8 @@ what else a machine does changes little; and most of it is a ratio of two things
 another machine should find the same. Each answer was opened and verified after the run; one bad answer would have made
 it void.
 
-`./regalia bench scep|growth|pressure|ocsp|crl|start` measures on your machine, `./regalia bench all --save` all of it,
-and `./regalia bench report` makes this page of what was saved.
+`./regalia bench scep|growth|lists|pressure|ocsp|crl|start` measures on your machine, `./regalia bench all --save` all
+of it, and `./regalia bench report` makes this page of what was saved.
 """
 
 
@@ -198,6 +199,11 @@ def _crl_charts(result: Mapping[str, Any]) -> Iterator[tuple[str, Chart]]:
     yield "crl-memory", Chart("Memory over idle while a CRL is made", bars)
 
 
+def _lists_charts(result: Mapping[str, Any]) -> Iterator[tuple[str, Chart]]:
+    bars = [_bar(each, each["name"].removesuffix(", p95")) for each in result["figures"]]
+    yield "lists", Chart("Answers of which 95 of 100 are faster", bars)
+
+
 def _start_charts(result: Mapping[str, Any]) -> Iterator[tuple[str, Chart]]:
     walls = [_bar(figure, figure["name"]) for figure in result["figures"] if figure["unit"] == "s"]
     yield "start", Chart("Seconds to wait", walls)
@@ -208,6 +214,7 @@ def _start_charts(result: Mapping[str, Any]) -> Iterator[tuple[str, Chart]]:
 _CHARTS_OF: Final[dict[str, Callable[[Mapping[str, Any]], Iterator[tuple[str, Chart]]]]] = {
     "scep": _scep_charts,
     "growth": _growth_charts,
+    "lists": _lists_charts,
     "pressure": lambda _: iter(()),
     "ocsp": _ocsp_charts,
     "crl": _crl_charts,

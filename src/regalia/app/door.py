@@ -11,12 +11,13 @@ from regalia.app.build import SystemClock, SystemEntropy, node_name
 from regalia.errors import AdminError, UnavailableError
 from regalia.keys.private_files import read_private
 from regalia.keys.sealing import MasterSealer
-from regalia.model import Actor, ActorKind, Grant, Reach, Role
+from regalia.model import Actor, ActorKind
 from regalia.net.http import HttpOutgoing
 from regalia.ra.break_glass import BreakGlass
 from regalia.ra.oidc import OidcDesk
 from regalia.ra.oidc_provider import OidcProvider, OidcSettings
 from regalia.ra.passkeys import PasskeyDesk, RelyingParty
+from regalia.ra.roles import read_grant
 from regalia.ra.setting_up import SetUpDesk, make_setup_link, setup_url
 from regalia.ra.sign_in import Doorkeeper, SessionDesk, SessionRules
 from regalia.store.store import open_store
@@ -41,7 +42,8 @@ def door_of(app: App, url: str) -> Backing:
     sessions = SessionDesk(store, clock, entropy, SessionRules(idle=timedelta(minutes=app.config.admin.idle_minutes)))
     party = RelyingParty(urlsplit(url).hostname or "localhost", url)
     opened = app.config.outgoing.identity_providers
-    outgoing = HttpOutgoing(opened=opened, ca_file=app.config.outgoing.ca_file)
+    given = app.config.outgoing.ca_file
+    outgoing = HttpOutgoing(opened=opened, ca_file=None if given is None else app.config.home / given)
     providers = [OidcProvider(_settings(app.config.home, each), outgoing) for each in app.config.admin.oidc]
     return Backing(
         admin_url=url,
@@ -54,6 +56,8 @@ def door_of(app: App, url: str) -> Backing:
         sealer=sealer,
         clock=clock,
         entropy=entropy,
+        services=app,
+        limits=app.api_limits,
     )
 
 
@@ -92,13 +96,6 @@ def _settings(home: Path, given: OidcProviderSettings) -> OidcSettings:
         client_id=given.client_id,
         secret=secret,
         claim=given.claim,
-        mapping=tuple((value, _grant(role)) for value, role in given.roles.items()),
+        mapping=tuple((value, read_grant(role)) for value, role in given.roles.items()),
         scope=given.scope,
     )
-
-
-def _grant(text: str) -> Grant:
-    """Read ROLE or ROLE:GROUP,GROUP, which the settings checked."""
-    role, _, groups = text.partition(":")
-    named = frozenset(group.strip() for group in groups.split(",") if group.strip())
-    return Grant(Role(role), Reach(named if groups else None))

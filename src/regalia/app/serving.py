@@ -99,6 +99,7 @@ _API_THREADS = 2
 _API_QUEUE = 64
 _PASSWORD_QUEUE = 8
 _DOOR_THREADS = 4
+_PROVIDER_THREADS = 4
 
 Ready = Callable[[Sequence[Bound]], None]
 
@@ -207,8 +208,10 @@ def serve_app(
     api = Pool("api", threads=_API_THREADS, queue=_API_QUEUE)
     # One at a time: a password's hash takes 64 MiB.
     passwords = Pool("passwords", threads=1, queue=_PASSWORD_QUEUE)
-    # Strangers knock here, and a provider may be slow: neither keeps who is signed in waiting.
+    # Strangers knock here, and a provider may hang: neither keeps who is signed in waiting, nor the second who has a
+    # passkey.
     pages = Pool("door", threads=_DOOR_THREADS, queue=_API_QUEUE)
+    providers = Pool("providers", threads=_PROVIDER_THREADS, queue=_API_QUEUE)
     metrics.watch_pools((pools.enrolment, pools.status, api))
     bound = openings[_ADMIN].sockets if openings is not None else ()
     backing = door_of(app, app.config.admin_url(bound[0].getsockname()[1] if bound else None))
@@ -225,7 +228,7 @@ def serve_app(
             _callers(app, backing),
             status=pools.status,
             api=api,
-            door=SignInFace(backing, pages, passwords),
+            door=SignInFace(backing, pages, passwords, providers, api),
         ),
     }
     node = node_name(app.config.home)
@@ -246,7 +249,7 @@ def serve_app(
             listeners=[_listener(name, apps[name], server, openings, tls.get(name)) for name, _ in _addresses(server)],
             on_ready=on_ready,
             beside=(loop.run,),
-            at_end=lambda: _close(pools, api, passwords, pages),
+            at_end=lambda: _close(pools, api, passwords, pages, providers),
             until=until,
         )
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from regalia.ca.authority import renewal_due
 from regalia.cli.check import Check, Level, left
+from regalia.cli.checks_access import access_checks
 from regalia.cli.checks_audit import audit_checks
 from regalia.cli.checks_crl import crl_checks
 from regalia.cli.checks_groups import group_checks
@@ -58,6 +59,7 @@ def checks(regalia: App, transport: Transport) -> Iterator[Check]:
                 yield from crl_checks(regalia, authority)
     yield from group_checks(regalia)
     yield _admin_tls(regalia)
+    yield from access_checks(regalia)
     yield from device_tls_checks(regalia)
     yield from ndes_checks(regalia)
     yield from audit_checks(regalia)
@@ -201,7 +203,7 @@ def _admin_tls(regalia: App) -> Check:
     except AdminError as error:
         return Check("admin tls", Level.PROBLEM, error.detail, "Let `regalia serve` run: it makes a new one.")
     now = regalia.clock.now()
-    finding = f"{CERTIFICATE_FILE} {left(now, present.not_after)}"
+    finding = f"{CERTIFICATE_FILE} {left(now, present.not_after)}; SHA-256 {present.sha256}"
     if present.not_after <= now:
         return Check("admin tls", Level.PROBLEM, finding, "Let `regalia serve` run: it renews it.")
     if present.not_after - now < _ADMIN_TLS_ENDS:

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, ValidationError
 
 from regalia.config.section import Section
+from regalia.errors import AdminError
 from regalia.model import Role
+from regalia.ra.roles import read_grant
 
 __all__ = ["AdminSettings", "OidcProviderSettings"]
 
@@ -52,10 +54,12 @@ def _roles(value: object) -> object:
     if not isinstance(value, dict):
         return value
     for claimed, role in value.items():
-        name = role.partition(":")[0] if isinstance(role, str) else ""
-        if name not in set(Role):
+        try:
+            read_grant(role if isinstance(role, str) else "")
+        except AdminError:
+            # Above all `operator:` with no group behind it, which must not mean all of them.
             msg = f"{claimed!r} must be ROLE or ROLE:GROUP,GROUP with one of {', '.join(Role)}"
-            raise ValueError(msg)
+            raise ValueError(msg) from None
     return value
 
 

@@ -39,6 +39,9 @@ _HELLO: Final = frozenset({Kind.HELLO})
 _END_SECONDS: Final = 10.0
 """How long calls that were begun may take to finish."""
 
+_TOLD_SECONDS: Final = 1.0
+"""How long somebody who is not let in may take to hear so."""
+
 _log = structlog.get_logger("regalia.signer")
 
 
@@ -124,6 +127,14 @@ def _dns_names(spoken: ssl.SSLSocket) -> frozenset[str]:
     shown = spoken.getpeercert() or {}
     pairs = shown.get("subjectAltName", ())
     return frozenset(str(pair[1]).lower() for pair in pairs if isinstance(pair, tuple) and pair[0] == "DNS")
+
+
+def _hear_out(spoken: socket.socket) -> None:
+    """Read what the other end says until it closes: closed on it, its sending fails and what it was told is lost."""
+    until = time.monotonic() + _TOLD_SECONDS
+    spoken.shutdown(socket.SHUT_WR)
+    while spoken.recv(1_024) and time.monotonic() < until:
+        pass
 
 
 def tls_context(*, server: bool, certificate: Path, key: Path, authority: Path) -> ssl.SSLContext:
@@ -271,12 +282,15 @@ class SignerServer:
 
     def _turn_away(self, stranger: _StrangerError) -> None:
         _log.warning("signer-stranger", caller=str(stranger))
-        if stranger.spoken is None:
+        if stranger.spoken is None or not self._coming.acquire(blocking=False):
             return
         refusal = write_refusal(UnavailableError(reasons.SIGNER_REFUSED, "the signer's log says why"))
-        with suppress(WireError):
-            Wire(stranger.spoken, 1.0).send(Kind.REFUSED, refusal)
-        stranger.spoken.close()
+        try:
+            with suppress(WireError, OSError):
+                Wire(stranger.spoken, _TOLD_SECONDS).send(Kind.REFUSED, refusal)
+                _hear_out(stranger.spoken)
+        finally:
+            self._coming.release()
 
     def _finish(self) -> None:
         """Let no more calls begin, and those that were begun be answered."""

@@ -96,7 +96,18 @@ class MailSender:
         elif server.security is MailSecurity.NONE and not _is_here(client):
             raise AdminError(reasons.TARGET_REFUSED, "without TLS, mail goes to a server on this machine only")
         if server.user is not None and server.password is not None:
-            client.login(server.user, server.password())
+            _sign_in(client, server.user, server.password())
+
+
+def _sign_in(client: smtplib.SMTP, user: str, password: str) -> None:
+    """Say who we are; what smtplib cannot write or read is a refusal like any other."""
+    try:
+        client.login(user, password)
+    except UnicodeEncodeError:
+        raise _failed("user and password must be ASCII, which is all that can be sent") from None
+    except ValueError:
+        # A challenge that is no base64.
+        raise _failed(_NOT_SMTP) from None
 
 
 def mail_of(delivery: Delivery, recipient: str, sender: str, at: datetime) -> EmailMessage:

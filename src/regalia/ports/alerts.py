@@ -73,7 +73,7 @@ class Deliveries(Protocol):
     def delivery(self, delivery_id: UUID) -> Delivery | None: ...
 
     def due_deliveries(self, now: datetime, limit: int) -> tuple[Delivery, ...]:
-        """Those that wait and are due, oldest first."""
+        """Those that wait and are due, oldest first: `limit` of each target, so that none fills the others' place."""
 
     def add_delivery(self, delivery: Delivery, events: Sequence[EventDraft]) -> None:
         """Keep one that belongs to no change of an alert."""

@@ -53,7 +53,9 @@ _LEASE: Final = timedelta(minutes=2)
 """Longer than any attempt takes."""
 _FIRST_WAIT: Final = timedelta(seconds=30)
 _LONGEST_WAIT: Final = timedelta(hours=6)
-_DUE: Final = 500
+_ALL: Final = 1_000_000
+_DUE: Final = 100
+"""Messages of one target in one run."""
 _TARGETS_AT_A_TIME: Final = 4
 _OVER: Final = "It is over: the check finds nothing any more."
 _NOBODY_LOOKS: Final = "Its node has not said anything for a day."
@@ -109,7 +111,7 @@ class AlertDesk:
         wrong = {(each.condition, each.object): each for each in found}
         there = {
             (each.finding.condition, each.finding.object): each
-            for each in self._store.alerts(AlertFilter(open=True))
+            for each in self._store.alerts(AlertFilter(open=True, limit=_ALL))
             if ours(each)
         }
         for key, finding in wrong.items():
@@ -128,7 +130,7 @@ class AlertDesk:
 
     def close_forsaken(self, now: datetime) -> None:
         """Close alerts of nodes that look no more, and forget what ended long ago."""
-        for alert in self._store.alerts(AlertFilter(open=True)):
+        for alert in self._store.alerts(AlertFilter(open=True, limit=_ALL)):
             if is_of_node(alert) and now - alert.told_at > _GONE:
                 self._close(alert, _NOBODY_LOOKS, now)
         self._store.forget_alerts(now - KEPT)

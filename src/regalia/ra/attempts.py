@@ -27,6 +27,8 @@ _FIRST: Final = timedelta(seconds=30)
 _LONGEST: Final = timedelta(hours=1)
 _FORGOTTEN: Final = timedelta(days=1)
 """After so long without a try they count for nothing."""
+_CLOCKS_DIFFER: Final = timedelta(minutes=1)
+"""So far the clocks of two nodes may be apart."""
 _RACES: Final = 20
 """So many others may be faster before this try gives up."""
 
@@ -68,7 +70,7 @@ class Attempts:
     def _count(self, subject: str, at: datetime) -> int:
         for _ in range(_RACES):
             before = self._store.tries(subject)
-            if before.last_at is not None and at - before.last_at >= _FORGOTTEN:
+            if _counts_for_nothing(before, at):
                 self._store.forget_tries(subject)
                 continue
             wait = self._wait(before, at)
@@ -80,10 +82,16 @@ class Attempts:
 
     @staticmethod
     def _wait(tries: Tries, at: datetime) -> int:
-        if tries.last_at is None or tries.count < FREE or at - tries.last_at >= _FORGOTTEN:
+        if tries.last_at is None or tries.count < FREE or _counts_for_nothing(tries, at):
             return 0
         doublings = min(tries.count - FREE, 12)
         delay: timedelta = min(_FIRST * (1 << doublings), _LONGEST)
         left = tries.last_at + delay - at
-        # A clock that was set back must not make a delay longer than the longest there is.
-        return max(math.ceil(min(left, _LONGEST).total_seconds()), 0)
+        return max(math.ceil(left.total_seconds()), 0)
+
+
+def _counts_for_nothing(tries: Tries, at: datetime) -> bool:
+    """Whether they are too old; or of a time that is not yet: a clock that was set back must not lock anybody out."""
+    if tries.last_at is None:
+        return False
+    return at - tries.last_at >= _FORGOTTEN or tries.last_at - at > _CLOCKS_DIFFER

@@ -75,7 +75,8 @@ def read_id_token(token: str, keys: Sequence[Mapping[str, Any]], expected: Expec
         claims = json.loads(signed.payload)
     if not good or not isinstance(claims, dict):
         raise _refused("its signature is wrong")
-    _judge(claims, expected)
+    with reading(reasons.ID_TOKEN_REFUSED):
+        _judge(claims, expected)
     return IdToken(str(claims["sub"]), _time_or_none(claims.get("auth_time")), claims)
 
 
@@ -120,7 +121,7 @@ def _judge(claims: Mapping[str, Any], expected: Expected) -> None:
     if not isinstance(nonce, str) or not hmac.compare_digest(nonce.encode(), expected.nonce.encode()):
         raise _refused("its nonce is not the one of this sign-in")
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
+    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():
         raise _refused("it names nobody")
     _judge_times(claims, expected.now)
 

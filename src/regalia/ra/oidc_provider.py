@@ -98,7 +98,8 @@ class OidcProvider:
             raise PeerError(failed[1].reason, failed[1].detail)
         try:
             document = self._document(f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration")
-            found = _read(document, self.settings.issuer)
+            with reading(reasons.PROVIDER_REFUSED):
+                found = _read(document, self.settings.issuer)
         except PeerError as error:
             with self._lock:
                 self._failed = (now, error)

@@ -39,10 +39,8 @@ if TYPE_CHECKING:
     from regalia.ports import Clock, Sealer
     from regalia.ra.sign_in import Doorkeeper, SignInStore
 
-__all__ = ["LONGEST_ANSWER", "MOST_PASSKEYS", "PasskeyDesk", "Registered", "RelyingParty"]
+__all__ = ["MOST_PASSKEYS", "PasskeyDesk", "Registered", "RelyingParty"]
 
-LONGEST_ANSWER: Final = 16_384
-"""Octets of a browser's answer: an attestation and two names."""
 MOST_PASSKEYS: Final = 20
 """Of one administrator."""
 _LABEL: Final = 60

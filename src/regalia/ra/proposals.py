@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 __all__ = ["LIFE", "NewProposal", "ProposalDesk", "ProposalStore", "TwoPersons"]
 
 LIFE: Final = timedelta(days=7)
+_DOING: Final = timedelta(hours=1)
+"""Longer than anything takes that was agreed to."""
 _PERSONS: Final = 2
+_INTERRUPTED: Final = "the server ended while it was done: look whether it was, and propose it anew if not"
 
 
 class TwoPersons(StrEnum):
@@ -144,14 +147,8 @@ class ProposalDesk:
     def _concluded(
         self, before: Proposal, after: Proposal, outcome: Outcome, actor: Actor, reason_id: str | None = None
     ) -> Proposal:
-        details: dict[str, JsonValue] = {
-            "verb": before.verb,
-            "proposed_by": before.proposed_by,
-            "approved_by": before.decided_by,
-        }
-        if after.note:
-            details["note"] = after.note
-        event = replace(self._event(Action.PROPOSAL_DONE, before, actor, details), outcome=outcome, reason_id=reason_id)
+        event = self._event(Action.PROPOSAL_DONE, before, actor, _concluding(after))
+        event = replace(event, outcome=outcome, reason_id=reason_id)
         if not self._store.decide_proposal(before, after, (event,)):
             raise AdminError(reasons.ADMINISTRATION_STATE, f"proposal {before.id} was concluded by another one")
         return after
@@ -167,7 +164,7 @@ class ProposalDesk:
         return self._decide(proposal, ProposalState.WITHDRAWN, Action.PROPOSAL_WITHDRAWN, actor, note)
 
     def expire(self, actor: Actor) -> int:
-        """End what nobody decided in time; returns how many there were."""
+        """End what nobody decided in time, and what was interrupted while it was done; returns how many there were."""
         now, expired = self._clock.now(), 0
         for proposal in self._store.proposals(ProposalState.OPEN):
             if proposal.expires_at > now:
@@ -175,7 +172,17 @@ class ProposalDesk:
             after = replace(proposal, state=ProposalState.EXPIRED, decided_by=actor.id, decided_at=now)
             event = self._event(Action.PROPOSAL_EXPIRED, proposal, actor, _whose(proposal))
             expired += self._store.decide_proposal(proposal, after, (event,))
-        return expired
+        return expired + self._interrupted(actor)
+
+    def _interrupted(self, actor: Actor) -> int:
+        """Note as failed what was agreed to and never ended: whether it was done, the log tells."""
+        before, ended = self._clock.now() - _DOING, 0
+        for proposal in self._store.proposals(ProposalState.APPROVED):
+            if proposal.decided_at is not None and proposal.decided_at <= before:
+                after = replace(proposal, state=ProposalState.FAILED, note=_INTERRUPTED)
+                event = self._event(Action.PROPOSAL_DONE, proposal, actor, _concluding(after))
+                ended += self._store.decide_proposal(proposal, after, (replace(event, outcome=Outcome.FAILED),))
+        return ended
 
     def _decide(
         self, proposal: Proposal, state: ProposalState, action: Action, actor: Actor, note: str = ""
@@ -199,6 +206,11 @@ class ProposalDesk:
             security=True,
             details=details,
         )
+
+
+def _concluding(after: Proposal) -> dict[str, JsonValue]:
+    note: dict[str, JsonValue] = {"note": after.note} if after.note else {}
+    return {**_whose(after), "approved_by": after.decided_by, **note}
 
 
 def _whose(proposal: Proposal) -> dict[str, JsonValue]:

@@ -211,11 +211,15 @@ class SessionDesk:
     def prove(self, known: Known, proof: Proof, source: str) -> Opened:
         """Note that who is signed in has just proved it anew; from now on the session has another secret (WEB-4).
 
-        Raises `AdminError` AUTH-001 where it was somebody else, or their provider did not ask them now.
+        Raises `AdminError` AUTH-001 where it was somebody else, or their provider did not ask them now; AUTH-002 where
+        it gives them other roles than this session has, which ends with that.
         """
         now = self._clock.now()
         if proof.administrator.id != known.administrator.id or now - proof.authenticated_at > self._rules.fresh:
             raise AdminError(reasons.SIGN_IN_FAILED, "somebody else, or not now")
+        if proof.kind is SignInKind.OIDC and known.session.granted not in (None, proof.granted):
+            self.end(known, known.session.id, source, "roles changed")
+            raise AdminError(reasons.SESSION_OVER, "the provider gives other roles by now")
         secret = secret_text(self._entropy.octets(SECRET_OCTETS))
         details: dict[str, JsonValue] = {"kind": proof.kind.value, "session": str(known.session.id)}
         name = known.administrator.name

@@ -214,11 +214,15 @@ class TokenDesk:
 
         Raises `AdminError` ADM-074 where it was revoked already.
         """
-        made = self.made_by(token)
         if not self._revoke(token, actor):
             raise AdminError(reasons.ADMINISTRATION_STATE, f"token {token.name} is revoked already")
-        for each in made:
-            self._revoke(each, actor)
+        # First the maker, then what it made: what it makes meanwhile finds it revoked, or is found here.
+        makers = [token]
+        while makers:
+            made = self._made_directly(makers.pop())
+            for each in made:
+                self._revoke(each, actor)
+            makers += made
         return next(each for each in self._store.tokens() if each.id == token.id)
 
     def _revoke(self, token: ApiToken, actor: Actor) -> bool:
@@ -230,20 +234,23 @@ class TokenDesk:
 
     def made_by(self, token: ApiToken) -> tuple[ApiToken, ...]:
         """List the good tokens that a token made, and those that these made: who found it may have kept one."""
-        good = [each for each in self._store.tokens() if each.revoked_at is None and each.id != token.id]
         found: list[ApiToken] = []
         makers = [token]
         while makers:
-            maker = makers.pop()
-            made = [
-                each
-                for each in good
-                if each.created_by == f"token:{maker.name}" and each.created_at >= maker.created_at
-            ]
+            made = [each for each in self._made_directly(makers.pop()) if each not in found]
             found += made
             makers += made
-            good = [each for each in good if each not in made]
         return tuple(found)
+
+    def _made_directly(self, maker: ApiToken) -> list[ApiToken]:
+        return [
+            each
+            for each in self._store.tokens()
+            if each.revoked_at is None
+            and each.id != maker.id
+            and each.created_by == f"token:{maker.name}"
+            and each.created_at >= maker.created_at
+        ]
 
     def _details(self, token: ApiToken) -> dict[str, JsonValue]:
         owner = None if token.owner is None else self._store.administrator(token.owner)

@@ -120,7 +120,7 @@ API_SERVER_UNTRUSTED = Reason(
     "API-017",
     Stage.CLIENT,
     "the server's certificate is not the one that is expected",
-    "Compare its SHA-256 with what `regalia doctor` says on the server. If it changed and nobody renewed it, somebody stands in between.",
+    "Name the right one by `--server-ca FILE` or `--server-ca sha256:HEX`; `regalia doctor` on the server says its SHA-256. If it changed and nobody renewed it, somebody stands in between.",
 )
 API_SERVER_ANSWER = Reason(
     "API-018",

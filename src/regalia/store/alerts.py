@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, false, literal_column, or_, select, update
+from sqlalchemy import bindparam, delete, false, func, literal_column, or_, select, update
 
 from regalia.model import (
     Alert,
@@ -84,12 +84,17 @@ _DELIVERIES = Statement(
     .order_by(alert_delivery.c.id.desc())
     .limit(bindparam("most"))
 )
-_DUE = Statement(
-    select(alert_delivery)
-    .where(alert_delivery.c.state == DeliveryState.WAITING.value, alert_delivery.c.next_at <= bindparam("now"))
-    .order_by(alert_delivery.c.next_at, alert_delivery.c.id)
-    .limit(bindparam("most"))
+_oldest_first = (alert_delivery.c.next_at, alert_delivery.c.id)
+_due = (
+    select(
+        alert_delivery,
+        func.row_number().over(partition_by=alert_delivery.c.target, order_by=_oldest_first).label("turn"),
+    )
+    # Spelled out, not a parameter: the partial index holds what waits.
+    .where(alert_delivery.c.state == literal_column("'waiting'"), alert_delivery.c.next_at <= bindparam("now"))
+    .subquery()
 )
+_DUE = Statement(select(_due).where(_due.c.turn <= bindparam("most")).order_by(_due.c.next_at, _due.c.id))
 _STILL = (
     alert_delivery.c.id == bindparam("which"),
     alert_delivery.c.state == bindparam("was_state"),
@@ -235,7 +240,7 @@ class SqlAlerts(Noun):
         return None if row is None else _read_delivery(row)
 
     def due_deliveries(self, now: datetime, limit: int) -> tuple[Delivery, ...]:
-        """Return those that are due, oldest first."""
+        """Return those that are due, oldest first, so many of each target."""
         return tuple(map(_read_delivery, self._database.rows(_DUE, {"now": millis(now), "most": limit})))
 
     def add_delivery(self, delivery: Delivery, events: Sequence[EventDraft]) -> None:

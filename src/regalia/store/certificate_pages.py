@@ -90,7 +90,10 @@ class SqlCertificatePages(SqlSearch):
         if text:
             groups = _groups(wanted)
             after = FIRST if wanted.after is None else _octets(wanted.after, 0)
-            asked = Wanted(text, groups, after, wanted.limit, tables, where, values, count=wanted.after is None)
+            few = _REVOKED if wanted.revoked else None
+            asked = Wanted(
+                text, groups, after, wanted.limit, tables, where, values, count=wanted.after is None, few=few
+            )
             return self._search(transaction, CERTIFICATES, asked)
         source, begin = _source(wanted)
         question = Question(source, f"CROSS JOIN {tables} WHERE c.id = d.id", where)

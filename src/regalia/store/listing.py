@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FAR", "FIRST", "NEAR", "Found", "Question", "Source", "group_columns", "in_groups", "walk"]
 
-FAR = 20_000
+FAR = 12_000
 """Rows that a page looks at, at most."""
 NEAR = 200
 """Rows beyond those asked for that it looks at first: mostly they are enough."""

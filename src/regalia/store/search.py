@@ -21,14 +21,15 @@ from sqlalchemy import text
 
 from regalia.model import new_id
 from regalia.ports import COUNTED
-from regalia.store.listing import NEAR, Found, Question, Source, group_columns, in_groups, walk
+from regalia.store.listing import FIRST, NEAR, Found, Question, Source, group_columns, in_groups, walk
 from regalia.store.session import Noun, Row, Statement, Transaction
 from regalia.store.sqlite import SqliteDatabase
+from regalia.store.trigrams import SAMPLE, is_common, telling
 from regalia.store.values import plain, read_names
 from regalia.wire.search_text import BETWEEN, Words, beginnings, needles, remainders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from regalia.model import Names
@@ -54,6 +55,8 @@ _NEWEST: Final = 10_000
 _DENSE: Final = 1_000
 """Where so many of these match, the index would be slower than looking further."""
 _FURTHER: Final = 110_000
+_FEW: Final = 5_000
+"""Of the few that a condition leaves so many are looked at."""
 _LAST: Final = 2**62
 _NAMED_GROUPS: Final = 8
 _LOCK: Final = b"search"
@@ -205,6 +208,8 @@ class Wanted:
     where: tuple[str, ...]
     values: Values
     count: bool
+    few: Source | None = None
+    """Where one condition leaves few: the rows that it leaves, newest first. They are looked at, not the index."""
 
 
 class SqlSearch(Noun):
@@ -281,6 +286,10 @@ class SqlSearch(Noun):
         return Found((*fresh, *found.rows), found.following, total)
 
     def _indexed(self, transaction: Transaction, searched: Searched, wanted: Wanted, below: int) -> Found:
+        if wanted.few is not None:
+            after = FIRST if below == _LAST else wanted.after
+            position = "instr" if isinstance(self._database, SqliteDatabase) else "strpos"
+            return _among_few(transaction, searched.noun, wanted, wanted.few, after, position)
         if isinstance(self._database, SqliteDatabase):
             return _by_words(transaction, searched.noun, wanted, below)
         return _by_trigrams(transaction, searched.noun, wanted, below)
@@ -353,12 +362,40 @@ def _below(transaction: Transaction, statements: _Statements, after: bytes) -> i
 # --- what is --------------------------------------------------------------------------------------------------------
 
 
+@cache
+def _newest_texts(noun: str) -> Statement:
+    return Statement(text(f"SELECT text, whole FROM {noun}_text ORDER BY position DESC LIMIT {SAMPLE}"))  # noqa: S608 - the same
+
+
+def _sample(transaction: Transaction, noun: str) -> Sequence[Row]:
+    return transaction.rows(_newest_texts(noun), {})
+
+
+def _holds(row: Row, wanted: Wanted) -> bool:
+    text, whole = row["text"], row["whole"]
+    if wanted.groups is not None and not any(each in text for each in _group_fields(wanted.groups)):
+        return False
+    return any(each in text for each in needles(wanted.text)) or any(each in whole for each in remainders(wanted.text))
+
+
 def _newest_first(sql: str) -> Source:
     return Source(sql, order="d.place DESC", back="d.place", shown="d.id AS id, d.place AS place")
 
 
 def _question(source: Source, wanted: Wanted, *more: str) -> Question:
     return Question(source, f"CROSS JOIN {wanted.tables} WHERE c.id = d.id", (*more, *wanted.where))
+
+
+def _among_few(transaction: Transaction, noun: str, wanted: Wanted, few: Source, after: bytes, position: str) -> Found:
+    inside, columns = _either(f"{position}(t.text, :{{}}) > 0", "needle", needles(wanted.text))
+    whole, columns_whole = _either(f"{position}(t.whole, :{{}}) > 0", "rest", remainders(wanted.text))
+    question = Question(
+        few,
+        f"CROSS JOIN {wanted.tables} CROSS JOIN {noun}_text t WHERE c.id = d.id AND t.id = d.id",
+        (f"({inside} OR {whole})" if whole else f"({inside})", *wanted.where),
+    )
+    values = {**wanted.values, **columns, **columns_whole, "after": after}
+    return walk(transaction, question, values, wanted.limit, count=wanted.count, windows=(wanted.limit + NEAR, _FEW))
 
 
 def _by_words(transaction: Transaction, noun: str, wanted: Wanted, below: int) -> Found:
@@ -368,36 +405,42 @@ def _by_words(transaction: Transaction, noun: str, wanted: Wanted, below: int) -
         f" FROM (SELECT rowid AS place FROM {noun}_words WHERE {noun}_words MATCH :words AND rowid < :below"
         f" ORDER BY rowid DESC LIMIT :window) f CROSS JOIN {noun}_text t WHERE t.position = f.place"
     )
-    columns: Columns = {"words": _expression(wanted), "below": below}
-    more: tuple[str, ...] = ()
-    rest = remainders(wanted.text)
-    if rest:
-        inside, columns_inside = _either("instr(d.text, :{}) > 0", "needle", needles(wanted.text))
-        whole, columns_whole = _either("instr(d.whole, :{}) > 0", "rest", rest)
-        more = (f"({inside} OR {whole})",)
-        columns |= columns_inside | columns_whole
+    sample = _sample(transaction, noun)
+    inside, columns = _either("instr(d.text, :{}) > 0", "needle", needles(wanted.text))
+    whole, columns_whole = _either("instr(d.whole, :{}) > 0", "rest", remainders(wanted.text))
+    condition = f"({inside} OR {whole})" if whole else f"({inside})"
     return walk(
         transaction,
-        _question(source, wanted, *more),
-        {**wanted.values, **columns},
+        _question(source, wanted, condition),
+        {**wanted.values, **columns, **columns_whole, "words": _expression(wanted, sample), "below": below},
         wanted.limit,
         count=wanted.count,
         windows=(wanted.limit + NEAR, _LOOKED_AT),
     )
 
 
-def _expression(wanted: Wanted) -> str:
+def _expression(wanted: Wanted, sample: Sequence[Row]) -> str:
     """Write what FTS5 is asked: phrases, in quotation marks of their own, so that nothing in them is an operator."""
-    expression = _phrases((*needles(wanted.text), *beginnings(wanted.text)))
+    texts = [row["text"] for row in sample]
+    expression = _any(telling(each, texts) for each in (*needles(wanted.text), *beginnings(wanted.text)))
     if wanted.groups and len(wanted.groups) <= _NAMED_GROUPS:
         # So that it finds the few of one group among the many of others; the condition on the rows decides.
-        groups = [f"{BETWEEN}{group.lower()}{BETWEEN}" for group in wanted.groups]
-        expression = f"({expression}) AND ({_phrases(groups)})"
+        groups = [telling(each, texts) for each in _group_fields(wanted.groups)]
+        if not any(is_common(group, texts) for group in groups):
+            expression = f"({expression}) AND ({_any(groups)})"
     return expression
 
 
-def _phrases(texts: Sequence[str]) -> str:
-    return " OR ".join('"' + each.replace('"', '""') + '"' for each in texts)
+def _group_fields(groups: Sequence[str]) -> list[str]:
+    return [f"{BETWEEN}{group.lower()}{BETWEEN}" for group in groups]
+
+
+def _any(alternatives: Iterable[Sequence[str]]) -> str:
+    return " OR ".join(f"({' AND '.join(map(_phrase, each))})" for each in alternatives)
+
+
+def _phrase(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
 
 
 def _either(condition: str, name: str, texts: Sequence[str]) -> tuple[str, Columns]:
@@ -407,44 +450,67 @@ def _either(condition: str, name: str, texts: Sequence[str]) -> tuple[str, Colum
 
 
 def _by_trigrams(transaction: Transaction, noun: str, wanted: Wanted, below: int) -> Found:
-    """PostgreSQL: the newest rows one by one, and the index where they are not enough."""
-    inside, columns = _either("d.text LIKE :{}", "needle", _patterns(needles(wanted.text)))
-    whole, columns_whole = _either("d.whole LIKE :{}", "rest", _patterns(remainders(wanted.text)))
+    """PostgreSQL: the newest rows one by one, where there is hope, and the index where they are not enough."""
+    inside, columns = _either("strpos(d.text, :{}) > 0", "needle", needles(wanted.text))
+    whole, columns_whole = _either("strpos(d.whole, :{}) > 0", "rest", remainders(wanted.text))
     if whole:
         inside += f" OR {whole}"
     values = {**wanted.values, **columns, **columns_whole, "below": below}
+    sample = _sample(transaction, noun)
+    found = None
     newest = _question(_newest_first(_NEWEST_SQL.format(noun=noun)), wanted, f"({inside})")
-    near = (wanted.limit + NEAR, _NEWEST)
-    found = walk(transaction, newest, values, wanted.limit, count=wanted.count, windows=near)
-    if found.complete or (len(found.rows) == wanted.limit and not wanted.count):
-        return found
-    begun, columns_begun = _either("text LIKE :{}", "begun", _patterns(beginnings(wanted.text)))
-    texts = " OR ".join(each for each in (inside.partition(" OR d.whole")[0].replace("d.text", "text"), begun) if each)
-    groups = ""
+    if any(_holds(row, wanted) for row in sample):
+        near = (wanted.limit + NEAR, _NEWEST)
+        found = walk(transaction, newest, values, wanted.limit, count=wanted.count, windows=near)
+        if found.complete or (len(found.rows) == wanted.limit and not wanted.count):
+            return found
+        if len(found.rows) == wanted.limit and found.following is not None and found.matching >= _DENSE:
+            # As far as there will be enough to count, if the rows go on as they began.
+            enough = min(_LOOKED_AT * _NEWEST // found.matching * 11 // 10, _FURTHER)
+            further = walk(transaction, newest, values, 0, count=True, windows=(enough,))
+            return replace(found, total=further.total)
+    indexed, more = _by_index(noun, wanted, sample, inside)
+    far = walk(transaction, indexed, {**values, **more}, wanted.limit, count=wanted.count, windows=(_LOOKED_AT,))
+    if far.complete:
+        return far
+    if found is None:
+        found = walk(transaction, newest, values, wanted.limit, count=wanted.count, windows=(_NEWEST,))
+    return replace(found, total=far.total) if len(found.rows) == wanted.limit else found
+
+
+def _by_index(noun: str, wanted: Wanted, sample: Sequence[Row], inside: str) -> tuple[Question, Columns]:
+    """Ask the index for what tells most, and its rows, before they are counted, for the text itself."""
+    texts = [row["text"] for row in sample]
+    words = [telling(each, texts, words=True) for each in (*needles(wanted.text), *beginnings(wanted.text))]
+    alternatives, columns = _all_of("telling", words)
+    conditions = [f"({alternatives})", f"({inside.replace('d.', '')})"]
     if wanted.groups:
-        groups = " AND " + in_groups('"group"', wanted.groups)
-        values |= group_columns(wanted.groups)
-    indexed = _question(
-        _newest_first(_INDEXED_SQL.format(noun=noun, texts=texts, groups=groups)), wanted, f"({inside})"
-    )
-    values |= columns_begun
-    if len(found.rows) == wanted.limit and found.following is not None and found.matching >= _DENSE:
-        further = walk(transaction, newest, values, 0, count=True, windows=(_FURTHER,))
-        return replace(found, total=further.total)
-    far = walk(transaction, indexed, values, wanted.limit, count=wanted.count, windows=(_LOOKED_AT,))
-    if len(found.rows) == wanted.limit:
-        return replace(found, total=far.total)
-    return far if far.complete else found
+        conditions.append(in_groups('"group"', wanted.groups))
+        columns |= group_columns(wanted.groups)
+        groups = [telling(each, texts, words=True) for each in _group_fields(wanted.groups)]
+        if len(groups) <= _NAMED_GROUPS and not any(is_common(group, texts) for group in groups):
+            few, columns_few = _all_of("group_word", groups)
+            conditions.append(f"({few})")
+            columns |= columns_few
+    return _question(_newest_first(_INDEXED_SQL.format(noun=noun, where=" AND ".join(conditions))), wanted), columns
+
+
+def _all_of(name: str, alternatives: Sequence[Sequence[str]]) -> tuple[str, Columns]:
+    """Make a condition that a text has all the words of one of the alternatives, and the parameters."""
+    columns: Columns = {}
+    conditions = []
+    for number, words in enumerate(alternatives):
+        some = dict(zip((f"{name}_{number}_{place}" for place in range(len(words))), _patterns(words), strict=True))
+        conditions.append(" AND ".join(f"text LIKE :{each}" for each in some))
+        columns |= some
+    return " OR ".join(f"({each})" for each in conditions), columns
 
 
 _NEWEST_SQL: Final = (
     "SELECT position AS place, id, text, whole FROM {noun}_text WHERE position < :below"
     " ORDER BY position DESC LIMIT :window"
 )
-_INDEXED_SQL: Final = (
-    "SELECT position AS place, id, text, whole FROM {noun}_text WHERE ({texts}) AND position < :below{groups}"
-    " LIMIT :window"
-)
+_INDEXED_SQL: Final = "SELECT position AS place, id FROM {noun}_text WHERE {where} AND position < :below LIMIT :window"
 
 
 def _patterns(texts: Sequence[str]) -> tuple[str, ...]:

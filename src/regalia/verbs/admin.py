@@ -16,6 +16,8 @@ from regalia.verbs.paging import ListAsked, page_of_few
 from regalia.verbs.verb import Asked, Desk, Page, Record, Time, Verb
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from regalia.model import Administrator, Grant
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "ShowMe",
     "WhoIAm",
     "read_grants",
+    "rules",
 ]
 
 GrantText = Annotated[
@@ -337,23 +340,28 @@ def _listed(grants: tuple[Grant, ...]) -> str:
 # --- who is guarded by two persons ----------------------------------------------------------------------------------
 
 
-def _rules(grants: tuple[Grant, ...]) -> bool:
+def rules(grants: Iterable[Grant]) -> bool:
     """Whether who has these could agree to what needs two persons: who makes such, could agree with themselves."""
-    return reach_of(grants, Right.GRANT) == EVERYWHERE or reach_of(grants, Right.RULE) == EVERYWHERE
+    found = tuple(grants)
+    return reach_of(found, Right.GRANT) == EVERYWHERE or reach_of(found, Right.RULE) == EVERYWHERE
 
 
 def _two_for_new(desk: Desk, asked: CreateAdministrator) -> bool:
     del desk
-    return _rules(read_grants(asked.roles))
+    return rules(read_grants(asked.roles))
 
 
 def _two_for_roles(desk: Desk, asked: GrantRoles) -> bool:
-    return _rules(read_grants(asked.roles)) or _two_for_person(desk, asked)
+    return rules(read_grants(asked.roles)) or _two_for_person(desk, asked)
 
 
 def _two_for_person(desk: Desk, asked: NameAdministrator) -> bool:
     person = desk.services.store.administrator_named(asked.name)
-    return person is not None and _rules(person.grants)
+    if person is None:
+        return False
+    # Whom a provider's claims make one counts as the second person, and must not be put aside by the first alone.
+    claimed = (each.granted or () for each in desk.services.store.sessions(person.id))
+    return rules(person.grants) or any(map(rules, claimed))
 
 
 # --- records --------------------------------------------------------------------------------------------------------

@@ -144,6 +144,12 @@ def create_group(desk: Desk, asked: CreateGroup) -> GroupRecord:
     return GroupRecord(**_fields(desk, group))
 
 
+def _makes_authority(desk: Desk, asked: CreateGroup) -> bool:
+    """Whether a new authority comes with it (AUTHZ-5)."""
+    del desk
+    return asked.authority is None
+
+
 def list_groups(desk: Desk, asked: ListGroups) -> Page[GroupRecord]:
     """All that the caller sees, the oldest first."""
     return page_of_few(
@@ -232,6 +238,7 @@ CREATE = Verb(
     create_group,
     "Create a group with an issuing authority, an RA credential and an OCSP signer of its own.",
     everywhere=True,
+    two_persons=_makes_authority,
 )
 LIST = Verb(
     "group.list",

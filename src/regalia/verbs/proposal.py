@@ -154,8 +154,11 @@ def withdraw_proposal(desk: Desk, asked: DecideProposal) -> ProposalRecord:
 
 
 def _is_own(desk: Desk, proposal: Proposal) -> bool:
-    mine = desk.caller.administrator
-    return desk.actor.id == proposal.proposed_by or (mine is not None and mine == proposal.proposer)
+    """Whether who asks proposed it; of a person, also by a token of theirs. A token's name alone may be another's."""
+    caller = desk.caller
+    if caller.administrator != proposal.proposer:
+        return False
+    return desk.actor.id == proposal.proposed_by or (caller.administrator is not None and not caller.program)
 
 
 def _sees(desk: Desk, proposal: Proposal) -> bool:

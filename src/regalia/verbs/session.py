@@ -8,6 +8,7 @@ from uuid import UUID
 from regalia.model import EVERYWHERE, Right, SignInKind
 from regalia.ra.administration import session_ended
 from regalia.ra.roles import reach_of
+from regalia.verbs.admin import rules
 from regalia.verbs.fields import Id
 from regalia.verbs.lookup import by_prefix
 from regalia.verbs.paging import ListAsked, page_of_few
@@ -46,7 +47,7 @@ class SessionRecord(Record):
 
 def list_sessions(desk: Desk, asked: ListSessions) -> Page[SessionRecord]:
     """Newest first: one's own, or all for who gives or reviews roles."""
-    own = None if sees_all(desk) else desk.caller.administrator
+    own = None if sees_all(desk) else _person(desk)
     names = _names(desk)
     records = [_record(each, names) for each in _live(desk, own)] if own is not None or sees_all(desk) else []
     return page_of_few(
@@ -76,6 +77,11 @@ def _plan_end(desk: Desk, asked: EndSession) -> tuple[str, ...]:
     )
 
 
+def _person(desk: Desk) -> UUID | None:
+    """Say whose sessions are one's own: a program has none, whoever it speaks for (AUTHZ-7)."""
+    return None if desk.caller.program else desk.caller.administrator
+
+
 def _live(desk: Desk, own: UUID | None) -> tuple[Session, ...]:
     now = desk.now()
     return tuple(each for each in desk.services.store.sessions(own) if each.ends_at > now)
@@ -84,9 +90,15 @@ def _live(desk: Desk, own: UUID | None) -> tuple[Session, ...]:
 def _found(desk: Desk, text: str) -> Session:
     """Look one up that the caller may end (AUTHZ-4)."""
     everybodys = reach_of(desk.caller.grants, Right.GRANT) == EVERYWHERE
-    own = desk.caller.administrator
+    own = _person(desk)
     mine = [each for each in _live(desk, None) if everybodys or each.administrator == own]
     return by_prefix(text, "session", lambda which: next((s for s in mine if s.id == which), None), lambda: mine)
+
+
+def _two_for_others(desk: Desk, asked: EndSession) -> bool:
+    """Whether somebody would count no more as the second person, whom a provider's claims alone make one."""
+    session = _found(desk, asked.session_id)
+    return session.administrator != desk.caller.administrator and rules(session.granted or ())
 
 
 def _names(desk: Desk) -> dict[UUID, str]:
@@ -125,6 +137,7 @@ END = Verb(
     end_session,
     "End a session: its browser is signed out.",
     plan=_plan_end,
+    two_persons=_two_for_others,
 )
 
 VERBS = (LIST, END)

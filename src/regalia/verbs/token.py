@@ -11,7 +11,7 @@ from pydantic import Field
 from regalia import reasons
 from regalia.errors import AdminError
 from regalia.model import EVERYWHERE, Grant, Reach, Right
-from regalia.ra.roles import grant_texts, reach_of
+from regalia.ra.roles import covers, grant_texts, reach_of
 from regalia.ra.tokens import LONGEST, NewToken, standing_of
 from regalia.verbs.admin import GrantText, read_grants
 from regalia.verbs.fields import Id, Name, Span, span_of
@@ -122,6 +122,10 @@ def create_token(desk: Desk, asked: CreateToken) -> MadeToken:
     """Make one, for who asks: it can do what they could, or less, and never more."""
     wanted = _wanted(desk, asked)
     made = desk.services.tokens.create(wanted, actor=desk.actor, bound=desk.caller.grants)
+    if desk.caller.program and _maker(desk) is None:
+        # Revoked meanwhile, with all that it had made by then: this one was not among them.
+        desk.services.tokens.revoke(made.token, actor=desk.actor)
+        raise AdminError(reasons.CREDENTIALS_REFUSED)
     return MadeToken(**_fields(desk, made.token, _people(desk)), secret=made.secret)
 
 
@@ -187,19 +191,26 @@ def _plan_revoke(desk: Desk, asked: NameToken) -> tuple[str, ...]:
 def _seen(desk: Desk) -> tuple[ApiToken, ...]:
     """Those that the caller sees (AUTHZ-4): their own, or all."""
     tokens = desk.services.store.tokens()
-    if sees_all(desk):
-        return tokens
-    own = desk.caller.administrator
-    if own is None:
-        return tuple(each for each in tokens if desk.caller.program and f"token:{each.name}" == desk.actor.id)
-    return tuple(each for each in tokens if each.owner == own)
+    return tokens if sees_all(desk) else tuple(each for each in tokens if _is_own(desk, each))
+
+
+def _is_own(desk: Desk, token: ApiToken) -> bool:
+    """Whether it speaks for who asks. To a program: only itself, and those with no more than it has (AUTHZ-7)."""
+    caller = desk.caller
+    if not caller.program:
+        return caller.administrator is not None and token.owner == caller.administrator
+    if token.revoked_at is None and f"token:{token.name}" == desk.actor.id:
+        return True
+    # Nobody's tokens have nothing in common but that.
+    return (
+        caller.administrator is not None and token.owner == caller.administrator and covers(caller.grants, token.grants)
+    )
 
 
 def _found(desk: Desk, text: str) -> ApiToken:
     """Look one up that the caller may revoke, by the beginning of its id or by its name while it is not revoked."""
-    own = desk.caller.administrator
     all_of_them = reach_of(desk.caller.grants, Right.GRANT) == EVERYWHERE
-    mine = [each for each in _seen(desk) if all_of_them or each.owner == own]
+    mine = [each for each in _seen(desk) if all_of_them or _is_own(desk, each)]
     for token in mine:
         if token.name == text and token.revoked_at is None:
             return token

@@ -9,7 +9,8 @@ from regalia import reasons
 from regalia.errors import AdminError
 from regalia.model import SignInKind
 from regalia.web.door import door_page, json_answer, question_answer, see_other
-from regalia.web.sessions import DOOR_COOKIE, SESSION_COOKIE, form_token, removed_cookie
+from regalia.web.proposal_pages import open_count
+from regalia.web.sessions import DOOR_COOKIE, SESSION_COOKIE, caller_of, form_token, removed_cookie
 from regalia.web.visit import HOME
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class AccountPages:
             subjects=person.subjects,
             sessions=sessions,
             fresh=known.fresh,
+            waiting=open_count(self._backing, caller_of(known, visit.source)),
         )
 
     def question(self, visit: Visit, known: Known) -> Answer:

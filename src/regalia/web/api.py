@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from regalia.web.metrics import Metrics
     from regalia.web.pool import Pool
 
-__all__ = ["BODY_OCTETS", "PREFIX", "ApiFace", "ApiParts", "Pages", "Route", "routes_of"]
+__all__ = ["BODY_OCTETS", "PREFIX", "ApiFace", "ApiParts", "Pages", "Route", "right_refused", "routes_of"]
 
 PREFIX: Final = "/api/v1"
 BODY_OCTETS: Final = 1 << 20
@@ -263,7 +263,9 @@ class ApiFace:
         except AdminError as refused:
             if refused.reason is reasons.RIGHT_MISSING:
                 # AUD-1. How often somebody can ask for what they may not is bounded by their limit.
-                self._parts.services.store.record((_refusal(caller, route.verb, self._parts.services.clock.now()),))
+                self._parts.services.store.record(
+                    (right_refused(caller, route.verb, self._parts.services.clock.now()),)
+                )
             raise
 
     def _given(self, caller: Caller, route: Route, said: _Said) -> Answer:
@@ -288,7 +290,8 @@ def _json(status: int, record: Record, *, tagged: bool = False) -> Answer:
     return answer(status, body, JSON, NO_STORE, *headers)
 
 
-def _refusal(caller: Caller, verb: Verb[Any, Any], at: datetime) -> EventDraft:
+def right_refused(caller: Caller, verb: Verb[Any, Any], at: datetime) -> EventDraft:
+    """Note for the log that somebody asked for what their roles do not allow (AUD-1)."""
     reason = reasons.RIGHT_MISSING
     details: dict[str, JsonValue] = {"right": verb.right.value, "title": reason.title}
     event = EventDraft(at, caller.actor, Action.RIGHT_REFUSED, f"verb:{verb.name}", Outcome.REFUSED, details=details)

@@ -18,7 +18,7 @@ from regalia.errors import AdminError, InvariantError
 from regalia.web.problems import InvalidField
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from regalia.verbs import Asked, Verb
 
@@ -28,6 +28,8 @@ DRY_RUN: Final = "dry_run"
 """Reserved in every query: only say what would happen."""
 _FIELDS: Final = 200
 """Of one query; more are nobody's."""
+_DEEPEST: Final = 32
+"""Objects and arrays in one another in a body; no verb asks for a handful."""
 
 A = TypeVar("A", bound="Asked")
 
@@ -225,7 +227,21 @@ def json_object(body: bytes) -> dict[str, object]:
         raise AdminError(reasons.API_BODY_REFUSED, str(error)[:200]) from None
     if not isinstance(found, dict):
         raise AdminError(reasons.API_BODY_REFUSED, "it is JSON, and not an object")
+    if _is_deep(found):
+        raise AdminError(reasons.API_BODY_REFUSED, "it is nested too deeply")
     return found
+
+
+def _is_deep(body: Mapping[str, object]) -> bool:
+    """Whether whoever walks through it, a call for each level, would go too far down, or take long."""
+    level: list[object] = [body]
+    for _ in range(_DEEPEST):
+        level = [inner for outer in level for inner in _members(outer) if isinstance(inner, dict | list)]
+    return bool(level)
+
+
+def _members(outer: object) -> Iterable[object]:
+    return outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ()
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

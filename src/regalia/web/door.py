@@ -17,11 +17,13 @@ from regalia.web.sessions import DOOR_COOKIE, SESSION_COOKIE, form_token, kept_c
 if TYPE_CHECKING:
     from regalia.errors import AdminError
     from regalia.ports import Clock, Entropy, Sealer
+    from regalia.ra.api_limits import ApiLimits
     from regalia.ra.break_glass import BreakGlass
     from regalia.ra.oidc import OidcDesk
     from regalia.ra.passkeys import PasskeyDesk
     from regalia.ra.setting_up import SetUpDesk
     from regalia.ra.sign_in import Doorkeeper, Opened, SessionDesk
+    from regalia.verbs import Services
     from regalia.web.answers import Header
     from regalia.web.visit import Visit
 
@@ -68,6 +70,10 @@ class Backing:
     sealer: Sealer
     clock: Clock
     entropy: Entropy
+    services: Services
+    """What verbs use, for the pages that ask them as the API does."""
+    limits: ApiLimits
+    """How much one caller may ask of verbs, by a page or by the API."""
 
     @property
     def host(self) -> str:

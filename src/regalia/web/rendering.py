@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from regalia.web.answers import Header
 
-__all__ = ["STATIC", "page", "static_files"]
+__all__ = ["STATIC", "page", "static_files", "visible"]
 
 _HTML: Final = b"text/html; charset=utf-8"
 _MEDIA: Final = {"css": b"text/css; charset=utf-8", "js": b"text/javascript; charset=utf-8", "svg": b"image/svg+xml"}
@@ -29,6 +29,11 @@ def _shown(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%-d %B %Y, %H:%M UTC")
 
 
+def visible(text: str) -> str:
+    """Show by their numbers letters that are not seen, or turn others' order: nobody agrees to what they hide."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
 _environment = Environment(
     loader=PackageLoader("regalia.web", "pages"),
     autoescape=True,
@@ -38,6 +43,7 @@ _environment = Environment(
     keep_trailing_newline=True,
 )
 _environment.filters["shown"] = _shown
+_environment.filters["visible"] = visible
 _environment.filters["stamp"] = lambda at: at.astimezone(UTC).isoformat(timespec="seconds")
 
 

@@ -125,6 +125,12 @@ class _Given:
         return now
 
 
+async def _until(moment: float) -> None:
+    """Wait for a moment of `time.monotonic`, and no less: uvloop counts whole milliseconds, and may be early by one."""
+    while (left := moment - time.monotonic()) > 0:  # noqa: ASYNC110 - no event, but a moment
+        await asyncio.sleep(max(left, 0.001))
+
+
 class ScepFace:
     """Serves every path below `/scep/`."""
 
@@ -156,12 +162,12 @@ class ScepFace:
         else:
             given = await self._pool.run(lambda: _Given(self._no_such_path(endpoint, scope["path"], source)))
         now = time.monotonic()
-        wait = given.leaves_at(began, now) - now
+        leaves_at = given.leaves_at(began, now)
         # Here and not in the pool: whoever waits keeps no thread from the others.
         if given.answer.status == TOO_MANY.status:
-            await self._hold(source_of(source), wait)
-        elif wait > 0:
-            await asyncio.sleep(wait)
+            await self._hold(source_of(source), leaves_at - now)
+        else:
+            await _until(leaves_at)
         await given.answer(scope, receive, send)
 
     async def _hold(self, source: str, seconds: float) -> None:

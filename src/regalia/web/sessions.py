@@ -18,7 +18,7 @@ from regalia.verbs import Caller
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from regalia.ra.sign_in import SessionDesk
+    from regalia.ra.sign_in import Known, SessionDesk
     from regalia.web.answers import Header
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "SESSION_COOKIE",
     "TRIP_COOKIE",
     "SessionCallers",
+    "caller_of",
     "cookie_of",
     "form_token",
     "is_from_us",
@@ -88,6 +89,11 @@ def is_from_us(headers: Sequence[Header], origin: str) -> bool:
     return origins == [ours]
 
 
+def caller_of(known: Known, source: str) -> Caller:
+    """Say who asks a verb, where somebody who is signed in does."""
+    return Caller(known.actor(source), known.grants, known.fresh, administrator=known.administrator.id)
+
+
 class SessionCallers:
     """See `web.callers.Callers`: knows browsers by their session."""
 
@@ -107,7 +113,7 @@ class SessionCallers:
             raise AdminError(reasons.FOREIGN_REQUEST, "another site's page asks")
         if changes:
             self._judge(headers, secret)
-        return Caller(known.actor(source), known.grants, known.fresh, administrator=known.administrator.id)
+        return caller_of(known, source)
 
     def _judge(self, headers: Sequence[Header], secret: str) -> None:
         """WEB-5: what a foreign page can make a browser send has neither our token nor our content type."""

@@ -95,29 +95,36 @@ class SignInPages:
 
     def arrive(self, visit: Visit, key: str) -> Answer:
         """Judge what the browser brought."""
-        gone = removed_cookie(TRIP_COOKIE)
+        # Only from who brought it: another site's link must not end a sign-in that is under way.
+        gone = (removed_cookie(TRIP_COOKIE),) if visit.trip else ()
         try:
             arrival = self._backing.oidc.arrive(key, visit.trip, visit.query, visit.source)
             known = self._beginner(visit, arrival.again) if arrival.again else None
             given = self._in(visit, known, arrival.proof, arrival.wanted)
         except AdminError as error:
-            return refused_page(self._backing, error, "/sign-in", "To the sign-in page", gone)
-        return Answer(given.status, (*given.headers, gone), given.body)
+            return refused_page(self._backing, error, "/sign-in", "To the sign-in page", *gone)
+        return Answer(given.status, (*given.headers, *gone), given.body)
 
     # --- in ---------------------------------------------------------------------------------------------------------
 
     def _beginner(self, visit: Visit, session_id: str) -> Known:
         known = self._backing.sessions.known(visit.session)
         if str(known.session.id) != session_id:
-            raise AdminError(reasons.ROUND_TRIP_REFUSED, "another session began it")
+            raise self._backing.doorkeeper.refusal(
+                reasons.ROUND_TRIP_REFUSED, visit.source, "another session began it", about=known.administrator.name
+            )
         return known
 
     def _in(self, visit: Visit, known: Known | None, proof: Proof, following: str = "") -> Answer:
-        sessions = self._backing.sessions
-        opened: Opened = (
-            sessions.open(proof, visit.source, before=visit.session)
-            if known is None
-            else sessions.prove(known, proof, visit.source)
-        )
+        sessions, name = self._backing.sessions, proof.administrator.name
+        try:
+            opened: Opened = (
+                sessions.open(proof, visit.source, before=visit.session)
+                if known is None
+                else sessions.prove(known, proof, visit.source)
+            )
+        except AdminError as error:
+            # Who proved well who they are and is not let in is on record, too (AUD-1).
+            raise self._backing.doorkeeper.refusal(error.reason, visit.source, error.detail, about=name) from error
         following = local_path(following or visit.form.get("next", ""))
         return entered(opened, following, as_json=visit.is_json)

@@ -110,8 +110,11 @@ def _pairs(text: str) -> dict[str, str]:
 def _object(body: bytes) -> dict[str, str]:
     try:
         document: Any = json.loads(body)
+        if not isinstance(document, dict) or len(document) > _FIELDS:
+            raise NotReadError(400)
+        fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in document.items()}
+        # Half a surrogate pair is no text: nothing behind this could hash or keep it.
+        "".join(fields.values()).encode()
     except (ValueError, RecursionError):
         raise NotReadError(400) from None
-    if not isinstance(document, dict) or len(document) > _FIELDS:
-        raise NotReadError(400)
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in document.items()}
+    return fields

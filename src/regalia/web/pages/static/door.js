@@ -54,7 +54,11 @@ async function post(url, token, fields) {
 
 function tell(problem) {
   const callout = document.querySelector("[data-problem]");
-  for (const part of ["what", "then", "id"]) callout.querySelector(`[data-${part}]`).textContent = problem[part] ?? "";
+  for (const part of ["what", "then"]) callout.querySelector(`[data-${part}]`).textContent = problem[part] ?? "";
+  const meaning = callout.querySelector("[data-id]");
+  meaning.hidden = !problem.id;
+  meaning.href = problem.id ? `/api/v1/errors/${problem.id}` : "";
+  meaning.textContent = problem.id ? `What ${problem.id} means` : "";
   callout.hidden = false;
 }
 
@@ -86,6 +90,7 @@ async function use(button) {
 if (window.PublicKeyCredential) {
   for (const button of document.querySelectorAll("[data-passkey]")) {
     button.hidden = false;
+    button.form?.removeAttribute("hidden");
     button.addEventListener("click", () => use(button));
     // Enter in a field is for the first button, as everywhere.
     if (button.form?.matches("[data-account]")) {
