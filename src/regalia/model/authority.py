@@ -167,6 +167,8 @@ class Group:
     """Since when nothing is issued in this group; status goes on."""
     suspended_why: str = ""
     """What the administrator who suspended it said."""
+    follow: str = ""
+    """Its rules for what follows from a device's state, as `ra.follow_rules` writes them; empty: the defaults."""
 
 
 class NamesFrom(StrEnum):
@@ -238,6 +240,8 @@ class Authoriser(StrEnum):
     """A static challenge: the server names the certificate (R5.5)."""
     APPROVAL = "approval"
     """A static challenge lets a request into the queue; an administrator approves its names (POL-3)."""
+    CONNECTOR = "connector"
+    """A connector vouches for each request (CON-4); `Endpoint.connector` says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +263,8 @@ class Endpoint:
     """Takes SHA-1, triple DES and RSA exponents of 3 from devices that can do no better (R1, SIG-5, KEY-1)."""
     non_rsa: bool = False
     """Takes keys that cannot decrypt; their replies are encrypted under the challenge (RFC 8894 §3.1)."""
+    connector: str | None = None
+    """Name of the connector that vouches; with `Authoriser.CONNECTOR`, and never otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,10 @@ class CertificateIntent:
     created_at: datetime
     shard: int = 0
     """Which partial CRL tells of it, from 1; 0: the full one. Chosen when it is issued, for ever."""
+    device_id: UUID | None = None
+    """Of the device's record that it is bound to; whatever happens to that device follows it."""
+    user_id: UUID | None = None
+    """Of the user's record, the same."""
 
 
 @dataclass(frozen=True, slots=True)

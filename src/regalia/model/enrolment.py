@@ -130,6 +130,10 @@ class LineageLink:
     """Of the challenge that the chain was enrolled with."""
     unverified: bool
     """The names were chosen by us or by the bearer, vouched for by nobody (R5.4)."""
+    device_id: UUID | None = None
+    """Of the device's record, where a connector says which device it is."""
+    user_id: UUID | None = None
+    """Of the user's record, the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,8 @@ class AuthorisationKind(StrEnum):
     RENEWAL = "renewal"
     ADMINISTRATOR = "administrator"
     """An administrator ordered a certificate that no device asks for (`cert issue`)."""
+    CONNECTOR = "connector"
+    """A connector vouched for this very request (CON-4)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         Verdict,
     )
 
-__all__ = ["Authorizer", "ChallengeMinter", "Inventory", "Link", "Notifier", "RevocationFeed"]
+__all__ = ["Authorizer", "ChallengeMinter", "Inventory", "Link", "Links", "Notifier", "RevocationFeed"]
 
 
 class Link(Protocol):
@@ -39,6 +39,16 @@ class Link(Protocol):
 
     def check(self) -> tuple[Checked, ...]:
         """Try each thing that it needs, one by one, and name what is missing; nothing changes anywhere."""
+
+
+class Links(Protocol):
+    """The way to every configured connector, kept as long as its settings and its secret stay what they are."""
+
+    def link(self, name: str) -> Link | NotAsked:
+        """Return one that is ready to be asked.
+
+        `NotAsked`: there is none of this name, it is disabled, or its secret does not open; the reason says which.
+        """
 
 
 @runtime_checkable

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bearer",
+    "Brakes",
     "Connectors",
     "DeviceFilter",
     "Devices",
+    "FleetStore",
     "Following",
     "KeptCause",
     "Notice",
     "Notices",
+    "Stopped",
     "Sweep",
     "Sweeps",
     "Users",
@@ -189,6 +192,45 @@ class Following(Protocol):
     def live_count(self, now: datetime) -> Mapping[str, int]:
         """How many of them each group has: what the brake measures by (REV-7)."""
 
+    def ended_since(self, since: datetime) -> Mapping[str, int]:
+        """How many certificates of each group were revoked or held by following since then: small runs add up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A run that the brake stopped, as it was shown (REV-7)."""
+
+    id: UUID
+    digest: str
+    """Of the whole plan (`ra.brake.Tally.digest`): what two administrators let go of."""
+    at: datetime
+    ends: Mapping[str, int]
+    """By group how many certificates it would revoke or hold."""
+    live: Mapping[str, int]
+    """By group how many there were."""
+    why: str
+    """The stops in words, a line each."""
+    shown: frozenset[bytes]
+    """Fingerprints of its steps that end trust, 32 octets each."""
+    let_go_at: datetime | None = None
+    let_go_by: tuple[str, ...] = ()
+    """The two administrators."""
+    closed_at: datetime | None = None
+    """When it was carried out, or another plan took its place."""
+
+
+class Brakes(Protocol):
+    """What the brake holds."""
+
+    def stopped(self, digest: str) -> Stopped | None:
+        """Find one that is not closed."""
+
+    def open_stops(self) -> tuple[Stopped, ...]:
+        """Return those that are not closed, newest first."""
+
+    def put_stopped(self, before: Stopped | None, after: Stopped, events: Sequence[EventDraft]) -> bool:
+        """Keep, let go or close one, and close all other open ones where it is new; False where it has changed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -221,3 +263,7 @@ class Notices(Protocol):
         self, claimed: Notice, after: Notice, revocation: Revocation | None, events: Sequence[EventDraft]
     ) -> bool:
         """Note how it ended; where the system refused, revoke in the same transaction (R8)."""
+
+
+class FleetStore(Connectors, Devices, Users, Sweeps, Following, Brakes, Notices, Protocol):
+    """All of it."""
