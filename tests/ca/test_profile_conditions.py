@@ -103,7 +103,8 @@ def test_authz3_what_cannot_be_evaluated_is_refused(expression: str) -> None:
         ("request.key == 'x'", "of type map"),
         ("binding.dns[0] == 'x'", "out of bounds"),
         ("binding.dns.all(d, e == 'x')", "no variable e"),
-        ("device.serial == 'x'", "no connector"),
+        ("device.compliant == 'yes'", "of type bool"),
+        ("user.nothing == 'x'", "no user.nothing"),
         ("request.cn.shout() == 'X'", "shout"),
         ("request.cn.matches('(')", "regex"),
         (

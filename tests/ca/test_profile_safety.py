@@ -119,7 +119,7 @@ def test_what_is_never_issued_is_refused_whatever_is_acknowledged(document: str)
         ("person-on-the-air", _with(CLIENT, san=_san("upn", "{binding.upn}"))),
         ("same-for-all", _with(CLIENT, subject={"cn": "kiosk"})),
         ("same-for-all", _with(CLIENT, subject={"cn": "kiosk of {group}"})),
-        ("not-yet", _with(CLIENT, subject={"cn": "{binding.cn}", "ou": "{user.name?}"})),
+        ("needs-connector", _with(CLIENT, subject={"cn": "{binding.cn}", "ou": "{user.name?}"})),
         ("short-keys", _with(CLIENT, validity={"duration": "3650d"})),
     ],
 )

@@ -73,7 +73,7 @@ def test_an_empty_variable_refuses_or_drops_as_the_template_says() -> None:
     )
     assert made.names.listed() == ("cn:laptop-1",)
     assert refusal(rules({"cn": "{binding.cn}"}), facts)[0] == reasons.VARIABLE_MISSING.id
-    assert "no connector" in refusal(rules({"cn": "{device.serial}"}), facts)[1]
+    assert "only a connector" in refusal(rules({"cn": "{device.serial}"}), facts)[1]
 
 
 def test_several_values_make_several_names() -> None:

@@ -34,7 +34,7 @@ def test_each_variable_has_its_row_with_source_and_mark() -> None:
         [
             f"`{each.name}`",
             each.type.value,
-            each.source.value + ("" if each.available else ", later"),
+            each.source.value,
             "**yes**" if each.spoofable else "no",
             "several" if each.several else "one",
             each.meaning,

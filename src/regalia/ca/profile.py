@@ -161,11 +161,11 @@ def _rules_in_time(parsed: ProfileDocument) -> _InTime:
     validity, renewal, limits = parsed.validity, parsed.renewal, parsed.limits
     ends = validity.end is not None or validity.align != "none"
     bounded = renewal.window is not None or renewal.most is not None
-    counted = limits.live is not None or limits.per_day is not None
+    counted = limits.live is not None or limits.per_day is not None or limits.overlap is not None
     return _InTime(
         expiry=ExpiryRule(validity.end, Align(validity.align)) if ends else None,
         renewal=RenewalRule(renewal.span, renewal.share, renewal.most) if bounded else None,
-        limits=DeviceLimits(limits.live, limits.per_day) if counted else None,
+        limits=DeviceLimits(limits.live, limits.per_day, limits.overlap_span) if counted else None,
     )
 
 

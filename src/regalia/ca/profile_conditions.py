@@ -15,13 +15,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from regalia import reasons
+from regalia.ca.profile_records import DEVICE_FACTS, TRUE, USER_FACTS
 from regalia.ca.profile_variables import VARIABLES
 from regalia.errors import PeerError
 from regalia.wire import oids
 from regalia.wire.public_key import key_algorithm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import cel
 
@@ -47,6 +48,8 @@ _TYPES: Final[dict[str, type]] = {
     "request.source": str,
     "binding.sid": str,
     "device.id": str,
+    **{f"device.{name}": kind for name, kind in DEVICE_FACTS.items()},
+    **{f"user.{name}": kind for name, kind in USER_FACTS.items()},
     "endpoint": str,
     "group": str,
     "profile": str,
@@ -140,7 +143,8 @@ def _environment(given: Circumstances) -> dict[str, Any]:
         },
         "binding": {**_names("binding.", given.facts), "sid": _one(given.facts, "binding.sid")},
         "names": _rendered(given.names),
-        "device": {"id": _one(given.facts, "device.id")},
+        "device": {"id": _one(given.facts, "device.id"), **_record("device", DEVICE_FACTS, given.facts)},
+        "user": _record("user", USER_FACTS, given.facts),
         "assurance": given.assurance.value,
         "now": given.now,
     }
@@ -151,6 +155,17 @@ def _environment(given: Circumstances) -> dict[str, Any]:
 
 def _one(facts: Facts, name: str) -> str:
     return next(iter(facts.get(name, ())), "")
+
+
+def _record(root: str, declared: Mapping[str, type], facts: Facts) -> dict[str, Any]:
+    """Give what a record says; what it does not say is empty, and not among what was `said`."""
+    values: dict[str, Any] = {}
+    for name, kind in declared.items():
+        path = f"{root}.{name}"
+        values[name] = list(facts.get(path, ())) if kind is list else _one(facts, path)
+        if kind is bool:
+            values[name] = values[name] == TRUE
+    return values
 
 
 def _names(prefix: str, facts: Facts) -> dict[str, Any]:
@@ -246,8 +261,6 @@ def _check_paths(expression: str) -> None:
 def _declared(path: str) -> type:
     if path in _TYPES:
         return _TYPES[path]
-    if path in VARIABLES and not VARIABLES[path].available:
-        raise ConditionError(f"no connector fills {path} in this version")
     if any(known.startswith(f"{path}.") for known in _TYPES):
         return dict
     raise ConditionError(f"there is no {path}{_near(path)}")

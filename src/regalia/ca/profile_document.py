@@ -38,6 +38,7 @@ from regalia.ca.profile_fields import (
     check_duration,
     check_oid,
     check_organisation_text,
+    check_overlap,
     check_rsa_bits,
     check_rsa_size,
     check_several,
@@ -228,6 +229,12 @@ class Limits(_Strict):
 
     live: Count | None = None
     per_day: Count | None = None
+    overlap: Annotated[str, AfterValidator(check_overlap)] | None = None
+
+    @property
+    def overlap_span(self) -> timedelta | None:
+        """The overlap as a span."""
+        return read_span(self.overlap) if self.overlap is not None else None
 
 
 class ConditionRule(_Strict):

@@ -37,6 +37,7 @@ __all__ = [
     "check_duration",
     "check_oid",
     "check_organisation_text",
+    "check_overlap",
     "check_rsa_bits",
     "check_rsa_size",
     "check_several",
@@ -53,6 +54,7 @@ LEAF_USAGES: Final = ("digitalSignature", "contentCommitment", "keyEncipherment"
 _MAX_DURATION: Final = timedelta(days=3650)
 _MIN_DURATION: Final = timedelta(minutes=10)
 _MAX_BACKDATE: Final = timedelta(hours=1)
+_MAX_OVERLAP: Final = timedelta(days=365)
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -80,6 +82,13 @@ def check_backdate(text: str) -> str:
     """At most an hour (POL-7)."""
     if read_span(text) > _MAX_BACKDATE:
         raise problem(f'"{text}" is more than one hour')
+    return text
+
+
+def check_overlap(text: str) -> str:
+    """At most a year: two certificates of a device side by side are two keys to lose."""
+    if read_span(text) > _MAX_OVERLAP:
+        raise problem(f'"{text}" is more than {_MAX_OVERLAP.days} days')
     return text
 
 

@@ -173,10 +173,10 @@ def _same_for_all(profile: Profile) -> Iterator[str]:
         yield "no template of a name holds a variable that differs from device to device"
 
 
-def _unavailable(profile: Profile) -> Iterator[str]:
-    used = [(where, variable) for where, variable in _variables(profile) if not variable.available]
+def _of_records(profile: Profile) -> Iterator[str]:
+    used = [(where, variable) for where, variable in _variables(profile) if variable.of_record]
     sid = profile.name_rules.sid if profile.name_rules is not None else None
-    if sid is not None and not VARIABLES[sid.name].available:
+    if sid is not None and VARIABLES[sid.name].of_record:
         used.append(("microsoft.sid", VARIABLES[sid.name]))
     for where, variable in used:
         yield f"{where} holds {{{variable.name}}}"
@@ -287,11 +287,11 @@ RULES: Final = (
         _same_for_all,
     ),
     SafetyRule(
-        "not-yet",
+        "needs-connector",
         _WARN,
-        "variables that no connector fills in this version",
-        "requests are refused, unless the variable is optional",
-        _unavailable,
+        "variables that only a connector fills",
+        "at an endpoint without one requests are refused, unless the variable is optional",
+        _of_records,
     ),
 )
 """All of it, in the order of the reference page."""

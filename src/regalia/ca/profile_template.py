@@ -136,9 +136,9 @@ class _Filler:
         self.used[reference.name] = values
         if not values and not reference.optional:
             variable = VARIABLES[reference.name]
-            why = (
-                f"{variable.meaning}: there is none" if variable.available else "no connector fills it in this version"
-            )
+            why = f"{variable.meaning}: there is none"
+            if variable.of_record:
+                why = f"which only a connector's record fills, and there is no {variable.meaning}"
             raise PeerError(reasons.VARIABLE_MISSING, f"{where} needs {{{reference.name}}}, {why}")
         return values
 

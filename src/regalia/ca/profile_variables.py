@@ -50,9 +50,9 @@ class Source(StrEnum):
     REQUEST = "request"
     """What the device asks for: nobody has verified it."""
     DEVICE = "device record"
-    """From a connector, which this version does not have."""
+    """What a connector said of the device."""
     USER = "user record"
-    """From a connector, which this version does not have."""
+    """What a connector said of the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,13 @@ class Variable:
     """Whether it names a person (PRIV-2)."""
 
     @property
-    def available(self) -> bool:
-        """Whether this version can fill it at all."""
-        return self.source not in (Source.DEVICE, Source.USER)
+    def of_record(self) -> bool:
+        """Whether only a connector fills it: at an endpoint without one it is empty."""
+        return self.source in (Source.DEVICE, Source.USER)
 
 
 _T, _S = ValueType, Source
+_GUID: Final = "5f8c2d11-7c3b-4d0e-9a55-0c1d2e3f4a5b"
 _SID: Final = "S-1-5-21-1004336348-1177238915-682003330-1104"
 
 _SERVER = (
@@ -121,6 +122,8 @@ _DEVICE = (
     Variable("device.serial", _T.TEXT, _S.DEVICE, "serial number", "C02XK1ZZJGH5", spoofable=True),
     Variable("device.imei", _T.TEXT, _S.DEVICE, "IMEI", "490154203237518", spoofable=True),
     Variable("device.name", _T.TEXT, _S.DEVICE, "name that its user gave it", "adas-laptop", spoofable=True),
+    Variable("device.platform", _T.TEXT, _S.DEVICE, "what it runs: windows, macos, ios, android, …", "windows"),
+    Variable("device.entra_id", _T.TEXT, _S.DEVICE, "Entra ID's id of the device", _GUID),
     Variable("device.dns", _T.DNS_NAME, _S.DEVICE, "DNS names in the directory", "laptop-17.example.com", several=True),
     Variable("device.sid", _T.SID, _S.DEVICE, "SID of its computer account", _SID),
 )
@@ -155,8 +158,9 @@ def facts_of(
     binding: Names,
     device: str | None,
     asked: Names,
+    records: Facts | None = None,
 ) -> Facts:
-    """Collect what is known of a request, by variable."""
+    """Collect what is known of a request, by variable. `records`: `profile_records.facts_of_records`."""
     facts: Facts = {
         "key.hash20": (key_sha256.hex()[:20],),
         "key.sha256": (key_sha256.hex(),),
@@ -171,7 +175,7 @@ def facts_of(
         facts["binding.sid"] = (binding.sid,)
     if device is not None:
         facts["device.id"] = (device,)
-    return facts
+    return facts | (records or {})
 
 
 def _of_names(prefix: str, names: Names) -> Mapping[str, tuple[str, ...]]:
@@ -184,5 +188,5 @@ def _of_names(prefix: str, names: Names) -> Mapping[str, tuple[str, ...]]:
 
 
 def sample_facts() -> Facts:
-    """Give every variable the value of its row, those of later versions too."""
+    """Give every variable the value of its row, those of records too."""
     return {variable.name: (variable.sample,) for variable in VARIABLES.values()}

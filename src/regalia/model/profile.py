@@ -139,8 +139,10 @@ class DeviceLimits:
     """How many certificates of the profile a device may have."""
 
     live: int | None
-    """At a time; a renewal takes its predecessor's place."""
+    """At a time; a renewal takes its predecessor's place. Where a connector vouches, the oldest makes room."""
     per_day: int | None
+    overlap: timedelta | None = None
+    """How long an older one stays valid beside its successor, where a connector vouched for both; None: a week."""
 
 
 @dataclass(frozen=True, slots=True)
