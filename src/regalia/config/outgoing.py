@@ -33,6 +33,9 @@ class OutgoingSettings(Section):
     identity_providers: _OpenedPlaces = Field(
         default=(), description="The same for identity providers, where administrators sign in."
     )
+    connectors: _OpenedPlaces = Field(
+        default=(), description="The same for connectors: systems that vouch for devices or know them."
+    )
     ca_file: OptionalPath = Field(
         default=None, description="PEM file trusted for what is called, instead of the system's authorities."
     )

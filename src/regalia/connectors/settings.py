@@ -45,7 +45,8 @@ Scope = Annotated[str, Field(pattern=r"^[!-~]{1,300}$")]
 class ConnectorSettings(BaseModel):
     """What each kind's settings have in common: nothing but their strictness."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    # The text below a field is what `connector kinds` tells of it.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
 
 
 class IntuneSettings(ConnectorSettings):

@@ -6,14 +6,18 @@ neither an open door nor a mass revocation (CON-5). Implementations live in `con
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from regalia.model.connector import (
         Asked,
         Checked,
+        Connector,
         IssuedNotice,
         NotAsked,
         Refused,
@@ -26,8 +30,23 @@ if TYPE_CHECKING:
         Told,
         Verdict,
     )
+    from regalia.model.event import JsonValue
 
-__all__ = ["Authorizer", "ChallengeMinter", "Inventory", "Link", "Links", "Notifier", "RevocationFeed"]
+__all__ = [
+    "ABILITIES",
+    "Ability",
+    "Authorizer",
+    "ChallengeMinter",
+    "ConnectorKind",
+    "ConnectorKinds",
+    "Inventory",
+    "KindSetting",
+    "Link",
+    "Links",
+    "Notifier",
+    "RevocationFeed",
+    "abilities_of",
+]
 
 
 class Link(Protocol):
@@ -108,3 +127,71 @@ class Inventory(Protocol):
 
     def user(self, external_id: str, *, within: float) -> ReportedUser | NotAsked | None:
         """Look one user up now."""
+
+
+# --- what kinds there are -------------------------------------------------------------------------------------------
+
+
+class Ability(StrEnum):
+    """What a connector can do, in a word."""
+
+    VOUCHES = "vouches"
+    IS_TOLD = "is-told"
+    REVOKES = "revokes"
+    KNOWS_DEVICES = "knows-devices"
+    MAKES_CHALLENGES = "makes-challenges"
+
+
+ABILITIES: Mapping[type, Ability] = MappingProxyType(
+    {
+        Authorizer: Ability.VOUCHES,
+        Notifier: Ability.IS_TOLD,
+        RevocationFeed: Ability.REVOKES,
+        Inventory: Ability.KNOWS_DEVICES,
+        ChallengeMinter: Ability.MAKES_CHALLENGES,
+    }
+)
+"""The protocol of each."""
+
+
+def abilities_of(link: Link) -> frozenset[Ability]:
+    """Say what a link can do."""
+    return frozenset(ability for protocol, ability in ABILITIES.items() if isinstance(link, protocol))
+
+
+@dataclass(frozen=True, slots=True)
+class KindSetting:
+    """One setting of a kind of connector."""
+
+    name: str
+    values: str
+    """What it may be, in words."""
+    required: bool
+    default: JsonValue
+    """None where there is none."""
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorKind:
+    """A kind of connector: what it is called, what it needs and what it can do."""
+
+    name: str
+    title: str
+    page: str
+    """Its page, below `docs/`."""
+    abilities: frozenset[Ability]
+    settings: tuple[KindSetting, ...]
+
+
+class ConnectorKinds(Protocol):
+    """The kinds there are, and what is a good connector of each."""
+
+    def kinds(self) -> tuple[ConnectorKind, ...]:
+        """By name."""
+
+    def checked(self, connector: Connector, secret: str) -> Connector:
+        """Return it with its settings as its kind reads them; nobody is asked anything.
+
+        Settings may be words, as they are typed. Raises `AdminError` CON-030, CON-031, CON-032.
+        """

@@ -5,16 +5,19 @@ from __future__ import annotations
 from regalia.errors import Reason, Stage
 
 __all__ = [
+    "AUTHORISER_UNFIT",
     "CONNECTOR_AWAY",
     "CONNECTOR_BUSY",
     "CONNECTOR_CERTIFICATE_REFUSED",
     "CONNECTOR_CHALLENGE_FOREIGN",
     "CONNECTOR_CHALLENGE_FORGED",
     "CONNECTOR_CHALLENGE_TIME",
+    "CONNECTOR_DISABLED",
     "CONNECTOR_FORBIDDEN",
     "CONNECTOR_GARBLED",
     "CONNECTOR_KEY_FOREIGN",
     "CONNECTOR_KIND_UNKNOWN",
+    "CONNECTOR_MISSING",
     "CONNECTOR_NOT_ASSIGNED",
     "CONNECTOR_OBJECT_UNKNOWN",
     "CONNECTOR_REFUSED",
@@ -24,6 +27,12 @@ __all__ = [
     "CONNECTOR_SERVICE_MISSING",
     "CONNECTOR_SETTINGS_REFUSED",
     "CONNECTOR_SIGN_IN",
+    "CONNECTOR_STATE",
+    "CONNECTOR_UNFIT",
+    "CONNECTOR_UNREADABLE",
+    "DEVICE_CHANGED",
+    "FOLLOW_MEMBERSHIP_UNREAD",
+    "STOP_OUTDATED",
 ]
 
 # --- The system says no: final for this request ----------------------------------------------------------------------
@@ -144,4 +153,60 @@ CONNECTOR_SECRET_REFUSED = Reason(
     Stage.ADMIN,
     "the connector's secret is not usable",
     "Give the client secret's value, or PEM with an RSA private key and its certificate, as the settings say.",
+)
+
+# --- What administrators ask ---------------------------------------------------------------------------------------------
+CONNECTOR_MISSING = Reason(
+    "CON-060",
+    Stage.SERVICE,
+    "there is no such connector",
+    "Name one that `regalia connector list` shows; an endpoint's is in `regalia endpoint show`.",
+)
+CONNECTOR_DISABLED = Reason(
+    "CON-061",
+    Stage.SERVICE,
+    "the connector is disabled",
+    "Enable it with `regalia connector enable`, or give the endpoint another authoriser.",
+)
+CONNECTOR_UNREADABLE = Reason(
+    "CON-062",
+    Stage.SERVICE,
+    "the connector's secret or settings cannot be read",
+    "Set it anew with `regalia connector set-secret`.",
+)
+CONNECTOR_STATE = Reason(
+    "CON-063",
+    Stage.ADMIN,
+    "the connector is not in the state that this needs",
+    "See `regalia connector show`; somebody may just have changed it.",
+)
+CONNECTOR_UNFIT = Reason(
+    "CON-064",
+    Stage.ADMIN,
+    "the connector cannot do what is asked of it",
+    "See `regalia connector kinds` for what each kind can do, and choose another one.",
+)
+AUTHORISER_UNFIT = Reason(
+    "CON-065",
+    Stage.ADMIN,
+    "authoriser and connector do not go together",
+    "Give `--connector NAME` with the authoriser `connector`, and with no other one.",
+)
+FOLLOW_MEMBERSHIP_UNREAD = Reason(
+    "CON-066",
+    Stage.ADMIN,
+    "a rule asks for a group that no connector reads",
+    "Add the group's id to the connector's setting `groups`, let it sweep, then set the rule.",
+)
+DEVICE_CHANGED = Reason(
+    "CON-067",
+    Stage.ADMIN,
+    "the device has just changed",
+    "Look at it again with `regalia device show`, and repeat.",
+)
+STOP_OUTDATED = Reason(
+    "CON-068",
+    Stage.ADMIN,
+    "the plan that was stopped is another one now",
+    "See `regalia device stops` for what would be done now.",
 )
