@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from regalia.reasons import admin, alert, api, client, connector, ndes, ra, scep, service, sign_in
+from regalia.reasons import admin, alert, api, client, connector, ndes, ra, scep, service, sign_in, vouching
 from regalia.reasons.admin import *  # noqa: F403 - who refuses names a reason, not the family it belongs to
 from regalia.reasons.alert import *  # noqa: F403 - the same
 from regalia.reasons.api import *  # noqa: F403 - the same
@@ -18,13 +18,14 @@ from regalia.reasons.ra import *  # noqa: F403 - the same
 from regalia.reasons.scep import *  # noqa: F403 - the same
 from regalia.reasons.service import *  # noqa: F403 - the same
 from regalia.reasons.sign_in import *  # noqa: F403 - the same
+from regalia.reasons.vouching import *  # noqa: F403 - the same
 
 if TYPE_CHECKING:
     from regalia.errors import Reason
 
 ALL: tuple[Reason, ...] = tuple(
     getattr(family, name)
-    for family in (scep, ra, ndes, service, admin, alert, api, client, sign_in, connector)
+    for family in (scep, ra, ndes, service, admin, alert, api, client, sign_in, connector, vouching)
     for name in family.__all__
 )
 
