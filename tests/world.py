@@ -20,6 +20,7 @@ from fakes import (
     FakeClock,
     MemoryCrlFiles,
     MemoryKeys,
+    MemoryOutgoing,
     MemorySealer,
     MemorySender,
     MemorySigner,
@@ -27,6 +28,7 @@ from fakes import (
     SeededEntropy,
 )
 from memory_store import MemoryStore
+from regalia.app.connectors import ConnectorLinks, RegisteredKinds
 from regalia.ca.authority import Ceremony
 from regalia.ca.carried_crl import CrlImporter
 from regalia.ca.crl import CrlPublisher
@@ -44,6 +46,7 @@ from regalia.ra.alerts import AlertDesk
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.checkpoints import CheckpointDesk
+from regalia.ra.connectors import ConnectorDesk
 from regalia.ra.containment import Containment
 from regalia.ra.enrol import Enroller
 from regalia.ra.limits import Allowances, Limits
@@ -176,6 +179,11 @@ class World:
         self.proposals = ProposalDesk(self.store, self.clock, self.entropy)
         self.told = MemorySender()
         self.alerts = AlertDesk(self.store, self.told, MemorySealer(), self.clock, self.entropy, where=url, attempts=3)
+        self.outgoing = MemoryOutgoing()
+        """What connectors ask, and what they are answered."""
+        kinds = RegisteredKinds(lambda: self.outgoing, self.clock, self.entropy)
+        self.connectors = ConnectorDesk(self.store, kinds, MemorySealer(), self.clock, self.entropy)
+        self.links = ConnectorLinks(self.store, MemorySealer(), self.clock, self.entropy, lambda: self.outgoing)
         self.practice = PRACTICE
         self.protected = protected
         self.ndes_pages = NdesDesk(self.store, self.clock, self.entropy)

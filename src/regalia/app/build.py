@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from regalia import reasons
 from regalia.app.alerts import alert_desk
+from regalia.app.connectors import ConnectorLinks, RegisteredKinds, outgoing_of
 from regalia.app.custody import Custody, divided
 from regalia.app.practice import practice_of
 from regalia.ca.authority import Ceremony
@@ -40,6 +41,7 @@ from regalia.ra.api_limits import ApiLimits
 from regalia.ra.approval import ApprovalDesk
 from regalia.ra.challenges import ChallengeDesk
 from regalia.ra.checkpoints import CheckpointDesk
+from regalia.ra.connectors import ConnectorDesk
 from regalia.ra.containment import Containment
 from regalia.ra.enrol import Enroller
 from regalia.ra.limits import Allowances, Limits
@@ -147,6 +149,8 @@ class App:
     administrators: AdminDesk
     tokens: TokenDesk
     proposals: ProposalDesk
+    connectors: ConnectorDesk
+    links: ConnectorLinks
 
     @property
     def checkpoint_copy(self) -> CheckpointDirectory | None:
@@ -254,6 +258,7 @@ class _Common:
     refusals: Refusals
     protected: ProtectedNames
     allowances: Allowances
+    links: ConnectorLinks
 
 
 def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | None = None, workers: int = 1) -> App:
@@ -302,6 +307,8 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         administrators=AdminDesk(store, clock, entropy),
         tokens=TokenDesk(store, clock, entropy),
         proposals=ProposalDesk(store, clock, entropy, TwoPersons(config.admin.two_persons)),
+        connectors=_connectors(common),
+        links=common.links,
         api_limits=ApiLimits(store, common.allowances),
     )
 
@@ -318,7 +325,20 @@ def _common(config: Config, ground: Ground, observe: Callable[[Reason], None] | 
         refusals=Refusals(ground.store, observe=observe),
         protected=_protected(config),
         allowances=_allowances(config.limits).shared_by(workers),
+        links=ConnectorLinks(
+            ground.store,
+            MasterSealer(ground.master, ground.entropy),
+            ground.clock,
+            ground.entropy,
+            outgoing_of(config),
+        ),
     )
+
+
+def _connectors(common: _Common) -> ConnectorDesk:
+    ground = common.ground
+    kinds = RegisteredKinds(outgoing_of(common.config), ground.clock, ground.entropy)
+    return ConnectorDesk(ground.store, kinds, MasterSealer(ground.master, ground.entropy), ground.clock, ground.entropy)
 
 
 # --- authorities ----------------------------------------------------------------------------------------------------

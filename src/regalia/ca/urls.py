@@ -31,3 +31,7 @@ class Urls:
     def endpoint(self, protocol: str, name: str) -> str:
         """Address where devices find an endpoint."""
         return f"{self.base}/{protocol}/{name}"
+
+    def hook(self, connector: str) -> str:
+        """Address where a connector's system tells of changes."""
+        return f"{self.base}/hooks/{connector}"

@@ -32,6 +32,7 @@ NOUNS: Final = {
     "group": "Groups: segregated populations, each with an issuing CA.",
     "profile": "Profiles: what certificates look like and how long they live.",
     "endpoint": "Endpoints: the doors that devices enrol at.",
+    "connector": "Connectors: systems outside that know devices and vouch for them.",
     "challenge": "Challenges: secrets that let a device enrol.",
     "enrolment": "Enrolments: what devices asked for, and what becomes of it.",
     "cert": "Certificates: look, issue, hold, revoke, audit, export.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from regalia import reasons
 from regalia.errors import AdminError
 from regalia.ports import ChallengeFilter
+from regalia.ports.fleet import DeviceFilter
 from regalia.verbs.lookup import by_prefix
 from regalia.verbs.paging import MOST
 
@@ -17,9 +18,20 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from regalia.model import Authority, Challenge, Endpoint, Group, Profile
+    from regalia.model.connector import Connector
+    from regalia.model.fleet import Device
     from regalia.verbs.verb import Desk
 
-__all__ = ["found_authority", "found_challenge", "found_endpoint", "found_group", "found_profile", "seen_endpoints"]
+__all__ = [
+    "found_authority",
+    "found_challenge",
+    "found_connector",
+    "found_device",
+    "found_endpoint",
+    "found_group",
+    "found_profile",
+    "seen_endpoints",
+]
 
 
 def found_group(desk: Desk, name: str) -> Group:
@@ -73,4 +85,25 @@ def found_challenge(desk: Desk, text: str) -> Challenge:
         "challenge",
         by_id,
         lambda: store.challenge_page(ChallengeFilter(limit=MOST, groups=groups, search=text)).items,
+    )
+
+
+def found_connector(desk: Desk, name: str) -> Connector:
+    """Look a connector up: it belongs to no group, so only a verb that counts everywhere shows one."""
+    connector = desk.services.store.connector(name)
+    if connector is None:
+        raise AdminError(reasons.NOT_FOUND, f"connector {name}")
+    return connector
+
+
+def found_device(desk: Desk, text: str) -> Device:
+    """Look a device up by the id of its record, or the beginning of it; one of no group only for who sees all."""
+    store, groups = desk.services.store, desk.reach.groups
+
+    def by_id(device_id: UUID) -> Device | None:
+        found = store.device(device_id)
+        return found if found is not None and found.group in desk.reach else None
+
+    return by_prefix(
+        text, "device", by_id, lambda: store.device_page(DeviceFilter(groups=groups, search=text, limit=MOST)).items
     )

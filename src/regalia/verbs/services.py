@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from regalia.ca.rollover import Rollover
     from regalia.ca.urls import Urls
     from regalia.ports import CheckpointArchive, Clock, CrlFiles, Entropy, KeyStore, Store, Transcript
+    from regalia.ports.connectors import Links
     from regalia.ra.administration import AdminDesk
     from regalia.ra.alerts import AlertDesk
     from regalia.ra.approval import ApprovalDesk
     from regalia.ra.challenges import ChallengeDesk
     from regalia.ra.checkpoints import CheckpointDesk
+    from regalia.ra.connectors import ConnectorDesk
     from regalia.ra.containment import Containment
     from regalia.ra.ndes_pages import NdesDesk
     from regalia.ra.order import OrderDesk
@@ -107,6 +109,10 @@ class Services(Protocol):
     def tokens(self) -> TokenDesk: ...
     @property
     def proposals(self) -> ProposalDesk: ...
+    @property
+    def connectors(self) -> ConnectorDesk: ...
+    @property
+    def links(self) -> Links: ...
     @property
     def transcript(self) -> Transcript: ...
     @property
