@@ -121,6 +121,8 @@ def prepare_leaf(
         subject=name_text(tbs.subject),
         names=order.names,
         device=order.device,
+        device_id=lineage.device_id if lineage is not None else None,
+        user_id=lineage.user_id if lineage is not None else None,
         unverified=order.unverified,
         key_sha256=hashlib.sha256(order.public_key).digest(),
         not_before=tbs.not_before,

@@ -243,6 +243,8 @@ class Pending:
 
     enrolment: Enrolment
     """In state pending, stored or to be stored."""
+    second_key: str = ""
+    """Why the key is somebody's to look at, where a device has another one already: a security event."""
 
 
 Decision = Approved | Pending | Denied | Unavailable

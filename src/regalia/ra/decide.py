@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 from regalia import reasons
 from regalia.ca.blocklist import blocked_by
 from regalia.ca.profile import forbidden_extensions
+from regalia.errors import InvariantError
 from regalia.model import (
     Approved,
+    Authoriser,
     Denied,
     Enrolment,
     EnrolmentState,
@@ -23,7 +25,14 @@ from regalia.model import (
     RevocationReason,
 )
 from regalia.ports import Authorities, Blocklists, Certificates, Challenges, Enrolments
-from regalia.ra.evidence import authorise_keyed_renewal, authorise_order, authorise_renewal, judge_challenge
+from regalia.ra.bearers import bearers_of, check_bearers
+from regalia.ra.evidence import (
+    authorise_keyed_renewal,
+    authorise_order,
+    authorise_renewal,
+    judge_challenge,
+    judge_verdict,
+)
 from regalia.ra.granting import Basis, grant_names
 from regalia.ra.profile_rules import check_conditions, check_limits, check_renewal, check_reuse
 from regalia.ra.protected import UNPROTECTED
@@ -36,6 +45,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from regalia.model import Certificate, Known, LineageLink
+    from regalia.ra.bearers import Records, Word
     from regalia.ra.granting import Granted
     from regalia.ra.protected import ProtectedNames
     from regalia.ra.request import EnrolmentRequest
@@ -61,10 +71,13 @@ def decide(
     *,
     certificates_per_device: int,
     protected: ProtectedNames = UNPROTECTED,
+    word: Word | None = None,
+    records: Records | None = None,
 ) -> Approved | Pending | Denied:
     """Decide a fresh request: steps 9 and 10 of security.md §3. `enrolment_id` is the conversation's future id.
 
-    `known` is what the store knows of the request's conversation key.
+    `known` is what the store knows of the request's conversation key. `word` is what the endpoint's connector said of
+    this very request, `records` where those of a renewal's device and user are.
 
     `certificates_per_device`: how many a device that a challenge names may have begun in 24 hours (RES-5). Renewals
     are counted before their message is opened, by the protocol's limits. `protected`: names that no device gets.
@@ -75,7 +88,7 @@ def decide(
         # RES-5's daily limit holds off devices; it is the administrator whom it protects.
         evidence = authorise_order(request, request.vouched, enrolment_id)
     else:
-        evidence = judge_challenge(request, known.challenge, enrolment_id)
+        evidence = _first(request, known, enrolment_id, word)
         if isinstance(evidence, Evidence):
             evidence = _quota(request, evidence, store, certificates_per_device) or evidence
     if isinstance(evidence, Denied):
@@ -84,15 +97,28 @@ def decide(
         refused = check_renewal(request, request.signer, evidence.lineage, evidence.authorisation)
         if refused is not None:
             return refused
-    judged = judge(request, evidence, known.same_key, store, enrolment_id, protected=protected)
+    judged = judge(request, evidence, known.same_key, store, enrolment_id, protected=protected, records=records)
     if not isinstance(judged, Approved) or request.vouched is not None:
         # As above: who orders or approves sees what there is already, and is not held off by a count.
         return judged
     return check_limits(request, evidence.lineage, judged.order.names, store) or judged
 
 
+def _first(request: EnrolmentRequest, known: Known, enrolment_id: UUID, word: Word | None) -> Evidence | Denied:
+    """Judge what vouches for a first enrolment: the one kind that the endpoint's authoriser takes (AUTHZ-2)."""
+    if request.door.endpoint.authoriser is not Authoriser.CONNECTOR:
+        return judge_challenge(request, known.challenge, enrolment_id)
+    if word is None:
+        raise InvariantError(f"endpoint {request.door.endpoint.name} decides without its connector's word")
+    return judge_verdict(request, word, enrolment_id)
+
+
 def _renewal(request: EnrolmentRequest, signer: Certificate, store: DecisionStore) -> Evidence | Denied:
     before = lineage_of(store, signer)
+    if request.door.endpoint.authoriser is Authoriser.CONNECTOR and before.device_id is None and before.user_id is None:
+        # A live certificate stands for the connector's word of then, and its records for how things stand now (REN-1).
+        # Where nobody said whose it is, it stands for nothing here.
+        return Denied(reasons.CHAIN_UNVOUCHED, f"certificate {signer.serial:x}", asked=request.csr.asked)
     if not request.keyed_by_challenge:
         return authorise_renewal(request, signer, before)
     challenge = store.challenge(request.challenge_mac) if request.challenge_mac is not None else None
@@ -107,6 +133,7 @@ def judge(
     enrolment_id: UUID,
     *,
     protected: ProtectedNames = UNPROTECTED,
+    records: Records | None = None,
 ) -> Approved | Pending | Denied:
     """Judge names, key and extensions of a request whose evidence stands (step 10).
 
@@ -115,7 +142,13 @@ def judge(
     Pending where the evidence holds no authorisation yet: what could not be issued is not held either.
     """
     kind = evidence.authorisation.kind if evidence.authorisation is not None else None
-    basis = Basis(kind, evidence.names, evidence.lineage)
+    bearers = evidence.bearers
+    if bearers is None:
+        bearers = bearers_of(evidence.lineage, records)
+        unfit = check_bearers(request, bearers, of_user=evidence.lineage.user_id is not None)
+        if unfit is not None:
+            return unfit
+    basis = Basis(kind, evidence.names, evidence.lineage, bearers)
     granted = grant_names(request, basis, protected)
     if isinstance(granted, Denied):
         return granted
@@ -131,7 +164,8 @@ def judge(
         # What an administrator approves is what all renewals of it are measured by (REN-3).
         link = replace(evidence.lineage, binding=granted.binding, unverified=granted.unverified)
         return Pending(
-            draft_enrolment(request, enrolment_id, EnrolmentState.PENDING, allowed=granted.names, lineage=link)
+            draft_enrolment(request, enrolment_id, EnrolmentState.PENDING, allowed=granted.names, lineage=link),
+            evidence.second_key,
         )
     order = IssueOrder(
         authorisation=evidence.authorisation,
@@ -250,5 +284,8 @@ def _same_holder(earlier: Certificate, lineage: LineageLink, store: KeyStore) ->
         return False
     if before.first == lineage.first:
         return True
+    if lineage.device_id is not None or lineage.user_id is not None:
+        # A connector says who it is, however it is called today.
+        return (before.device_id, before.user_id) == (lineage.device_id, lineage.user_id)
     bound = bool(lineage.binding) or lineage.device is not None
     return bound and (before.binding, before.device) == (lineage.binding, lineage.device)

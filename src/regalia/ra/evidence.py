@@ -5,16 +5,23 @@ Each function takes a request and what the store knows, and returns `Evidence` o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from regalia import reasons
-from regalia.model import Authorisation, AuthorisationKind, Authoriser, Denied, LineageLink
+from regalia.errors import InvariantError
+from regalia.model import Authorisation, AuthorisationKind, Authoriser, Denied, LineageLink, SanKind
+from regalia.ra.bearers import NOBODY, check_bearers, is_of_user
 from regalia.ra.request import Evidence
+from regalia.ra.superseding import KeyVerdict, judge_key, live_certificate
+from regalia.wire.names import SID_URI
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from regalia.model import Actor, Certificate, Challenge, Enrolment
+    from regalia.model import Actor, Certificate, Challenge, Enrolment, Names
+    from regalia.ra.bearers import Word
     from regalia.ra.request import EnrolmentRequest, Vouched
 
 __all__ = [
@@ -24,6 +31,7 @@ __all__ = [
     "authorise_renewal",
     "authorise_resumption",
     "judge_challenge",
+    "judge_verdict",
 ]
 
 
@@ -54,6 +62,55 @@ def judge_challenge(request: EnrolmentRequest, challenge: Challenge | None, enro
     )
 
 
+def judge_verdict(request: EnrolmentRequest, word: Word, enrolment_id: UUID) -> Evidence | Denied:
+    """Judge a connector's yes: the only maker of its authorisation (CON-4).
+
+    Whom it named must belong here and be fit for a certificate. A SID that it repeats from the request is left out: one
+    comes from the record alone. Where its yes is not about this very request, a second key waits for a person.
+    """
+    endpoint, profile, bearers = request.door.endpoint, request.door.profile, word.bearers
+    if endpoint.authoriser is not Authoriser.CONNECTOR or endpoint.connector != word.connector:
+        raise InvariantError(f"connector {word.connector} was asked for endpoint {endpoint.name}")
+    of_user = is_of_user(profile, bearers)
+    refused = check_bearers(request, bearers, of_user=of_user)
+    if refused is not None:
+        return refused
+    key = judge_key(
+        map(live_certificate, word.beside),
+        request.key_sha256,
+        group=request.door.group.name,
+        profile=profile.name,
+        own_verdict=word.verdict.fresh,
+        now=request.received_at,
+    )
+    said = "; ".join((*word.notes, key.why))
+    device, names = bearers.device, _without_sid(word.verdict.names)
+    lineage = LineageLink(
+        first=enrolment_id,
+        generation=0,
+        predecessor=None,
+        binding=names,
+        device=device.external_id if device is not None else None,
+        asked=request.csr.asked,
+        challenge_mac=request.challenge_mac,
+        unverified=not names and bearers == NOBODY,
+        device_id=device.id if device is not None else None,
+        user_id=bearers.user.id if of_user and bearers.user is not None else None,
+    )
+    held = key.verdict is KeyVerdict.HELD
+    authorisation = None if held else Authorisation(AuthorisationKind.CONNECTOR, said)
+    return Evidence(authorisation, lineage, names or None, said, bearers, key.why if held else "")
+
+
+def _without_sid(names: Names) -> Names:
+    sans = frozenset(
+        san
+        for san in names.sans
+        if not (san.kind is SanKind.URI and unquote(san.value).casefold().startswith(SID_URI.casefold()))
+    )
+    return replace(names, sans=sans, sid=None)
+
+
 def _authorisation(authoriser: Authoriser, challenge: Challenge) -> Authorisation | None:
     """What the challenge is worth here; nothing yet where it only lets a request into the queue (POL-3)."""
     by = f"challenge {challenge.id}"
@@ -64,6 +121,8 @@ def _authorisation(authoriser: Authoriser, challenge: Challenge) -> Authorisatio
             return Authorisation(AuthorisationKind.STATIC, by)
         case Authoriser.APPROVAL:
             return None
+        case Authoriser.CONNECTOR:
+            raise InvariantError(f"{by} was judged at an endpoint whose connector vouches")
 
 
 def _first_link(request: EnrolmentRequest, challenge: Challenge, enrolment_id: UUID) -> LineageLink:
@@ -159,6 +218,8 @@ def _renewal(signer: Certificate, before: LineageLink, challenge: Challenge | No
         asked=before.asked,
         challenge_mac=before.challenge_mac,
         unverified=before.unverified,
+        device_id=before.device_id,
+        user_id=before.user_id,
     )
     return Evidence(
         Authorisation(
@@ -201,6 +262,7 @@ _VOUCHED = {
     Authoriser.ONE_TIME: AuthorisationKind.CHALLENGE,
     Authoriser.STATIC: AuthorisationKind.STATIC,
     Authoriser.APPROVAL: AuthorisationKind.APPROVAL,
+    Authoriser.CONNECTOR: AuthorisationKind.CONNECTOR,
 }
 """What vouched for a first enrolment that got as far as a certificate, by its endpoint's authoriser."""
 

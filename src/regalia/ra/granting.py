@@ -9,17 +9,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from regalia import reasons
+from regalia.ca.profile_records import facts_of_records
 from regalia.ca.profile_template import render_names
 from regalia.ca.profile_variables import facts_of
 from regalia.errors import PeerError
 from regalia.model import Assurance, AuthorisationKind, Denied, Names, NamesFrom, SanKind
+from regalia.ra.bearers import NOBODY
 from regalia.ra.protected import check_domains, check_public_suffixes
-from regalia.wire.names import check_names
+from regalia.wire.names import SID_URI, check_names
 
 if TYPE_CHECKING:
     from regalia.ca.profile_variables import Facts
     from regalia.errors import Reason
     from regalia.model import LineageLink, NameRules
+    from regalia.ra.bearers import Bearers
     from regalia.ra.protected import ProtectedNames
     from regalia.ra.request import EnrolmentRequest
 
@@ -35,6 +38,8 @@ class Basis:
     names: Names | None
     """What the evidence fixes; None where it fixes none."""
     lineage: LineageLink
+    bearers: Bearers = NOBODY
+    """The records of a device and its user, where a connector vouched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ def grant_names(request: EnrolmentRequest, basis: Basis, protected: ProtectedNam
 
     An administrator who orders answers for names that the list protects from devices.
     """
+    request = _without_own_sid(request, basis.bearers)
     asked = request.csr.asked
     try:
         # Where an administrator orders, the names in the request are nobody's wish: a server's tool wrote any.
@@ -76,6 +82,20 @@ def grant_names(request: EnrolmentRequest, basis: Basis, protected: ProtectedNam
     except PeerError as fault:
         return Denied(fault.reason, fault.detail, asked=asked, allowed=basis.names or Names())
     return granted
+
+
+def _without_own_sid(request: EnrolmentRequest, bearers: Bearers) -> EnrolmentRequest:
+    """Leave out the SID that the record has as well: MDMs have devices ask for it, and it is written from the record.
+
+    Any other one stays in, and is refused like every SID in a request (POL-2).
+    """
+    records = (each for each in (bearers.device, bearers.user) if each is not None)
+    own = {f"{SID_URI}{each.sid}".casefold() for each in records if each.sid is not None}
+    asked = request.csr.asked
+    sans = frozenset(san for san in asked.sans if san.kind is not SanKind.URI or san.value.casefold() not in own)
+    return (
+        request if sans == asked.sans else replace(request, csr=replace(request.csr, asked=replace(asked, sans=sans)))
+    )
 
 
 def _granted(request: EnrolmentRequest, basis: Basis) -> Granted | Denied:
@@ -159,7 +179,12 @@ def _outside(reason: Reason, asked: Names, allowed: Names) -> Denied:
 
 def _keeps_its_name(request: EnrolmentRequest, basis: Basis) -> bool:
     """Whether a renewal is one of a chain that nothing was known of: it keeps the name that we gave it (R5.4)."""
-    return request.signer is not None and not basis.lineage.binding and basis.lineage.device is None
+    return request.signer is not None and not _is_bound(basis.lineage)
+
+
+def _is_bound(lineage: LineageLink) -> bool:
+    """Whether somebody said for whom it is: names, a device or a user."""
+    return bool(lineage.binding) or lineage.device is not None or lineage.user_id is not None
 
 
 def facts_for(request: EnrolmentRequest, basis: Basis) -> Facts:
@@ -180,6 +205,7 @@ def facts_for(request: EnrolmentRequest, basis: Basis) -> Facts:
         binding=binding,
         device=lineage.device,
         asked=asked,
+        records=facts_of_records(basis.bearers.device, basis.bearers.user),
     )
 
 
@@ -191,7 +217,7 @@ def _templated(request: EnrolmentRequest, basis: Basis, rules: NameRules) -> Gra
     binding = asked if basis.kind is None else lineage.binding
     rendered = render_names(rules, facts_for(request, basis))
     names = rendered.names
-    bound = bool(binding) or lineage.device is not None
+    bound = bool(binding) or _is_bound(lineage)
     if request.vouched is None and request.signer is not None:
         if not _within(asked, names, binding) and not _within(asked, request.signer.intent.names, lineage.asked):
             return _outside(reasons.NAMES_CHANGED_ON_RENEWAL, asked, names)

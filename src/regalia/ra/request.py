@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from regalia.model import Authorisation, Certificate, Door, Enrolment, LineageLink, Names
+    from regalia.ra.bearers import Bearers
     from regalia.wire.csr import Csr
     from regalia.wire.scep_data import IssuerAndSerial
 
@@ -148,3 +149,7 @@ class Evidence:
     """The names that the evidence fixes; None where it fixes none (a bearer challenge, a static one)."""
     described: str
     """In a few words, for the stages."""
+    bearers: Bearers | None = None
+    """The records of whom it is for, where they were judged; None: as its lineage says, and still to be judged."""
+    second_key: str = ""
+    """Why the key waits for a person, where that is why nobody has said yes."""

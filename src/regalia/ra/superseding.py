@@ -13,14 +13,26 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from regalia.model.certificate import RevocationReason
+from regalia.ra.following import LiveCertificate
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from regalia.ra.following import LiveCertificate
+    from regalia.model import Certificate, Profile
 
-__all__ = ["KeyDecision", "KeyVerdict", "Outlived", "SupersedeRules", "judge_key", "supersede"]
+__all__ = [
+    "KeyDecision",
+    "KeyVerdict",
+    "Outlived",
+    "SupersedeRules",
+    "judge_key",
+    "live_certificate",
+    "supersede",
+    "supersede_rules",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,33 @@ class SupersedeRules:
     def __post_init__(self) -> None:
         if self.live < 1 or self.overlap < timedelta(0):
             raise ValueError("a device keeps its newest certificate, and an overlap is not negative")
+
+
+def supersede_rules(profile: Profile) -> SupersedeRules:
+    """Say what a profile lets stand side by side."""
+    limits, plain = profile.limits, SupersedeRules()
+    if limits is None:
+        return plain
+    live = limits.live if limits.live is not None else plain.live
+    return SupersedeRules(live, limits.overlap if limits.overlap is not None else plain.overlap)
+
+
+def live_certificate(certificate: Certificate) -> LiveCertificate:
+    """Look at a certificate as the key of another request is judged beside it."""
+    intent, ended = certificate.intent, certificate.revocation
+    held = ended is not None and ended.reason is RevocationReason.CERTIFICATE_HOLD
+    return LiveCertificate(
+        id=certificate.id,
+        serial=certificate.serial,
+        group=intent.group or "",
+        profile=intent.profile or "",
+        issued_at=intent.created_at,
+        not_after=intent.not_after,
+        key_sha256=intent.key_sha256,
+        of_user=intent.user_id is not None,
+        held_at=ended.at if ended is not None and held else None,
+        revoked=ended is not None and not held,
+    )
 
 
 class KeyVerdict(StrEnum):

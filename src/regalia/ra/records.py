@@ -1,0 +1,102 @@
+"""From what a system reports of a device or a user to the record that is kept of it.
+
+Whoever reports less than before takes nothing away: a name, an id or a membership that is not said this time stays as
+it was said (CON-5). `state_since` moves only where the state itself differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from regalia.model.fleet import Device, User
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from regalia.model.connector import ReportedDevice, ReportedUser
+
+__all__ = ["device_record", "user_record"]
+
+
+def device_record(
+    before: Device | None, report: ReportedDevice, *, connector: str, record_id: UUID, at: datetime
+) -> Device:
+    """Make the record of a device, or bring the one before up to date. `record_id` is that of a new one."""
+    if before is None:
+        return Device(
+            id=record_id,
+            connector=connector,
+            external_id=report.external_id,
+            group=report.group,
+            name=report.name,
+            platform=report.platform,
+            state=report.state,
+            state_since=at,
+            first_seen_at=at,
+            seen_at=at,
+            serial=report.serial,
+            aliases=tuple(sorted(report.aliases)),
+            user=report.user,
+            sid=report.sid,
+            dns=tuple(sorted(report.dns)),
+            memberships=report.memberships,
+            memberships_known=report.memberships_known,
+            evidence=report.evidence,
+        )
+    return replace(
+        before,
+        group=report.group or before.group,
+        name=report.name or before.name,
+        platform=report.platform,
+        state=report.state,
+        state_since=before.state_since if report.state == before.state else at,
+        seen_at=at,
+        serial=report.serial or before.serial,
+        aliases=tuple(sorted(report.aliases)) or before.aliases,
+        user=report.user or before.user,
+        sid=report.sid or before.sid,
+        dns=tuple(sorted(report.dns)) or before.dns,
+        memberships=report.memberships if report.memberships_known else before.memberships,
+        memberships_known=report.memberships_known or before.memberships_known,
+        evidence=report.evidence,
+        missed_sweeps=0,
+    )
+
+
+def user_record(before: User | None, report: ReportedUser, *, connector: str, record_id: UUID, at: datetime) -> User:
+    """The same of a user; one that is deleted softly comes without names, and keeps those that it had."""
+    if before is None:
+        return User(
+            id=record_id,
+            connector=connector,
+            external_id=report.external_id,
+            name=report.name,
+            upn=report.upn,
+            state=report.state,
+            state_since=at,
+            first_seen_at=at,
+            seen_at=at,
+            email=tuple(sorted(report.email)),
+            sid=report.sid,
+            sam_account=report.sam_account,
+            memberships=report.memberships,
+            memberships_known=report.memberships_known,
+            evidence=report.evidence,
+        )
+    return replace(
+        before,
+        name=report.name or before.name,
+        upn=report.upn or before.upn,
+        state=report.state,
+        state_since=before.state_since if report.state == before.state else at,
+        seen_at=at,
+        email=tuple(sorted(report.email)) or before.email,
+        sid=report.sid or before.sid,
+        sam_account=report.sam_account or before.sam_account,
+        memberships=report.memberships if report.memberships_known else before.memberships,
+        memberships_known=report.memberships_known or before.memberships_known,
+        evidence=report.evidence,
+        missed_sweeps=0,
+    )
