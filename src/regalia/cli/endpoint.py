@@ -30,6 +30,15 @@ Name = Annotated[
 ]
 
 
+ConnectorName = Annotated[
+    str | None,
+    typer.Option(
+        "--connector",
+        metavar="NAME",
+        help="Which connector, with `--authoriser connector`.",
+        show_default=False,
+    ),
+]
 SecretFile = Annotated[
     str | None,
     typer.Option(
@@ -45,7 +54,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print the static challenge
 @app.command(
     epilog=examples(
         "endpoint create laptops --group staff --profile laptop --authoriser approval",
-        "endpoint create ipads --group staff --profile laptop --authoriser one-time --no-root",
+        "endpoint create phones --group staff --profile phone --authoriser connector --connector intune",
     )
 )
 def create(  # noqa: PLR0913 - one for each option
@@ -57,9 +66,10 @@ def create(  # noqa: PLR0913 - one for each option
         Authoriser,
         typer.Option(
             "--authoriser",
-            help="Who says yes: a challenge for each device, one secret for all, or an administrator each time.",
+            help="Who says yes: a challenge for each device, one secret for all, an administrator, or a connector.",
         ),
     ] = Authoriser.ONE_TIME,
+    connector: ConnectorName = None,
     protocol: Annotated[verbs.Protocol, typer.Option("--protocol", help="What devices speak.")] = verbs.Protocol.SCEP,
     no_root: Annotated[
         bool, typer.Option("--no-root", help="Leave the root out of GetCACert: for fleets of Apple devices only.")
@@ -80,8 +90,7 @@ def create(  # noqa: PLR0913 - one for each option
     as_json: Json = False,
 ) -> None:
     """Open an endpoint and print its URL; the static challenge, where it has one, is shown now and never again."""
-    if authoriser is Authoriser.ONE_TIME and (secret_file is not None or quiet):
-        raise AdminError(reasons.USAGE, "--secret-file and --quiet are for a static challenge: static or approval")
+    _check_secret(authoriser, given=secret_file is not None or quiet)
     secret = secret_in(secret_file, reasons.FILE_REFUSED) if secret_file is not None else None
     with reached(home) as door:
         asked = verbs.CreateEndpoint(
@@ -89,6 +98,7 @@ def create(  # noqa: PLR0913 - one for each option
             group=group,
             profile=profile,
             authoriser=authoriser,
+            connector=connector,
             protocol=protocol,
             include_root=not no_root,
             check_signing_time=check_signing_time,
@@ -100,6 +110,42 @@ def create(  # noqa: PLR0913 - one for each option
     for meaning in _meanings(made):
         note(meaning)
     _tell_secret(made, quiet=quiet, as_json=as_json, without=("pending_days",))
+
+
+@app.command(
+    epilog=examples(
+        "endpoint change laptops --authoriser connector --connector intune",
+        "endpoint change laptops --authoriser one-time --dry-run",
+    )
+)
+def change(
+    *,
+    name: Name,
+    authoriser: Annotated[Authoriser, typer.Option("--authoriser", help="Who says yes from now on.")],
+    connector: ConnectorName = None,
+    secret_file: SecretFile = None,
+    quiet: Quiet = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Let somebody else say yes at an endpoint; what was issued there stays."""
+    _check_secret(authoriser, given=secret_file is not None or quiet)
+    secret = secret_in(secret_file, reasons.FILE_REFUSED) if secret_file is not None else None
+    with reached(home) as door:
+        asked = verbs.ChangeEndpoint(name=name, authoriser=authoriser, connector=connector, secret=secret)
+        if not agreed(door.plan(verbs.CHANGE, asked).would, yes=yes, dry_run=dry_run, as_json=as_json):
+            return
+        made = door.ask(verbs.CHANGE, asked)
+    for meaning in _meanings(made):
+        note(meaning)
+    _tell_secret(made, quiet=quiet, as_json=as_json, without=("pending_days",))
+
+
+def _check_secret(authoriser: Authoriser, *, given: bool) -> None:
+    if given and authoriser not in (Authoriser.STATIC, Authoriser.APPROVAL):
+        raise AdminError(reasons.USAGE, "--secret-file and --quiet are for a static challenge: static or approval")
 
 
 @app.command(
@@ -172,7 +218,7 @@ _NON_RSA_RENEWALS: Final = {
     True: "Each renewal of theirs needs a fresh challenge, too.",
     False: "A static challenge keys no renewal, so they enrol anew instead.",
 }
-"""By whether the endpoint has one-time challenges."""
+"""By whether each request brings a challenge of its own."""
 
 
 def _meanings(made: verbs.EndpointOpened) -> Iterator[str]:
@@ -185,13 +231,18 @@ def _meanings(made: verbs.EndpointOpened) -> Iterator[str]:
     if made.non_rsa:
         yield (
             "Non-RSA: keys that cannot decrypt are taken here, and the reply is encrypted under the challenge of the "
-            f"same request (RFC 8894 §3.1). {_NON_RSA_RENEWALS[made.authoriser is Authoriser.ONE_TIME]}"
+            f"same request (RFC 8894 §3.1). {_NON_RSA_RENEWALS[made.authoriser in (Authoriser.ONE_TIME, Authoriser.CONNECTOR)]}"
         )
     if made.authoriser is Authoriser.STATIC:
         yield (
             "A static challenge: its bearers are many, so the server names the certificates. Whoever knows it can "
             "enrol. Each certificate is named d- and 20 hexadecimal digits of its key's hash, has no other name, and "
             "is marked unverified."
+        )
+    if made.authoriser is Authoriser.CONNECTOR:
+        yield (
+            f"Connector {made.connector} is asked about each request. While it does not answer, nobody enrols here: "
+            "devices are told to come again. `regalia connector show` has what is entered on its side."
         )
     if made.authoriser is Authoriser.APPROVAL:
         yield (

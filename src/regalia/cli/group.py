@@ -15,6 +15,7 @@ from regalia.cli.group_containment import (
     resume,
     suspend,
 )
+from regalia.cli.group_follow import FOLLOW_RULES_EXAMPLES, follow_rules
 from regalia.cli.options import Home, Json, RootKey, examples, noun_app
 from regalia.cli.output import print_answer, print_page
 from regalia.model import KeyKind
@@ -84,3 +85,4 @@ app.command(epilog=SUSPEND_EXAMPLES)(suspend)
 app.command(epilog=RESUME_EXAMPLES)(resume)
 app.command("replace-authority", epilog=REPLACE_EXAMPLES)(replace_authority)
 app.command(epilog=HOLDERS_EXAMPLES)(holders)
+app.command("follow-rules", epilog=FOLLOW_RULES_EXAMPLES)(follow_rules)

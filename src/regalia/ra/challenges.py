@@ -110,7 +110,7 @@ class ChallengeDesk:
         overlap that is not between 0 and 30 days, ADM-024 a secret that is too short or too simple, or was used before.
         """
         found = self._store.endpoint(endpoint)
-        if found is None or not found.enabled or found.authoriser is Authoriser.ONE_TIME:
+        if found is None or not found.enabled or found.authoriser not in (Authoriser.STATIC, Authoriser.APPROVAL):
             raise AdminError(reasons.NOT_FOUND, f"no enabled endpoint {endpoint!r} with static challenges")
         if not timedelta(0) <= overlap <= MAX_OVERLAP:
             raise AdminError(reasons.USAGE, "--overlap must lie between 0 and 30 days")

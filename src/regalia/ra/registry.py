@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,6 +29,7 @@ from regalia.model import (
     Outcome,
 )
 from regalia.ports import Authorities, Catalogue
+from regalia.ra.follow_rules import follow_rules_text, read_follow_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -145,6 +146,27 @@ class Registry:
                 return authority
         raise AdminError(reasons.NOT_FOUND, "no active root")
 
+    def set_follow_rules(self, name: str, text: str, *, actor: Actor) -> Group:
+        """Keep a group's rules for what follows from a device's state; an empty text brings the defaults back.
+
+        Raises `AdminError`: ADM-004 no such group, ADM-083 with all that is wrong with the document.
+        """
+        document = follow_rules_text(read_follow_rules(text)) if text.strip() else ""
+        kept = "" if document == "{}" else document
+        found = self._store.group(name)
+        event = EventDraft(
+            self._clock.now(),
+            actor,
+            Action.GROUP_FOLLOW_SET,
+            f"group:{name}",
+            Outcome.OK,
+            name,
+            details={"document": kept, "former": found.follow if found is not None else ""},
+        )
+        if found is None or not self._store.set_follow(name, kept, (event,)):
+            raise AdminError(reasons.NOT_FOUND, f"group {name}")
+        return replace(found, follow=kept)
+
     # --- profiles ---------------------------------------------------------------------------------------------------
 
     def check_profile(self, name: str, group: str, document: str, *, acknowledged: Iterable[str] = ()) -> Profile:
@@ -217,20 +239,21 @@ class Registry:
         profile: str,
         actor: Actor,
         authoriser: Authoriser = Authoriser.ONE_TIME,
+        connector: str | None = None,
         options: EndpointOptions | None = None,
     ) -> Endpoint:
         """Open a SCEP endpoint. It holds no challenge yet, and until it has one it refuses every first enrolment.
 
         With static challenges and with approval the first one is made by `ChallengeDesk.rotate`.
         Raises `AdminError`: ADM-003 name taken, ADM-005 bad name, ADM-004 no such group or profile of it, RA-028 static
-        challenges with a profile that takes names from the request (POL-3), ADM-037 legacy where the CA is its own RA.
+        challenges with a profile that takes names from the request (POL-3), ADM-037 legacy where the CA is its own RA,
+        CON-065 a connector without its authoriser, or the other way round.
         """
         check_name(name)
         found = self._store.profile(profile)
         if self._store.group(group) is None or found is None or found.group != group:
             raise AdminError(reasons.NOT_FOUND, f"group {group} with a profile {profile}")
-        if authoriser is Authoriser.STATIC and found.names_from is NamesFrom.CSR:
-            raise AdminError(reasons.STATIC_NAMES_FROM_REQUEST, f"profile {profile}")
+        _check_authoriser(authoriser, connector, found)
         switches = options or EndpointOptions()
         if switches.legacy and self._is_own_ra(group):
             # What it signs in answer is chosen by strangers in part: a collision of SHA-1 would be a certificate.
@@ -247,10 +270,43 @@ class Registry:
             created_at=self._clock.now(),
             legacy=switches.legacy,
             non_rsa=switches.non_rsa,
+            connector=connector,
         )
         if not self._store.add_endpoint(endpoint, (_endpoint_created(endpoint, actor),)):
             raise AdminError(reasons.NAME_TAKEN, f"endpoint {name}")
         return endpoint
+
+    def change_endpoint(
+        self, before: Endpoint, *, authoriser: Authoriser, connector: str | None, actor: Actor
+    ) -> Endpoint:
+        """Let somebody else say yes there from now on; what was issued stays.
+
+        Raises `AdminError`: ADM-004 where it is disabled or has just changed, CON-065 and RA-028 as when it is made.
+        """
+        profile = self._store.profile(before.profile)
+        if not before.enabled or profile is None:
+            raise AdminError(reasons.NOT_FOUND, f"endpoint {before.name} is disabled already")
+        _check_authoriser(authoriser, connector, profile)
+        after = replace(before, authoriser=authoriser, connector=connector)
+        details: dict[str, JsonValue] = {
+            "authoriser": authoriser.value,
+            "former_authoriser": before.authoriser.value,
+            "names_by": _NAMES_BY[authoriser],
+            "connector": connector,
+            "former_connector": before.connector,
+        }
+        event = EventDraft(
+            self._clock.now(),
+            actor,
+            Action.ENDPOINT_CHANGED,
+            f"endpoint:{before.name}",
+            Outcome.OK,
+            before.group,
+            details=details,
+        )
+        if not self._store.change_endpoint(before, after, (event,)):
+            raise AdminError(reasons.NOT_FOUND, f"endpoint {before.name} as it was: it has just changed")
+        return after
 
     def _is_own_ra(self, group: str) -> bool:
         found = self._store.group(group)
@@ -272,6 +328,14 @@ class Registry:
         return endpoint
 
 
+def _check_authoriser(authoriser: Authoriser, connector: str | None, profile: Profile) -> None:
+    if (authoriser is Authoriser.CONNECTOR) is (connector is None):
+        told = "the authoriser connector needs one" if connector is None else f"{authoriser} asks no connector"
+        raise AdminError(reasons.AUTHORISER_UNFIT, told)
+    if authoriser is Authoriser.STATIC and profile.names_from is NamesFrom.CSR:
+        raise AdminError(reasons.STATIC_NAMES_FROM_REQUEST, f"profile {profile.name}")
+
+
 def _check_ca_as_ra(authority: str | None, key_kind: KeyKind, *, acknowledged: bool) -> None:
     if authority is not None:
         raise AdminError(reasons.CA_AS_RA_REFUSED, f"{authority} was made to have one beside it")
@@ -286,6 +350,7 @@ _NAMES_BY = {
     Authoriser.ONE_TIME: "the challenge's binding, or the server",
     Authoriser.STATIC: "the server: a static challenge vouches for none",
     Authoriser.APPROVAL: "the request, once an administrator approved it",
+    Authoriser.CONNECTOR: "the connector: what it vouches for and what its records say",
 }
 """Whose names certificates carry, where the profile does not take them from the request."""
 
@@ -300,6 +365,8 @@ def _endpoint_created(endpoint: Endpoint, actor: Actor) -> EventDraft:
         "legacy": endpoint.legacy,
         "non_rsa": endpoint.non_rsa,
     }
+    if endpoint.connector is not None:
+        details["connector"] = endpoint.connector
     return EventDraft(
         endpoint.created_at,
         actor,

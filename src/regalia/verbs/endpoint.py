@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -13,11 +14,12 @@ from regalia import reasons
 from regalia.errors import AdminError
 from regalia.model import Authoriser, Endpoint, EnrolmentState, Right
 from regalia.ports import COUNTED, EnrolmentFilter
+from regalia.ports.connectors import Ability
 from regalia.ra.challenges import NO_EXPIRY
 from regalia.ra.registry import EndpointOptions
 from regalia.verbs.challenge import good_challenges
 from regalia.verbs.fields import Name, Secret, Span, is_empty, span_of
-from regalia.verbs.finding import found_endpoint, found_group, found_profile
+from regalia.verbs.finding import found_connector, found_endpoint, found_group, found_profile
 from regalia.verbs.ndes import NdesRecord, ndes_fields
 from regalia.verbs.paging import ListAsked, millis, page_of_few
 from regalia.verbs.verb import Asked, Desk, Hex, Page, Record, Time, Verb
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
     from regalia.model import Challenge
 
 __all__ = [
+    "CHANGE",
     "CREATE",
     "DISABLE",
     "LIST",
     "ROTATE_SECRET",
     "SHOW",
     "VERBS",
+    "ChangeEndpoint",
     "CreateEndpoint",
     "EndpointName",
     "EndpointOpened",
@@ -46,6 +50,8 @@ __all__ = [
     "SecretRotated",
 ]
 
+_WITH_STATIC = (Authoriser.STATIC, Authoriser.APPROVAL)
+"""Authorisers with static challenges."""
 _MOST_PENDING = 100_000
 """More than any quota lets in."""
 
@@ -70,8 +76,11 @@ class CreateEndpoint(Asked):
     profile: Annotated[Name, Field(description="What their certificates look like.")]
     authoriser: Annotated[
         Authoriser,
-        Field(description="Who says yes: a challenge for each device, one secret for all, or an administrator."),
+        Field(
+            description="Who says yes: a challenge for each device, one secret for all, an administrator, a connector."
+        ),
     ] = Authoriser.ONE_TIME
+    connector: Annotated[Name | None, Field(description="Which connector, where one says yes.")] = None
     protocol: Protocol = Protocol.SCEP
     include_root: Annotated[bool, Field(description="Whether GetCACert has the root: no Apple device needs it.")] = True
     check_signing_time: Annotated[bool, Field(description="Refuse messages signed more than 24 hours off.")] = False
@@ -84,6 +93,14 @@ class EndpointName(Asked):
     """Which one."""
 
     name: Name
+
+
+class ChangeEndpoint(EndpointName):
+    """Which one, and who says yes there from now on."""
+
+    authoriser: Authoriser
+    connector: Annotated[Name | None, Field(description="Which connector, where one says yes.")] = None
+    secret: StaticSecret = None
 
 
 class ListEndpoints(ListAsked):
@@ -109,6 +126,7 @@ class EndpointRecord(Record):
     protocol: str
     profile: str
     authoriser: Authoriser
+    connector: Annotated[str | None, Field(exclude_if=is_empty, description="That says yes.")] = None
     pending: Annotated[int, Field(description="How many enrolments wait for approval.")]
     include_root: bool
     check_signing_time: bool
@@ -166,11 +184,12 @@ def create_endpoint(desk: Desk, asked: CreateEndpoint) -> EndpointOpened:
     """Open it; the static challenge, where it has one, is made at once.
 
     Raises `AdminError`: ADM-003 name taken, ADM-004 no such group, or no such profile of it, ADM-005 bad name, ADM-018
-    a secret where none is used, ADM-024 one that anybody could guess, ADM-037 and RA-028 what does not go together.
+    a secret where none is used, ADM-024 one that anybody could guess, ADM-037 and RA-028 what does not go together,
+    CON-064 and CON-065 for the connector.
     """
-    services, is_static = desk.services, asked.authoriser is not Authoriser.ONE_TIME
-    if asked.secret is not None and not is_static:
-        raise AdminError(reasons.USAGE, "a secret is for a static challenge: static or approval")
+    services, is_static = desk.services, asked.authoriser in _WITH_STATIC
+    _check_secret(asked.authoriser, asked.secret)
+    _check_connector(desk, asked.connector)
     group, profile = found_group(desk, asked.group), _profile_of(desk, asked)
     secret = services.challenges.checked(asked.secret) if asked.secret is not None else None
     options = EndpointOptions(
@@ -185,11 +204,59 @@ def create_endpoint(desk: Desk, asked: CreateEndpoint) -> EndpointOpened:
         profile=profile,
         actor=desk.actor,
         authoriser=asked.authoriser,
+        connector=asked.connector,
         options=options,
     )
     told = services.challenges.rotate(made.name, secret=secret, actor=desk.actor).secret if is_static else None
     waits = services.practice.pending_days if asked.authoriser is Authoriser.APPROVAL else None
     return EndpointOpened(secret=told, **_fields(desk, made), pending_days=waits)
+
+
+def change_endpoint(desk: Desk, asked: ChangeEndpoint) -> EndpointOpened:
+    """Let somebody else say yes there; where that is a static challenge, a new one is made and the former ones end.
+
+    Raises `AdminError`: ADM-004 no such endpoint, or a disabled one, ADM-018 and ADM-024 as when it is created, RA-028,
+    CON-064, CON-065.
+    """
+    before, services = _enabled(desk, asked.name), desk.services
+    _check_secret(asked.authoriser, asked.secret)
+    _check_connector(desk, asked.connector)
+    secret = services.challenges.checked(asked.secret) if asked.secret is not None else None
+    after = services.registry.change_endpoint(
+        before, authoriser=asked.authoriser, connector=asked.connector, actor=desk.actor
+    )
+    told = None
+    if after.authoriser in _WITH_STATIC and before.authoriser not in _WITH_STATIC:
+        told = services.challenges.rotate(after.name, secret=secret, overlap=timedelta(0), actor=desk.actor).secret
+    waits = services.practice.pending_days if asked.authoriser is Authoriser.APPROVAL else None
+    return EndpointOpened(secret=told, **_fields(desk, after), pending_days=waits)
+
+
+def plan_change(desk: Desk, asked: ChangeEndpoint) -> tuple[str, ...]:
+    """Say who says yes from now on, and who cannot come any more."""
+    endpoint = _enabled(desk, asked.name)
+    _check_secret(asked.authoriser, asked.secret)
+    _check_connector(desk, asked.connector)
+    who = f"connector {asked.connector}" if asked.connector is not None else asked.authoriser.value
+    steps = [f"have {who} say yes at {endpoint.name} instead of {endpoint.connector or endpoint.authoriser.value}"]
+    lost = len(good_challenges(desk, endpoint.name))
+    if lost and asked.authoriser is not endpoint.authoriser:
+        steps.append(f"take no open challenge of it any more: {lost}")
+    return tuple(steps)
+
+
+def _check_secret(authoriser: Authoriser, secret: str | None) -> None:
+    if secret is not None and authoriser not in _WITH_STATIC:
+        raise AdminError(reasons.USAGE, "a secret is for a static challenge: static or approval")
+
+
+def _check_connector(desk: Desk, name: str | None) -> None:
+    """See that a connector is there and can vouch. Its name is no secret to who arranges endpoints."""
+    if name is None:
+        return
+    connector = found_connector(desk, name)
+    if Ability.VOUCHES not in desk.services.connectors.abilities(connector):
+        raise AdminError(reasons.CONNECTOR_UNFIT, f"{name} is of kind {connector.kind}, which vouches for nobody")
 
 
 def _profile_of(desk: Desk, asked: CreateEndpoint) -> str:
@@ -238,7 +305,7 @@ def show_endpoint(desk: Desk, asked: EndpointName) -> EndpointShown:
     """Show it with the fingerprints that a device's configuration asks for."""
     endpoint, store = found_endpoint(desk, asked.name), desk.services.store
     more: dict[str, Any] = {}
-    if endpoint.authoriser is not Authoriser.ONE_TIME:
+    if endpoint.authoriser in _WITH_STATIC:
         good = good_challenges(desk, endpoint.name)
         more["static_challenges"] = tuple(f"{each.id} {_good_until(each)}" for each in good)
     page, door = store.ndes_page(endpoint.name), store.door(endpoint.name)
@@ -313,6 +380,7 @@ def _fields(desk: Desk, endpoint: Endpoint) -> dict[str, Any]:
         "protocol": endpoint.protocol,
         "profile": endpoint.profile,
         "authoriser": endpoint.authoriser,
+        "connector": endpoint.connector,
         "pending": _pending(desk, endpoint),
         "include_root": endpoint.include_root,
         "check_signing_time": endpoint.check_signing_time,
@@ -376,4 +444,17 @@ DISABLE = Verb(
     plan=plan_disabling,
 )
 
-VERBS = (CREATE, ROTATE_SECRET, LIST, SHOW, DISABLE)
+CHANGE = Verb(
+    "endpoint.change",
+    "POST",
+    "/endpoints/{name}/change",
+    Right.ARRANGE,
+    ChangeEndpoint,
+    EndpointOpened,
+    change_endpoint,
+    "Let somebody else say yes at an endpoint: a challenge, an administrator or a connector.",
+    plan=plan_change,
+    secret=True,
+)
+
+VERBS = (CREATE, CHANGE, ROTATE_SECRET, LIST, SHOW, DISABLE)
