@@ -66,6 +66,9 @@ class Catalogue(Protocol):
     def add_group(self, group: Group, events: Sequence[EventDraft]) -> bool:
         """False where the name is taken."""
 
+    def set_follow(self, group: str, follow: str, events: Sequence[EventDraft]) -> bool:
+        """Set `Group.follow`; False where there is no such group."""
+
     def profile(self, name: str, version: int | None = None) -> Profile | None:
         """One version, or the newest."""
 
@@ -79,6 +82,9 @@ class Catalogue(Protocol):
     def endpoints(self) -> tuple[Endpoint, ...]: ...
     def add_endpoint(self, endpoint: Endpoint, events: Sequence[EventDraft]) -> bool:
         """False where the name is taken."""
+
+    def change_endpoint(self, before: Endpoint, after: Endpoint, events: Sequence[EventDraft]) -> bool:
+        """Set its authoriser and connector; False where it is not `before` any more."""
 
     def disable_endpoint(self, name: str, events: Sequence[EventDraft]) -> bool:
         """False where it is unknown or disabled already."""

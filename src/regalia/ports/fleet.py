@@ -31,6 +31,7 @@ __all__ = [
     "Stopped",
     "Sweep",
     "Sweeps",
+    "UserFilter",
     "Users",
 ]
 
@@ -85,6 +86,18 @@ class Devices(Protocol):
         """Add those without a former record, change the others; False, and nothing done, where one has changed."""
 
 
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    """Which users to list."""
+
+    connector: str | None = None
+    present: bool | None = None
+    search: str = ""
+    """The beginning of a name, a principal name, an address or an id."""
+    limit: int = 100
+    after: Place | None = None
+
+
 class Users(Protocol):
     """User records."""
 
@@ -92,6 +105,8 @@ class Users(Protocol):
     def user_of(self, connector: str, external_id: str) -> User | None: ...
     def users_by(self, connector: str, kind: str, value: str) -> tuple[User, ...]:
         """Find by `upn`, `email`, `sid` or `sam`."""
+
+    def user_page(self, wanted: UserFilter) -> Listed[User]: ...
 
     def put_users(self, users: Sequence[tuple[User | None, User]], events: Sequence[EventDraft]) -> bool:
         """As `put_devices`."""

@@ -192,6 +192,10 @@ class CertificateFilter:
     by_end: bool = False
     """What ends first comes first, instead of the newest. Not with `search` or `expired_at`."""
     after: Place | None = None
+    device_id: UUID | None = None
+    """Only what is bound to this record of a device; for pages, as what follows."""
+    user_id: UUID | None = None
+    """Only what is bound to this record of a user."""
 
 
 @dataclass(frozen=True, slots=True)
