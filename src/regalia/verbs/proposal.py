@@ -122,7 +122,7 @@ def _checked(desk: Desk, proposal: Proposal) -> tuple[Verb[Any, Any], Asked, Des
         question = verb.asks.model_validate_json(json.dumps(dict(proposal.asked)))
     except ValidationError as error:
         raise AdminError(reasons.PROPOSAL_OUTDATED, f"{verb.name} is asked otherwise now") from error
-    inner = Desk(desk.services, desk.caller, reach)
+    inner = Desk(desk.services, desk.caller, reach, proposal.proposed_by)
     if would(verb, inner, question) != proposal.summary:
         raise AdminError(reasons.PROPOSAL_OUTDATED, f"see `regalia proposal show {proposal.id}`")
     return verb, question, inner

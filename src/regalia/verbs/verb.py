@@ -117,6 +117,8 @@ class Desk:
     services: Services
     caller: Caller
     reach: Reach
+    proposer: str | None = None
+    """Who asked for it first, where the caller is the second person, who agrees."""
 
     @property
     def actor(self) -> Actor:
@@ -152,6 +154,8 @@ class Verb(Generic[A, G]):
     """Whether it concerns the whole: whoever's right is bounded by groups is refused."""
     two_persons: Callable[[Desk, A], bool] | None = None
     """Whether what is asked needs a second administrator (AUTHZ-5); None: never."""
+    always_two: bool = False
+    """Whether no setting and no place spares the second person (REV-7)."""
     fresh: bool = False
     """Whether somebody who is signed in must have just proved who they are (WEB-4), as for all that needs two."""
     secret: bool = False
@@ -195,9 +199,16 @@ def ask(verb: Verb[A, G], services: Services, caller: Caller, asked: A) -> G:
     two = _needs_two(verb, desk, asked)
     if (two or verb.fresh) and not (caller.fresh or caller.program or caller.local):
         raise AdminError(reasons.AUTHENTICATION_OLD, verb.name)
-    if two and not caller.local and services.proposals.needed(verb.right, _group_of(verb, asked)):
+    if two and _waits(verb, desk, asked):
         raise ProposedError(_proposed(verb, desk, asked))
     return verb.run(desk, asked)
+
+
+def _waits(verb: Verb[A, G], desk: Desk, asked: A) -> bool:
+    """Whether what needs two waits for the second: a setting may say no, and whoever commands here is exempt."""
+    if verb.always_two:
+        return True
+    return not desk.caller.local and desk.services.proposals.needed(verb.right, _group_of(verb, asked))
 
 
 def _needs_two(verb: Verb[A, G], desk: Desk, asked: A) -> bool:
@@ -244,11 +255,7 @@ def plan(verb: Verb[A, G], services: Services, caller: Caller, asked: A) -> Plan
     if verb.plan is None:
         raise InvariantError(f"{verb.name} has no plan")
     steps = would(verb, desk, asked)
-    if (
-        not caller.local
-        and _needs_two(verb, desk, asked)
-        and services.proposals.needed(verb.right, _group_of(verb, asked))
-    ):
+    if _needs_two(verb, desk, asked) and _waits(verb, desk, asked):
         steps = (*steps, "wait until a second administrator agrees to all of this")
     return Planned(would=steps)
 
