@@ -123,6 +123,8 @@ def _is_wanted(wanted: CertificateFilter, c: Certificate) -> bool:
         and wanted.revoked in (None, c.revocation is not None)
         and wanted.subject in (None, c.intent.subject)
         and wanted.device in (None, c.intent.device)
+        and wanted.device_id in (None, c.intent.device_id)
+        and wanted.user_id in (None, c.intent.user_id)
         and wanted.state in (None, c.state)
         and (wanted.live_at is None or (c.state is CertificateState.ISSUED and c.intent.not_after > wanted.live_at))
         and (wanted.expired_at is None or c.intent.not_after <= wanted.expired_at)

@@ -245,6 +245,15 @@ class MemoryStore(
             self.record(events)
             return True
 
+    def set_follow(self, group: str, follow: str, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            found = self._groups.get(group)
+            if found is None:
+                return False
+            self._groups[group] = replace(found, follow=follow)
+            self.record(events)
+            return True
+
     def profile(self, name: str, version: int | None = None) -> Profile | None:
         versions = [p for (n, _), p in self._profiles.items() if n == name]
         if version is not None:
@@ -274,6 +283,14 @@ class MemoryStore(
             if endpoint.name in self._endpoints:
                 return False
             self._endpoints[endpoint.name] = endpoint
+            self.record(events)
+            return True
+
+    def change_endpoint(self, before: Endpoint, after: Endpoint, events: Sequence[EventDraft]) -> bool:
+        with self._lock:
+            if self._endpoints.get(before.name) != before:
+                return False
+            self._endpoints[before.name] = replace(before, authoriser=after.authoriser, connector=after.connector)
             self.record(events)
             return True
 
