@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from regalia import reasons
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from regalia.ca.urls import Urls
     from regalia.model import Enrolment, IssueOrder, JsonValue
     from regalia.ports import Clock, Entropy, IntentSigner, Issuance
+    from regalia.ports.fleet import Notice
 
 __all__ = ["LEASE", "Issuer", "Prepared", "certificate_event", "halted", "prepare_leaf"]
 
@@ -171,17 +173,19 @@ class Issuer:
         resumes: UUID | None = None,
         approves: bool = False,
         also: Sequence[EventDraft] = (),
+        notice: Notice | None = None,
     ) -> Certificate | Begun:
         """Steps 4 to 6. Returns the issued certificate, or how the race for it was lost.
 
-        `consume`, `closes`, `resumes` and `approves` are those of `ports.Issuance.begin`; `also` are events of what
-        the intent decides, committed with it and before its own. Raises `UnavailableError` where the signer or the
-        store cannot be reached after the intent was committed: recovery finishes it, and the same request then gets
-        the same certificate.
+        `consume`, `closes`, `resumes`, `approves` and `notice` are those of `ports.Issuance.begin`; `also` are events
+        of what the intent decides, committed with it and before its own. Raises `UnavailableError` where the signer or
+        the store cannot be reached after the intent was committed: recovery finishes it, and the same request then
+        gets the same certificate.
         """
         intent = replace(prepared.intent, lease_until=self._clock.now() + self._lease)
         prepared = replace(prepared, intent=intent)
-        begun = self._issuance.begin(
+        begin = self._issuance.begin if notice is None else partial(self._issuance.begin, notice=notice)
+        begun = begin(
             intent,
             (
                 *also,

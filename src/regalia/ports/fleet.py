@@ -267,12 +267,18 @@ class Notice:
 class Notices(Protocol):
     """The outbox to connectors; rows come with the transaction of what they tell of (R8, TX2)."""
 
+    def queue_notice(self, notice: Notice, events: Sequence[EventDraft]) -> None:
+        """Keep one that comes with no certificate: of a refusal."""
+
     def notice_of(self, enrolment_id: UUID) -> Notice | None: ...
     def due_notices(self, now: datetime, limit: int) -> tuple[Notice, ...]:
         """Those that wait and are due, oldest first."""
 
     def claim_notice(self, notice: Notice, at: datetime, until: datetime) -> Notice | None:
-        """Begin an attempt; None where somebody was faster."""
+        """Begin an attempt: one more, and due again only at `until`. None where it is not `notice` any more.
+
+        It need not be due: a device that repeats its request is served before the pause is over.
+        """
 
     def conclude_notice(
         self, claimed: Notice, after: Notice, revocation: Revocation | None, events: Sequence[EventDraft]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Revocation,
         StageNote,
     )
+    from regalia.ports.fleet import Notice
     from regalia.ports.lists import Listed, Place
 
 __all__ = [
@@ -131,8 +132,12 @@ class Issuance(Protocol):
         closes: UUID | None = None,
         resumes: UUID | None = None,
         approves: bool = False,
+        notice: Notice | None = None,
     ) -> Begun:
         """TX1. Insert the intent and, with an enrolment, that too; all or nothing.
+
+        `notice` is what a connector is to be told of the certificate (R8); it takes the place of an earlier one of the
+        same enrolment.
 
         `consume`: id of the one-time challenge to consume; it must be open and unexpired at `intent.created_at`,
         else CHALLENGE_TAKEN. `closes`: an older enrolment of the same conversation key that is closed first.

@@ -17,6 +17,8 @@ from regalia.errors import AdminError, InvariantError, Stage, UnavailableError
 from regalia.model import (
     Action,
     Approved,
+    AuthorisationKind,
+    Authoriser,
     Certificate,
     CertificateState,
     Denied,
@@ -30,6 +32,7 @@ from regalia.model import (
     new_id,
 )
 from regalia.ports import Begun, Events
+from regalia.ra.bearers import Word
 from regalia.ra.decide import DecisionStore, decide, draft_enrolment, judge
 from regalia.ra.evidence import authorise_resumption
 from regalia.ra.explain import stages
@@ -49,9 +52,13 @@ if TYPE_CHECKING:
     from regalia.ca.urls import Urls
     from regalia.model import Door, Enrolment, IssueOrder, Known, LineageLink
     from regalia.ports import Clock, Entropy, Sealer
+    from regalia.ports.fleet import Notice
+    from regalia.ra.bearers import Records
+    from regalia.ra.notices import Teller
     from regalia.ra.protected import ProtectedNames
     from regalia.ra.refusals import Refusals
     from regalia.ra.request import EnrolmentRequest, PollRequest
+    from regalia.ra.vouching import Voucher
 
 __all__ = ["REPLAY_WINDOW", "Ended", "EnrolStore", "Enroller"]
 
@@ -90,6 +97,11 @@ class _Resumed:
     abandoned: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class _Unvouched:
+    """A connector is to be asked first."""
+
+
 def _is_spent(certificate: Certificate, door: Door, now: datetime) -> bool:
     """Whether a conversation hands its certificate out no more: it or its CA ended, or the 24 hours are over (R3)."""
     ended = certificate.revocation is not None or now > certificate.intent.not_after
@@ -115,6 +127,28 @@ def _sealing_scope(enrolment_id: UUID) -> str:
     return f"enrolment:{enrolment_id}"
 
 
+def _needs_word(request: EnrolmentRequest) -> bool:
+    """Whether a connector is to be asked about it: about a device's first request at its endpoint, and nothing else."""
+    connector = request.door.endpoint.authoriser is Authoriser.CONNECTOR
+    return connector and request.signer is None and request.vouched is None
+
+
+def _ours(request: EnrolmentRequest, known: Known) -> Denied | None:
+    """Refuse a challenge of another endpoint of ours: it is shown to no system outside (AUTHZ-2)."""
+    if known.challenge is None:
+        return None
+    return Denied(
+        reasons.CHALLENGE_UNKNOWN,
+        f"it belongs to endpoint {known.challenge.endpoint}",
+        asked=request.csr.asked,
+        security=True,
+    )
+
+
+def _no_voucher(request: EnrolmentRequest) -> Unavailable:
+    return Unavailable(reasons.VOUCHER_MISSING, f"endpoint {request.door.endpoint.name}")
+
+
 class Enroller:
     """Leads requests to their end."""
 
@@ -133,8 +167,14 @@ class Enroller:
         sealer: Sealer,
         certificates_per_device: int = 5,
         protected: ProtectedNames = UNPROTECTED,
+        voucher: Voucher | None = None,
+        teller: Teller | None = None,
     ) -> None:
-        """`sealer` keeps the challenges of held requests whose senders cannot decrypt (CHA-4)."""
+        """`sealer` keeps the challenges of held requests whose senders cannot decrypt (CHA-4).
+
+        `voucher` asks connectors about requests, and `teller` tells them what became of them; without a voucher an
+        endpoint with a connector answers that it cannot say now.
+        """
         self._store = store
         self._issuer = issuer
         self._recovery = recovery
@@ -147,6 +187,8 @@ class Enroller:
         self._sealer = sealer
         self._per_device = certificates_per_device
         self._protected = protected
+        self._voucher = voucher
+        self._teller = teller
 
     def enrol(self, request: EnrolmentRequest, *, repeats_only: Denied | None = None) -> Ended:
         """Answer from the stored conversation, or decide and issue. Refusals are recorded before this returns.
@@ -154,14 +196,39 @@ class Enroller:
         `repeats_only` is the answer where no stored conversation has one: a device that is over a limit still gets what
         it has already, since only its content shows that it asks again.
         """
-        ended: Ended | None = None
-        for _ in range(_RACES):
-            ended = self._attempt(request, repeats_only)
-            if ended is not None:
-                break
+        ended, word = self._led(request, repeats_only)
+        if isinstance(ended, Certificate):
+            ended = self._delivered(request.door, ended, word)
         if isinstance(ended, Denied):
-            self._record(request, ended)
-        return ended if ended is not None else Unavailable(reasons.IN_PROGRESS)
+            self._record(request, ended, word)
+        return ended
+
+    def _led(self, request: EnrolmentRequest, repeats_only: Denied | None) -> tuple[Ended, Word | None]:
+        """Lead it to its end, and give back what a connector said of it.
+
+        A connector is asked once, while nothing is held. Much may have happened meanwhile, so all that was known of the
+        request is looked up again with its word.
+        """
+        word: Word | None = None
+        for _ in range(_RACES + 1):
+            ended = self._attempt(request, repeats_only, word)
+            if isinstance(ended, _Unvouched):
+                said = self._voucher.ask(request) if self._voucher is not None else _no_voucher(request)
+                if not isinstance(said, Word):
+                    return said, None
+                word = said
+            elif ended is not None:
+                return ended, word
+        return Unavailable(reasons.IN_PROGRESS), word
+
+    def _delivered(self, door: Door, certificate: Certificate, word: Word | None) -> Certificate | Denied | Unavailable:
+        """Have its connector told before the device, where it wants that (R8)."""
+        if door.endpoint.authoriser is not Authoriser.CONNECTOR or self._teller is None:
+            return certificate
+        if word is None or self._voucher is None:
+            return self._teller.delivered(certificate)
+        self._voucher.placed(word, door.group.name)
+        return self._teller.delivered(certificate, self._voucher.left(word))
 
     def preview(self, request: EnrolmentRequest) -> Prepared | Ended:
         """Say what `enrol` would do, and do nothing: the certificate unsigned, or the answer."""
@@ -170,7 +237,7 @@ class Enroller:
         if not isinstance(found, _Fresh | _Resumed):
             return found
         enrolment_id = new_id(request.received_at, self._entropy.octets(10))
-        decision = self._decided(request, known, enrolment_id)
+        decision = self._decided(request, known, enrolment_id, None)
         return self._prepared(request, decision.order) if isinstance(decision, Approved) else decision
 
     def poll(self, poll: PollRequest) -> Ended:
@@ -182,7 +249,7 @@ class Enroller:
         ended = self._became(stored, poll) if stored is not None else None
         if ended is not None:
             self._note_legacy(poll, ended)
-            return ended
+            return self._delivered(poll.door, ended, None) if isinstance(ended, Certificate) else ended
         denied = Denied(reasons.POLL_UNKNOWN, f"enrolment {stored.id} is over" if stored is not None else "")
         self._refusals.record(
             Refused(
@@ -237,7 +304,9 @@ class Enroller:
         if request.legacy and isinstance(ended, (Certificate, Pending)):
             self._store.record(legacy_events(request))
 
-    def _attempt(self, request: EnrolmentRequest, repeats_only: Denied | None) -> Ended | None:
+    def _attempt(
+        self, request: EnrolmentRequest, repeats_only: Denied | None, word: Word | None
+    ) -> Ended | _Unvouched | None:
         """One round; None where another worker won the race for what this one wanted."""
         known = self._store.known(request.conversation, request.received_at - REPLAY_WINDOW)
         found = self._resume(request, known)
@@ -247,23 +316,37 @@ class Enroller:
         if isinstance(found, _Resumed):
             evidence = authorise_resumption(request, found.enrolment, found.lineage)
             decision = judge(
-                request, evidence, known.same_key, self._store, found.enrolment.id, protected=self._protected
+                request,
+                evidence,
+                known.same_key,
+                self._store,
+                found.enrolment.id,
+                protected=self._protected,
+                records=self._records,
             )
         elif isinstance(found, _Fresh):
             if repeats_only is not None:
                 return repeats_only
+            if _needs_word(request) and word is None:
+                return _ours(request, known) or _Unvouched()
             enrolment_id = new_id(request.received_at, self._entropy.octets(10))
-            decision = self._decided(request, known, enrolment_id)
+            decision = self._decided(request, known, enrolment_id, word)
         else:
             self._note_legacy(request, found)
             return found
         if isinstance(decision, Denied):
             return None if self._was_overtaken(request, known, decision) else decision
         if isinstance(decision, Pending):
-            return self._hold(request, decision.enrolment, found)
+            return self._hold(request, decision, found)
         return self._issue(request, decision, found)
 
-    def _decided(self, request: EnrolmentRequest, known: Known, enrolment_id: UUID) -> Approved | Pending | Denied:
+    @property
+    def _records(self) -> Records | None:
+        return self._voucher.records if self._voucher is not None else None
+
+    def _decided(
+        self, request: EnrolmentRequest, known: Known, enrolment_id: UUID, word: Word | None
+    ) -> Approved | Pending | Denied:
         return decide(
             request,
             known,
@@ -271,6 +354,8 @@ class Enroller:
             enrolment_id,
             certificates_per_device=self._per_device,
             protected=self._protected,
+            word=word,
+            records=self._records,
         )
 
     def _was_overtaken(self, request: EnrolmentRequest, known: Known, denied: Denied) -> bool:
@@ -283,14 +368,13 @@ class Enroller:
         now = self._store.known(request.conversation, request.received_at - REPLAY_WINDOW)
         return now.conversation is not None
 
-    def _hold(self, request: EnrolmentRequest, drafted: Enrolment, found: _Fresh | _Resumed) -> Pending | None:
+    def _hold(self, request: EnrolmentRequest, pending: Pending, found: _Fresh | _Resumed) -> Pending | None:
         """Keep what an administrator is to decide; None where another worker was first."""
         if isinstance(found, _Resumed):
             raise InvariantError(f"enrolment {found.enrolment.id} had a certificate and is to be held")
-        held = replace(
-            drafted,
-            stages=stages(request, request.received_at, described="admitted by a static challenge; waits for approval"),
-        )
+        why = pending.second_key
+        described = f"waits for approval: {why}" if why else "admitted by a static challenge; waits for approval"
+        held = replace(pending.enrolment, stages=stages(request, request.received_at, described=described))
         event = EventDraft(
             at=request.received_at,
             actor=request.actor,
@@ -298,7 +382,9 @@ class Enroller:
             object=f"enrolment:{held.id}",
             outcome=Outcome.OK,
             group=held.group,
+            reason_id=reasons.SECOND_KEY.id if why else None,
             transaction_id=request.transaction_id.decode("utf-8", "replace"),
+            security=bool(why),
             details={
                 "endpoint": held.key.endpoint,
                 "asked": list(held.asked.listed()),
@@ -306,6 +392,7 @@ class Enroller:
                 "key_sha256": held.key.key_sha256.hex(),
                 "message": request.described,
                 "source": held.source,
+                **({"why": why} if why else {}),
             },
         )
         sealed = None
@@ -327,8 +414,16 @@ class Enroller:
             closes=found.closes if isinstance(found, _Fresh) else None,
             resumes=found.abandoned if isinstance(found, _Resumed) else None,
             also=legacy_events(request),
+            notice=self._notice(request, order, prepared),
         )
         return issued if isinstance(issued, Certificate) else halted(issued, prepared.intent)
+
+    def _notice(self, request: EnrolmentRequest, order: IssueOrder, prepared: Prepared) -> Notice | None:
+        """Draft what its connector is told, to be kept with the intent (R8)."""
+        connector = request.door.endpoint.connector
+        if self._teller is None or connector is None or order.authorisation.kind is not AuthorisationKind.CONNECTOR:
+            return None
+        return self._teller.drafted(request, connector, order.enrolment.id, prepared.intent.id)
 
     def _prepared(self, request: EnrolmentRequest, order: IssueOrder) -> Prepared | Denied | Unavailable:
         return prepare_leaf(
@@ -338,7 +433,8 @@ class Enroller:
     def _noted(self, request: EnrolmentRequest, order: IssueOrder, found: _Fresh | _Resumed) -> Enrolment:
         """Write down how it came to this; what is resumed keeps its beginning, and who approved it."""
         if isinstance(found, _Fresh):
-            notes = stages(request, request.received_at, described=order.authorisation.by)
+            named = order.names if order.authorisation.kind is AuthorisationKind.CONNECTOR else None
+            notes = stages(request, request.received_at, described=order.authorisation.by, named=named)
             return replace(order.enrolment, stages=notes)
         note = f"begun anew: certificate {found.abandoned} was abandoned before it was signed"
         return replace(
@@ -389,7 +485,7 @@ class Enroller:
 
     # --- refusals ---------------------------------------------------------------------------------------------------
 
-    def _record(self, request: EnrolmentRequest, denied: Denied) -> None:
+    def _record(self, request: EnrolmentRequest, denied: Denied, word: Word | None) -> None:
         now = self._clock.now()
         drafted = draft_enrolment(
             request,
@@ -401,7 +497,7 @@ class Enroller:
             drafted,
             reason_id=denied.reason.id,
             detail=denied.detail,
-            stages=stages(request, now, denied=denied),
+            stages=stages(request, now, denied=denied, described="; ".join(word.notes) if word is not None else ""),
         )
         self._refusals.record(
             Refused(
@@ -416,3 +512,5 @@ class Enroller:
                 actor=request.vouched.actor if request.vouched is not None else None,
             )
         )
+        if word is not None and self._teller is not None and denied.reason is not reasons.CONNECTOR_CERTIFICATE_REFUSED:
+            self._teller.queue_refusal(request, word.connector, enrolment.id, denied)

@@ -12,10 +12,11 @@ from regalia.model import EnrolmentState, StageNote
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from regalia.model import Denied, Enrolment
+    from regalia.model import Denied, Enrolment, Names
+    from regalia.ports.fleet import Notice
     from regalia.ra.request import EnrolmentRequest
 
-__all__ = ["Explanation", "explain", "stages"]
+__all__ = ["Explanation", "delivery", "explain", "stages"]
 
 _ORDER = (
     Stage.MESSAGE,
@@ -30,19 +31,32 @@ _ORDER = (
 
 
 def stages(
-    request: EnrolmentRequest, at: datetime, *, described: str = "accepted", denied: Denied | None = None
+    request: EnrolmentRequest,
+    at: datetime,
+    *,
+    described: str = "",
+    denied: Denied | None = None,
+    named: Names | None = None,
 ) -> tuple[StageNote, ...]:
-    """Note what happened at each stage, up to the one that refused if one did."""
+    """Note what happened at each stage, up to the one that refused if one did.
+
+    `named` are the names that were made, where that is to be told.
+    """
+    policy = f"profile {request.door.profile.name} v{request.door.profile.version} allows it"
+    if named is not None:
+        policy += f", for {', '.join(named.listed())}"
     passed = {
         **_read(request),
         Stage.CONVERSATION: "a new conversation",
-        Stage.EVIDENCE: described,
-        Stage.POLICY: f"profile {request.door.profile.name} v{request.door.profile.version} allows it",
+        Stage.EVIDENCE: described or "accepted",
+        Stage.POLICY: policy,
     }
     notes: list[StageNote] = []
     for stage in _ORDER:
         if denied is not None and stage is denied.reason.stage:
             text = denied.reason.title + (f": {denied.detail}" if denied.detail else "")
+            if described and stage is Stage.EVIDENCE:
+                notes.append(StageNote(stage, ok=True, note=described, at=at))
             return (*notes, StageNote(stage, ok=False, note=text, at=at))
         if stage in passed:
             notes.append(StageNote(stage, ok=True, note=passed[stage], at=at))
@@ -123,3 +137,20 @@ def _next(enrolment: Enrolment) -> str:
         f"`regalia enrolment approve {enrolment.id}` issues exactly the allowed names, `regalia enrolment deny "
         f"{enrolment.id}` refuses them. Nobody has verified that the device is the one it says."
     )
+
+
+def delivery(notice: Notice | None) -> str:
+    """Say whether the connector was told of the outcome; empty where it is not to be told."""
+    if notice is None:
+        return ""
+    what = "the certificate" if notice.certificate_id is not None else "the refusal"
+    if notice.refused:
+        return f"Connector {notice.connector} was told of {what} {_at(notice.told_at)} and said {notice.refused}."
+    if notice.told_at is not None:
+        return f"Connector {notice.connector} was told of {what} {_at(notice.told_at)}."
+    tried = f" after {notice.attempts} attempts" if notice.attempts else ""
+    return f"Connector {notice.connector} is still to be told of {what}{tried}, next {_at(notice.due_at)}."
+
+
+def _at(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment is not None else ""

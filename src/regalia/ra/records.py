@@ -16,8 +16,19 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from regalia.model.connector import ReportedDevice, ReportedUser
+    from regalia.model.fleet import DeviceState, UserState
 
-__all__ = ["device_record", "user_record"]
+__all__ = ["device_record", "state_text", "user_record"]
+
+
+def state_text(state: DeviceState | UserState) -> str:
+    """Say a state in a line, without what nobody said."""
+    facts = {name: getattr(state, name) for name in state.__slots__}
+    return ", ".join(f"{name} {_word(value)}" for name, value in facts.items() if value is not None)
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def device_record(

@@ -21,7 +21,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 _CERTIFICATE = "kind authority key_sha256 profile unverified enrolment"
-_REFUSED = "title message enrolment"
+_REFUSED = "title message enrolment connector code"
 
 KEPT: Final[Mapping[Action, frozenset[str]]] = {
     Action.HOME_INITIALISED: _words("url"),
@@ -49,7 +49,7 @@ KEPT: Final[Mapping[Action, frozenset[str]]] = {
     ),
     Action.NDES_PAGE_REMOVED: _words(""),
     Action.NDES_REFUSED: _words("title message"),
-    Action.ENROLMENT_PENDING: _words("endpoint key_sha256 message"),
+    Action.ENROLMENT_PENDING: _words("endpoint key_sha256 message why"),
     Action.ENROLMENT_APPROVED: _words("endpoint key_sha256 since"),
     Action.ENROLMENT_DENIED: _words("endpoint key_sha256 since"),
     Action.ENROLMENT_REFUSED: _words(_REFUSED),
@@ -125,6 +125,26 @@ KEPT: Final[Mapping[Action, frozenset[str]]] = {
     Action.PROPOSAL_REFUSED: _words("verb proposed_by"),
     Action.PROPOSAL_WITHDRAWN: _words("verb proposed_by"),
     Action.PROPOSAL_EXPIRED: _words("verb proposed_by"),
+    # A device's and a user's ids in their system are theirs; a state says nothing of whom.
+    Action.CONNECTOR_CREATED: _words("kind settings secret_set"),
+    Action.CONNECTOR_CHANGED: _words("kind settings secret_set"),
+    Action.CONNECTOR_DISABLED: _words("kind"),
+    Action.CONNECTOR_ENABLED: _words("kind"),
+    Action.CONNECTOR_TOLD: _words("connector enrolment attempts"),
+    Action.CONNECTOR_REFUSED: _words("connector enrolment attempts code"),
+    Action.HOOK_RECEIVED: _words("connector receipt event"),
+    Action.HOOK_REFUSED: _words("title"),
+    Action.DEVICE_ADDED: _words("connector"),
+    Action.DEVICE_CHANGED: _words("connector state former"),
+    Action.DEVICE_MOVED: _words("connector former_group"),
+    Action.DEVICE_ABSENT: _words("connector why"),
+    Action.USER_CHANGED: _words("connector state former"),
+    Action.SWEEP_ENDED: _words("connector full devices users gone why"),
+    Action.FOLLOW_STOPPED: _words("digest ends live why"),
+    Action.FOLLOW_LET_GO: _words("digest by"),
+    Action.FOLLOW_CARRIED_OUT: _words("digest revoked held released"),
+    Action.ENDPOINT_CHANGED: _words("authoriser former_authoriser names_by connector former_connector"),
+    Action.GROUP_FOLLOW_SET: _words("document former"),
     Action.SIGNED_IN: _words("kind session ends_at provider claimed"),
     Action.SIGN_IN_REFUSED: _words("title"),
     Action.SIGNED_IN_AGAIN: _words("kind session"),
