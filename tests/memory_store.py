@@ -12,6 +12,7 @@ from uuid import UUID
 from memory_administration import MemoryAdministration
 from memory_alerts import MemoryAlerts
 from memory_audit import MemoryAudit
+from memory_fleet import MemoryFleet
 from memory_hierarchy import MemoryHierarchies
 from memory_lists import MemoryLists
 from memory_sign_ins import MemorySignIns
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         StageNote,
     )
     from regalia.ports import Blocklist, CertificateFilter, EnrolmentFilter, EventFilter, WrappedKey
+    from regalia.ports.fleet import Notice
 
 __all__ = ["MemoryStore"]
 
@@ -77,6 +79,7 @@ class MemoryStore(
     MemoryAdministration,
     MemoryAlerts,
     MemoryAudit,
+    MemoryFleet,
     MemoryHierarchies,
     MemoryLists,
     MemorySignIns,
@@ -527,6 +530,7 @@ class MemoryStore(
         closes: UUID | None = None,
         resumes: UUID | None = None,
         approves: bool = False,
+        notice: Notice | None = None,
     ) -> Begun:
         with self._lock:
             if (intent.authority, intent.serial) in {
@@ -556,6 +560,8 @@ class MemoryStore(
                 self._enrolments[enrolment.id] = replace(enrolment, certificate_id=intent.id)
                 self._open[enrolment.key] = enrolment.id
             self._certificates[intent.id] = Certificate(intent, CertificateState.INTENT, None, None, None)
+            if notice is not None:
+                self._put_notice(notice)
             self.record(events)
             return Begun.BEGUN
 
