@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from regalia.model import Certificate, Enrolment, Event
-    from regalia.ports import Catalogue, CheckpointArchive, KeyStore
+    from regalia.ports import Catalogue, CheckpointArchive, KeyStore, Outgoing
     from regalia.ra.scep import ScepAnswer
 
 __all__ = ["ADMIN", "PRACTICE", "Device", "World", "names", "rsa_key"]
@@ -179,11 +179,12 @@ class World:
         self.proposals = ProposalDesk(self.store, self.clock, self.entropy)
         self.told = MemorySender()
         self.alerts = AlertDesk(self.store, self.told, MemorySealer(), self.clock, self.entropy, where=url, attempts=3)
-        self.outgoing = MemoryOutgoing()
+        self.outgoing: Outgoing = MemoryOutgoing()
         """What connectors ask, and what they are answered."""
         kinds = RegisteredKinds(lambda: self.outgoing, self.clock, self.entropy)
-        self.connectors = ConnectorDesk(self.store, kinds, MemorySealer(), self.clock, self.entropy)
-        self.links = ConnectorLinks(self.store, MemorySealer(), self.clock, self.entropy, lambda: self.outgoing)
+        self.sealer = MemorySealer()
+        self.connectors = ConnectorDesk(self.store, kinds, self.sealer, self.clock, self.entropy)
+        self.links = ConnectorLinks(self.store, self.sealer, self.clock, self.entropy, lambda: self.outgoing)
         self.practice = PRACTICE
         self.protected = protected
         self.ndes_pages = NdesDesk(self.store, self.clock, self.entropy)

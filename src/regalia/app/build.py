@@ -44,9 +44,11 @@ from regalia.ra.checkpoints import CheckpointDesk
 from regalia.ra.connectors import ConnectorDesk
 from regalia.ra.containment import Containment
 from regalia.ra.enrol import Enroller
+from regalia.ra.gates import Gates
 from regalia.ra.limits import Allowances, Limits
 from regalia.ra.ndes import NdesService
 from regalia.ra.ndes_pages import NdesDesk
+from regalia.ra.notices import Teller
 from regalia.ra.order import OrderDesk
 from regalia.ra.personal import PersonalDesk
 from regalia.ra.proposals import ProposalDesk, TwoPersons
@@ -56,6 +58,7 @@ from regalia.ra.registry import Registry
 from regalia.ra.retrieve import Retriever
 from regalia.ra.scep import ScepService
 from regalia.ra.tokens import TokenDesk
+from regalia.ra.vouching import Voucher
 from regalia.store import migrations
 from regalia.store.checkpoint_files import CheckpointDirectory
 from regalia.store.crl_files import DirectoryCrlFiles
@@ -151,6 +154,8 @@ class App:
     proposals: ProposalDesk
     connectors: ConnectorDesk
     links: ConnectorLinks
+    gates: Gates
+    teller: Teller
 
     @property
     def checkpoint_copy(self) -> CheckpointDirectory | None:
@@ -259,6 +264,8 @@ class _Common:
     protected: ProtectedNames
     allowances: Allowances
     links: ConnectorLinks
+    gates: Gates
+    """One for everything in this process that asks connectors."""
 
 
 def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | None = None, workers: int = 1) -> App:
@@ -272,7 +279,8 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
     hierarchy = _hierarchy(common, ceremony)
     rollover = _rollover(common, ceremony)
     recovery = Recovery(store, common.issuer, clock, reaches=ground.keys.prove)
-    enroller = _enroller(common, recovery)
+    teller = _teller(common)
+    enroller = _enroller(common, recovery, teller)
     return App(
         config=config,
         master=ground.master,
@@ -309,6 +317,8 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         proposals=ProposalDesk(store, clock, entropy, TwoPersons(config.admin.two_persons)),
         connectors=_connectors(common),
         links=common.links,
+        gates=common.gates,
+        teller=teller,
         api_limits=ApiLimits(store, common.allowances),
     )
 
@@ -332,6 +342,8 @@ def _common(config: Config, ground: Ground, observe: Callable[[Reason], None] | 
             ground.entropy,
             outgoing_of(config),
         ),
+        # One thread is left for whoever asks no connector.
+        gates=Gates(together=max(1, config.server.threads - 1)),
     )
 
 
@@ -409,8 +421,23 @@ def _ocsp(common: _Common) -> OcspResponder:
 # --- enrolment ------------------------------------------------------------------------------------------------------
 
 
-def _enroller(common: _Common, recovery: Recovery) -> Enroller:
+def _teller(common: _Common) -> Teller:
     ground = common.ground
+    return Teller(
+        store=ground.store,
+        links=common.links,
+        gates=common.gates,
+        sealer=MasterSealer(ground.master, ground.entropy),
+        clock=ground.clock,
+        entropy=ground.entropy,
+    )
+
+
+def _enroller(common: _Common, recovery: Recovery, teller: Teller) -> Enroller:
+    ground = common.ground
+    voucher = Voucher(
+        links=common.links, gates=common.gates, store=ground.store, clock=ground.clock, entropy=ground.entropy
+    )
     return Enroller(
         store=ground.store,
         issuer=common.issuer,
@@ -424,6 +451,8 @@ def _enroller(common: _Common, recovery: Recovery) -> Enroller:
         sealer=MasterSealer(ground.master, ground.entropy),
         certificates_per_device=common.config.limits.certificates_per_device,
         protected=common.protected,
+        voucher=voucher,
+        teller=teller,
     )
 
 

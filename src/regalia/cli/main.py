@@ -33,6 +33,8 @@ NOUNS: Final = {
     "profile": "Profiles: what certificates look like and how long they live.",
     "endpoint": "Endpoints: the doors that devices enrol at.",
     "connector": "Connectors: systems outside that know devices and vouch for them.",
+    "device": "Devices: as connectors know them, and what follows for their certificates.",
+    "user": "Users: as connectors know them.",
     "challenge": "Challenges: secrets that let a device enrol.",
     "enrolment": "Enrolments: what devices asked for, and what becomes of it.",
     "cert": "Certificates: look, issue, hold, revoke, audit, export.",

@@ -17,6 +17,8 @@ from regalia.verbs import (
     challenge,
     connector,
     cps,
+    device,
+    device_stops,
     endpoint,
     enrolment,
     event,
@@ -33,6 +35,7 @@ from regalia.verbs import (
     proposal,
     session,
     token,
+    user,
 )
 
 if TYPE_CHECKING:
@@ -57,6 +60,8 @@ VERBS: Final[Mapping[str, Verb[Any, Any]]] = {
         challenge,
         connector,
         cps,
+        device,
+        device_stops,
         endpoint,
         enrolment,
         event,
@@ -73,6 +78,7 @@ VERBS: Final[Mapping[str, Verb[Any, Any]]] = {
         proposal,
         session,
         token,
+        user,
     )
     for verb in noun.VERBS
 }
