@@ -133,7 +133,12 @@ class MemoryFleet:
             and wanted.platform in (None, device.platform)
             and wanted.present in (None, device.state.present)
             and _begins(
-                wanted.search, device.name, device.serial, device.external_id, *(value for _, value in device.aliases)
+                wanted.search,
+                str(device.id),
+                device.name,
+                device.serial,
+                device.external_id,
+                *(value for _, value in device.aliases),
             )
         ]
         return _page(found, wanted.after, wanted.limit)
@@ -170,7 +175,7 @@ class MemoryFleet:
             for user in self._users.values()
             if wanted.connector in (None, user.connector)
             and wanted.present in (None, user.state.present)
-            and _begins(wanted.search, user.name, user.upn, user.external_id, *user.email)
+            and _begins(wanted.search, str(user.id), user.name, user.upn, user.external_id, *user.email)
         ]
         return _page(found, wanted.after, wanted.limit)
 

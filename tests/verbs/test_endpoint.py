@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from connectors.microsoft_parts import CLIENT_ID, Cloud
 from regalia.errors import AdminError
 from regalia.model import Authoriser, Grant, Reach, Role
 from regalia.ra.roles import EVERYTHING
 from regalia.verbs import Caller, LocalDoor
+from regalia.verbs import connector as connectors
 from regalia.verbs import endpoint as verbs
 from world import ADMIN, Device, World, names
 
@@ -143,3 +145,72 @@ def test_lists_what_the_caller_sees(world: World, door: LocalDoor) -> None:
         "ADM-004",
         "group default",
     )
+
+
+# --- a connector says yes ---------------------------------------------------------------------------------------------
+
+
+def connected(world: World, name: str = "intune") -> LocalDoor:
+    """Create a connector; return the door of whoever did."""
+    world.outgoing = Cloud()
+    desk = LocalDoor(world, Caller(ADMIN, EVERYTHING, fresh=True))
+    settings = {"tenant": "example.onmicrosoft.com", "client_id": CLIENT_ID}
+    asked = connectors.CreateConnector(kind="intune", name=name, settings=settings, secret="a client secret")
+    desk.ask(connectors.CREATE, asked)
+    return desk
+
+
+def test_a_connector_is_named_with_its_authoriser(world: World) -> None:
+    """CON-065, ADM-004: one without the other is refused, and so is a connector that is not there."""
+    desk = connected(world)
+    for authoriser, connector, told in (
+        (Authoriser.CONNECTOR, None, "CON-065"),
+        (Authoriser.ONE_TIME, "intune", "CON-065"),
+        (Authoriser.CONNECTOR, "nowhere", "ADM-004"),
+    ):
+        asked = opening("mdm", authoriser).model_copy(update={"connector": connector})
+        assert refused_with(desk, verbs.CREATE, asked)[0] == told
+    with_secret = opening("mdm", Authoriser.CONNECTOR, SECRET).model_copy(update={"connector": "intune"})
+    assert refused_with(desk, verbs.CREATE, with_secret)[0] == "ADM-018"
+    assert world.store.endpoint("mdm") is None
+
+
+def test_an_endpoint_of_a_connector_has_no_challenge(world: World) -> None:
+    """It shows its connector, has no static challenge, and none can be made for it (ADM-004)."""
+    desk = connected(world)
+    made = desk.ask(
+        verbs.CREATE, opening("mdm", Authoriser.CONNECTOR).model_copy(update={"connector": "intune"})
+    ).model_dump()
+    assert (made["connector"], "secret" in made) == ("intune", False)
+    assert desk.ask(verbs.SHOW, verbs.EndpointName(name="mdm")).static_challenges is None
+    assert refused_with(desk, verbs.ROTATE_SECRET, verbs.RotateSecret(name="mdm"))[0] == "ADM-004"
+
+
+def test_somebody_else_says_yes_from_now_on(world: World) -> None:
+    """An endpoint changes to a connector and back to a secret, which is told once; its former challenges are over."""
+    desk = connected(world)
+    desk.ask(verbs.CREATE, opening("printers", secret=SECRET))
+    to_connector = verbs.ChangeEndpoint(name="printers", authoriser=Authoriser.CONNECTOR, connector="intune")
+    would = desk.plan(verbs.CHANGE, to_connector).would
+    assert would == (
+        "have connector intune say yes at printers instead of static",
+        "take no open challenge of it any more: 1",
+    )
+    assert desk.ask(verbs.CHANGE, to_connector).connector == "intune"
+    assert world.last_event().draft.details["former_authoriser"] == "static"
+    assert not Device(world, endpoint="printers").enrol(names(), SECRET).certificates
+    back = desk.ask(verbs.CHANGE, verbs.ChangeEndpoint(name="printers", authoriser=Authoriser.STATIC))
+    assert back.secret is not None
+    assert not Device(world, endpoint="printers").fresh("2").enrol(names(), SECRET).certificates
+    assert Device(world, endpoint="printers").fresh("3").enrol(names(), back.secret).certificates
+
+
+def test_a_change_is_refused_where_the_endpoint_would_not_open(world: World) -> None:
+    """ADM-004, CON-065: a closed endpoint, a foreign one, and what does not go together are not changed."""
+    desk = connected(world)
+    asked = verbs.ChangeEndpoint(name="default", authoriser=Authoriser.CONNECTOR, connector="intune")
+    assert refused_with(operator(world), verbs.CHANGE, asked) == ("ADM-004", "endpoint default")
+    half = verbs.ChangeEndpoint(name="default", authoriser=Authoriser.CONNECTOR)
+    assert refused_with(desk, verbs.CHANGE, half)[0] == "CON-065"
+    desk.ask(verbs.DISABLE, verbs.EndpointName(name="default"))
+    assert refused_with(desk, verbs.CHANGE, asked)[1] == "endpoint default is disabled already"

@@ -66,7 +66,7 @@ class DeviceFilter:
     platform: Platform | None = None
     present: bool | None = None
     search: str = ""
-    """The beginning of a name, a serial, an id or an alias."""
+    """The beginning of a name, a serial, an id, ours or theirs, or an alias."""
     limit: int = 100
     after: Place | None = None
 
@@ -93,7 +93,7 @@ class UserFilter:
     connector: str | None = None
     present: bool | None = None
     search: str = ""
-    """The beginning of a name, a principal name, an address or an id."""
+    """The beginning of a name, a principal name, an address or an id, ours or theirs."""
     limit: int = 100
     after: Place | None = None
 
