@@ -20,6 +20,7 @@ from regalia.cli.output import print_answer, print_json, print_page
 from regalia.errors import AdminError
 from regalia.model import CertificateState
 from regalia.verbs import certificate as verbs
+from regalia.verbs import certificate_renewal as renewal
 from regalia.verbs.certificate import KindAsked as Kind
 from regalia.verbs.content import certificates_from
 from regalia.verbs.paging import gathered
@@ -67,6 +68,15 @@ def list_(  # noqa: PLR0913 - one for each option
     device: Annotated[
         str | None, typer.Option("--device", metavar="DEVICE", help="Only of this device.", show_default=False)
     ] = None,
+    device_id: Annotated[
+        str | None,
+        typer.Option(
+            "--device-id", metavar="ID", help="Only bound to this record of `device list`.", show_default=False
+        ),
+    ] = None,
+    without_renewal: Annotated[
+        bool, typer.Option("--without-renewal", help="Those that will expire without renewing, with the reason.")
+    ] = False,
     state: Annotated[
         CertificateState | None, typer.Option("--state", help="Only in this state.", show_default=False)
     ] = None,
@@ -87,6 +97,12 @@ def list_(  # noqa: PLR0913 - one for each option
         raise AdminError(reasons.USAGE, "--all has the expired ones among it: give one of them")
     if subject and "=" not in subject:
         raise AdminError(reasons.USAGE, f"--subject is the whole subject: write CN={subject}")
+    if without_renewal:
+        others = (authority, revoked, subject, device, device_id, state, expired or None, every or None)
+        if kind is not Kind.LEAF or any(each is not None for each in others):
+            raise AdminError(reasons.USAGE, "--without-renewal goes with --group, --search and --limit only")
+        _list_unrenewed(group, search, limit, home, as_json=as_json)
+        return
     with reached(home) as door:
         asked = verbs.ListCertificates(
             group=group,
@@ -95,6 +111,7 @@ def list_(  # noqa: PLR0913 - one for each option
             revoked=revoked,
             subject=subject,
             device=device,
+            device_id=device_id,
             state=state,
             expired=expired,
             all=every,
@@ -102,6 +119,14 @@ def list_(  # noqa: PLR0913 - one for each option
         )
         found = gathered(partial(door.ask, verbs.LIST), asked, limit)
     print_page(found, COLUMNS, as_json=as_json, empty=_EMPTY)
+
+
+def _list_unrenewed(group: str | None, search: str | None, limit: int, home: Path | None, *, as_json: bool) -> None:
+    with reached(home) as door:
+        asked = renewal.ListUnrenewed(group=group, q=search)
+        found = gathered(partial(door.ask, renewal.LIST), asked, limit)
+    empty = "None: each certificate that lives was renewed, or can be expected to be."
+    print_page(found, ("serial", "subject", "group", "endpoint", "not_after", "why"), as_json=as_json, empty=empty)
 
 
 @app.command(epilog=examples("cert show 1f3a", "cert show 1F:3A --json"))

@@ -15,8 +15,8 @@ from regalia.errors import AdminError
 from regalia.model import CertificateKind, CertificateState, Right
 from regalia.ports import CertificateFilter
 from regalia.verbs.content import certificates_text
-from regalia.verbs.fields import Name, is_empty
-from regalia.verbs.finding import found_authority, found_group
+from regalia.verbs.fields import Id, Name, is_empty
+from regalia.verbs.finding import found_authority, found_device, found_group
 from regalia.verbs.paging import ListAsked, page_of, place_after
 from regalia.verbs.verb import Asked, Desk, Page, Record, Time, Verb
 from regalia.verbs.wording import fingerprints, utc
@@ -82,6 +82,7 @@ class ListCertificates(ListAsked):
     revoked: Annotated[bool | None, Field(description="Only those that are revoked or on hold, or only others.")] = None
     subject: Annotated[_Value | None, Field(description="Only with this whole subject.", examples=["CN=lap1"])] = None
     device: Annotated[_Value | None, Field(description="Only of this device.")] = None
+    device_id: Annotated[Id | None, Field(description="Only bound to this record of a device.")] = None
     state: Annotated[CertificateState | None, Field(description="Only in this state, expired or not.")] = None
     expired: Annotated[bool, Field(description="Those that have expired, the last one first.")] = False
     all: Annotated[bool, Field(description="Live and expired ones, and those that were never issued.")] = False
@@ -165,6 +166,7 @@ def list_certificates(desk: Desk, asked: ListCertificates) -> Page[CertificateRe
         revoked=asked.revoked,
         subject=asked.subject,
         device=asked.device,
+        device_id=found_device(desk, asked.device_id).id if asked.device_id is not None else None,
         state=asked.state,
         live_at=None if asked.expired or asked.all or asked.state is not None else now,
         expired_at=now if asked.expired else None,
