@@ -375,8 +375,8 @@ class MemoryFleet:
         with self._lock:
             if self._notices.get(claimed.id) != claimed:
                 return False
-            if revocation is not None:
-                self.revoke(revocation, ())
+            if revocation is not None and not self.revoke(revocation, ()):
+                return False
             self._notices[after.id] = after
             self.record(events)
             return True

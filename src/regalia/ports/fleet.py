@@ -283,7 +283,10 @@ class Notices(Protocol):
     def conclude_notice(
         self, claimed: Notice, after: Notice, revocation: Revocation | None, events: Sequence[EventDraft]
     ) -> bool:
-        """Note how it ended; where the system refused, revoke in the same transaction (R8)."""
+        """Note how it ended; where the system refused, revoke in the same transaction (R8).
+
+        False, and nothing done, where it is not `claimed` any more, or where it is revoked for good already.
+        """
 
 
 class FleetStore(Connectors, Devices, Users, Sweeps, Following, Brakes, Notices, Protocol):

@@ -20,7 +20,7 @@ from regalia.model import (
     Password,
     SetupLink,
 )
-from regalia.store.administration_values import grants_text, octets_or_none, read_grants, use_note
+from regalia.store.administration_values import grants_text, read_grants, use_note
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
 from regalia.store.tables import (
     administrator,
@@ -28,7 +28,16 @@ from regalia.store.tables import (
     administrator_subject,
     setup_link,
 )
-from regalia.store.values import from_millis, id_or_none, millis, optional_millis, plain, storable, time_or_none
+from regalia.store.values import (
+    from_millis,
+    id_or_none,
+    millis,
+    octets_or_none,
+    optional_millis,
+    plain,
+    storable,
+    time_or_none,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

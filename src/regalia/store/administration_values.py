@@ -16,14 +16,9 @@ if TYPE_CHECKING:
 
     from regalia.store.session import Columns
 
-__all__ = ["grants_text", "json_text", "octets_or_none", "read_grants", "use_note"]
+__all__ = ["grants_text", "json_text", "read_grants", "use_note"]
 
 _MINUTE = timedelta(minutes=1)
-
-
-def octets_or_none(value: UUID | None) -> bytes | None:
-    """Write an id column that may be NULL."""
-    return None if value is None else value.bytes
 
 
 def use_note(which: UUID, at: datetime) -> Columns:

@@ -26,6 +26,7 @@ __all__ = ["SqlCatalogue"]
 _GROUP = Statement(select(group).where(group.c.name == bindparam("name")))
 _GROUPS = Statement(select(group).order_by(group.c.created_at, group.c.name))
 _ADD_GROUP = inserting(group)
+_SET_FOLLOW = Statement(update(group).where(group.c.name == bindparam("which")).values(follow=bindparam("rules")))
 
 _PROFILE = Statement(
     select(profile).where(profile.c.name == bindparam("name"), profile.c.version == bindparam("version"))
@@ -49,6 +50,17 @@ _DISABLE = Statement(
     .where(endpoint.c.name == bindparam("which"), endpoint.c.enabled == 1)
     .values(enabled=bindparam("switch"))
 )
+_CHANGE_ENDPOINT = Statement(
+    update(endpoint)
+    .where(
+        endpoint.c.name == bindparam("which"),
+        endpoint.c.enabled == bindparam("was_enabled"),
+        endpoint.c.authoriser == bindparam("was_authoriser"),
+        func.coalesce(endpoint.c.connector, "") == bindparam("was_connector"),
+    )
+    .values(authoriser=bindparam("new_authoriser"), connector=bindparam("new_connector"))
+)
+"""Nothing else of an endpoint ever changes."""
 
 _AUTHORITY = Statement(select(authority).where(authority.c.name == bindparam("name")))
 _OF_GROUP = Statement(
@@ -88,8 +100,18 @@ class SqlCatalogue(Noun):
             "created_at": millis(group.created_at),
             "suspended_at": optional_millis(group.suspended_at),
             "suspended_why": plain(group.suspended_why),
+            "follow": group.follow,
         }
         return self._add_to_catalogue(events, f"group:{group.name}", _ADD_GROUP, columns)
+
+    def set_follow(self, group: str, follow: str, events: Sequence[EventDraft]) -> bool:
+        """Return False where there is no such group."""
+
+        def unit(transaction: Transaction) -> None:
+            if not transaction.run(_SET_FOLLOW, {"which": group, "rules": follow}):
+                raise LostError
+
+        return self._change_catalogue(events, f"group:{group}", unit)
 
     def profile(self, name: str, version: int | None = None) -> Profile | None:
         """Return one version, or the newest."""
@@ -139,8 +161,26 @@ class SqlCatalogue(Noun):
             "created_at": millis(endpoint.created_at),
             "legacy": int(endpoint.legacy),
             "non_rsa": int(endpoint.non_rsa),
+            "connector": endpoint.connector,
         }
         return self._add_to_catalogue(events, f"endpoint:{endpoint.name}", _ADD_ENDPOINT, columns)
+
+    def change_endpoint(self, before: Endpoint, after: Endpoint, events: Sequence[EventDraft]) -> bool:
+        """Return False where it is not `before` any more."""
+        values: Columns = {
+            "which": before.name,
+            "was_enabled": int(before.enabled),
+            "was_authoriser": str(before.authoriser),
+            "was_connector": before.connector or "",
+            "new_authoriser": str(after.authoriser),
+            "new_connector": after.connector,
+        }
+
+        def unit(transaction: Transaction) -> None:
+            if not transaction.run(_CHANGE_ENDPOINT, values):
+                raise LostError
+
+        return self._change_catalogue(events, f"endpoint:{before.name}", unit)
 
     def disable_endpoint(self, name: str, events: Sequence[EventDraft]) -> bool:
         """Return False where it is unknown or disabled already."""
@@ -224,6 +264,7 @@ def _read_group(row: Row) -> Group:
         debug=bool(row["debug"]),
         suspended_at=time_or_none(row["suspended_at"]),
         suspended_why=row["suspended_why"],
+        follow=row["follow"],
     )
 
 
@@ -252,4 +293,5 @@ def _read_endpoint(row: Row) -> Endpoint:
         created_at=from_millis(row["created_at"]),
         legacy=bool(row["legacy"]),
         non_rsa=bool(row["non_rsa"]),
+        connector=row["connector"],
     )

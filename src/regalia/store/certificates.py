@@ -37,6 +37,7 @@ from regalia.store.values import (
     id_or_none,
     millis,
     names_text,
+    octets_or_none,
     plain,
     read_names,
     serial_octets,
@@ -500,6 +501,8 @@ def read_certificate_row(row: Row) -> Certificate:
         lease_until=from_millis(row["lease_until"]),
         created_at=from_millis(row["created_at"]),
         shard=row["shard"],
+        device_id=id_or_none(row["device_id"]),
+        user_id=id_or_none(row["user_id"]),
     )
     return Certificate(
         intent=intent,
@@ -560,6 +563,8 @@ def certificate_columns(value: CertificateIntent) -> Columns:
         "lease_until": millis(value.lease_until),
         "created_at": millis(value.created_at),
         "shard": value.shard,
+        "device_id": octets_or_none(value.device_id),
+        "user_id": octets_or_none(value.user_id),
         "state": CertificateState.INTENT.value,
         "issued_at": None,
     }

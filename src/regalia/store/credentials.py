@@ -12,13 +12,13 @@ from regalia.model import (
     Session,
     SignInKind,
 )
-from regalia.store.administration_values import grants_text, octets_or_none, read_grants, use_note
+from regalia.store.administration_values import grants_text, read_grants, use_note
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
 from regalia.store.tables import (
     admin_session,
     api_token,
 )
-from regalia.store.values import from_millis, id_or_none, millis, optional_millis, plain, time_or_none
+from regalia.store.values import from_millis, id_or_none, millis, octets_or_none, optional_millis, plain, time_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,6 +18,7 @@ from regalia.store.certificates import (
     record_revocation,
 )
 from regalia.store.challenges import CONSUME
+from regalia.store.connector_notices import KEEP_NOTICE, notice_columns
 from regalia.store.conversations import REVOKED_ALREADY, approval, containment, open_conversation, opening, resumption
 from regalia.store.hierarchy import REQUEST_INTENT
 from regalia.store.session import Call, LostError, Noun, Statement, Transaction
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from regalia.model import Certificate, CertificateIntent, Enrolment, EventDraft, StageNote
     from regalia.ports import Begun
+    from regalia.ports.fleet import Notice
 
 __all__ = ["SqlIssuance"]
 
@@ -103,6 +105,7 @@ class SqlIssuance(Noun):
         closes: UUID | None = None,
         resumes: UUID | None = None,
         approves: bool = False,
+        notice: Notice | None = None,
     ) -> Begun:
         """TX1: all of it, or a word about who was first."""
         calls = containment(intent)
@@ -118,6 +121,8 @@ class SqlIssuance(Noun):
             calls.append(_consume_call(consume, intent, enrolment))
         calls.append((ADD_CERTIFICATE, certificate_columns(intent)))
         calls.append((ADD_TBS, {"certificate_id": intent.id.bytes, "tbs": intent.tbs}))
+        if notice is not None:
+            calls.append((KEEP_NOTICE, notice_columns(notice)))
         return open_conversation(self._database, enrolment, calls, events, closes=closes)
 
     def finish(

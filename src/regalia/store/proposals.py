@@ -13,13 +13,13 @@ from regalia.model import (
     ProposalState,
 )
 from regalia.ports import KeptAnswer
-from regalia.store.administration_values import json_text, octets_or_none
+from regalia.store.administration_values import json_text
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
 from regalia.store.tables import (
     kept_answer,
     proposal,
 )
-from regalia.store.values import from_millis, id_or_none, millis, optional_millis, plain, time_or_none
+from regalia.store.values import from_millis, id_or_none, millis, octets_or_none, optional_millis, plain, time_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

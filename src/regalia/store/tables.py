@@ -36,6 +36,19 @@ from regalia.store.tables_administration import (
     setup_link,
 )
 from regalia.store.tables_alerts import alert, alert_delivery, alert_target
+from regalia.store.tables_fleet import (
+    certificate_cause,
+    connector,
+    connector_notice,
+    device,
+    device_key,
+    fleet_user,
+    fleet_user_key,
+    followed_end,
+    stopped_run,
+    sweep,
+)
+from regalia.store.tables_keys import key_blocklist, key_blocklist_piece, key_record, own_key, wrapped_key
 from regalia.store.tables_search import certificate_text, challenge_text, enrolment_text, search_progress
 from regalia.store.tables_sign_in import sign_in_spent, sign_in_try
 from regalia.store.tables_status import OPEN, compromised_key, crl, crl_chunk, hold, revocation
@@ -54,6 +67,7 @@ __all__ = [
     "authority_counter",
     "authority_request",
     "certificate",
+    "certificate_cause",
     "certificate_der",
     "certificate_tbs",
     "certificate_text",
@@ -63,14 +77,21 @@ __all__ = [
     "checkpoint",
     "checkpoint_key",
     "compromised_key",
+    "connector",
+    "connector_notice",
     "credential",
     "crl",
     "crl_chunk",
+    "device",
+    "device_key",
     "endpoint",
     "enrolment",
     "enrolment_text",
     "event",
     "event_stream",
+    "fleet_user",
+    "fleet_user_key",
+    "followed_end",
     "group",
     "hold",
     "job",
@@ -91,6 +112,8 @@ __all__ = [
     "setup_link",
     "sign_in_spent",
     "sign_in_try",
+    "stopped_run",
+    "sweep",
     "wrapped_key",
 ]
 
@@ -172,6 +195,7 @@ group = Table(
     _required("created_at", BigInteger),
     _optional("suspended_at", BigInteger),
     Column("suspended_why", Text, nullable=False, server_default=""),
+    Column("follow", Text, nullable=False, server_default=""),
 )
 
 profile = Table(
@@ -198,6 +222,7 @@ endpoint = Table(
     _required("created_at", BigInteger),
     Column("legacy", SmallInteger, nullable=False, server_default="0"),
     Column("non_rsa", SmallInteger, nullable=False, server_default="0"),
+    _optional("connector", Text),
 )
 
 # --- evidence and conversations -------------------------------------------------------------------------------------
@@ -325,6 +350,8 @@ certificate = Table(
     _required("state", Text),
     _optional("issued_at", BigInteger),
     Column("shard", BigInteger, nullable=False, server_default="0"),
+    _optional("device_id", LargeBinary),
+    _optional("user_id", LargeBinary),
     # The serial comes first so that it is found without its authority as well (ISS-1).
     UniqueConstraint("serial", "authority", name="certificate_serial"),
     Index("certificate_key", "key_sha256"),
@@ -344,6 +371,21 @@ certificate = Table(
         "created_at",
         sqlite_where=text("device IS NOT NULL"),
         postgresql_where=text("device IS NOT NULL"),
+    ),
+    # Whom certificates are bound to, in the order in which what follows walks over them; newest first for a list.
+    Index(
+        "certificate_device_id",
+        "device_id",
+        "id",
+        sqlite_where=text("device_id IS NOT NULL"),
+        postgresql_where=text("device_id IS NOT NULL"),
+    ),
+    Index(
+        "certificate_user_id",
+        "user_id",
+        "id",
+        sqlite_where=text("user_id IS NOT NULL"),
+        postgresql_where=text("user_id IS NOT NULL"),
     ),
     # What one group has, newest first: the list of whoever sees no other (AUTHZ-4).
     Index("certificate_group", "group", "id"),
@@ -405,7 +447,7 @@ ndes_page = Table(
     ),
 )
 
-# --- events, changes, jobs, keys ------------------------------------------------------------------------------------
+# --- events, changes, jobs ------------------------------------------------------------------------------------------
 
 event_stream = Table(
     "event_stream",
@@ -520,59 +562,3 @@ job = Table(
     _optional("every_ms", BigInteger),
     _optional("wanted_at", BigInteger),
 )
-
-wrapped_key = Table(
-    "wrapped_key",
-    metadata,
-    Column("id", LargeBinary, primary_key=True),
-    _required("kind", Text),
-    _required("scope", Text),
-    _required("public_key", LargeBinary),
-    _required("blob", LargeBinary),
-    _required("created_at", BigInteger),
-)
-
-key_record = Table(
-    "key_record",
-    metadata,
-    Column("id", LargeBinary, primary_key=True),
-    _required("kind", Text),
-    _required("scope", Text),
-    _required("location", Text),
-    _required("key_sha256", LargeBinary),
-    _required("created_at", BigInteger),
-    _optional("destroyed_at", BigInteger),
-    _optional("destroyed_by", Text),
-)
-"""Every key that there ever was; no row is deleted."""
-
-key_blocklist = Table(
-    "key_blocklist",
-    metadata,
-    Column("id", LargeBinary, primary_key=True),
-    _required("name", Text),
-    _required("hashed", Text),
-    _required("keys", BigInteger),
-    _required("source_sha256", LargeBinary),
-    _required("imported_at", BigInteger),
-    _required("imported_by", Text),
-    UniqueConstraint("name", name="key_blocklist_name"),
-)
-
-key_blocklist_piece = Table(
-    "key_blocklist_piece",
-    metadata,
-    Column("blocklist_id", LargeBinary, ForeignKey("key_blocklist.id"), primary_key=True),
-    Column("first", LargeBinary, primary_key=True),
-    _required("hashes", LargeBinary),
-)
-"""Some thousands of truncated hashes in ascending order, and the first of them."""
-
-own_key = Table(
-    "own_key",
-    metadata,
-    Column("key_sha256", LargeBinary, primary_key=True),
-    _required("purpose", Text),
-    _required("added_at", BigInteger),
-)
-"""Keys of our listeners whose certificate no authority of ours made: certified for nobody, like those that one did."""

@@ -29,6 +29,7 @@ __all__ = [
     "lineage_text",
     "millis",
     "names_text",
+    "octets_or_none",
     "open_key",
     "optional_millis",
     "plain",
@@ -79,6 +80,11 @@ def id_or_none(octets: bytes | None) -> UUID | None:
     return None if octets is None else UUID(bytes=octets)
 
 
+def octets_or_none(value: UUID | None) -> bytes | None:
+    """Write an id column that may be NULL."""
+    return None if value is None else value.bytes
+
+
 def serial_octets(serial: int) -> bytes:
     """20 octets big-endian, so that octet order is numeric order."""
     if not 0 < serial < _SERIAL_END:
@@ -124,8 +130,14 @@ def lineage_text(link: LineageLink | None) -> str | None:
     return (
         f'{{"asked":{names_text(link.asked)},"binding":{names_text(link.binding)},"challenge_mac":{mac}'
         f',"device":{device},"first":"{link.first.hex}","generation":{link.generation},"predecessor":{predecessor}'
-        f',"unverified":{"true" if link.unverified else "false"}}}'
+        f',"unverified":{"true" if link.unverified else "false"}{_records_text(link)}}}'
     )
+
+
+def _records_text(link: LineageLink) -> str:
+    """Only where there are any, as with names: nobody vouches for most lineages."""
+    found = (("device_id", link.device_id), ("user_id", link.user_id))
+    return "".join(f',"{name}":"{value.hex}"' for name, value in found if value is not None)
 
 
 def read_lineage(text: str | None) -> LineageLink | None:
@@ -143,6 +155,8 @@ def read_lineage(text: str | None) -> LineageLink | None:
         asked=_read_names_value(fields["asked"]),
         challenge_mac=None if mac is None else bytes.fromhex(mac),
         unverified=fields["unverified"],
+        device_id=UUID(hex=fields["device_id"]) if "device_id" in fields else None,
+        user_id=UUID(hex=fields["user_id"]) if "user_id" in fields else None,
     )
 
 
