@@ -140,6 +140,7 @@ def _words(value: JsonValue) -> list[str]:
 _WRITTEN: Final = {
     "ca": "CA",
     "crl": "CRL",
+    "dns": "DNS",
     "id": "ID",
     "ndes": "NDES",
     "ocsp": "OCSP",
@@ -147,6 +148,8 @@ _WRITTEN: Final = {
     "rsa": "RSA",
     "sha1": "SHA-1",
     "sha256": "SHA-256",
+    "sid": "SID",
+    "upn": "UPN",
     "url": "URL",
 }
 
