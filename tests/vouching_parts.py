@@ -44,6 +44,7 @@ __all__ = [
     "FakeInventory",
     "FakeLink",
     "FakeLinks",
+    "Seconds",
     "VouchedWorld",
     "device_of",
     "listed",
@@ -100,6 +101,7 @@ class FakeLink:
     asked: list[Asked] = field(default_factory=list)
     told: list[IssuedNotice | RefusedNotice] = field(default_factory=list)
     within: list[float] = field(default_factory=list)
+    on_told: Callable[[FakeLink], None] = lambda _: None
 
     def check(self) -> tuple[Checked, ...]:
         """Nothing is needed."""
@@ -115,6 +117,7 @@ class FakeLink:
         """See `ports.Notifier`."""
         self.told.append(notice)
         self.within.append(within)
+        self.on_told(self)
         return self.answers
 
     def refused(self, notice: RefusedNotice, *, within: float) -> Told | Refused | NotAsked:

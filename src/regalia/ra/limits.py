@@ -39,6 +39,8 @@ GUESSES: Final = frozenset(
         reasons.CHALLENGE_USED,
         reasons.CHALLENGE_REPLAYED,
         reasons.CHALLENGE_REVOKED,
+        reasons.CONNECTOR_CHALLENGE_FOREIGN,
+        reasons.CONNECTOR_CHALLENGE_FORGED,
     }
 )
 """What counts as a wrong challenge (CHA-3)."""

@@ -59,6 +59,9 @@ _FIRST_PAUSE: Final = timedelta(seconds=30)
 _LONGEST_PAUSE: Final = timedelta(hours=1)
 _MOST_ATTEMPTS: Final = 60
 """Two days and a half of them: after that nobody waits for it any more."""
+_GIVEN_UP: Final = "given-up"
+"""Stands for a code where there was no answer in all that time."""
+_RACES: Final = 5
 _LEAST_SECONDS: Final = 0.5
 """With less time nobody is asked: the answer could not be waited for."""
 
@@ -270,7 +273,6 @@ class Teller:
             self._give_up(claimed, told, now)
             return
         code = told.code or told.reason.id if isinstance(told, Refused) else ""
-        after = replace(claimed, told_at=now, refused=code)
         revocation: Revocation | None = None
         events = [self._event(claimed, told, certificate, now)]
         if isinstance(told, Refused) and certificate is not None and not _ended(certificate):
@@ -283,11 +285,20 @@ class Teller:
                 f"{code}: {told.detail}"[:500],
             )
             events.append(_revoked(certificate, revocation))
-        self._store.conclude_notice(claimed, after, revocation, events)
+        current: Notice | None = claimed
+        for _ in range(_RACES):
+            if current is None or current.told_at is not None:
+                return
+            after = replace(current, told_at=now, refused=code)
+            if self._store.conclude_notice(current, after, revocation, events):
+                return
+            # A repetition of the request began an attempt of its own meanwhile: the answer is there all the same.
+            current = self._store.notice_of(claimed.enrolment_id)
 
     def _give_up(self, claimed: Notice, told: NotAsked, now: datetime) -> None:
         event = self._event(claimed, told, None, now)
-        self._store.conclude_notice(claimed, replace(claimed, told_at=now), None, (event,))
+        # Nobody took note, so nobody gets it either; what the device never had is no reason to revoke anything (CON-5).
+        self._store.conclude_notice(claimed, replace(claimed, told_at=now, refused=_GIVEN_UP), None, (event,))
 
     def _postponed(self, notice: Notice) -> None:
         """Look at it again later, without its counting as an attempt at its connector."""
