@@ -181,7 +181,7 @@ class World:
         self.alerts = AlertDesk(self.store, self.told, MemorySealer(), self.clock, self.entropy, where=url, attempts=3)
         self.outgoing: Outgoing = MemoryOutgoing()
         """What connectors ask, and what they are answered."""
-        kinds = RegisteredKinds(lambda: self.outgoing, self.clock, self.entropy)
+        kinds = RegisteredKinds(lambda: self.outgoing, self.clock, self.entropy, self.store)
         self.sealer = MemorySealer()
         self.connectors = ConnectorDesk(self.store, kinds, self.sealer, self.clock, self.entropy)
         self.links = ConnectorLinks(self.store, self.sealer, self.clock, self.entropy, lambda: self.outgoing)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from fakes import FakeClock, SeededEntropy
+from memory_store import MemoryStore
 from regalia import reasons
 from regalia.connectors.pace import Pace
 from regalia.connectors.registry import Parts, linked
@@ -169,7 +170,7 @@ def intune(
     cloud: Outgoing, time: PassingTime | None = None, secret: str = SECRET, **settings: object
 ) -> IntuneAndGraphLink:
     """Make one that asks this cloud."""
-    parts = Parts(cloud, FakeClock(NOW), SeededEntropy(), (time or PassingTime()).pace)
+    parts = Parts(cloud, FakeClock(NOW), SeededEntropy(), MemoryStore(), (time or PassingTime()).pace)
     link: Any = linked(connector(**settings), secret, parts)
     made: IntuneAndGraphLink = link
     return made

@@ -9,6 +9,7 @@ import pytest
 
 from connectors.microsoft_parts import ASKED, CLIENT_ID, ISSUED, NOW, SECRET, Cloud, connector, golden, listening, said
 from fakes import FakeClock, SeededEntropy
+from memory_store import MemoryStore
 from regalia.connectors.registry import Parts, linked
 from regalia.model.connector import Allowed, SweepPage, Told
 from regalia.net.addresses import Opened
@@ -30,7 +31,7 @@ def test_an_enrolment_and_a_page_over_http() -> None:
     with listening(_cloud) as (base, cloud):
         outgoing = HttpOutgoing(opened=(Opened.parse(base),))
         made = connector(authority=f"{base}/login", graph=f"{base}/graph", devices="intune", users=False)
-        link = linked(made, SECRET, Parts(outgoing, FakeClock(NOW), SeededEntropy()))
+        link = linked(made, SECRET, Parts(outgoing, FakeClock(NOW), SeededEntropy(), MemoryStore()))
         assert isinstance(link, Authorizer)
         assert isinstance(link, Notifier)
         assert isinstance(link, Inventory)

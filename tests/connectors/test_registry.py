@@ -9,6 +9,7 @@ import pytest
 
 from connectors.microsoft_parts import CLIENT_ID, NOW, SECRET, Cloud, connector, intune
 from fakes import FakeClock, SeededEntropy
+from memory_store import MemoryStore
 from regalia import reasons
 from regalia.connectors.registry import KINDS, Parts, kind_of, linked
 from regalia.connectors.settings import IntuneSettings
@@ -19,7 +20,9 @@ from regalia.ports.connectors import Authorizer, Inventory, Notifier, Revocation
 def test_a_kind_that_there_is_not() -> None:
     """CON-030: the refusal lists the kinds that there are."""
     with pytest.raises(AdminError, match="intune") as refused:
-        linked(replace(connector(), kind="jamf"), SECRET, Parts(Cloud(), FakeClock(NOW), SeededEntropy()))
+        linked(
+            replace(connector(), kind="jamf"), SECRET, Parts(Cloud(), FakeClock(NOW), SeededEntropy(), MemoryStore())
+        )
     assert refused.value.reason is reasons.CONNECTOR_KIND_UNKNOWN
 
 

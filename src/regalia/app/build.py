@@ -349,7 +349,7 @@ def _common(config: Config, ground: Ground, observe: Callable[[Reason], None] | 
 
 def _connectors(common: _Common) -> ConnectorDesk:
     ground = common.ground
-    kinds = RegisteredKinds(outgoing_of(common.config), ground.clock, ground.entropy)
+    kinds = RegisteredKinds(outgoing_of(common.config), ground.clock, ground.entropy, ground.store)
     return ConnectorDesk(ground.store, kinds, MasterSealer(ground.master, ground.entropy), ground.clock, ground.entropy)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from regalia import reasons
 from regalia.connectors.registry import KINDS, Kind, Parts, kind_of, linked
@@ -13,6 +13,7 @@ from regalia.errors import AdminError
 from regalia.model.connector import NotAsked
 from regalia.net.http import HttpOutgoing
 from regalia.ports.connectors import ABILITIES, ConnectorKind, KindSetting
+from regalia.ports.fleet import Connectors, Devices
 from regalia.ra.connectors import secret_scope
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from regalia.model.event import JsonValue
     from regalia.ports import Clock, Entropy, Outgoing, Sealer
     from regalia.ports.connectors import Link
-    from regalia.ports.fleet import Connectors
 
 __all__ = ["ConnectorLinks", "RegisteredKinds", "outgoing_of"]
 
@@ -38,8 +38,9 @@ def outgoing_of(config: Config) -> Callable[[], Outgoing]:
 class RegisteredKinds:
     """See `ports.ConnectorKinds`: what `connectors.registry` knows."""
 
-    def __init__(self, outgoing: Callable[[], Outgoing], clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, outgoing: Callable[[], Outgoing], clock: Clock, entropy: Entropy, devices: Devices) -> None:
         self._outgoing = outgoing
+        self._devices = devices
         self._clock = clock
         self._entropy = entropy
 
@@ -54,7 +55,7 @@ class RegisteredKinds:
         # What nobody set stays out, so that a later version's better default counts.
         settings = read.model_dump(mode="json", exclude_unset=True)
         after = replace(connector, settings=settings)
-        linked(after, secret, Parts(self._outgoing(), self._clock, self._entropy))
+        linked(after, secret, Parts(self._outgoing(), self._clock, self._entropy, self._devices))
         return after
 
 
@@ -110,11 +111,15 @@ def _values(told: Mapping[str, Any], defined: Mapping[str, Any]) -> str:
     return words
 
 
+class LinkStore(Connectors, Devices, Protocol):
+    """Connectors, and the records that those ask which have no system of their own."""
+
+
 class ConnectorLinks:
     """See `ports.Links`."""
 
     def __init__(
-        self, store: Connectors, sealer: Sealer, clock: Clock, entropy: Entropy, outgoing: Callable[[], Outgoing]
+        self, store: LinkStore, sealer: Sealer, clock: Clock, entropy: Entropy, outgoing: Callable[[], Outgoing]
     ) -> None:
         """`outgoing` makes the way out of one connector."""
         self._store = store
@@ -148,4 +153,4 @@ class ConnectorLinks:
     def _made(self, connector: Connector) -> Link:
         sealed = self._store.connector_secret(connector.id)
         secret = "" if sealed is None else self._sealer.unseal(secret_scope(connector.id), sealed).decode("utf-8")
-        return linked(connector, secret, Parts(self._outgoing(), self._clock, self._entropy))
+        return linked(connector, secret, Parts(self._outgoing(), self._clock, self._entropy, self._store))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from regalia import reasons
 from regalia.connectors.intune_link import intune_link
+from regalia.connectors.inventory import InventorySettings, inventory_link
 from regalia.connectors.pace import Pace
 from regalia.connectors.settings import ConnectorSettings, IntuneSettings
 from regalia.errors import AdminError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from regalia.model.connector import Connector
     from regalia.ports.connectors import Link
+    from regalia.ports.fleet import Devices
     from regalia.ports.outgoing import Outgoing
     from regalia.ports.outside import Clock, Entropy
 
@@ -30,6 +32,8 @@ class Parts:
     outgoing: Outgoing
     clock: Clock
     entropy: Entropy
+    devices: Devices
+    """Our own records, for what has no system to be asked."""
     pace: Pace = field(default_factory=Pace)
 
 
@@ -51,6 +55,10 @@ def _intune(connector: Connector, secret: str, parts: Parts) -> Link:
     return intune_link(connector, secret, parts.outgoing, clock=parts.clock, entropy=parts.entropy, pace=parts.pace)
 
 
+def _inventory(connector: Connector, secret: str, parts: Parts) -> Link:
+    return inventory_link(connector, secret, parts.devices)
+
+
 KINDS: Final[Mapping[str, Kind]] = {
     "intune": Kind(
         "Microsoft Intune",
@@ -58,6 +66,13 @@ KINDS: Final[Mapping[str, Kind]] = {
         _intune,
         frozenset({Authorizer, Notifier, RevocationFeed, Inventory}),
         "connectors/intune.md",
+    ),
+    "inventory": Kind(
+        "Inventory that is imported",
+        InventorySettings,
+        _inventory,
+        frozenset({Authorizer}),
+        "connectors/inventory.md",
     ),
 }
 
