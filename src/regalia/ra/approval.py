@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from regalia.errors import Reason
     from regalia.model import Enrolment, IssueOrder, JsonValue
     from regalia.ports import Clock, Entropy
+    from regalia.ports.fleet import Notice
+    from regalia.ra.bearers import Records
+    from regalia.ra.notices import Teller
     from regalia.ra.protected import ProtectedNames
 
 __all__ = ["ApprovalDesk", "ApprovalStore"]
@@ -64,8 +67,15 @@ class ApprovalDesk:
         serial_prefix: int,
         pending_life: timedelta,
         protected: ProtectedNames = UNPROTECTED,
+        records: Records | None = None,
+        teller: Teller | None = None,
     ) -> None:
-        """`pending_life` is how long an enrolment may wait before `expire` refuses it; `protected` whom nobody gets."""
+        """`pending_life` is how long an enrolment may wait before `expire` refuses it; `protected` whom nobody gets.
+
+        `records` are those that connectors' endpoints bind certificates to, and `teller` tells them of these.
+        """
+        self._records = records
+        self._teller = teller
         self._protected = protected
         self._store = store
         self._issuer = issuer
@@ -91,6 +101,7 @@ class ApprovalDesk:
             actor=actor,
             enrolment=order.enrolment,
             approves=True,
+            notice=self._notice(order, prepared),
             also=(_decided(enrolment, Action.ENROLMENT_APPROVED, actor, prepared.intent.created_at),),
         )
         if not isinstance(issued, Certificate):
@@ -151,7 +162,15 @@ class ApprovalDesk:
             raise AdminError(fault.reason, fault.detail) from fault
         same_key = self._store.certificates_by_key(request.key_sha256)
         evidence = authorise_approval(enrolment, enrolment.lineage, actor)
-        decision = judge(request, evidence, same_key, self._store, enrolment.id, protected=self._protected)
+        decision = judge(
+            request,
+            evidence,
+            same_key,
+            self._store,
+            enrolment.id,
+            protected=self._protected,
+            records=self._records,
+        )
         if isinstance(decision, Denied):
             raise AdminError(decision.reason, decision.detail)
         if not isinstance(decision, Approved):
@@ -168,6 +187,14 @@ class ApprovalDesk:
             stages=(*enrolment.stages, StageNote(Stage.EVIDENCE, ok=True, note=evidence.described, at=now)),
         )
         return replace(decision.order, enrolment=approved)
+
+    def _notice(self, order: IssueOrder, prepared: Prepared) -> Notice | None:
+        """Draft what a connector is told that vouched for the device, though not for this key."""
+        enrolment, connector = order.enrolment, order.door.endpoint.connector
+        if self._teller is None or connector is None:
+            return None
+        request = stored_request(enrolment, order.door, source=enrolment.source, at=enrolment.updated_at, described="")
+        return self._teller.drafted(request, connector, enrolment.id, prepared.intent.id)
 
     def _prepared(self, order: IssueOrder) -> Prepared:
         prepared = prepare_leaf(

@@ -272,28 +272,42 @@ class Teller:
         if isinstance(told, NotAsked):
             self._give_up(claimed, told, now)
             return
-        code = told.code or told.reason.id if isinstance(told, Refused) else ""
-        revocation: Revocation | None = None
         events = [self._event(claimed, told, certificate, now)]
-        if isinstance(told, Refused) and certificate is not None and not _ended(certificate):
-            revocation = Revocation(
-                certificate.id,
-                RevocationReason.CESSATION_OF_OPERATION,
-                "connector",
-                f"connector:{claimed.connector}",
-                now,
-                f"{code}: {told.detail}"[:500],
-            )
-            events.append(_revoked(certificate, revocation))
         current: Notice | None = claimed
         for _ in range(_RACES):
             if current is None or current.told_at is not None:
                 return
-            after = replace(current, told_at=now, refused=code)
-            if self._store.conclude_notice(current, after, revocation, events):
+            if self._kept(current, told, certificate, now, events):
                 return
-            # A repetition of the request began an attempt of its own meanwhile: the answer is there all the same.
+            # A repetition of the request began an attempt of its own meanwhile, or somebody revoked the certificate:
+            # the answer is there all the same.
             current = self._store.notice_of(claimed.enrolment_id)
+            certificate = self._store.certificate(certificate.id) if certificate is not None else None
+
+    def _kept(
+        self,
+        notice: Notice,
+        told: Told | Refused,
+        certificate: Certificate | None,
+        at: datetime,
+        events: list[EventDraft],
+    ) -> bool:
+        """Record an answer; a no ends the certificate in the same transaction (R8)."""
+        if not isinstance(told, Refused):
+            return self._store.conclude_notice(notice, replace(notice, told_at=at), None, events)
+        code = told.code or told.reason.id
+        after = replace(notice, told_at=at, refused=code)
+        if certificate is None or _ended(certificate):
+            return self._store.conclude_notice(notice, after, None, events)
+        revocation = Revocation(
+            certificate.id,
+            RevocationReason.CESSATION_OF_OPERATION,
+            "connector",
+            f"connector:{notice.connector}",
+            at,
+            f"{code}: {told.detail}"[:500],
+        )
+        return self._store.conclude_notice(notice, after, revocation, (*events, _revoked(certificate, revocation)))
 
     def _give_up(self, claimed: Notice, told: NotAsked, now: datetime) -> None:
         event = self._event(claimed, told, None, now)
