@@ -23,6 +23,7 @@ from regalia.model.connector import (
     Told,
 )
 from regalia.model.fleet import DeviceState, Platform, UserState
+from regalia.ra.approval import ApprovalDesk
 from regalia.ra.enrol import Enroller
 from regalia.ra.gates import Gates
 from regalia.ra.notices import Teller
@@ -189,7 +190,14 @@ class Seconds:
 class VouchedWorld(World):
     """Group `default` with a profile `managed` and an endpoint `mdm`, for which the connector `mdm` vouches."""
 
-    def __init__(self, *links: Link, document: str = PROFILE, gates: Gates | None = None, **given: object) -> None:
+    def __init__(
+        self,
+        *links: Link,
+        document: str = PROFILE,
+        gates: Gates | None = None,
+        most_pending: int = 1_000,
+        **given: object,
+    ) -> None:
         super().__init__(**given)  # type: ignore[arg-type]
         self.seconds = Seconds()
         self.ways = FakeLinks(*(links or (FakeLink(),)))
@@ -225,6 +233,18 @@ class VouchedWorld(World):
             sealer=self.sealer,
             certificates_per_device=100,
             voucher=self.voucher,
+            teller=self.teller,
+            pending_per_group=most_pending,
+        )
+        self.approvals = ApprovalDesk(
+            store=self.store,
+            issuer=self.issuer,
+            clock=self.clock,
+            entropy=self.entropy,
+            urls=self.urls,
+            serial_prefix=1,
+            pending_life=timedelta(days=30),
+            records=self.store,
             teller=self.teller,
         )
         self.scep = self.service(self.keys)

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from regalia import reasons
-from regalia.errors import UnavailableError
+from regalia.errors import AdminError, UnavailableError
 from regalia.model import (
     Action,
     Certificate,
@@ -481,6 +481,39 @@ def test_a_second_key_that_nobody_vouched_for_waits() -> None:
     draft = events(world, Action.ENROLMENT_PENDING)[-1]
     assert (draft.security, draft.reason_id) == (True, reasons.SECOND_KEY.id)
     assert "waits for approval: a second key" in " ".join(note.note for note in held.enrolment.stages)
+
+
+def test_second_keys_fill_no_queue_without_end() -> None:
+    """RES-5: once as many wait as may, a further second key is told to come again, and is not kept."""
+    world = VouchedWorld(FakeLink(says=lambda asked: Allowed(DEVICE, names=asked.names, fresh=False)), most_pending=1)
+    world.know(stored_device())
+    assert isinstance(enrolled(world), Certificate)
+    assert isinstance(enrolled(world, device=device_of(world, 1, "t-2")), Pending)
+    third = enrolled(world, device=device_of(world, 2, "t-3"))
+    assert isinstance(third, Unavailable)
+    assert third.reason is reasons.QUEUE_FULL
+    assert world.store.pending_count("default") == 1
+
+
+def test_an_approved_second_key_is_the_devices() -> None:
+    """What a person approves is judged with the record as it then is, bound to it, and its connector is told."""
+    link = FakeLink(says=lambda asked: Allowed(DEVICE, names=asked.names, fresh=False))
+    world = VouchedWorld(link)
+    world.know(stored_device())
+    assert isinstance(enrolled(world), Certificate)
+    second = device_of(world, 1, "t-2")
+    assert isinstance(enrolled(world, device=second), Pending)
+    lost = replace(stored_device(DeviceState(lost=True)), group="default")
+    kept = world.store.device(lost.id)
+    assert kept is not None
+    world.know(lost)
+    with pytest.raises(AdminError, match=reasons.BEARER_UNFIT.id):
+        world.approve()
+    world.know(kept)
+    approved = world.approve()
+    assert approved.intent.device_id == kept.id
+    assert enrolled(world, device=second) == approved
+    assert [type(each).__name__ for each in link.told] == ["IssuedNotice", "IssuedNotice"]
 
 
 def test_a_profile_limits_no_device_that_is_vouched_for() -> None:

@@ -169,11 +169,13 @@ class Enroller:
         protected: ProtectedNames = UNPROTECTED,
         voucher: Voucher | None = None,
         teller: Teller | None = None,
+        pending_per_group: int = 1_000,
     ) -> None:
         """`sealer` keeps the challenges of held requests whose senders cannot decrypt (CHA-4).
 
         `voucher` asks connectors about requests, and `teller` tells them what became of them; without a voucher an
-        endpoint with a connector answers that it cannot say now.
+        endpoint with a connector answers that it cannot say now. `pending_per_group`: how many may wait for a person
+        where a connector did not vouch for a second key; the protocol's limits know only later of these (RES-5).
         """
         self._store = store
         self._issuer = issuer
@@ -189,6 +191,7 @@ class Enroller:
         self._protected = protected
         self._voucher = voucher
         self._teller = teller
+        self._pending_per_group = pending_per_group
 
     def enrol(self, request: EnrolmentRequest, *, repeats_only: Denied | None = None) -> Ended:
         """Answer from the stored conversation, or decide and issue. Refusals are recorded before this returns.
@@ -368,11 +371,15 @@ class Enroller:
         now = self._store.known(request.conversation, request.received_at - REPLAY_WINDOW)
         return now.conversation is not None
 
-    def _hold(self, request: EnrolmentRequest, pending: Pending, found: _Fresh | _Resumed) -> Pending | None:
+    def _hold(
+        self, request: EnrolmentRequest, pending: Pending, found: _Fresh | _Resumed
+    ) -> Pending | Unavailable | None:
         """Keep what an administrator is to decide; None where another worker was first."""
         if isinstance(found, _Resumed):
             raise InvariantError(f"enrolment {found.enrolment.id} had a certificate and is to be held")
         why = pending.second_key
+        if why and self._store.pending_count(request.door.group.name) >= self._pending_per_group:
+            return Unavailable(reasons.QUEUE_FULL, f"{self._pending_per_group} wait in group {request.door.group.name}")
         described = f"waits for approval: {why}" if why else "admitted by a static challenge; waits for approval"
         held = replace(pending.enrolment, stages=stages(request, request.received_at, described=described))
         event = EventDraft(
