@@ -260,7 +260,7 @@ class MemoryFleet:
                 return False
             if release and not self.release_certificate(certificate_id, at, _FOLLOWING, "", ()):
                 return False
-            if status is not None:
+            if status is not None and status.cause == _FOLLOWING:
                 self._ended.append((at, self._certificates[certificate_id].intent.group or ""))
             self._keep(certificate_id, causes, ended, at)
             self.record(events)

@@ -298,7 +298,7 @@ def wire(config: Config, ground: Ground, *, observe: Callable[[Reason], None] | 
         containment=_containment(common, rollover, hierarchy),
         registry=Registry(store, ceremony, clock, common.urls),
         challenges=ChallengeDesk(store, clock, entropy, common.challenge_mac),
-        approvals=_approvals(common),
+        approvals=_approvals(common, teller),
         protected=common.protected,
         orders=OrderDesk(store=store, enroller=enroller, clock=clock),
         ndes=_ndes(common),
@@ -485,7 +485,7 @@ def _ndes(common: _Common) -> NdesService:
     )
 
 
-def _approvals(common: _Common) -> ApprovalDesk:
+def _approvals(common: _Common, teller: Teller) -> ApprovalDesk:
     ground = common.ground
     return ApprovalDesk(
         store=ground.store,
@@ -496,6 +496,8 @@ def _approvals(common: _Common) -> ApprovalDesk:
         serial_prefix=common.prefix,
         pending_life=timedelta(days=common.config.limits.pending_days),
         protected=common.protected,
+        records=ground.store,
+        teller=teller,
     )
 
 

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from regalia.ca.revoke import is_final
-from regalia.model import RevocationReason
-from regalia.model.fleet import Cause, FoundCause, PendingAction
+from regalia.model.fleet import Cause, PendingAction
 from regalia.ports import CertificateFilter
 from regalia.ra.follow_rules import FollowRules, read_follow_rules
-from regalia.ra.following import LiveCertificate, explain
+from regalia.ra.following import explain
+from regalia.ra.standings import live_certificate
 from regalia.verbs.certificate import CertificateRecord, certificate_fields
 from regalia.verbs.paging import MOST
 from regalia.verbs.verb import Record, Time
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from regalia.ports.fleet import KeptCause
     from regalia.verbs.verb import Desk
 
-__all__ = ["BearerCertificate", "CauseRecord", "certificates_of", "live_certificate", "state_words"]
+__all__ = ["BearerCertificate", "CauseRecord", "certificates_of", "state_words"]
 
 
 class CauseRecord(Record):
@@ -75,28 +74,6 @@ def _told(
             CauseRecord(cause=each.cause, since=each.since, why=each.why, ended_at=each.ended_at) for each in kept
         ),
         explained=explain(live_certificate(certificate, kept), rules.get(intent.group or "", FollowRules()), now),
-    )
-
-
-def live_certificate(certificate: Certificate, kept: Sequence[KeptCause]) -> LiveCertificate:
-    """Put a certificate and what is kept beside it together, as rules look at them."""
-    intent, end = certificate.intent, certificate.revocation
-    held = end is not None and end.reason is RevocationReason.CERTIFICATE_HOLD
-    lasting = [each for each in kept if each.ended_at is None]
-    causes = tuple(FoundCause(each.cause, each.since, each.why) for each in lasting if each.cause is not None)
-    return LiveCertificate(
-        id=certificate.id,
-        serial=certificate.serial,
-        group=intent.group or "",
-        profile=intent.profile or "",
-        issued_at=certificate.issued_at or intent.created_at,
-        not_after=intent.not_after,
-        key_sha256=intent.key_sha256,
-        of_user=intent.user_id is not None,
-        kept=causes,
-        held_at=end.at if held and end is not None else None,
-        held_by_others=held and (not causes or any(each.cause is None for each in lasting)),
-        revoked=is_final(certificate),
     )
 
 

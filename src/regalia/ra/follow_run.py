@@ -1,0 +1,270 @@
+"""A run of what follows: planned and counted whole, stopped by the brake, or carried out certificate by certificate.
+
+What a dry run prints is what a run does: both are `planned`. Each certificate is a transaction of its own, made for the
+status that the plan saw; where that is another one by then nothing is done, and the next run looks again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Protocol
+
+from regalia.ca.issue import certificate_event
+from regalia.model import Action, Actor, ActorKind, EventDraft, Hold, Outcome, Revocation, new_id
+from regalia.model.fleet import StepKind
+from regalia.ports import Certificates, Events
+from regalia.ports.fleet import Bearer, Brakes, Stopped
+from regalia.ra.brake import Brake, Tally, fingerprint, still_shown
+from regalia.ra.following import follow, plan, reason_text
+from regalia.ra.standings import StandingStore, rules_of_groups, standings, standings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from regalia.model import JsonValue
+    from regalia.model.fleet import Step
+    from regalia.ports import Entropy
+    from regalia.ra.brake import Stop
+
+__all__ = [
+    "AGREED",
+    "FOLLOWING",
+    "SYSTEM",
+    "Done",
+    "FollowStore",
+    "Planned",
+    "carry_out",
+    "follow_device",
+    "goes_on",
+    "planned",
+]
+
+FOLLOWING: Final = "following"
+"""Cause of what ends by itself: the brake counts these (`Following.ended_since`)."""
+AGREED: Final = "following-agreed"
+"""Cause of what two administrators let go of: the brake counts it no more."""
+SYSTEM: Final = Actor(ActorKind.SYSTEM, FOLLOWING)
+_LET_GO_FOR: Final = timedelta(hours=24)
+_SHORTLY: Final = timedelta(hours=1)
+"""What ended by itself within so long counts along, so that many small runs are one large one."""
+_LONGEST_NOTE: Final = 1_000
+
+
+class FollowStore(StandingStore, Brakes, Certificates, Events, Protocol):
+    """What a run reads and writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a run would do now."""
+
+    at: datetime
+    tally: Tally
+    stops: tuple[Stop, ...]
+    """Why it may not, if so."""
+    live: Mapping[str, int]
+    steps: Callable[[], Iterator[Step]]
+    """Reads it again, step by step: a plan is never in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a run did."""
+
+    kinds: Mapping[StepKind, int] = field(default_factory=dict)
+    passed: int = 0
+    """Certificates whose status was another one by then: the next run looks again."""
+    stopped: Stopped | None = None
+    """The brake held it, and nothing was done."""
+    why: tuple[str, ...] = ()
+    """What the brake says."""
+
+
+def planned(store: FollowStore, now: datetime, *, groups: frozenset[str] | None = None) -> Planned:
+    """Plan and count, without doing anything. `groups`: only their certificates.
+
+    Raises `UnavailableError` where the database does not answer or a group's rules do not open.
+    """
+    rules = rules_of_groups(store)
+
+    def steps() -> Iterator[Step]:
+        return _within(plan(standings(store, now), rules, now), groups)
+
+    return _counted(store, steps, now)
+
+
+def _counted(store: FollowStore, steps: Callable[[], Iterator[Step]], now: datetime) -> Planned:
+    tally = Tally()
+    for step in steps():
+        tally.add(step)
+    live = store.live_count(now)
+    stops = Brake().stops(tally, live, already=store.ended_since(now - _SHORTLY))
+    return Planned(now, tally, stops, live, steps)
+
+
+def _within(steps: Iterable[Step], groups: frozenset[str] | None) -> Iterator[Step]:
+    return (step for step in steps if groups is None or step.group in groups)
+
+
+def goes_on(stopped: Stopped, now: datetime) -> bool:
+    """Whether two administrators let go of it, and not too long ago."""
+    return stopped.let_go_at is not None and stopped.let_go_at <= now < stopped.let_go_at + _LET_GO_FOR
+
+
+def carry_out(
+    store: FollowStore,
+    entropy: Entropy,
+    now: datetime,
+    *,
+    actor: Actor = SYSTEM,
+    groups: frozenset[str] | None = None,
+) -> Done:
+    """Do what is planned, unless it is too much: then keep what it would have been, for two administrators to see.
+
+    Of a plan that was let go, what was shown and is still due is done, and nothing else. Raises what `planned` does.
+    """
+    run = planned(store, now, groups=groups)
+    let_go = next((each for each in store.open_stops() if goes_on(each, now)), None)
+    if run.stops and let_go is None:
+        why = tuple(map(str, run.stops))
+        return Done(stopped=_stop(store, entropy, run, actor) if groups is None else None, why=why)
+    if run.stops and let_go is not None:
+        done = _done(store, still_shown(run.steps(), let_go.shown), now, actor, AGREED)
+    else:
+        done = _done(store, run.steps(), now, actor, FOLLOWING)
+    events = _carried_out(run, done, actor)
+    if events:
+        store.record(events)
+    if groups is None:
+        # What was stopped was done by now, or is no longer too much.
+        for each in store.open_stops():
+            store.put_stopped(each, replace(each, closed_at=now), ())
+    return done
+
+
+def follow_device(
+    store: FollowStore, device_id: UUID, now: datetime, *, actor: Actor = SYSTEM, groups: frozenset[str] | None = None
+) -> Done:
+    """Let follow for one device what is due now; what is too much together with what ended shortly before waits.
+
+    It waits for the next run, which counts it among all others.
+    """
+    rules = rules_of_groups(store)
+    found = standings_of(store, Bearer(device_id, None), now)
+
+    def steps() -> Iterator[Step]:
+        return _within((step for each in found for step in follow(each, rules, now)), groups)
+
+    run = _counted(store, steps, now)
+    if run.stops:
+        return Done(why=tuple(map(str, run.stops)))
+    return _done(store, run.steps(), now, actor, FOLLOWING)
+
+
+# --- doing it ---------------------------------------------------------------------------------------------------------
+
+
+def _done(store: FollowStore, steps: Iterable[Step], now: datetime, actor: Actor, cause: str) -> Done:
+    kinds: Counter[StepKind] = Counter()
+    passed = 0
+    for step in steps:
+        if _follow(store, step, now, actor, cause):
+            kinds[step.kind] += 1
+        else:
+            passed += 1
+    return Done(kinds, passed)
+
+
+def _follow(store: FollowStore, step: Step, now: datetime, actor: Actor, cause: str) -> bool:
+    """Do one step: causes, status and record are one transaction (REV-1)."""
+    note = "; ".join(f"{each.cause}: {each.why}" for each in step.causes)[:_LONGEST_NOTE]
+    status: Revocation | Hold | None = None
+    if step.kind is StepKind.REVOKE and step.reason is not None:
+        status = Revocation(step.certificate_id, step.reason, cause, actor.id, now, note)
+    elif step.kind is StepKind.HOLD:
+        status = Hold(step.certificate_id, cause, actor.id, now, note)
+    return store.follow(
+        step.certificate_id,
+        causes=step.causes,
+        ended=step.ended,
+        status=status,
+        release=step.kind is StepKind.RELEASE,
+        at=now,
+        events=_events(store, step, now, actor, cause, note),
+    )
+
+
+_ACTIONS: Final = {
+    StepKind.REVOKE: Action.CERTIFICATE_REVOKED,
+    StepKind.HOLD: Action.CERTIFICATE_HELD,
+    StepKind.RELEASE: Action.CERTIFICATE_RELEASED,
+}
+
+
+def _events(
+    store: FollowStore, step: Step, now: datetime, actor: Actor, cause: str, note: str
+) -> tuple[EventDraft, ...]:
+    action, certificate = _ACTIONS.get(step.kind), store.certificate(step.certificate_id)
+    if action is None or certificate is None:
+        return ()
+    details: dict[str, JsonValue] = {"cause": cause, "note": note}
+    if step.reason is not None:
+        details["reason"] = reason_text(step.reason).replace("-", "_")
+    if step.kind is StepKind.RELEASE:
+        details = {"note": ", ".join(f"no longer {each}" for each in step.ended)}
+    return (certificate_event(action, certificate.intent, actor, now, details=details),)
+
+
+# --- the brake --------------------------------------------------------------------------------------------------------
+
+
+def _stop(store: FollowStore, entropy: Entropy, run: Planned, actor: Actor) -> Stopped:
+    """Keep what was stopped, once for each plan."""
+    digest = run.tally.digest
+    same = store.stopped(digest)
+    if same is not None and same.let_go_at is None:
+        return same
+    why = "\n".join(map(str, run.stops))
+    stopped = Stopped(
+        id=new_id(run.at, entropy.octets(10)),
+        digest=digest,
+        at=run.at,
+        ends=dict(run.tally.ends),
+        live=dict(run.live),
+        why=why,
+        shown=frozenset(fingerprint(step) for step in run.steps() if step.ends_trust),
+    )
+    details: dict[str, JsonValue] = {
+        "digest": digest,
+        "ends": dict(stopped.ends),
+        "live": dict(stopped.live),
+        "why": why,
+    }
+    event = EventDraft(
+        run.at, actor, Action.FOLLOW_STOPPED, f"run:{digest}", Outcome.REFUSED, security=True, details=details
+    )
+    store.put_stopped(None, stopped, (event,))
+    return stopped
+
+
+def _carried_out(run: Planned, done: Done, actor: Actor) -> tuple[EventDraft, ...]:
+    """Tell of a run that changed anything."""
+    words = {StepKind.REVOKE: "revoked", StepKind.HOLD: "held", StepKind.RELEASE: "released"}
+    counted: dict[str, JsonValue] = {word: done.kinds.get(kind, 0) for kind, word in words.items()}
+    if not any(counted.values()):
+        return ()
+    digest = run.tally.digest
+    return (
+        EventDraft(
+            run.at,
+            actor,
+            Action.FOLLOW_CARRIED_OUT,
+            f"run:{digest}",
+            Outcome.OK,
+            details={"digest": digest, **counted},
+        ),
+    )
