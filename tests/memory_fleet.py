@@ -207,12 +207,15 @@ class MemoryFleet:
         """See the port."""
         return next((s for s in self._sweeps.values() if s.connector == connector and s.ended_at is None), None)
 
-    def last_sweep(self, connector: str, *, complete: bool = True) -> Sweep | None:
+    def last_sweep(self, connector: str, *, complete: bool = True, full: bool = False) -> Sweep | None:
         """See the port."""
         found = [
             sweep
             for sweep in self._sweeps.values()
-            if sweep.connector == connector and sweep.ended_at is not None and (sweep.complete or not complete)
+            if sweep.connector == connector
+            and sweep.ended_at is not None
+            and sweep.complete >= complete
+            and sweep.full >= full
         ]
         return max(found, key=lambda sweep: (sweep.ended_at or sweep.began_at, sweep.id), default=None)
 

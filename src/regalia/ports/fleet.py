@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia.errors import InvariantError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from regalia.ports.lists import Listed, Place
 
 __all__ = [
+    "FOLLOWING",
     "Bearer",
     "Brakes",
     "Connectors",
@@ -135,7 +136,8 @@ class Sweeps(Protocol):
     """Readings of inventories."""
 
     def open_sweep(self, connector: str) -> Sweep | None: ...
-    def last_sweep(self, connector: str, *, complete: bool = True) -> Sweep | None: ...
+    def last_sweep(self, connector: str, *, complete: bool = True, full: bool = False) -> Sweep | None:
+        """Find the one that ended last; of the complete ones, and of the full ones alone, where that is asked."""
 
     def put_sweep(self, before: Sweep | None, after: Sweep, events: Sequence[EventDraft]) -> bool:
         """Begin, go on or end; False where it is not `before` any more."""
@@ -176,8 +178,16 @@ class KeptCause:
     ended_at: datetime | None = None
 
 
+FOLLOWING: Final = "following"
+"""`Hold.cause` and `Revocation.cause` of what followed; a hold with another one is an administrator's."""
+
+
 class Following(Protocol):
-    """What followed for certificates, cause by cause."""
+    """What followed for certificates, cause by cause.
+
+    One hold is open at a time. An administrator who holds what is held by following keeps it held beside that
+    (`KeptCause` without a cause) until he releases his share; one who was first shows up in `causes_of` the same way.
+    """
 
     def causes_of(self, certificate_ids: Sequence[UUID]) -> tuple[KeptCause, ...]:
         """Return all of them, also those that ended, oldest first."""
@@ -195,7 +205,8 @@ class Following(Protocol):
     ) -> bool:
         """Keep causes, end others, and revoke, hold or release, in one transaction (REV-1).
 
-        False, and nothing done, where the certificate's status is not what the step was made for.
+        A revocation or a hold has the cause `FOLLOWING`. False, and nothing done, where the certificate's status is not
+        what the step was made for: revoked or held already, or, where it is to be released, not held by this alone.
         """
 
     def bearers(self, now: datetime, after: UUID | None, limit: int) -> tuple[Bearer, ...]:

@@ -139,7 +139,7 @@ KEPT: Final[Mapping[Action, frozenset[str]]] = {
     Action.DEVICE_MOVED: _words("connector former_group"),
     Action.DEVICE_ABSENT: _words("connector why"),
     Action.USER_CHANGED: _words("connector state former"),
-    Action.SWEEP_ENDED: _words("connector full devices users gone why"),
+    Action.SWEEP_ENDED: _words("connector full seen absent why"),
     Action.FOLLOW_STOPPED: _words("digest ends live why"),
     Action.FOLLOW_LET_GO: _words("digest by"),
     Action.FOLLOW_CARRIED_OUT: _words("digest revoked held released"),

@@ -1,0 +1,252 @@
+"""Reading a connector's inventory, page by page: what it shows becomes records, and what two sweeps miss is absent.
+
+A sweep goes on where it stopped, also in another process. What nobody answers changes nothing (CON-5): a page that
+fails leaves the sweep open at its place, with the reason, and only one that was read to its end says who is missing
+(REV-7). Between full sweeps a system that can says what changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Protocol
+
+from regalia.model import Action, EventDraft, Outcome, new_id
+from regalia.model.connector import NotAsked, SweepPage
+from regalia.model.fleet import Device
+from regalia.ports.fleet import Devices, Sweep, Sweeps, Users
+from regalia.ra.brake import SweepOutcome, is_absent, missed_after
+from regalia.ra.record_events import connector_actor, record_event, record_events
+from regalia.ra.records import device_record, user_record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from regalia.model import JsonValue
+    from regalia.model.connector import ReportedDevice, ReportedUser
+    from regalia.model.fleet import User
+    from regalia.ports import Clock, Entropy
+    from regalia.ports.connectors import Inventory
+
+__all__ = ["Pace", "Sweeper", "SweepingStore"]
+
+_BATCH: Final = 500
+"""Records that are looked at, and changed, in one transaction."""
+
+
+class SweepingStore(Devices, Users, Sweeps, Protocol):
+    """Records, and how far their readings are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a connector is read."""
+
+    full: timedelta = timedelta(hours=1)
+    """From the beginning of one full sweep to the next."""
+    stale: timedelta = timedelta(hours=12)
+    """After how long an open sweep is given up: its first pages are of another day."""
+
+
+class Sweeper:
+    """Reads inventories. One thread at a time reads a connector: a job's lease sees to it."""
+
+    def __init__(self, store: SweepingStore, clock: Clock, entropy: Entropy, pace: Pace = Pace()) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._pace = pace
+
+    def read(self, name: str, link: Inventory, *, pages: int) -> Sweep | None:
+        """Read so many pages at most: of the sweep that is open, of a full one that is due, or of what changed.
+
+        Returns the sweep as it stands; `ended_at` None: there is more, or `why` says what failed. None: nothing is due.
+        """
+        sweep = self._due(name)
+        return None if sweep is None else self._read_on(sweep, link, pages)
+
+    def _read_on(self, sweep: Sweep, link: Inventory, pages: int) -> Sweep:
+        name = sweep.connector
+        for _ in range(pages):
+            page = self._page(sweep, link)
+            if isinstance(page, NotAsked):
+                return self._put(sweep, replace(sweep, why=f"{page.reason.id} {page.detail}".strip()[:1000]))
+            if page is None:
+                # Its place in the changes is forgotten over there: everything is read anew.
+                self._ended(sweep, complete=False, why="the place in the system's changes is known no more")
+                sweep = self._begun(name, full=True)
+                continue
+            self.take(name, page)
+            seen = sweep.seen + len(page.devices) + len(page.users)
+            if page.cursor is None:
+                return self._completed(replace(sweep, seen=seen), sweep, page)
+            sweep = self._put(sweep, replace(sweep, cursor=page.cursor, seen=seen, why=""))
+        return sweep
+
+    def take(self, name: str, page: SweepPage) -> tuple[Device | User, ...]:
+        """Make records of what is reported: a page of a sweep, an import, a web hook. Returns those it concerns."""
+        taken: list[Device | User] = []
+        for first in range(0, len(page.devices), _BATCH):
+            taken += self._take_devices(name, page.devices[first : first + _BATCH])
+        for first in range(0, len(page.users), _BATCH):
+            taken += self._take_users(name, page.users[first : first + _BATCH])
+        for external_id in page.gone:
+            taken += self._take_gone(name, external_id)
+        return tuple(taken)
+
+    # --- the sweep itself -------------------------------------------------------------------------------------------
+
+    def _due(self, name: str) -> Sweep | None:
+        """Find the sweep to go on with, or begin one."""
+        now, found = self._clock.now(), self._store.open_sweep(name)
+        if found is not None and now - found.began_at < self._pace.stale:
+            return found
+        if found is not None:
+            self._ended(found, complete=False, why=f"it was not at its end after {self._pace.stale}; {found.why}")
+        full = self._store.last_sweep(name, full=True)
+        if full is None or now - full.began_at >= self._pace.full:
+            return self._begun(name, full=True)
+        last = self._store.last_sweep(name)
+        return None if last is None or last.next_delta is None else self._begun(name, full=False)
+
+    def _begun(self, name: str, *, full: bool) -> Sweep:
+        now = self._clock.now()
+        return self._put(None, Sweep(self._id(now), name, full, now, None, 0))
+
+    def _page(self, sweep: Sweep, link: Inventory) -> SweepPage | NotAsked | None:
+        if sweep.full or sweep.cursor is not None:
+            return link.sweep(sweep.cursor)
+        last = self._store.last_sweep(sweep.connector)
+        if last is None or last.next_delta is None:
+            return None
+        return link.changes(last.next_delta)
+
+    def _completed(self, sweep: Sweep, before: Sweep, page: SweepPage) -> Sweep:
+        outcome = SweepOutcome(complete=True, full=sweep.full and page.full, seen=sweep.seen)
+        gone = self._miss(sweep, outcome)
+        return self._ended(before, complete=True, seen=sweep.seen, next_delta=page.next_delta, gone=gone)
+
+    def _ended(
+        self,
+        sweep: Sweep,
+        *,
+        complete: bool,
+        why: str = "",
+        seen: int = 0,
+        next_delta: str | None = None,
+        gone: int = 0,
+    ) -> Sweep:
+        now = self._clock.now()
+        after = replace(sweep, seen=seen or sweep.seen, ended_at=now, complete=complete, next_delta=next_delta, why=why)
+        # A delta that showed nothing is the rule, every few minutes: no event of it.
+        told = not complete or sweep.full or after.seen > 0
+        details: dict[str, JsonValue] = {"full": sweep.full, "seen": after.seen, "absent": gone, "why": why}
+        event = EventDraft(
+            at=now,
+            actor=connector_actor(sweep.connector),
+            action=Action.SWEEP_ENDED,
+            object=f"connector:{sweep.connector}",
+            outcome=Outcome.OK if complete else Outcome.FAILED,
+            details={"connector": sweep.connector, **details},
+        )
+        return self._put(sweep, after, (event,) if told else ())
+
+    def _put(self, before: Sweep | None, after: Sweep, events: Sequence[EventDraft] = ()) -> Sweep:
+        if self._store.put_sweep(before, after, events):
+            return after
+        # Somebody else is at it, without the lease: their place counts.
+        return self._store.open_sweep(after.connector) or after
+
+    # --- who is missing ---------------------------------------------------------------------------------------------
+
+    def _miss(self, sweep: Sweep, outcome: SweepOutcome) -> int:
+        """Count a sweep against everything that it did not show; returns how many are absent by it."""
+        if not outcome.tells_absence:
+            return 0
+        gone, after = 0, None
+        while devices := self._store.unseen_devices(sweep.connector, sweep.began_at, after, _BATCH):
+            missed = [(each, self._missed_device(each, outcome)) for each in devices]
+            events = [self._absent(each) for _, each in missed if not each.state.present]
+            gone += len(events) if self._store.put_devices(missed, events) else 0
+            after = devices[-1].id
+        after = None
+        while users := self._store.unseen_users(sweep.connector, sweep.began_at, after, _BATCH):
+            missed_users = [(each, self._missed_user(each, outcome)) for each in users]
+            events = [self._absent(each) for _, each in missed_users if not each.state.present]
+            gone += len(events) if self._store.put_users(missed_users, events) else 0
+            after = users[-1].id
+        return gone
+
+    def _missed_device(self, device: Device, outcome: SweepOutcome) -> Device:
+        missed = missed_after(device.missed_sweeps, outcome, shown=False)
+        if not is_absent(missed):
+            return replace(device, missed_sweeps=missed)
+        state = replace(device.state, present=False)
+        return replace(device, missed_sweeps=missed, state=state, state_since=self._clock.now())
+
+    def _missed_user(self, user: User, outcome: SweepOutcome) -> User:
+        missed = missed_after(user.missed_sweeps, outcome, shown=False)
+        if not is_absent(missed):
+            return replace(user, missed_sweeps=missed)
+        state = replace(user.state, present=False)
+        return replace(user, missed_sweeps=missed, state=state, state_since=self._clock.now())
+
+    def _absent(self, record: Device | User) -> EventDraft:
+        why: dict[str, JsonValue] = {"why": f"{record.missed_sweeps} complete sweeps in a row did not show it"}
+        return record_event(_absence(record), record, self._clock.now(), why)
+
+    # --- what is shown ----------------------------------------------------------------------------------------------
+
+    def _take_devices(self, name: str, reports: Sequence[ReportedDevice]) -> list[Device]:
+        now = self._clock.now()
+        changed = [self._device(name, report, now) for report in {each.external_id: each for each in reports}.values()]
+        events = [event for before, after in changed for event in record_events(before, after, now)]
+        if self._store.put_devices(changed, events):
+            return [after for _, after in changed]
+        if len(reports) == 1:
+            # An enrolment or a web hook was faster twice: what it kept is as new as this.
+            return []
+        return [each for report in reports for each in self._take_devices(name, [report])]
+
+    def _device(self, name: str, report: ReportedDevice, now: datetime) -> tuple[Device | None, Device]:
+        before = self._store.device_of(name, report.external_id)
+        return before, device_record(before, report, connector=name, record_id=self._id(now), at=now)
+
+    def _take_users(self, name: str, reports: Sequence[ReportedUser]) -> list[User]:
+        now = self._clock.now()
+        changed = [self._user(name, report, now) for report in {each.external_id: each for each in reports}.values()]
+        events = [event for before, after in changed for event in record_events(before, after, now)]
+        if self._store.put_users(changed, events):
+            return [after for _, after in changed]
+        if len(reports) == 1:
+            return []
+        return [each for report in reports for each in self._take_users(name, [report])]
+
+    def _user(self, name: str, report: ReportedUser, now: datetime) -> tuple[User | None, User]:
+        before = self._store.user_of(name, report.external_id)
+        return before, user_record(before, report, connector=name, record_id=self._id(now), at=now)
+
+    def _take_gone(self, name: str, external_id: str) -> list[Device | User]:
+        """The system itself says that it is deleted for good: that alone confirms it."""
+        now = self._clock.now()
+        told: dict[str, JsonValue] = {"why": "its system says that it is deleted for good"}
+        device = self._store.device_of(name, external_id)
+        if device is not None and device.state.present:
+            gone = replace(device, state=replace(device.state, present=False), state_since=now, seen_at=now)
+            if self._store.put_devices([(device, gone)], [record_event(_absence(gone), gone, now, told)]):
+                return [gone]
+        user = self._store.user_of(name, external_id)
+        if user is not None and user.state.present:
+            left = replace(user, state=replace(user.state, present=False), state_since=now, seen_at=now)
+            if self._store.put_users([(user, left)], [record_event(_absence(left), left, now, told)]):
+                return [left]
+        return []
+
+    def _id(self, now: datetime) -> UUID:
+        return new_id(now, self._entropy.octets(10))
+
+
+def _absence(record: Device | User) -> Action:
+    return Action.DEVICE_ABSENT if isinstance(record, Device) else Action.USER_CHANGED
