@@ -6,10 +6,12 @@ import typer
 
 from regalia.cli.bearer import print_bearer
 from regalia.cli.context import agreed, reached
+from regalia.cli.faults import FAILED
 from regalia.cli.options import DryRun, Home, Json, Limit, Yes, examples, noun_app
-from regalia.cli.output import print_answer, print_page
+from regalia.cli.output import note, print_answer, print_page, say
 from regalia.model.fleet import Platform
 from regalia.verbs import device as verbs
+from regalia.verbs import device_reconcile as run_verbs
 from regalia.verbs import device_stops as stop_verbs
 from regalia.verbs.paging import gathered
 
@@ -83,6 +85,50 @@ def move(
         asked = verbs.MoveDevice(id=device, group=group)
         if agreed(door.plan(verbs.MOVE, asked).would, yes=yes, dry_run=dry_run, as_json=as_json):
             print_answer(door.ask(verbs.MOVE, asked), as_json=as_json)
+
+
+@app.command(epilog=examples("device reconcile --dry-run", "device reconcile --device 019a1b2c"))
+def reconcile(
+    *,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="ID", help="For this device only.", show_default=False),
+    ] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, max=10_000, metavar="N", help="How many steps to tell; all are counted.")
+    ] = 1_000,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Have done now what follows for certificates; exit code 1 where the brake stops it."""
+    with reached(home) as door:
+        plan = door.ask(run_verbs.PLANNED, run_verbs.AskReconciliation(device=device, steps=limit))
+        if dry_run:
+            _tell_plan(plan, as_json=as_json)
+            return
+        ends = f"revoke {plan.revoke}, hold {plan.hold} and release {plan.release} certificates"
+        if not agreed((ends, *plan.stops), yes=yes, dry_run=False, as_json=as_json):
+            return
+        done = door.ask(run_verbs.RECONCILE, run_verbs.Reconcile(device=device))
+    print_answer(done, as_json=as_json)
+    if done.stops:
+        note("Nothing was done: `regalia device stops` shows what two administrators can let go.")
+        raise typer.Exit(FAILED)
+
+
+def _tell_plan(plan: run_verbs.ReconciliationPlanned, *, as_json: bool) -> None:
+    """Print a plan: for people a line for each step, then what the brake says."""
+    print_answer(plan, as_json=as_json, without=("steps",))
+    if as_json:
+        return
+    say()
+    for step in plan.steps:
+        say(f"Would {step.text}")
+    told, counted = len(plan.steps), plan.revoke + plan.hold + plan.release + plan.note
+    if told < counted:
+        say(f"... and {counted - told} more")
 
 
 @app.command(epilog=examples("device stops", "device stops --json"))

@@ -41,6 +41,7 @@ __all__ = [
     "follow_device",
     "goes_on",
     "planned",
+    "planned_for",
 ]
 
 FOLLOWING: Final = "following"
@@ -93,6 +94,17 @@ def planned(store: FollowStore, now: datetime, *, groups: frozenset[str] | None 
 
     def steps() -> Iterator[Step]:
         return _within(plan(standings(store, now), rules, now), groups)
+
+    return _counted(store, steps, now)
+
+
+def planned_for(store: FollowStore, bearer: Bearer, now: datetime, *, groups: frozenset[str] | None = None) -> Planned:
+    """Plan for one device or user alone; the brake judges it as what it is, a small run beside others."""
+    rules = rules_of_groups(store)
+    found = standings_of(store, bearer, now)
+
+    def steps() -> Iterator[Step]:
+        return _within((step for each in found for step in follow(each, rules, now)), groups)
 
     return _counted(store, steps, now)
 
@@ -153,13 +165,7 @@ def follow_device(
 
     It waits for the next run, which counts it among all others.
     """
-    rules = rules_of_groups(store)
-    found = standings_of(store, Bearer(device_id, None), now)
-
-    def steps() -> Iterator[Step]:
-        return _within((step for each in found for step in follow(each, rules, now)), groups)
-
-    run = _counted(store, steps, now)
+    run = planned_for(store, Bearer(device_id, None), now, groups=groups)
     if run.stops:
         return Done(why=tuple(map(str, run.stops)))
     return _done(store, run.steps(), now, actor, FOLLOWING)

@@ -13,6 +13,7 @@ from regalia.errors import AdminError
 from regalia.model import Action, EventDraft, Outcome, Right
 from regalia.model.fleet import PendingAction, Platform
 from regalia.ports.fleet import DeviceFilter
+from regalia.ra.follow_run import follow_device
 from regalia.verbs.bearer_facts import BearerCertificate, certificates_of, state_words
 from regalia.verbs.fields import Id, Name, is_empty
 from regalia.verbs.finding import found_device, found_group
@@ -167,6 +168,8 @@ def move_device(desk: Desk, asked: MoveDevice) -> DeviceRecord:
     )
     if not desk.services.store.put_devices([(device, after)], (event,)):
         raise AdminError(reasons.DEVICE_CHANGED, str(device.id))
+    # From now on the time runs after which its certificates in the former group end.
+    follow_device(desk.services.store, device.id, desk.now(), actor=desk.actor)
     return DeviceRecord(**_fields(after))
 
 
