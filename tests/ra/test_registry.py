@@ -55,10 +55,17 @@ def test_the_event_of_a_new_endpoint_says_who_says_yes_and_whose_the_names_are(
 ) -> None:
     """POL-3 and AUD-1: who reads the log sees that a static challenge vouches for no name."""
     endpoint = world.registry.create_endpoint(
-        "new", group="default", profile="default", actor=ADMIN, authoriser=authoriser
+        "new",
+        group="default",
+        profile="default",
+        actor=ADMIN,
+        authoriser=authoriser,
+        connector="mdm" if authoriser is Authoriser.CONNECTOR else None,
     )
     event = world.last_event().draft
-    whose = {"one-time": "binding", "static": "the server", "approval": "administrator"}[authoriser.value]
+    whose = {"one-time": "binding", "static": "the server", "approval": "administrator", "connector": "record"}[
+        authoriser.value
+    ]
     assert endpoint.authoriser is authoriser
     assert (event.action, event.details["authoriser"]) == (Action.ENDPOINT_CREATED, authoriser.value)
     assert whose in str(event.details["names_by"])

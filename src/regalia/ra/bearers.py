@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
@@ -160,7 +161,13 @@ def _rules(group: Group) -> FollowRules:
     if not group.follow:
         return FollowRules()
     try:
-        return read_follow_rules(group.follow)
+        return _read(group.follow)
     except AdminError as error:
         # They were validated when they were kept; what does not open now is our side's fault, and no yes (CON-5).
         raise UnavailableError(error.reason, f"the rules of group {group.name}: {error.detail}") from error
+
+
+@lru_cache(maxsize=256)
+def _read(document: str) -> FollowRules:
+    """Read them once: every request of a group looks at the same ones."""
+    return read_follow_rules(document)
