@@ -275,6 +275,16 @@ def test_users_are_missed_as_devices_are(scene: Scene) -> None:
     assert not user.state.present
 
 
+def test_a_whole_inventory_is_brought(scene: Scene) -> None:
+    """REV-7: two imports that lack a device make it absent, as two sweeps do; an empty one counts for nothing."""
+    sweeper = Sweeper(scene.store, scene.clock, scene.entropy)
+    for numbers in (range(5), range(4), (), range(4)):
+        scene.clock.advance(HOUR)
+        sweep = sweeper.bring("mdm", SweepPage(tuple(map(shown, numbers))))
+        assert (sweep.complete, sweep.seen) == (True, len(numbers))
+    assert scene.present() == {"d-0", "d-1", "d-2", "d-3"}
+
+
 def test_a_device_that_is_shown_twice_is_one(scene: Scene) -> None:
     """A system that names a device on two pages, or twice on one, has one record of it; the last word counts."""
     scene.system.devices = [shown(0), shown(0, lost=True), shown(1), shown(0, lost=False)]

@@ -15,7 +15,7 @@ from regalia.ca.issue import certificate_event
 from regalia.model import Action, Actor, ActorKind, EventDraft, Hold, Outcome, Revocation, new_id
 from regalia.model.fleet import StepKind
 from regalia.ports import Certificates, Events
-from regalia.ports.fleet import Bearer, Brakes, Stopped
+from regalia.ports.fleet import AGREED, FOLLOWING, Bearer, Brakes, Stopped
 from regalia.ra.brake import Brake, Tally, fingerprint, still_shown
 from regalia.ra.following import follow, plan, reason_text
 from regalia.ra.standings import StandingStore, rules_of_groups, standings, standings_of
@@ -31,23 +31,18 @@ if TYPE_CHECKING:
     from regalia.ra.brake import Stop
 
 __all__ = [
-    "AGREED",
-    "FOLLOWING",
     "SYSTEM",
     "Done",
     "FollowStore",
     "Planned",
     "carry_out",
+    "follow_bearer",
     "follow_device",
     "goes_on",
     "planned",
     "planned_for",
 ]
 
-FOLLOWING: Final = "following"
-"""Cause of what ends by itself: the brake counts these (`Following.ended_since`)."""
-AGREED: Final = "following-agreed"
-"""Cause of what two administrators let go of: the brake counts it no more."""
 SYSTEM: Final = Actor(ActorKind.SYSTEM, FOLLOWING)
 _LET_GO_FOR: Final = timedelta(hours=24)
 _SHORTLY: Final = timedelta(hours=1)
@@ -161,11 +156,18 @@ def carry_out(
 def follow_device(
     store: FollowStore, device_id: UUID, now: datetime, *, actor: Actor = SYSTEM, groups: frozenset[str] | None = None
 ) -> Done:
-    """Let follow for one device what is due now; what is too much together with what ended shortly before waits.
+    """Let follow for one device what is due now: see `follow_bearer`."""
+    return follow_bearer(store, Bearer(device_id, None), now, actor=actor, groups=groups)
+
+
+def follow_bearer(
+    store: FollowStore, bearer: Bearer, now: datetime, *, actor: Actor = SYSTEM, groups: frozenset[str] | None = None
+) -> Done:
+    """Let follow for one device or user what is due now; what is too much with what ended shortly before waits.
 
     It waits for the next run, which counts it among all others.
     """
-    run = planned_for(store, Bearer(device_id, None), now, groups=groups)
+    run = planned_for(store, bearer, now, groups=groups)
     if run.stops:
         return Done(why=tuple(map(str, run.stops)))
     return _done(store, run.steps(), now, actor, FOLLOWING)

@@ -85,6 +85,15 @@ class Sweeper:
             sweep = self._put(sweep, replace(sweep, cursor=page.cursor, seen=seen, why=""))
         return sweep
 
+    def bring(self, name: str, page: SweepPage) -> Sweep:
+        """Take a whole inventory at once, as an import does: what it does not show is missed, as by any full sweep."""
+        found = self._store.open_sweep(name)
+        if found is not None:
+            self._ended(found, complete=False, why="another one was brought")
+        sweep = self._begun(name, full=True)
+        self.take(name, page)
+        return self._completed(replace(sweep, seen=len(page.devices) + len(page.users)), sweep, page)
+
     def take(self, name: str, page: SweepPage) -> tuple[Device | User, ...]:
         """Make records of what is reported: a page of a sweep, an import, a web hook. Returns those it concerns."""
         taken: list[Device | User] = []
