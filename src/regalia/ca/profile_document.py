@@ -53,6 +53,7 @@ from regalia.ca.profile_template import read_template, render_names
 from regalia.ca.profile_variables import sample_facts
 from regalia.errors import AdminError, PeerError
 from regalia.model import NameRules, Reference, SanKind, SanRule, SidForm, SubjectRule
+from regalia.model.fleet import Platform
 from regalia.wire.names import SUBJECT_ATTRIBUTES
 
 if TYPE_CHECKING:
@@ -60,7 +61,15 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["Example", "ProfileDocument", "document_keys", "read_document", "read_examples"]
+__all__ = [
+    "Example",
+    "ExampleDevice",
+    "ExampleUser",
+    "ProfileDocument",
+    "document_keys",
+    "read_document",
+    "read_examples",
+]
 
 _MAX_DOCUMENT: Final = 64 * 1024
 _LEAST_ALIGNED: Final = {"day": timedelta(days=2), "month": timedelta(days=62)}
@@ -266,18 +275,57 @@ class ExampleNames(_Strict):
     device: str | None = None
 
 
+class ExampleDevice(_Strict):
+    """What a connector's record of the device holds."""
+
+    id: Annotated[str, Field(min_length=1, max_length=200)] = "device"
+    name: str = ""
+    serial: str | None = None
+    imei: str | None = None
+    entra_id: str | None = None
+    platform: Annotated[str, one_of(tuple(each.value for each in Platform))] = Platform.OTHER.value
+    dns: list[str] = []
+    sid: str | None = None
+    managed: bool | None = None
+    enabled: bool | None = None
+    compliant: bool | None = None
+    lost: bool | None = None
+    risk: str | None = None
+    memberships: list[str] = []
+
+
+class ExampleUser(_Strict):
+    """What its record of the user holds."""
+
+    name: str = ""
+    upn: str | None = None
+    email: list[str] = []
+    sid: str | None = None
+    enabled: bool | None = None
+    risk: str | None = None
+    memberships: list[str] = []
+
+
 class Example(_Strict):
     """A request as `profile check` judges it, and what should come of it."""
 
     name: Line
-    evidence: Literal["challenge", "static", "approval"] = "challenge"
+    evidence: Literal["challenge", "static", "approval", "connector"] = "challenge"
     key: Literal[
         "p-256", "p-384", "rsa-2048", "rsa-3072", "rsa-4096", "ed25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"
     ] = "p-256"
     binding: ExampleNames = ExampleNames()
     request: ExampleNames = ExampleNames()
+    device: ExampleDevice | None = None
+    user: ExampleUser | None = None
     expect: Annotated[str, Field(pattern=r"^(issued|[A-Z]+-[0-9]{3})$")] = "issued"
     subject: str | None = None
+
+    @model_validator(mode="after")
+    def _records_are_a_connectors(self) -> Example:
+        if self.evidence != "connector" and (self.device is not None or self.user is not None):
+            raise problem('device and user go with evidence = "connector"')
+        return self
 
 
 class ProfileDocument(_Strict):
@@ -435,10 +483,10 @@ def _suggestion(where: str) -> str:
 
 
 def document_keys() -> tuple[str, ...]:
-    """Every key that a document may have, dotted; those of an example's names stand for themselves."""
-    names = ("example.binding.", "example.request.")
-    keys = (key for key in _keys(ProfileDocument) if not key.startswith(names))
-    return (*keys, "example.binding", "example.request")
+    """Every key that a document may have, dotted; those of an example's names and records stand for themselves."""
+    parts = ("example.binding", "example.request", "example.device", "example.user")
+    keys = (key for key in _keys(ProfileDocument) if not key.startswith(tuple(f"{part}." for part in parts)))
+    return (*keys, *parts)
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

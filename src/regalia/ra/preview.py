@@ -34,7 +34,9 @@ from regalia.model import (
     San,
     SanKind,
 )
+from regalia.model.fleet import Device, DeviceState, Platform, User, UserState
 from regalia.ports import Authorities, Catalogue
+from regalia.ra.bearers import NOBODY, Bearers
 from regalia.ra.granting import Basis, grant_names
 from regalia.ra.profile_rules import check_conditions
 from regalia.ra.protected import UNPROTECTED
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from regalia.ca.profile_document import Example, ExampleNames
+    from regalia.ca.profile_document import Example, ExampleDevice, ExampleNames, ExampleUser
     from regalia.ca.urls import Urls
     from regalia.errors import Reason
     from regalia.model import Authority, Profile
@@ -124,7 +126,7 @@ class _Desk:
         try:
             key = example_key(example.key)
             check_key(key, self.door.profile)
-            basis, asked = _evidence(example)
+            basis, asked = _evidence(example, self.now)
             request = self._request(key, asked)
             granted = grant_names(request, basis, self.protected)
         except PeerError as fault:
@@ -194,6 +196,14 @@ def _refused(example: Example, reason: Reason, detail: str, inputs: tuple[tuple[
 # --- the door -------------------------------------------------------------------------------------------------------
 
 
+_AUTHORISERS: Final = {
+    "challenge": Authoriser.ONE_TIME,
+    "static": Authoriser.STATIC,
+    "approval": Authoriser.APPROVAL,
+    "connector": Authoriser.CONNECTOR,
+}
+
+
 def _door(profile: Profile, example: Example, store: PreviewStore, now: datetime) -> Door:
     """Make a door to a profile that may not be kept yet; an example's endpoint is called `example`."""
     group = store.group(profile.group)
@@ -201,17 +211,17 @@ def _door(profile: Profile, example: Example, store: PreviewStore, now: datetime
     credentials = store.credentials(CredentialPurpose.RA, authority.name) if authority is not None else ()
     if group is None or authority is None or not credentials:
         raise AdminError(reasons.NOT_FOUND, f"group {profile.group} with an authority that issues")
-    authorisers = {"challenge": Authoriser.ONE_TIME, "static": Authoriser.STATIC, "approval": Authoriser.APPROVAL}
     endpoint = Endpoint(
         name="example",
         group=group.name,
         protocol="scep",
         profile=profile.name,
-        authoriser=authorisers[example.evidence],
+        authoriser=_AUTHORISERS[example.evidence],
         enabled=True,
         include_root=True,
         check_signing_time=False,
         created_at=now,
+        connector="example" if example.evidence == "connector" else None,
     )
     return Door(endpoint, group, profile, authority, _root(authority, store), credentials[0], ())
 
@@ -238,24 +248,81 @@ _KINDS: Final = {
 }
 
 
-def _evidence(example: Example) -> tuple[Basis, Names]:
+_VOUCHED: Final = {
+    "challenge": AuthorisationKind.CHALLENGE,
+    "static": AuthorisationKind.STATIC,
+    "connector": AuthorisationKind.CONNECTOR,
+}
+
+
+def _evidence(example: Example, now: datetime) -> tuple[Basis, Names]:
     """Raises `PeerError` where the binding is one that nobody could make a challenge for."""
     given = example.binding
     binding = Names(given.cn, _sans(given, in_normal_form=True), sid=given.sid)
     check_names(binding)
     asked = Names(example.request.cn, _sans(example.request, in_normal_form=False))
-    kind = {"challenge": AuthorisationKind.CHALLENGE, "static": AuthorisationKind.STATIC}.get(example.evidence)
+    bearers = Bearers(
+        _device(example.device, now) if example.device is not None else None,
+        _user(example.user, now) if example.user is not None else None,
+    )
     link = LineageLink(
         first=_NOBODY,
         generation=0,
         predecessor=None,
         binding=binding,
-        device=given.device,
+        device=example.device.id if example.device is not None else given.device,
         asked=asked,
         challenge_mac=None,
-        unverified=not binding,
+        unverified=not binding and bearers == NOBODY,
+        user_id=_NOBODY if example.device is None and example.user is not None else None,
     )
-    return Basis(kind, binding or None, link), asked
+    return Basis(_VOUCHED.get(example.evidence), binding or None, link, bearers), asked
+
+
+def _device(given: ExampleDevice, now: datetime) -> Device:
+    aliases = {"entra": given.entra_id, "imei": given.imei}
+    return Device(
+        id=_NOBODY,
+        connector="example",
+        external_id=given.id,
+        group=None,
+        name=given.name,
+        platform=Platform(given.platform),
+        state=DeviceState(
+            managed=given.managed,
+            enabled=given.enabled,
+            compliant=given.compliant,
+            lost=given.lost,
+            risk=given.risk,
+        ),
+        state_since=now,
+        first_seen_at=now,
+        seen_at=now,
+        serial=given.serial,
+        aliases=tuple((kind, value) for kind, value in aliases.items() if value is not None),
+        sid=given.sid,
+        dns=tuple(given.dns),
+        memberships=frozenset(given.memberships),
+        memberships_known=True,
+    )
+
+
+def _user(given: ExampleUser, now: datetime) -> User:
+    return User(
+        id=_NOBODY,
+        connector="example",
+        external_id="user",
+        name=given.name,
+        upn=given.upn,
+        state=UserState(enabled=given.enabled, risk=given.risk),
+        state_since=now,
+        first_seen_at=now,
+        seen_at=now,
+        email=tuple(given.email),
+        sid=given.sid,
+        memberships=frozenset(given.memberships),
+        memberships_known=True,
+    )
 
 
 def _sans(given: ExampleNames, *, in_normal_form: bool) -> frozenset[San]:
