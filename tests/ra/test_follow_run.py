@@ -23,8 +23,8 @@ from regalia.model import (
 )
 from regalia.model.connector import Connector
 from regalia.model.fleet import Cause, DeviceState, PendingAction, StepKind, UserState
-from regalia.ports.fleet import Stopped, Sweep
-from regalia.ra.follow_run import AGREED, FOLLOWING, Done, carry_out, follow_device, planned
+from regalia.ports.fleet import AGREED, FOLLOWING, Stopped, Sweep
+from regalia.ra.follow_run import Done, carry_out, follow_device, planned
 from regalia.ra.following import describe
 from world import World
 
@@ -226,7 +226,7 @@ def test_many_small_runs_are_a_large_one() -> None:
     assert fleet.run().kinds == {StepKind.REVOKE: 10}
 
 
-@pytest.mark.parametrize("out", ["disabled", "gone", "broken off"])
+@pytest.mark.parametrize("out", ["disabled", "gone", "broken off", "stands still"])
 def test_while_a_connector_is_out_nothing_follows(out: str) -> None:
     """CON-5: what a connector said before it was out is no ground for anything."""
     fleet = Fleet()
@@ -241,7 +241,10 @@ def test_while_a_connector_is_out_nothing_follows(out: str) -> None:
         assert before is not None
         assert fleet.store.put_devices([(before, replace(before, connector="nobody"))], ())
     else:
-        sweep = Sweep(UUID(int=5), "intune", full=True, began_at=now, cursor=None, seen=3, ended_at=now, why="HTTP 500")
+        ended = now if out == "broken off" else None
+        sweep = Sweep(
+            UUID(int=5), "intune", full=True, began_at=now, cursor=None, seen=3, ended_at=ended, why="HTTP 500"
+        )
         assert fleet.store.put_sweep(None, sweep, ())
     assert fleet.run() == Done()
     assert fleet.revoked() == 0

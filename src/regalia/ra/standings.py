@@ -80,8 +80,10 @@ class _Reached:
         connector = self._store.connector(name)
         if connector is None or connector.disabled_at is not None:
             return False
+        # One that is open with a reason stands at the page that nobody answered.
+        under_way = self._store.open_sweep(name)
         last = self._store.last_sweep(name, complete=False)
-        return last is None or last.complete
+        return not (under_way is not None and under_way.why) and (last is None or last.complete)
 
 
 def _of_page(store: StandingStore, page: Sequence[Bearer], now: datetime, reached: _Reached) -> Iterator[Standing]:
