@@ -376,7 +376,7 @@ class MemoryFleet:
     ) -> bool:
         """See the port."""
         with self._lock:
-            if self._notices.get(claimed.id) != claimed:
+            if self._notices.get(claimed.id) != claimed or claimed.told_at is not None:
                 return False
             if revocation is not None and not self.revoke(revocation, ()):
                 return False
@@ -391,10 +391,13 @@ def _begins(search: str, *values: str | None) -> bool:
 
 
 def _page(found: Sequence[_Record], after: Place | None, limit: int) -> Listed[_Record]:
-    rows = sorted(found, key=lambda record: (record.name, record.id.hex))
-    behind = [row for row in rows if after is None or (row.name, row.id.hex) > tuple(after)]
+    def place(record: _Record) -> tuple[str, str]:
+        return record.name.casefold().encode().hex(), record.id.hex
+
+    rows = sorted(found, key=place)
+    behind = [row for row in rows if after is None or place(row) > tuple(map(str, after))]
     shown = behind[:limit]
-    following = (shown[-1].name, shown[-1].id.hex) if len(behind) > len(shown) else None
+    following = place(shown[-1]) if len(behind) > len(shown) else None
     return Listed(tuple(shown), following, min(len(rows), COUNTED + 1) if after is None else None)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from regalia.ports.lists import Listed, Place
 
 __all__ = [
+    "AGREED",
+    "FOLLOWED",
     "FOLLOWING",
     "Bearer",
     "Brakes",
@@ -179,7 +181,11 @@ class KeptCause:
 
 
 FOLLOWING: Final = "following"
-"""`Hold.cause` and `Revocation.cause` of what followed; a hold with another one is an administrator's."""
+"""`Hold.cause` and `Revocation.cause` of what followed by itself."""
+AGREED: Final = "following-agreed"
+"""Of what followed after two administrators had let it go: the brake counts it no more."""
+FOLLOWED: Final = (FOLLOWING, AGREED)
+"""A hold with another cause is an administrator's."""
 
 
 class Following(Protocol):
@@ -205,8 +211,9 @@ class Following(Protocol):
     ) -> bool:
         """Keep causes, end others, and revoke, hold or release, in one transaction (REV-1).
 
-        A revocation or a hold has the cause `FOLLOWING`. False, and nothing done, where the certificate's status is not
-        what the step was made for: revoked or held already, or, where it is to be released, not held by this alone.
+        A revocation or a hold has one of the causes `FOLLOWED`. False, and nothing done, where the certificate's status
+        is not what the step was made for: revoked or held already, or, where it is to be released, not held by this
+        alone.
         """
 
     def bearers(self, now: datetime, after: UUID | None, limit: int) -> tuple[Bearer, ...]:
@@ -219,7 +226,10 @@ class Following(Protocol):
         """How many of them each group has: what the brake measures by (REV-7)."""
 
     def ended_since(self, since: datetime) -> Mapping[str, int]:
-        """How many certificates of each group were revoked or held by following since then: small runs add up."""
+        """How many certificates of each group were revoked or held since then with the cause `FOLLOWING`.
+
+        Small runs add up.
+        """
 
 
 @dataclass(frozen=True, slots=True)

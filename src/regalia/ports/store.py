@@ -10,6 +10,7 @@ from regalia.ports.audit import AuditLog, Checkpoints, PersonalData
 from regalia.ports.blocklists import Blocklists
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import Crls
+from regalia.ports.fleet import FleetStore
 from regalia.ports.hierarchy import Hierarchies
 from regalia.ports.inspection import Inspection
 from regalia.ports.issuance import Certificates, Enrolments, Issuance
@@ -57,6 +58,7 @@ class Store(
     Wrapped,
     KeyRecords,
     Intents,
+    FleetStore,
     Protocol,
 ):
     """All of the above over one database. Take the smallest port that you need; only `app` names this one."""

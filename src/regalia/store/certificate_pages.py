@@ -13,7 +13,7 @@ from regalia.store.listing import FIRST, Found, Question, Source, group_columns,
 from regalia.store.search import CERTIFICATES, SqlSearch, Wanted
 from regalia.store.session import Statement
 from regalia.store.tables import OPEN, certificate
-from regalia.store.values import millis, plain
+from regalia.store.values import millis, octets_or_none, plain
 from regalia.wire.search_text import wanted_text
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def _newest(condition: str) -> Source:
 _ALL: Final = Source("SELECT id FROM certificate WHERE id < :after ORDER BY id DESC LIMIT :window")
 _OWN: Final = _newest("kind <> 'leaf'")
 _OF_DEVICE: Final = _newest("device = :device")
+_OF_DEVICE_RECORD: Final = _newest("device_id = :device_id")
+_OF_USER_RECORD: Final = _newest("user_id = :user_id")
 _OF_SUBJECT: Final = _newest("subject = :subject")
 _OF_GROUP: Final = _newest('"group" = :group_0')
 _OF_AUTHORITY: Final = _newest('"group" = (SELECT a."group" FROM authority a WHERE a.name = :authority)')
@@ -112,6 +114,8 @@ def _conditions(wanted: CertificateFilter) -> tuple[tuple[str, ...], Columns]:
         "authority": wanted.authority,
         "subject": None if wanted.subject is None else plain(wanted.subject),
         "device": None if wanted.device is None else plain(wanted.device),
+        "device_id": octets_or_none(wanted.device_id),
+        "user_id": octets_or_none(wanted.user_id),
         "state": None if wanted.state is None else wanted.state.value,
         "live_at": None if wanted.live_at is None else millis(wanted.live_at),
         "expired_at": None if wanted.expired_at is None else millis(wanted.expired_at),
@@ -136,6 +140,8 @@ _ASKED: Final = {
     "authority": "c.authority = :authority",
     "subject": "c.subject = :subject",
     "device": "c.device = :device",
+    "device_id": "c.device_id = :device_id",
+    "user_id": "c.user_id = :user_id",
     "state": "c.state = :state",
     "live_at": "c.state = 'issued' AND c.not_after > :live_at",
     "expired_at": "c.not_after <= :expired_at",
@@ -152,6 +158,8 @@ def _source(wanted: CertificateFilter) -> tuple[Source, Columns]:
     groups = _groups(wanted) or ()
     leaves = wanted.kind in (None, CertificateKind.LEAF)
     chosen = (
+        (wanted.device_id is not None, _OF_DEVICE_RECORD),
+        (wanted.user_id is not None, _OF_USER_RECORD),
         (wanted.device is not None, _OF_DEVICE),
         (wanted.subject is not None, _OF_SUBJECT),
         (not leaves, _OWN),

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, case, func, literal_column, or_, select, text, update
+from sqlalchemy import and_, bindparam, case, func, literal_column, or_, select
 
 from regalia.errors import InvariantError
 from regalia.model import (
@@ -14,16 +14,14 @@ from regalia.model import (
     CertificateIntent,
     CertificateKind,
     CertificateState,
-    Change,
     Hold,
     Revocation,
     RevocationReason,
-    RevokedEntry,
 )
 from regalia.ports import SerialStatus
+from regalia.store.ends import IS_OPEN, record_hold, record_release, record_revocation
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
 from regalia.store.tables import (
-    OPEN,
     certificate,
     certificate_der,
     certificate_tbs,
@@ -45,10 +43,9 @@ from regalia.store.values import (
     storable,
     time_or_none,
 )
-from regalia.wire.crl import encode_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Select
@@ -61,22 +58,16 @@ __all__ = [
     "ADD_CERTIFICATE",
     "ADD_TBS",
     "BY_KEY",
-    "IS_OPEN",
     "SqlCertificates",
     "certificate_columns",
     "certificate_rows",
     "read_certificate_row",
-    "record_revocation",
 ]
 
 ADD_CERTIFICATE = inserting(certificate)
 ADD_TBS = inserting(certificate_tbs)
-_ADD_REVOCATION = inserting(revocation)
 
 
-# Spelled out for the partial index.
-IS_OPEN = hold.c.ended_position == literal_column(str(OPEN))
-"""A hold that lasts."""
 _HELD = and_(hold.c.certificate_id == certificate.c.id, IS_OPEN)
 _END = (
     func.coalesce(
@@ -178,34 +169,6 @@ _STATUS = Statement(
     .outerjoin(hold, _HELD)
     .where(certificate.c.serial == bindparam("serial"), certificate.c.authority == bindparam("authority"))
 )
-_TO_REVOKE = Statement(
-    select(certificate.c.authority, certificate.c.shard, certificate.c.serial, certificate.c.not_after).where(
-        certificate.c.id == bindparam("id")
-    )
-)
-# The authority's counter is locked until the commit, so positions become visible in their order: a CRL snapshot that
-# reads the counter sees every revocation up to it.
-_NEXT_POSITION = Statement(
-    text(
-        "INSERT INTO authority_counter (authority, revocations, crl_number) VALUES (:authority, 1, 0)"
-        " ON CONFLICT (authority) DO UPDATE SET revocations = authority_counter.revocations + 1 RETURNING revocations"
-    )
-)
-
-
-_IS_REVOKED = Statement(select(revocation.c.at).where(revocation.c.certificate_id == bindparam("id")))
-_ADD_HOLD = inserting(hold, leaving_out=("ended_position", "released", "ended_by", "ended_at", "ended_note"))
-_RELEASE = Statement(
-    update(hold)
-    .where(hold.c.certificate_id == bindparam("which"), IS_OPEN)
-    .values(
-        ended_position=bindparam("ended"),
-        released=literal_column("1"),
-        ended_by=bindparam("by"),
-        ended_at=bindparam("until"),
-        ended_note=bindparam("why"),
-    )
-)
 _ADD_COMPROMISED = inserting(compromised_key)
 _COMPROMISED = Statement(select(compromised_key.c.at).where(compromised_key.c.key_sha256 == bindparam("key_sha256")))
 _HOLDS = Statement(select(hold).where(hold.c.certificate_id == bindparam("id")).order_by(hold.c.position))
@@ -299,52 +262,22 @@ class SqlCertificates(Noun):
 
     def revoke(self, revocation: Revocation, events: Sequence[EventDraft]) -> bool:
         """Return False where it is revoked already, or unknown."""
-
-        def unit(transaction: Transaction) -> None:
-            if not record_revocation(transaction, revocation):
-                raise LostError
-            transaction.record(events)
-
-        return self._won(unit)
+        return self._ended(lambda transaction: record_revocation(transaction, revocation), events)
 
     def hold_certificate(self, hold: Hold, events: Sequence[EventDraft]) -> bool:
-        """Return False where it is held or revoked already, or unknown."""
-
-        def unit(transaction: Transaction) -> None:
-            which: Columns = {"id": hold.certificate_id.bytes}
-            row = transaction.row(_TO_REVOKE, which)
-            if row is None:
-                raise LostError
-            # The counter is the lock: nobody revokes or holds meanwhile.
-            position = _next_position(transaction, row)
-            if transaction.row(_IS_REVOKED, which) is not None:
-                raise LostError
-            columns = _end_columns(row, hold, position, RevocationReason.CERTIFICATE_HOLD)
-            transaction.run(_ADD_HOLD, columns)
-            _notify(transaction, row)
-            transaction.record(events)
-
-        return self._won(unit)
+        """Return False where it is held or revoked already, or unknown; beside a hold that followed it goes on."""
+        return self._ended(lambda transaction: record_hold(transaction, hold), events)
 
     def release_certificate(
         self, certificate_id: UUID, at: datetime, by: str, note: str, events: Sequence[EventDraft]
     ) -> bool:
-        """Return False where it is not on hold."""
+        """Return False where it is not on hold; a hold that followed as well goes on without the administrator's."""
+        return self._ended(lambda transaction: record_release(transaction, certificate_id, at, by, note), events)
 
+    def _ended(self, change: Callable[[Transaction], bool], events: Sequence[EventDraft]) -> bool:
         def unit(transaction: Transaction) -> None:
-            row = transaction.row(_TO_REVOKE, {"id": certificate_id.bytes})
-            if row is None:
+            if not change(transaction):
                 raise LostError
-            values: Columns = {
-                "which": certificate_id.bytes,
-                "ended": _next_position(transaction, row),
-                "by": plain(by),
-                "until": millis(at),
-                "why": plain(note),
-            }
-            if not transaction.run(_RELEASE, values):
-                raise LostError
-            _notify(transaction, row)
             transaction.record(events)
 
         return self._won(unit)
@@ -371,51 +304,6 @@ class SqlCertificates(Noun):
         """Count the certificates that have not expired, by the list that would tell of them."""
         rows = self._database.rows(_LIVE_BY_LIST, {"authority": authority, "now": millis(now)})
         return {row["shard"]: row["live"] for row in rows}
-
-
-def record_revocation(transaction: Transaction, value: Revocation) -> bool:
-    """Write a revocation, count it and tell other processes; False where there is no such certificate.
-
-    Raises `ConflictError` where it is revoked already.
-    """
-    row = transaction.row(_TO_REVOKE, {"id": value.certificate_id.bytes})
-    if row is None:
-        return False
-    columns = _end_columns(row, value, _next_position(transaction, row), value.reason)
-    # A hold that lasts is ended by the database itself.
-    transaction.run(_ADD_REVOCATION, columns | {"reason": int(value.reason)})
-    _notify(transaction, row)
-    return True
-
-
-def _next_position(transaction: Transaction, row: Row) -> int:
-    counter = transaction.row(_NEXT_POSITION, {"authority": row["authority"]})
-    if counter is None:
-        raise InvariantError(f"authority {row['authority']} does not count")
-    return int(counter["revocations"])
-
-
-def _end_columns(row: Row, value: Revocation | Hold, position: int, reason: RevocationReason) -> Columns:
-    """Make what a revocation and a hold have in common; what a CRL will say is written down at once."""
-    at = millis(value.at)
-    return {
-        "certificate_id": value.certificate_id.bytes,
-        "authority": row["authority"],
-        "shard": row["shard"],
-        "serial": row["serial"],
-        "not_after": row["not_after"],
-        "position": position,
-        "entry": encode_entry(RevokedEntry(row["serial"], at, reason)),
-        "cause": value.cause,
-        "actor": plain(value.actor),
-        "at": at,
-        "note": plain(value.note),
-    }
-
-
-def _notify(transaction: Transaction, row: Row) -> None:
-    serial = int.from_bytes(row["serial"], "big")
-    transaction.notify(Change("revocation", f"{row['authority']}/{serial:x}"))
 
 
 class _Shape(NamedTuple):

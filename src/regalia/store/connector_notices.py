@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, literal_column, select, text, update
 
 from regalia.ports.fleet import Notice
-from regalia.store.certificates import record_revocation
+from regalia.store.ends import record_revocation
 from regalia.store.session import LostError, Noun, Statement
 from regalia.store.tables import connector_notice
 from regalia.store.values import from_millis, id_or_none, millis, octets_or_none, optional_millis, plain, time_or_none

@@ -21,7 +21,8 @@ from regalia.model import (
     new_id,
 )
 from regalia.store.authorities import ADD_AUTHORITY, authority_columns
-from regalia.store.certificates import ADD_CERTIFICATE, ADD_TBS, certificate_columns, record_revocation
+from regalia.store.certificates import ADD_CERTIFICATE, ADD_TBS, certificate_columns
+from regalia.store.ends import record_revocation
 from regalia.store.session import LostError, Noun, Row, Statement, Transaction, inserting
 from regalia.store.tables import (
     authority,

@@ -15,11 +15,11 @@ from regalia.store.certificates import (
     certificate_columns,
     certificate_rows,
     read_certificate_row,
-    record_revocation,
 )
 from regalia.store.challenges import CONSUME
 from regalia.store.connector_notices import KEEP_NOTICE, notice_columns
 from regalia.store.conversations import REVOKED_ALREADY, approval, containment, open_conversation, opening, resumption
+from regalia.store.ends import record_revocation
 from regalia.store.hierarchy import REQUEST_INTENT
 from regalia.store.session import Call, LostError, Noun, Statement, Transaction
 from regalia.store.tables import certificate, certificate_der, certificate_tbs, crl, enrolment

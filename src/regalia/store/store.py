@@ -10,16 +10,22 @@ from regalia.store.administration import SqlAdministrators
 from regalia.store.alerts import SqlAlerts
 from regalia.store.authorities import SqlAuthorities
 from regalia.store.blocklists import SqlBlocklists
+from regalia.store.brakes import SqlBrakes, SqlSweeps
 from regalia.store.catalogue import SqlCatalogue
 from regalia.store.certificate_pages import SqlCertificatePages
 from regalia.store.certificates import SqlCertificates
 from regalia.store.challenges import SqlChallenges
 from regalia.store.changes import SqliteChangeFeed
 from regalia.store.checkpoints import SqlCheckpoints
+from regalia.store.connector_notices import SqlNotices
+from regalia.store.connectors import SqlConnectors
 from regalia.store.credentials import SqlApiTokens, SqlSessions
 from regalia.store.crls import SqlCrls
+from regalia.store.devices import SqlDevices
 from regalia.store.enrolments import SqlEnrolments
 from regalia.store.events import SqlEvents, StreamAppender
+from regalia.store.fleet_users import SqlFleetUsers
+from regalia.store.following import SqlFollowing
 from regalia.store.hierarchy import SqlHierarchies
 from regalia.store.inspection import SqlInspection
 from regalia.store.issuance import SqlIssuance
@@ -69,6 +75,13 @@ class SqlStore(
     SqlProposals,
     SqlKeptAnswers,
     SqlSignIns,
+    SqlConnectors,
+    SqlDevices,
+    SqlFleetUsers,
+    SqlSweeps,
+    SqlFollowing,
+    SqlBrakes,
+    SqlNotices,
     SqlKeyVault,
     SqlWrapped,
 ):

@@ -1,0 +1,243 @@
+"""What followed for certificates, cause by cause, and whom certificates are bound to: rows ⇄ values."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from sqlalchemy import bindparam, distinct, func, literal_column, select, update
+from sqlalchemy.sql import exists
+
+from regalia.errors import InvariantError
+from regalia.model import Hold, Revocation
+from regalia.model.fleet import Cause
+from regalia.ports.fleet import AGREED, FOLLOWED, FOLLOWING, Bearer, KeptCause
+from regalia.store.certificates import certificate_rows, read_certificate_row
+from regalia.store.ends import (
+    ADD_CAUSE,
+    ADMINISTRATOR,
+    END_CAUSE,
+    IS_OPEN,
+    cause_id,
+    record_hold,
+    record_release,
+    record_revocation,
+)
+from regalia.store.session import LostError, Noun, Statement, inserting
+from regalia.store.tables import certificate, certificate_cause, followed_end, hold, revocation
+from regalia.store.values import from_millis, millis, plain, time_or_none
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import BindParameter, ColumnElement
+
+    from regalia.model import Certificate, EventDraft
+    from regalia.model.fleet import FoundCause
+    from regalia.store.session import Columns, Row, Transaction
+
+__all__ = ["SqlFollowing"]
+
+_MANY: Final = 256
+"""Certificates whose causes are read by one statement, at most."""
+
+_AGAIN = Statement(
+    update(certificate_cause)
+    .where(
+        certificate_cause.c.certificate_id == bindparam("which"),
+        certificate_cause.c.cause == bindparam("what"),
+        certificate_cause.c.ended_at.is_(None),
+    )
+    .values(since=bindparam("new_since"), why=bindparam("new_why"))
+)
+_ADD_END = inserting(followed_end)
+_GROUP = Statement(select(certificate.c.group).where(certificate.c.id == bindparam("id")))
+_ENDED_SINCE = Statement(
+    select(followed_end.c.group, func.count(distinct(followed_end.c.certificate_id)).label("ended"))
+    .where(followed_end.c.at >= bindparam("since"))
+    .group_by(followed_end.c.group)
+)
+
+_LIVE: Final[tuple[ColumnElement[bool], ...]] = (
+    certificate.c.state == literal_column("'issued'"),
+    certificate.c.not_after > bindparam("now"),
+    # Correlated by name: the statement also selects from revocations.
+    ~exists().where(revocation.c.certificate_id == certificate.c.id).correlate(certificate),
+)
+"""Neither expired nor revoked for good; it may be on hold."""
+_NO_DEVICE = certificate.c.device_id.is_(None)
+
+_DEVICES = Statement(
+    select(certificate.c.device_id.label("id"))
+    .where(certificate.c.device_id > bindparam("after"), *_LIVE)
+    .distinct()
+    .order_by(certificate.c.device_id)
+    .limit(bindparam("most"))
+)
+# Only as far as the devices of the page go: what stands behind them is looked at with the next page.
+_USERS = Statement(
+    select(certificate.c.user_id.label("id"))
+    .where(certificate.c.user_id > bindparam("after"), certificate.c.user_id <= bindparam("until"), _NO_DEVICE, *_LIVE)
+    .distinct()
+    .order_by(certificate.c.user_id)
+    .limit(bindparam("most"))
+)
+_OF_DEVICE = Statement(
+    certificate_rows().where(certificate.c.device_id == bindparam("bearer"), *_LIVE).order_by(certificate.c.id)
+)
+_OF_USER = Statement(
+    certificate_rows()
+    .where(certificate.c.user_id == bindparam("bearer"), _NO_DEVICE, *_LIVE)
+    .order_by(certificate.c.id)
+)
+_DEVICES_LIVE = Statement(
+    select(certificate.c.group, func.count().label("live"))
+    .where(certificate.c.device_id.is_not(None), *_LIVE)
+    .group_by(certificate.c.group)
+)
+_USERS_LIVE = Statement(
+    select(certificate.c.group, func.count().label("live"))
+    .where(certificate.c.user_id.is_not(None), _NO_DEVICE, *_LIVE)
+    .group_by(certificate.c.group)
+)
+_BEHIND_ALL: Final = b"\xff" * 17
+
+
+@cache
+def _causes(count: int) -> tuple[Statement, Statement]:
+    """Make the statements that read the causes beside so many certificates, and the holds of administrators."""
+    marks: list[BindParameter[object]] = [bindparam(f"id_{number}") for number in range(count)]
+    kept = select(certificate_cause).where(certificate_cause.c.certificate_id.in_(marks))
+    held = select(hold.c.certificate_id, hold.c.at, hold.c.note).where(
+        hold.c.certificate_id.in_(marks), IS_OPEN, *(hold.c.cause != literal_column(f"'{each}'") for each in FOLLOWED)
+    )
+    return Statement(kept), Statement(held)
+
+
+class SqlFollowing(Noun):
+    """See `ports.fleet.Following`."""
+
+    def causes_of(self, certificate_ids: Sequence[UUID]) -> tuple[KeptCause, ...]:
+        """Return all causes, also those that ended, oldest first; an administrator's hold is one of them."""
+        found: list[KeptCause] = []
+        for first in range(0, len(certificate_ids), _MANY):
+            values = _ids([each.bytes for each in certificate_ids[first : first + _MANY]])
+            kept, held = self._database.look_up([(statement, values) for statement in _causes(len(values))])
+            found += [_read_cause(row) for row in kept]
+            found += [_read_share(row) for row in held]
+        return tuple(sorted(found, key=lambda each: (each.kept_at, each.cause or "")))
+
+    def follow(
+        self,
+        certificate_id: UUID,
+        *,
+        causes: Sequence[FoundCause],
+        ended: Sequence[Cause],
+        status: Revocation | Hold | None,
+        release: bool,
+        at: datetime,
+        events: Sequence[EventDraft],
+    ) -> bool:
+        """Keep causes, end others, and revoke, hold or release, in one transaction."""
+        if status is not None and (status.cause not in FOLLOWED or status.certificate_id != certificate_id or release):
+            raise InvariantError("what follows says so, of one certificate, and holds or releases it")
+
+        def unit(transaction: Transaction) -> None:
+            if status is not None:
+                _end(transaction, status, at)
+            if release and not record_release(transaction, certificate_id, at, FOLLOWING, "", followed=True):
+                raise LostError
+            _keep(transaction, certificate_id, causes, at)
+            for each in ended:
+                transaction.run(END_CAUSE, {"which": certificate_id.bytes, "what": each.value, "until": millis(at)})
+            transaction.record(events)
+
+        return self._won(unit)
+
+    def bearers(self, now: datetime, after: UUID | None, limit: int) -> tuple[Bearer, ...]:
+        """Return whom live certificates are bound to, by id behind this one."""
+        values: Columns = {"now": millis(now), "after": b"" if after is None else after.bytes, "most": limit}
+
+        def unit(transaction: Transaction) -> tuple[Bearer, ...]:
+            devices = [UUID(bytes=row["id"]) for row in transaction.rows(_DEVICES, values)]
+            until = devices[-1].bytes if len(devices) == limit else _BEHIND_ALL
+            users = [UUID(bytes=row["id"]) for row in transaction.rows(_USERS, {**values, "until": until})]
+            both = (*(Bearer(each, None) for each in devices), *(Bearer(None, each) for each in users))
+            return tuple(sorted(both, key=lambda each: each.id)[:limit])
+
+        return self._database.read(unit)
+
+    def live_certificates(self, bearer: Bearer, now: datetime) -> tuple[Certificate, ...]:
+        """Return these certificates of one bearer, oldest first."""
+        statement = _OF_USER if bearer.device_id is None else _OF_DEVICE
+        rows = self._database.rows(statement, {"bearer": bearer.id.bytes, "now": millis(now)})
+        return tuple(read_certificate_row(row) for row in rows)
+
+    def live_count(self, now: datetime) -> Mapping[str, int]:
+        """Count them by group."""
+        values: Columns = {"now": millis(now)}
+        return _sums(self._database.look_up([(_DEVICES_LIVE, values), (_USERS_LIVE, values)]))
+
+    def ended_since(self, since: datetime) -> Mapping[str, int]:
+        """Count by group the certificates that following revoked or held since then."""
+        rows = self._database.rows(_ENDED_SINCE, {"since": millis(since)})
+        return {row["group"]: row["ended"] for row in rows}
+
+
+def _sums(parts: Sequence[Sequence[Row]]) -> Mapping[str, int]:
+    sums: dict[str, int] = {}
+    for rows in parts:
+        for row in rows:
+            group = row["group"] or ""
+            sums[group] = sums.get(group, 0) + row["live"]
+    return sums
+
+
+def _ids(octets: Sequence[bytes]) -> Columns:
+    """Return parameters of `_causes`; a few numbers of them serve for all, so that statements are few."""
+    room = 1
+    while room < len(octets):
+        room *= 4
+    return {f"id_{number}": octets[min(number, len(octets) - 1)] for number in range(room)}
+
+
+def _end(transaction: Transaction, status: Revocation | Hold, at: datetime) -> None:
+    recorded = (
+        record_revocation(transaction, status) if isinstance(status, Revocation) else record_hold(transaction, status)
+    )
+    row = transaction.row(_GROUP, {"id": status.certificate_id.bytes})
+    if not recorded or row is None:
+        raise LostError
+    if status.cause == AGREED:
+        # The brake adds up what ended by itself.
+        return
+    columns: Columns = {"certificate_id": status.certificate_id.bytes, "group": row["group"] or "", "at": millis(at)}
+    transaction.run(_ADD_END, {**columns, "id": cause_id(millis(at))})
+
+
+def _keep(transaction: Transaction, certificate_id: UUID, causes: Sequence[FoundCause], at: datetime) -> None:
+    for each in causes:
+        since, why = millis(each.since), plain(each.why)
+        cause: Columns = {"which": certificate_id.bytes, "what": each.cause.value}
+        if transaction.run(_AGAIN, {**cause, "new_since": since, "new_why": why}):
+            continue
+        columns: Columns = {"certificate_id": certificate_id.bytes, "cause": each.cause.value, "since": since}
+        transaction.run(ADD_CAUSE, {**columns, "id": cause_id(millis(at)), "why": why, "kept_at": millis(at)})
+
+
+def _read_cause(row: Row) -> KeptCause:
+    return KeptCause(
+        certificate_id=UUID(bytes=row["certificate_id"]),
+        cause=None if row["cause"] == ADMINISTRATOR else Cause(row["cause"]),
+        since=from_millis(row["since"]),
+        why=row["why"],
+        kept_at=from_millis(row["kept_at"]),
+        ended_at=time_or_none(row["ended_at"]),
+    )
+
+
+def _read_share(row: Row) -> KeptCause:
+    at = from_millis(row["at"])
+    return KeptCause(UUID(bytes=row["certificate_id"]), None, at, row["note"], at)
