@@ -18,6 +18,7 @@ from regalia.model import (
     Certificate,
     Denied,
     EnrolmentState,
+    Hold,
     Names,
     Pending,
     San,
@@ -27,6 +28,7 @@ from regalia.model import (
 from regalia.model.connector import Allowed, NotAsked
 from regalia.model.fleet import DeviceState, PendingAction, UserState
 from regalia.ports import EnrolmentFilter
+from regalia.ports.fleet import FOLLOWING
 from regalia.wire.scep import FailInfo, MessageType, PkiStatus
 from vouching_parts import (
     AWAY,
@@ -481,6 +483,22 @@ def test_a_second_key_that_nobody_vouched_for_waits() -> None:
     draft = events(world, Action.ENROLMENT_PENDING)[-1]
     assert (draft.security, draft.reason_id) == (True, reasons.SECOND_KEY.id)
     assert "waits for approval: a second key" in " ".join(note.note for note in held.enrolment.stages)
+
+
+def test_a_new_key_does_not_get_round_a_hold() -> None:
+    """While an administrator has the device's certificate on hold, another key waits for a person, whoever vouches."""
+    world = VouchedWorld()
+    world.know(stored_device())
+    first = enrolled(world)
+    assert isinstance(first, Certificate)
+    now = world.clock.now()
+    assert world.store.hold_certificate(Hold(first.id, "administrator", "os:ada", now), ())
+    held = enrolled(world, device=device_of(world, 1, "t-2"))
+    assert isinstance(held, Pending)
+    assert "on hold by os:ada" in held.second_key
+    world.store.release_certificate(first.id, now, "os:ada", "", ())
+    assert world.store.hold_certificate(Hold(first.id, FOLLOWING, "system", now), ())
+    assert isinstance(enrolled(world, device=device_of(world, 2, "t-3")), Certificate)
 
 
 def test_second_keys_fill_no_queue_without_end() -> None:

@@ -406,7 +406,7 @@ class Enroller:
         if request.keyed_by_challenge and request.csr.challenge is not None:
             sealed = self._sealer.seal(_sealing_scope(held.id), request.csr.challenge.encode())
         begun = self._store.hold(held, (event, *legacy_events(request)), closes=found.closes, sealed_challenge=sealed)
-        return Pending(held) if begun is Begun.BEGUN else None
+        return Pending(held, why) if begun is Begun.BEGUN else None
 
     def _issue(self, request: EnrolmentRequest, decision: Approved, found: _Fresh | _Resumed) -> Ended | None:
         order = replace(decision.order, enrolment=self._noted(request, decision.order, found))

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 
 from regalia import reasons
 from regalia.errors import InvariantError
-from regalia.model import Authorisation, AuthorisationKind, Authoriser, Denied, LineageLink, SanKind
+from regalia.model import Authorisation, AuthorisationKind, Authoriser, Denied, LineageLink, RevocationReason, SanKind
+from regalia.ports.fleet import FOLLOWED
 from regalia.ra.bearers import NOBODY, check_bearers, is_of_user
 from regalia.ra.request import Evidence
 from regalia.ra.superseding import KeyVerdict, judge_key, live_certificate
@@ -83,6 +84,7 @@ def judge_verdict(request: EnrolmentRequest, word: Word, enrolment_id: UUID) -> 
         own_verdict=word.verdict.fresh,
         now=request.received_at,
     )
+    waits = key.why if key.verdict is KeyVerdict.HELD else _held_by_a_person(request, word)
     said = "; ".join((*word.notes, key.why))
     device, names = bearers.device, _without_sid(word.verdict.names)
     lineage = LineageLink(
@@ -97,9 +99,19 @@ def judge_verdict(request: EnrolmentRequest, word: Word, enrolment_id: UUID) -> 
         device_id=device.id if device is not None else None,
         user_id=bearers.user.id if of_user and bearers.user is not None else None,
     )
-    held = key.verdict is KeyVerdict.HELD
-    authorisation = None if held else Authorisation(AuthorisationKind.CONNECTOR, said)
-    return Evidence(authorisation, lineage, names or None, said, bearers, key.why if held else "")
+    authorisation = None if waits else Authorisation(AuthorisationKind.CONNECTOR, said)
+    return Evidence(authorisation, lineage, names or None, said, bearers, waits)
+
+
+def _held_by_a_person(request: EnrolmentRequest, word: Word) -> str:
+    """Say which certificate of the device an administrator suspended: another key does not get round that."""
+    for each in word.beside:
+        ended = each.revocation
+        if ended is None or each.intent.key_sha256 == request.key_sha256 or ended.cause in FOLLOWED:
+            continue
+        if each.intent.group == request.door.group.name and ended.reason is RevocationReason.CERTIFICATE_HOLD:
+            return f"a new key, while certificate {each.serial:x} of the device is on hold by {ended.actor}"
+    return ""
 
 
 def _without_sid(names: Names) -> Names:

@@ -11,7 +11,7 @@ import base64
 import json
 import time
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia import reasons
@@ -41,7 +41,6 @@ from regalia.wire.names import name_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
     from uuid import UUID
 
     from regalia.model import JsonValue
@@ -57,8 +56,8 @@ _ATTEMPT: Final = timedelta(seconds=60)
 """How long an attempt belongs to whoever began it; longer than any takes."""
 _FIRST_PAUSE: Final = timedelta(seconds=30)
 _LONGEST_PAUSE: Final = timedelta(hours=1)
-_MOST_ATTEMPTS: Final = 60
-"""Two days and a half of them: after that nobody waits for it any more."""
+_LONGEST: Final = timedelta(days=3)
+"""After that nobody waits for it any more. Attempts do not count: devices that repeat their requests make many."""
 _GIVEN_UP: Final = "given-up"
 """Stands for a code where there was no answer in all that time."""
 _RACES: Final = 5
@@ -265,7 +264,7 @@ class Teller:
 
     def _conclude(self, claimed: Notice, told: _Answer, certificate: Certificate | None) -> None:
         now = self._clock.now()
-        if isinstance(told, NotAsked) and claimed.attempts < _MOST_ATTEMPTS:
+        if isinstance(told, NotAsked) and now - _made_at(claimed) < _LONGEST:
             after = replace(claimed, due_at=now + _pause(claimed.attempts))
             self._store.conclude_notice(claimed, after, None, ())
             return
@@ -356,6 +355,11 @@ def _ended(certificate: Certificate) -> bool:
     """Whether it is revoked for good; a hold is not its end."""
     ended = certificate.revocation
     return ended is not None and ended.reason is not RevocationReason.CERTIFICATE_HOLD
+
+
+def _made_at(notice: Notice) -> datetime:
+    """Read when it was drafted from its id (RFC 9562 §5.7)."""
+    return datetime.fromtimestamp(int.from_bytes(notice.id.bytes[:6]) / 1000, UTC)
 
 
 def _pause(attempts: int) -> timedelta:
