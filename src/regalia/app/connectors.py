@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from regalia import reasons
+from regalia.connectors.inventory_file import UnreadableError, read_devices, read_users
 from regalia.connectors.registry import KINDS, Kind, Parts, kind_of, linked
 from regalia.connectors.settings import read_settings
 from regalia.errors import AdminError
-from regalia.model.connector import NotAsked
+from regalia.model.connector import NotAsked, SweepPage
 from regalia.net.http import HttpOutgoing
 from regalia.ports.connectors import ABILITIES, ConnectorKind, KindSetting
 from regalia.ports.fleet import Connectors, Devices
@@ -57,6 +58,16 @@ class RegisteredKinds:
         after = replace(connector, settings=settings)
         linked(after, secret, Parts(self._outgoing(), self._clock, self._entropy, self._devices))
         return after
+
+    def read_inventory(self, devices: bytes | None, users: bytes | None) -> SweepPage:
+        """See the port."""
+        try:
+            return SweepPage(
+                devices=read_devices(devices) if devices is not None else (),
+                users=read_users(users) if users is not None else (),
+            )
+        except UnreadableError as error:
+            raise AdminError(reasons.INVENTORY_FILE_REFUSED, str(error)) from None
 
 
 def _typed(schema: Mapping[str, Any], given: Mapping[str, JsonValue]) -> dict[str, JsonValue]:

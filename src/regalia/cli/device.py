@@ -6,6 +6,7 @@ import typer
 
 from regalia.cli.bearer import print_bearer
 from regalia.cli.context import agreed, reached
+from regalia.cli.device_import import IMPORT_EXAMPLES, import_
 from regalia.cli.faults import FAILED
 from regalia.cli.options import DryRun, Home, Json, Limit, Yes, examples, noun_app
 from regalia.cli.output import note, print_answer, print_page, say
@@ -85,6 +86,9 @@ def move(
         asked = verbs.MoveDevice(id=device, group=group)
         if agreed(door.plan(verbs.MOVE, asked).would, yes=yes, dry_run=dry_run, as_json=as_json):
             print_answer(door.ask(verbs.MOVE, asked), as_json=as_json)
+
+
+app.command("import", epilog=IMPORT_EXAMPLES)(import_)
 
 
 @app.command(epilog=examples("device reconcile --dry-run", "device reconcile --device 019a1b2c"))

@@ -229,9 +229,10 @@ def _meanings(made: verbs.EndpointOpened) -> Iterator[str]:
             "GetCACaps says so to every device, so keep this endpoint for those that know nothing better."
         )
     if made.non_rsa:
+        each = made.authoriser in (Authoriser.ONE_TIME, Authoriser.CONNECTOR)
         yield (
             "Non-RSA: keys that cannot decrypt are taken here, and the reply is encrypted under the challenge of the "
-            f"same request (RFC 8894 §3.1). {_NON_RSA_RENEWALS[made.authoriser in (Authoriser.ONE_TIME, Authoriser.CONNECTOR)]}"
+            f"same request (RFC 8894 §3.1). {_NON_RSA_RENEWALS[each]}"
         )
     if made.authoriser is Authoriser.STATIC:
         yield (

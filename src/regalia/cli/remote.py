@@ -53,6 +53,7 @@ PARTLY: Final[Mapping[tuple[str, ...], str]] = {
     ("event", "verify"): "with `--file` or `--against`: it reads files",
     ("event", "export"): "where it is more than an answer holds: name a shorter time",
     ("key-blocklist", "import"): "where the list is too large for a request",
+    ("device", "import"): "where the files are too large for a request",
     ("admin", "setup-link"): "without a name: there is nobody yet who could ask elsewhere",
 }
 """Commands that do so in some of their uses."""

@@ -150,6 +150,7 @@ class Action(StrEnum):
     DEVICE_ABSENT = "device.absent"
     USER_CHANGED = "user.changed"
     SWEEP_ENDED = "sweep.ended"
+    INVENTORY_IMPORTED = "inventory.imported"
     FOLLOW_STOPPED = "follow.stopped"
     FOLLOW_LET_GO = "follow.let-go"
     FOLLOW_CARRIED_OUT = "follow.carried-out"

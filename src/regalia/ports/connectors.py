@@ -195,3 +195,6 @@ class ConnectorKinds(Protocol):
 
         Settings may be words, as they are typed. Raises `AdminError` CON-030, CON-031, CON-032.
         """
+
+    def read_inventory(self, devices: bytes | None, users: bytes | None) -> SweepPage:
+        """Read files with devices and users, CSV or JSON. Raises `AdminError` CON-077 with each fault."""

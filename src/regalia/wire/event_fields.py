@@ -38,7 +38,7 @@ KEPT: Final[Mapping[Action, frozenset[str]]] = {
     Action.GROUP_CREATED: _words("authority debug ca_as_ra"),
     Action.PROFILE_CREATED: _words("version document acknowledged warnings"),
     Action.ENDPOINT_CREATED: _words(
-        "profile authoriser names_by include_root check_signing_time legacy non_rsa protocol"
+        "profile authoriser connector names_by include_root check_signing_time legacy non_rsa protocol"
     ),
     Action.ENDPOINT_DISABLED: _words(""),
     Action.ENDPOINT_SECRET_ROTATED: _words("challenge secret former_until"),
@@ -140,6 +140,7 @@ KEPT: Final[Mapping[Action, frozenset[str]]] = {
     Action.DEVICE_ABSENT: _words("connector why"),
     Action.USER_CHANGED: _words("connector state former"),
     Action.SWEEP_ENDED: _words("connector full seen absent why"),
+    Action.INVENTORY_IMPORTED: _words("devices users partial"),
     Action.FOLLOW_STOPPED: _words("digest ends live why"),
     Action.FOLLOW_LET_GO: _words("digest by"),
     Action.FOLLOW_CARRIED_OUT: _words("digest revoked held released"),
