@@ -24,6 +24,7 @@ from regalia.ca.crl_copy import CrlCopier
 from regalia.errors import UnavailableError
 from regalia.jobs.audit_certificates import AuditCertificates
 from regalia.jobs.checkpoint import CopyCheckpoints, MakeCheckpoints
+from regalia.jobs.connectors import AnswerFeeds, FollowFleet, SweepConnectors, TellConnectors
 from regalia.jobs.copy_crls import CopyCrls
 from regalia.jobs.housekeeping import (
     ExpirePending,
@@ -48,6 +49,7 @@ from regalia.keys.admin_tls import make_admin_tls, needs_renewal, read_admin_tls
 from regalia.keys.tls_files import TlsFiles
 from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
 from regalia.ra.checkpoints import Copier
+from regalia.ra.sweeping import Pace, Sweeper
 from regalia.store.checkpoint_files import CheckpointDirectory
 from regalia.store.store import open_change_feed, open_store
 from regalia.verbs import VERBS
@@ -380,8 +382,20 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         IndexSearch(app.store),
         RenewOcsp(app.ocsp),
         *alert_jobs(app, node_name(app.config.home)),
+        *_fleet_jobs(app),
         WatchChanges(feed, app.ocsp, app.store.invalidate, copies.hear, app.keys.let_go),
     )
+
+
+def _fleet_jobs(app: App) -> Iterator[Job]:
+    """What connectors are asked by itself, and what follows from it."""
+    settings = app.config.fleet
+    poll = timedelta(minutes=settings.poll_minutes)
+    pace = Pace(full=timedelta(minutes=settings.sweep_minutes))
+    yield SweepConnectors(app.store, app.links, Sweeper(app.store, app.clock, app.entropy, pace), app.clock, every=poll)
+    yield AnswerFeeds(app.store, app.links, every=poll)
+    yield FollowFleet(app.store, app.entropy, every=timedelta(seconds=settings.follow_seconds))
+    yield TellConnectors(app.teller)
 
 
 def _copies(app: App) -> Iterator[Job]:

@@ -7,7 +7,7 @@ Out: one frozen `Config`, of which `app` hands each room its own section. May im
 
 from regalia.config.administration import AdminSettings, OidcProviderSettings
 from regalia.config.initial import write_initial
-from regalia.config.outgoing import AlertSettings, OutgoingSettings
+from regalia.config.outgoing import AlertSettings, FleetSettings, OutgoingSettings
 from regalia.config.read import ConfigRefusedError, Problem, find_home, load_config
 from regalia.config.settings import (
     CONFIG_FILE,
@@ -38,6 +38,7 @@ __all__ = [
     "CrlSettings",
     "DatabaseSettings",
     "Effective",
+    "FleetSettings",
     "IssuanceSettings",
     "KeySettings",
     "LimitSettings",

@@ -1,4 +1,4 @@
-"""`[outgoing]` and `[alerts]`: what this server calls, when something is wrong, and who carries the mail."""
+"""`[outgoing]`, `[alerts]` and `[fleet]`: what this server calls, when something is wrong, how often it asks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from regalia.config.section import OptionalAddress, OptionalPath, OptionalText, 
 from regalia.net.addresses import Opened
 from regalia.net.mail_server import MailSecurity, is_mail_address
 
-__all__ = ["AlertSettings", "OutgoingSettings"]
+__all__ = ["AlertSettings", "FleetSettings", "OutgoingSettings"]
 
 
 def _opened(value: object) -> object:
@@ -83,3 +83,17 @@ class AlertSettings(Section):
             msg = "mail_user and mail_password_file belong together: set both, or neither"
             raise ValueError(msg)
         return self
+
+
+class FleetSettings(Section):
+    """`[fleet]`: how often connectors are asked, and how soon follows what they say."""
+
+    sweep_minutes: int = Field(
+        default=60, ge=5, le=10_080, description="From one whole reading of an inventory to the next."
+    )
+    poll_minutes: int = Field(
+        default=5, ge=1, le=1_440, description="How often is asked what changed, and what is to be revoked."
+    )
+    follow_seconds: int = Field(
+        default=30, ge=5, le=3_600, description="How often is looked what follows for certificates."
+    )

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from regalia.config.administration import AdminSettings, OidcProviderSettings
-from regalia.config.outgoing import AlertSettings, OutgoingSettings
+from regalia.config.outgoing import AlertSettings, FleetSettings, OutgoingSettings
 from regalia.config.section import (
     Address,
     OptionalAddress,
@@ -39,6 +39,7 @@ __all__ = [
     "DatabaseSection",
     "DatabaseSettings",
     "Effective",
+    "FleetSettings",
     "IssuanceSettings",
     "KeySettings",
     "LimitSettings",
@@ -436,6 +437,7 @@ SECTIONS: Final[dict[str, type[Section]]] = {
     "audit": AuditSettings,
     "alerts": AlertSettings,
     "outgoing": OutgoingSettings,
+    "fleet": FleetSettings,
     "log": LogSettings,
 }
 
@@ -468,6 +470,7 @@ class Config:
     audit: AuditSettings
     alerts: AlertSettings
     outgoing: OutgoingSettings
+    fleet: FleetSettings
     log: LogSettings
     key_environment: Mapping[str, str]
     """The variables that `keys.master.load_master_key` looks at, where they are set."""
