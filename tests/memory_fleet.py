@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from regalia.model import Hold, Revocation, RevocationReason
 from regalia.ports import COUNTED, Listed
-from regalia.ports.fleet import Bearer, KeptCause
+from regalia.ports.fleet import FOLLOWED, FOLLOWING, Bearer, KeptCause
 
 if TYPE_CHECKING:
     import threading
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["MemoryFleet"]
 
 _Record = TypeVar("_Record", bound="Device | User")
-_FOLLOWING = "following"
 
 
 class MemoryFleet:
@@ -44,7 +43,7 @@ class MemoryFleet:
         self._kept: list[KeptCause] = []
         self._stops: dict[UUID, Stopped] = {}
         self._notices: dict[UUID, Notice] = {}
-        self._ended: list[tuple[datetime, str]] = []
+        self._ended: list[tuple[datetime, UUID]] = []
 
     if TYPE_CHECKING:
 
@@ -242,7 +241,14 @@ class MemoryFleet:
 
     def causes_of(self, certificate_ids: Sequence[UUID]) -> tuple[KeptCause, ...]:
         """See the port."""
-        return tuple(kept for kept in self._kept if kept.certificate_id in certificate_ids)
+        kept = [each for each in self._kept if each.certificate_id in certificate_ids]
+        for which in dict.fromkeys(certificate_ids):
+            row = self._certificates.get(which)
+            held = None if row is None else row.revocation
+            if held is None or held.reason is not RevocationReason.CERTIFICATE_HOLD or held.cause in FOLLOWED:
+                continue
+            kept.append(KeptCause(which, None, held.at, held.note, held.at))
+        return tuple(sorted(kept, key=lambda each: (each.kept_at, each.cause or "")))
 
     def follow(
         self,
@@ -261,10 +267,11 @@ class MemoryFleet:
                 return False
             if isinstance(status, Hold) and not self.hold_certificate(status, ()):
                 return False
-            if release and not self.release_certificate(certificate_id, at, _FOLLOWING, "", ()):
+            shares = [each for each in self.causes_of([certificate_id]) if each.cause is None and not each.ended_at]
+            if release and (shares or not self.release_certificate(certificate_id, at, FOLLOWING, "", ())):
                 return False
-            if status is not None and status.cause == _FOLLOWING:
-                self._ended.append((at, self._certificates[certificate_id].intent.group or ""))
+            if status is not None and status.cause == FOLLOWING:
+                self._ended.append((at, certificate_id))
             self._keep(certificate_id, causes, ended, at)
             self.record(events)
             return True
@@ -314,7 +321,8 @@ class MemoryFleet:
 
     def ended_since(self, since: datetime) -> Mapping[str, int]:
         """See the port."""
-        return Counter(group for at, group in self._ended if at >= since)
+        which = {each for at, each in self._ended if at >= since}
+        return Counter(self._certificates[each].intent.group or "" for each in which)
 
     # the brake
 

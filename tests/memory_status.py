@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from regalia.errors import InvariantError
 from regalia.model import Hold, Revocation, RevocationReason, RevokedEntry
 from regalia.ports import ReservedCrl
+from regalia.ports.fleet import FOLLOWED, KeptCause
 from regalia.wire.crl import REMOVE_FROM_CRL, encode_entry
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class MemoryStatus:
     _crl_intents: dict[UUID, CrlIntent]
     _crls: dict[str, CrlRecord]
     _crl_octets: dict[str, bytes]
+    _kept: list[KeptCause]
 
     def __init__(self) -> None:
         self._published: list[CrlRecord] = []
@@ -81,13 +83,29 @@ class MemoryStatus:
         """See the port."""
         with self._lock:
             row = self._certificates.get(hold.certificate_id)
-            if row is None or row.revocation is not None:
+            if row is None or (row.revocation is not None and not self._share(row, hold)):
                 return False
+            if row.revocation is not None:
+                self.record(events)
+                return True
             held = Revocation(row.id, RevocationReason.CERTIFICATE_HOLD, hold.cause, hold.actor, hold.at, hold.note)
             self._certificates[row.id] = replace(row, revocation=held)
             self._holds.append(_Held(hold, self._next_position(row)))
             self.record(events)
             return True
+
+    def _share(self, row: Certificate, hold: Hold) -> bool:
+        """Let an administrator hold what is held by following; False where that is not so."""
+        held = row.revocation
+        if held is None or _is_final(row) or held.cause not in FOLLOWED or hold.cause in FOLLOWED:
+            return False
+        if any(each.cause is None for each in self._lasting(row.id)):
+            return False
+        self._kept.append(KeptCause(row.id, None, hold.at, hold.note, hold.at))
+        return True
+
+    def _lasting(self, certificate_id: UUID) -> list[KeptCause]:
+        return [each for each in self._kept if each.certificate_id == certificate_id and each.ended_at is None]
 
     def release_certificate(
         self, certificate_id: UUID, at: datetime, by: str, note: str, events: Sequence[EventDraft]
@@ -97,6 +115,11 @@ class MemoryStatus:
             row = self._certificates.get(certificate_id)
             if row is None or row.revocation is None or _is_final(row):
                 return False
+            for share in (each for each in self._lasting(row.id) if each.cause is None):
+                self._kept[self._kept.index(share)] = replace(share, ended_at=at)
+                if self._lasting(row.id):
+                    self.record(events)
+                    return True
             self._certificates[row.id] = replace(row, revocation=None)
             self._end_hold(row.id, self._next_position(row), at, by, note, released=True)
             self.record(events)

@@ -122,8 +122,9 @@ class SqlFollowing(Noun):
     def causes_of(self, certificate_ids: Sequence[UUID]) -> tuple[KeptCause, ...]:
         """Return all causes, also those that ended, oldest first; an administrator's hold is one of them."""
         found: list[KeptCause] = []
-        for first in range(0, len(certificate_ids), _MANY):
-            values = _ids([each.bytes for each in certificate_ids[first : first + _MANY]])
+        which = [each.bytes for each in dict.fromkeys(certificate_ids)]
+        for first in range(0, len(which), _MANY):
+            values = _ids(which[first : first + _MANY])
             kept, held = self._database.look_up([(statement, values) for statement in _causes(len(values))])
             found += [_read_cause(row) for row in kept]
             found += [_read_share(row) for row in held]
