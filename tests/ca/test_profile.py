@@ -419,6 +419,8 @@ binding = { device = "x" }
         ({"microsoft": {"sid": "{binding.cn}"}}, "a SID is one of"),
         ({"renewal__window": "100%"}, "100%"),
         ({"limits__live": 0}, "limits.live"),
+        ({"limits__overlap": "366d"}, "more than 365 days"),
+        ({"limits__overlap": "a week"}, "not a number"),
         ({"condition": [{"expr": "1 + 1", "message": "x"}]}, "neither true nor false"),
         ({"condition": [{"expr": "true"}]}, "message: is missing"),
         ({"policies__always": ["x"]}, "not a dotted"),

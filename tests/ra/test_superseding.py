@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_scene import DAY, NOW, certificate
-from regalia.ra.superseding import KeyVerdict, Outlived, SupersedeRules, judge_key, supersede
+from regalia.ca.profile import read_profile
+from regalia.ra.superseding import KeyVerdict, Outlived, SupersedeRules, judge_key, supersede, supersede_rules
 
 if TYPE_CHECKING:
     from regalia.ra.following import LiveCertificate
@@ -142,3 +143,22 @@ def test_rules_that_leave_nothing_are_none(live: int, overlap: timedelta) -> Non
     """A device keeps at least its newest certificate."""
     with pytest.raises(ValueError, match="newest"):
         SupersedeRules(live, overlap)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ("", SupersedeRules()),
+        ("[limits]\nper-day = 2", SupersedeRules()),
+        ("[limits]\nlive = 1", SupersedeRules(live=1)),
+        ('[limits]\nlive = 2\noverlap = "12h"', SupersedeRules(2, timedelta(hours=12))),
+        ('[limits]\noverlap = "0m"', SupersedeRules(overlap=timedelta(0))),
+    ],
+)
+def test_a_profile_says_what_stands_side_by_side(limits: str, expected: SupersedeRules) -> None:
+    """`limits.live` and `limits.overlap` of a profile are the rules; 3 and a week where it says nothing."""
+    document = f'[validity]\nduration = "90d"\n[usage]\nextended-key-usage = ["clientAuth"]\n{limits}'
+    profile = read_profile(document, name="p", version=1, group="default", now=NOW)
+    assert supersede_rules(profile) == expected
+    again = read_profile(profile.document, name="p", version=1, group="default", now=NOW)
+    assert supersede_rules(again) == expected
