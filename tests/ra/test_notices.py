@@ -228,3 +228,29 @@ def test_a_crash_before_the_signature_loses_no_notice() -> None:
     assert ended.state is CertificateState.ISSUED
     assert len(link.asked) == 1
     assert len(link.told) == 1
+
+
+@pytest.mark.parametrize("by_poll", [False, True])
+def test_an_abandoned_certificate_leaves_its_notice_to_the_next(by_poll: bool) -> None:  # noqa: FBT001 - both ways
+    """I4: the conversation goes on unasked with another serial, and its system is told of that, challenge and all."""
+    link = FakeLink()
+    world = VouchedWorld(link)
+    signer, signed = world.signer, world.signer.sign_intent
+
+    def away(row_id: UUID) -> bytes:
+        raise UnavailableError(reasons.SIGNER_AWAY, str(row_id))
+
+    signer.sign_intent = away  # type: ignore[method-assign]
+    with pytest.raises(UnavailableError):
+        asked(world)
+    (first,) = leaves(world)
+    assert world.store.abandon(first.id, world.clock.now(), ())
+    signer.sign_intent = signed  # type: ignore[method-assign]
+    ended = world.enroller.poll(device_of(world).question()) if by_poll else asked(world)
+    assert isinstance(ended, Certificate), ended
+    assert ended.serial != first.serial
+    (told,) = link.told
+    assert isinstance(told, IssuedNotice)
+    assert told.serial == ended.serial
+    assert read_csr(told.csr).challenge == "blob"
+    assert len(link.asked) == 1

@@ -152,9 +152,10 @@ class Teller:
         return isinstance(self._links.link(connector), Notifier | NotAsked)
 
     def _csr(self, request: EnrolmentRequest, enrolment_id: UUID) -> bytes:
-        """Find the request as the device sent it; what is stored of an enrolment is without its challenge."""
-        if request.csr.challenge is not None:
-            return request.csr.der
+        """Find the request as the device sent it: what is stored of an enrolment has stars for its challenge.
+
+        Where it goes on with another certificate, the notice of the one before has it (I4).
+        """
         before = self._store.notice_of(enrolment_id)
         return self._opened(before).csr if before is not None else request.csr.der
 
