@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import shutil
 import sqlite3
@@ -22,7 +23,8 @@ from regalia.client.scep import Issued, ScepClient, Server
 from regalia.client.transport import HttpAnswer
 from regalia.config import load_config
 from regalia.errors import PeerError, UnavailableError
-from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome, SanKind, SignInKind
+from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome, SanKind, SignInKind, fleet, new_id
+from regalia.ports.fleet import Stopped
 from regalia.ra.scep import CertRep
 from regalia.ra.sign_in import Proof, SessionDesk
 from regalia.verbs import Caller, ProposedError, ask
@@ -267,6 +269,65 @@ def _proposes(scene: Scene, words: list[str], attached: list[str]) -> str:
     return ""
 
 
+def _inventory_says(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`inventory says`: a connector names a laptop of group `default`, a lost phone of no group, and their user."""
+    del words, attached
+    with closing(build(load_config(home=scene.home))) as app:
+        now = app.clock.now()
+        laptop = fleet.Device(
+            id=new_id(now, app.entropy.octets(10)),
+            connector="mdm",
+            external_id="device-1",
+            group="default",
+            name="laptop-1",
+            platform=fleet.Platform.WINDOWS,
+            state=fleet.DeviceState(managed=True),
+            state_since=now,
+            first_seen_at=now,
+            seen_at=now,
+            serial="SN-1",
+        )
+        phone = replace(
+            laptop,
+            id=new_id(now + timedelta(milliseconds=1), app.entropy.octets(10)),
+            external_id="device-2",
+            group=None,
+            name="phone-1",
+            platform=fleet.Platform.IOS,
+            state=fleet.DeviceState(lost=True),
+            serial="SN-2",
+            user="user-1",
+            evidence={"lostModeState": "enabled"},
+        )
+        ada = fleet.User(
+            id=new_id(now, app.entropy.octets(10)),
+            connector="mdm",
+            external_id="user-1",
+            name="Ada",
+            upn="ada@example.org",
+            state=fleet.UserState(enabled=True),
+            state_since=now,
+            first_seen_at=now,
+            seen_at=now,
+        )
+        assert app.store.put_devices([(None, laptop), (None, phone)], ())
+        assert app.store.put_users([(None, ada)], ())
+    return ""
+
+
+def _brake_stops(scene: Scene, words: list[str], attached: list[str]) -> str:
+    """`brake stops`: a run of the server's would have ended too much."""
+    del words, attached
+    with closing(build(load_config(home=scene.home))) as app:
+        now = app.clock.now()
+        digest = hashlib.sha256(b"a plan").hexdigest()
+        why = "group default: 40 of 100 live certificates would be revoked or held"
+        shown = frozenset({bytes(32)})
+        run = Stopped(new_id(now, app.entropy.octets(10)), digest, now, {"default": 40}, {"default": 100}, why, shown)
+        assert app.store.put_stopped(None, run, ())
+    return ""
+
+
 DIRECTIVES: dict[str, Callable[[Scene, list[str], list[str]], str]] = {
     "device enrols": _enrols,
     "device polls": _polls,
@@ -282,4 +343,6 @@ DIRECTIVES: dict[str, Callable[[Scene, list[str], list[str]], str]] = {
     "alerts are watched": _alerts_are_watched,
     "signs in": _signs_in,
     "proposes": _proposes,
+    "inventory says": _inventory_says,
+    "brake stops": _brake_stops,
 }

@@ -127,7 +127,8 @@ def _tell_plan(plan: run_verbs.ReconciliationPlanned, *, as_json: bool) -> None:
     print_answer(plan, as_json=as_json, without=("steps",))
     if as_json:
         return
-    say()
+    if plan.steps:
+        say()
     for step in plan.steps:
         say(f"Would {step.text}")
     told, counted = len(plan.steps), plan.revoke + plan.hold + plan.release + plan.note
