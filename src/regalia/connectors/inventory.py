@@ -20,6 +20,7 @@ from regalia.model.connector import Allowed, Checked, NotAsked, Refused
 from regalia.ports.fleet import DeviceFilter
 
 if TYPE_CHECKING:
+    from regalia.errors import Reason
     from regalia.model.connector import Asked, Connector, Verdict
     from regalia.model.fleet import Device
     from regalia.ports.fleet import Devices
@@ -85,18 +86,18 @@ class InventoryLink:
         del within  # our own database has its own bounds
         if self._secret and not hmac.compare_digest((asked.challenge or "").encode(), self._secret.encode()):
             which = "it has another one" if asked.challenge else "it has none"
-            return Refused(reasons.INVENTORY_CHALLENGE, "challenge", which, security=bool(asked.challenge))
+            return _refused(reasons.INVENTORY_CHALLENGE, "challenge", which, security=bool(asked.challenge))
         named = self._named(asked.names)
         if len(named) != 1:
             place = f"{self._settings.named_by}{' with ' + self._settings.prefix if self._settings.prefix else ''}"
-            return Refused(reasons.INVENTORY_UNMATCHED, "name", f"{len(named)} names of kind {place}")
+            return _refused(reasons.INVENTORY_UNMATCHED, "name", f"{len(named)} names of kind {place}")
         (value,) = named
         try:
             found = [device for device in self._found(value) if device.state.present]
         except UnavailableError as error:
             return NotAsked(error.reason, error.detail)
         if len(found) != 1:
-            return Refused(reasons.INVENTORY_UNMATCHED, "device", f"{len(found)} devices have {value!a}")
+            return _refused(reasons.INVENTORY_UNMATCHED, "device", f"{len(found)} devices have {value!a}")
         note = f"{self._settings.matches} {value!a} is that of one device of the inventory"
         return Allowed(found[0].external_id, found[0].user, self._vouched(asked.names), fresh=False, note=note)
 
@@ -118,3 +119,7 @@ class InventoryLink:
             return Names(cn=names.cn)
         kind, prefix = _KINDS[self._settings.named_by], self._settings.prefix
         return Names(sans=frozenset(san for san in names.sans if san.kind is kind and san.value.startswith(prefix)))
+
+
+def _refused(reason: Reason, code: str, detail: str, *, security: bool = False) -> Refused:
+    return Refused(reason, code, detail, reason.remedy, security)

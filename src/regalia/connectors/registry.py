@@ -10,6 +10,7 @@ from regalia.connectors.intune_link import intune_link
 from regalia.connectors.inventory import InventorySettings, inventory_link
 from regalia.connectors.pace import Pace
 from regalia.connectors.settings import ConnectorSettings, IntuneSettings
+from regalia.connectors.webhook import WebHookSettings, web_hook_link
 from regalia.errors import AdminError
 from regalia.ports.connectors import Authorizer, Inventory, Notifier, RevocationFeed
 
@@ -59,6 +60,10 @@ def _inventory(connector: Connector, secret: str, parts: Parts) -> Link:
     return inventory_link(connector, secret, parts.devices)
 
 
+def _web_hook(connector: Connector, secret: str, parts: Parts) -> Link:
+    return web_hook_link(connector, secret, parts.outgoing, clock=parts.clock, entropy=parts.entropy, pace=parts.pace)
+
+
 KINDS: Final[Mapping[str, Kind]] = {
     "intune": Kind(
         "Microsoft Intune",
@@ -73,6 +78,13 @@ KINDS: Final[Mapping[str, Kind]] = {
         _inventory,
         frozenset({Authorizer}),
         "connectors/inventory.md",
+    ),
+    "webhook": Kind(
+        "Web hook of your own",
+        WebHookSettings,
+        _web_hook,
+        frozenset({Authorizer, Notifier}),
+        "connectors/webhook.md",
     ),
 }
 

@@ -85,6 +85,10 @@ class Allowed:
     note: str = ""
     """For the stages: what was verified, and by which call."""
     facts: Mapping[str, JsonValue] = field(default_factory=dict)
+    device_report: ReportedDevice | None = None
+    """What the system says of the device, where it says so with the verdict."""
+    user_report: ReportedUser | None = None
+    """The same of the user."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from regalia.reasons import admin, alert, api, client, connector, inventory, ndes, ra, scep, service, sign_in, vouching
+from regalia.reasons import (
+    admin,
+    alert,
+    api,
+    client,
+    connector,
+    inventory,
+    ndes,
+    ra,
+    scep,
+    service,
+    sign_in,
+    vouching,
+    web_hook,
+)
 from regalia.reasons.admin import *  # noqa: F403 - who refuses names a reason, not the family it belongs to
 from regalia.reasons.alert import *  # noqa: F403 - the same
 from regalia.reasons.api import *  # noqa: F403 - the same
@@ -20,13 +34,28 @@ from regalia.reasons.scep import *  # noqa: F403 - the same
 from regalia.reasons.service import *  # noqa: F403 - the same
 from regalia.reasons.sign_in import *  # noqa: F403 - the same
 from regalia.reasons.vouching import *  # noqa: F403 - the same
+from regalia.reasons.web_hook import *  # noqa: F403 - the same
 
 if TYPE_CHECKING:
     from regalia.errors import Reason
 
 ALL: tuple[Reason, ...] = tuple(
     getattr(family, name)
-    for family in (scep, ra, ndes, service, admin, alert, api, client, sign_in, connector, vouching, inventory)
+    for family in (
+        scep,
+        ra,
+        ndes,
+        service,
+        admin,
+        alert,
+        api,
+        client,
+        sign_in,
+        connector,
+        vouching,
+        inventory,
+        web_hook,
+    )
     for name in family.__all__
 )
 
