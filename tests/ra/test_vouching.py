@@ -165,6 +165,32 @@ def test_with_an_inventory_an_unknown_device_is_looked_up() -> None:
     assert all(0 < within <= 15 for within in link.within)
 
 
+def test_what_comes_with_the_verdict_is_the_record() -> None:
+    """A system that enriches its verdict needs no inventory: what it says of device and user makes the names."""
+
+    def says(asked: Asked) -> Allowed:
+        user = reported_user(upn="ada@corp.example.org")
+        return Allowed(DEVICE, names=asked.names, device_report=reported_device(sid=SID), user_report=user)
+
+    world = VouchedWorld(FakeLink(says=says))
+    ended = enrolled(world)
+    assert isinstance(ended, Certificate)
+    assert ended.intent.names.sid == SID
+    assert San(SanKind.UPN, "ada@corp.example.org") in ended.intent.names.sans
+    assert isinstance(enrolled(world, device=device_of(world, 1, "t-2")), Certificate)
+
+
+def test_what_comes_with_a_verdict_is_about_whom_it_names() -> None:
+    """A report of another device or user than the one that is vouched for is no verdict, and changes no record."""
+    world = VouchedWorld(FakeLink(says=Allowed(DEVICE, device_report=reported_device("device-2"))))
+    unavailable(world, reasons.CONNECTOR_GARBLED)
+    assert world.store.device_of("mdm", "device-2") is None
+    world = VouchedWorld(FakeLink(says=Allowed(DEVICE, user="user-1", user_report=reported_user("user-2"))))
+    unavailable(world, reasons.CONNECTOR_GARBLED)
+    world = VouchedWorld(FakeLink(says=Allowed(DEVICE, device_report=reported_device(state=DeviceState(lost=True)))))
+    refused(world, reasons.BEARER_UNFIT)
+
+
 def test_a_record_that_speaks_for_it_is_not_looked_up() -> None:
     """What sweeps keep fresh costs no further question."""
     link = FakeInventory()

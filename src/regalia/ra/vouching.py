@@ -162,6 +162,8 @@ class Voucher:
     def _device(self, question: _Question, verdict: Allowed) -> Device | _No | None:
         """Find the device that a verdict names, in the records or in the system's own inventory."""
         name, external_id = question.connector, verdict.device
+        if verdict.device_report is not None:
+            return self._reported_device(question, verdict.device_report, external_id)
         alias = verdict.facts.get("entra_device_id")
         if external_id is None and isinstance(alias, str):
             found = self._store.devices_by(name, "entra", alias)
@@ -196,8 +198,16 @@ class Voucher:
             return _unavailable(report)
         if isinstance(report, _Nobody):
             return self._unknown(question, f"device {external_id} is not in the inventory")
-        if report.external_id != external_id:
+        return self._reported_device(question, report, external_id, stored)
+
+    def _reported_device(
+        self, question: _Question, report: ReportedDevice, wanted: str | None, stored: Device | None = None
+    ) -> Device | _No:
+        """Keep what the system says of the device that it named, and of no other one."""
+        name = question.connector
+        if wanted not in (None, report.external_id):
             return Unavailable(reasons.CONNECTOR_GARBLED, f"connector {name}: another device came")
+        stored = stored or self._store.device_of(name, report.external_id)
         after = device_record(stored, report, connector=name, record_id=self._id(), at=self._clock.now())
         return self._kept_device(stored, after)
 
@@ -235,6 +245,8 @@ class Voucher:
 
     def _user(self, question: _Question, verdict: Allowed, device: Device | None) -> User | _No | None:
         """Find the user that a verdict names, or that the device belongs to."""
+        if verdict.user_report is not None:
+            return self._reported_user(question, verdict.user_report, verdict.user)
         wanted = verdict.user or (device.user if device is not None else None)
         if wanted is None:
             return None
@@ -259,7 +271,14 @@ class Voucher:
             return _unavailable(report)
         if isinstance(report, _Nobody):
             return self._unknown(question, f"user {wanted} is not in the directory") if named else stored
-        before = stored or self._store.user_of(name, report.external_id)
+        # A directory may be asked by a principal name, and answers with its own id.
+        return self._reported_user(question, report, None)
+
+    def _reported_user(self, question: _Question, report: ReportedUser, wanted: str | None) -> User | _No:
+        name = question.connector
+        if wanted not in (None, report.external_id):
+            return Unavailable(reasons.CONNECTOR_GARBLED, f"connector {name}: another user came")
+        before = self._store.user_of(name, report.external_id)
         after = user_record(before, report, connector=name, record_id=self._id(), at=self._clock.now())
         return self._kept_user(before, after)
 
