@@ -60,15 +60,21 @@ class IntuneSettings(ConnectorSettings):
     """What the connector's secret is: a client secret's value, or PEM with key and certificate."""
 
     authority: Base = "https://login.microsoftonline.com"
+    """Where Entra ID signs in; national clouds have their own."""
     graph: Base = "https://graph.microsoft.com"
+    """Where Microsoft Graph is; national clouds have their own."""
     graph_scope: Scope = "https://graph.microsoft.com/.default"
+    """What a token for Graph is asked for."""
     intune_scope: Scope = "https://api.manage.microsoft.com//.default"
     """Two slashes: the resource's name ends with one."""
     intune_app_id: Guid = "0000000a-0000-0000-c000-000000000000"
+    """Application id of Intune itself, whose addresses are looked up."""
     discovery: Literal["graph", "azure-ad-graph"] = "graph"
     """Where Intune's addresses are asked for; the second is what was before Microsoft Graph."""
     azure_ad_graph: Base = "https://graph.windows.net"
+    """Where the older Graph is."""
     azure_ad_graph_scope: Scope = "https://graph.windows.net/.default"
+    """What a token for the older Graph is asked for."""
 
     confirm: bool = True
     """Whether a device gets its certificate only when Intune took note of it."""
@@ -82,10 +88,14 @@ class IntuneSettings(ConnectorSettings):
     """What the common name of Intune's SCEP profile is."""
 
     feed_most: Annotated[int, Field(ge=1, le=500)] = 50
+    """Revocations that are fetched at a time."""
     feed_issuer: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    """Only revocations of this issuer's certificates, as Intune names it; none: all."""
 
     devices: Literal["none", "intune", "intune-and-entra"] = "intune-and-entra"
+    """Which devices are read: none, those that Intune manages, or with what Entra ID knows of them."""
     users: bool = True
+    """Whether users are read."""
     groups: Annotated[tuple[Guid, ...], Field(max_length=200)] = ()
     """Object ids of the Entra groups whose members matter."""
     licences: Annotated[tuple[Guid, ...], Field(max_length=50)] = ()
@@ -93,7 +103,9 @@ class IntuneSettings(ConnectorSettings):
     risk: bool = False
     """Whether the risk of users is asked for, which takes a licence of Entra ID's protection."""
     risky_users: Annotated[str, Field(pattern=r"^/[A-Za-z0-9./_-]{1,200}$")] = "/v1.0/identityProtection/riskyUsers"
+    """Where Graph lists them."""
     page: Annotated[int, Field(ge=1, le=1000)] = 250
+    """Objects of a page of Graph."""
     management_state: bool = False
     """Whether devices are read from Graph's beta, which alone has `managementState`."""
     device_sid: bool = False
@@ -101,8 +113,11 @@ class IntuneSettings(ConnectorSettings):
     grace_hours: Annotated[int, Field(ge=0, le=8760)] = 24
     """So long after its enrolment a device that is not compliant counts as one of which nothing is known."""
     wipe_actions: tuple[Word, ...] = ("wipe", "factoryReset", "cleanWindowsDevice")
+    """Actions of Intune that count as a wipe."""
     retire_actions: tuple[Word, ...] = ("retire", "removeCompanyData")
+    """Those that count as a retirement."""
     delete_actions: tuple[Word, ...] = ("delete",)
+    """Those that count as a deletion."""
     seconds: Annotated[int, Field(ge=5, le=300)] = 60
     """For a call that no device waits for."""
 
