@@ -39,6 +39,8 @@ class AlertCondition(StrEnum):
     CHECKPOINT_LATE = "checkpoint-late"
     DISK_LOW = "disk-low"
     DELIVERY_DEAD = "delivery-dead"
+    CONNECTOR_AWAY = "connector-away"
+    FOLLOW_STOPPED = "follow-stopped"
     TEST = "test"
     """Nothing is wrong: a test of a target."""
 

@@ -25,6 +25,7 @@ from regalia.model import (
 )
 from regalia.ports import Alerts, AlertTargets, Authorities, Catalogue, Checkpoints, Crls, Deliveries, Events, Jobs
 from regalia.ra.checkpoints import INTERVAL
+from regalia.ra.fleet_findings import FleetFindingStore, found_in_fleet
 from regalia.wire.certificate import read_certificate
 from regalia.wire.checkpoint import read_checkpoint
 from regalia.wire.event import time_text
@@ -83,7 +84,19 @@ class Bounds:
     disk_percent: int = 5
 
 
-class FindingStore(Authorities, Catalogue, Crls, Events, Jobs, Checkpoints, Alerts, AlertTargets, Deliveries, Protocol):
+class FindingStore(
+    FleetFindingStore,
+    Authorities,
+    Catalogue,
+    Crls,
+    Events,
+    Jobs,
+    Checkpoints,
+    Alerts,
+    AlertTargets,
+    Deliveries,
+    Protocol,
+):
     """What is looked at."""
 
 
@@ -125,6 +138,7 @@ def found_in_cluster(
     yield from _replays(store.refused_since(now - 4 * _QUARTER, _REFUSED_READ))
     yield from _checkpoint(store, checkpoints, now)
     yield from _dead(store, now)
+    yield from found_in_fleet(store, now)
 
 
 def found_on_node(state: NodeState, now: datetime, bounds: Bounds) -> Iterator[Finding]:

@@ -1,0 +1,61 @@
+"""What is wrong with connectors and with what follows: told once it has lasted, and over by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+from ra.test_follow_run import WIPED, Fleet, let_go
+from regalia.model import AlertCondition, Severity
+from regalia.ports.fleet import Sweep
+from regalia.ra.fleet_findings import found_in_fleet
+
+
+def found(fleet: Fleet) -> list[tuple[AlertCondition, str, Severity]]:
+    """Look."""
+    return [(each.condition, each.object, each.severity) for each in found_in_fleet(fleet.store, fleet.clock.now())]
+
+
+def test_a_connector_that_does_not_answer() -> None:
+    """A reading that stands still is told after a quarter of an hour, is critical after six hours, over at its end."""
+    fleet = Fleet()
+    began = fleet.clock.now()
+    sweep = Sweep(UUID(int=5), "intune", full=True, began_at=began, cursor=None, seen=3, why="CON-020 HTTP 500")
+    assert fleet.store.put_sweep(None, sweep, ())
+    assert found(fleet) == []
+    fleet.clock.advance(timedelta(minutes=16))
+    assert found(fleet) == [(AlertCondition.CONNECTOR_AWAY, "connector:intune", Severity.WARNING)]
+    fleet.clock.advance(timedelta(hours=6))
+    assert found(fleet) == [(AlertCondition.CONNECTOR_AWAY, "connector:intune", Severity.CRITICAL)]
+    (told,) = found_in_fleet(fleet.store, fleet.clock.now())
+    assert "CON-020 HTTP 500" in told.summary
+    assert fleet.store.put_sweep(sweep, replace(sweep, ended_at=fleet.clock.now(), complete=True, why=""), ())
+    assert found(fleet) == []
+
+
+def test_one_that_is_disabled_is_not_missed() -> None:
+    """Nobody is told of a connector that an administrator disabled."""
+    fleet = Fleet()
+    now = fleet.clock.now()
+    broken = Sweep(UUID(int=5), "intune", full=True, began_at=now, cursor=None, seen=0, ended_at=now, why="broken off")
+    assert fleet.store.put_sweep(None, broken, ())
+    fleet.clock.advance(timedelta(hours=1))
+    assert [each[0] for each in found(fleet)] == [AlertCondition.CONNECTOR_AWAY]
+    connector = fleet.store.connector("intune")
+    assert connector is not None
+    assert fleet.store.change_connector(connector, replace(connector, disabled_at=now), None, ())
+    assert found(fleet) == []
+
+
+def test_a_run_that_the_brake_stopped() -> None:
+    """REV-7: a stopped run is critical at once, until it was let go."""
+    fleet = Fleet(60)
+    fleet.become(WIPED, *range(1, 31))
+    stopped = fleet.run().stopped
+    assert stopped is not None
+    assert found(fleet) == [(AlertCondition.FOLLOW_STOPPED, f"run:{stopped.digest}", Severity.CRITICAL)]
+    (told,) = found_in_fleet(fleet.store, fleet.clock.now())
+    assert told.summary.startswith("30 certificates would be revoked or held")
+    let_go(fleet, stopped)
+    assert found(fleet) == []
