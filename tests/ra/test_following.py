@@ -25,7 +25,7 @@ from regalia.model.fleet import (
     UserState,
 )
 from regalia.ra.follow_rules import FollowRules, UsersCountFor
-from regalia.ra.following import LiveCertificate, Standing, describe, explain, follow, plan, reason_text
+from regalia.ra.following import LiveCertificate, Standing, describe, explain, follow, plan
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -138,41 +138,6 @@ def test_what_follows_by_default(
     """Each signal that a system gives has the consequence that the defaults name."""
     steps = follow(standing(state, beside, of=user(person)), BY_DEFAULT, NOW)
     assert [(step.kind, step.reason) for step in steps] == ([] if kind is None else [(kind, reason)])
-
-
-DOCUMENTED = {
-    Cause.WIPED: "revoke cessation-of-operation",
-    Cause.RETIRED: "revoke cessation-of-operation",
-    Cause.DELETED: "revoke cessation-of-operation",
-    Cause.ABSENT: "revoke cessation-of-operation",
-    Cause.UNMANAGED: "revoke cessation-of-operation",
-    Cause.LOST: "hold",
-    Cause.DISABLED: "hold, after 30 days revoke cessation-of-operation",
-    Cause.NON_COMPLIANT: "hold",
-    Cause.RISK: "hold",
-    Cause.USER_DISABLED: "hold",
-    Cause.USER_ABSENT: "revoke affiliation-changed",
-    Cause.USER_RISK: "hold",
-    Cause.UNLICENSED: "nothing",
-    Cause.GROUP_LEFT: "revoke affiliation-changed",
-    Cause.MOVED: "from 7 days on revoke affiliation-changed",
-    Cause.REQUESTED: "revoke cessation-of-operation",
-}
-"""What the defaults are, as a page tells it."""
-
-
-def test_the_defaults_are_what_is_told_of_them() -> None:
-    """No default changes without its line changing."""
-    told = {}
-    for cause, rule in DEFAULT_RULES.items():
-        text = f"from {rule.after.days} days on " if rule.after else ""
-        text += rule.consequence
-        if rule.consequence is Consequence.REVOKE:
-            text += f" {reason_text(rule.reason)}"
-        if rule.revoke_after is not None:
-            text += f", after {rule.revoke_after.days} days revoke {reason_text(rule.reason)}"
-        told[cause] = text
-    assert told == DOCUMENTED
 
 
 # --- several causes ---------------------------------------------------------------------------------------------------
