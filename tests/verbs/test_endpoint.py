@@ -154,7 +154,7 @@ def connected(world: World, name: str = "intune") -> LocalDoor:
     """Create a connector; return the door of whoever did."""
     world.outgoing = Cloud()
     desk = LocalDoor(world, Caller(ADMIN, EVERYTHING, fresh=True))
-    settings = {"tenant": "example.onmicrosoft.com", "client_id": CLIENT_ID}
+    settings: dict[str, Any] = {"tenant": "example.onmicrosoft.com", "client_id": CLIENT_ID}
     asked = connectors.CreateConnector(kind="intune", name=name, settings=settings, secret="a client secret")
     desk.ask(connectors.CREATE, asked)
     return desk

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from regalia.errors import AdminError
-from regalia.model import Authoriser, EnrolmentState, Grant, Reach, Role
+from regalia.model import Authoriser, EnrolmentState, Grant, Names, Reach, Role
+from regalia.model.fleet import DeviceState
 from regalia.ra.roles import EVERYTHING
 from regalia.verbs import Caller, LocalDoor
 from regalia.verbs import enrolment as verbs
+from vouching_parts import VouchedWorld, device_of, stored_device, stored_user
 from world import ADMIN, Device, World, names, rsa_key
 
 if TYPE_CHECKING:
@@ -119,3 +121,21 @@ def test_explains_a_refusal(world: World, door: LocalDoor) -> None:
     assert (shown.reason, shown.explanation.difference) == ("RA-020", ("dns:vpn.example.com",))
     assert shown.stages[-1].ok is False
     assert shown.facts is not None
+
+
+def test_whether_its_connector_was_told_is_shown() -> None:
+    """R8: an enrolment that a connector vouched for says whether its system took note, and no other one does."""
+    world = VouchedWorld()
+    world.know(stored_device(DeviceState(enabled=True)), stored_user())
+    client = device_of(world)
+    assert client.enrol(Names(), "a challenge").certificates
+    desk = LocalDoor(world, Caller(ADMIN, EVERYTHING))
+    (found,) = desk.ask(verbs.LIST, verbs.ListEnrolments()).items
+    shown = desk.ask(verbs.SHOW, verbs.ShowEnrolment(id=str(found.id)))
+    assert shown.delivery is not None
+    assert shown.delivery.startswith("Connector mdm was told of the certificate")
+    plain = World()
+    assert Device(plain).enrol(names("laptop-1"), plain.mint("laptop-1")).certificates
+    desk = LocalDoor(plain, Caller(ADMIN, EVERYTHING))
+    (other,) = desk.ask(verbs.LIST, verbs.ListEnrolments()).items
+    assert "delivery" not in desk.ask(verbs.SHOW, verbs.ShowEnrolment(id=str(other.id))).model_dump()

@@ -453,6 +453,7 @@ def _enroller(common: _Common, recovery: Recovery, teller: Teller) -> Enroller:
         protected=common.protected,
         voucher=voucher,
         teller=teller,
+        pending_per_group=common.config.limits.pending_per_group,
     )
 
 

@@ -12,7 +12,7 @@ from regalia import reasons
 from regalia.errors import AdminError, Stage
 from regalia.model import Action, EnrolmentState, Event, Right
 from regalia.ports import EnrolmentFilter, EventFilter
-from regalia.ra.explain import explain
+from regalia.ra.explain import delivery, explain
 from regalia.verbs.fields import Name, Note, is_empty
 from regalia.verbs.finding import found_endpoint
 from regalia.verbs.lookup import by_prefix
@@ -153,6 +153,10 @@ class EnrolmentShown(EnrolmentRecord):
     facts: Annotated[
         dict[str, JsonValue] | None,
         Field(exclude_if=is_empty, description="What only this kind of refusal tells; left out unless it is refused."),
+    ] = None
+    delivery: Annotated[
+        str | None,
+        Field(exclude_if=is_empty, description="Whether its connector was told of the outcome; left out without one."),
     ] = None
     explanation: ExplanationRecord
     stages: tuple[StageRecord, ...]
@@ -334,6 +338,7 @@ def _more(desk: Desk, enrolment: Enrolment) -> dict[str, Any]:
         "security": any(event.draft.security for event in events),
         "events": tuple(f"{event.stream}/{event.sequence}" for event in events),
         "facts": facts if enrolment.state is EnrolmentState.REFUSED else None,
+        "delivery": delivery(store.notice_of(enrolment.id)) or None,
     }
 
 
