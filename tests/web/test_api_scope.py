@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
 
+from fleet_scene import device
 from regalia.model import (
     Alert,
     AlertCondition,
@@ -38,21 +40,21 @@ DAY = timedelta(days=1)
 MISSING_ID = str(UUID(int=0x123456789ABC << 80))
 MISSING: dict[str, str] = {
     "certificates": "7" * 40,
-    **dict.fromkeys(("challenges", "enrolments", "keys", "tokens", "sessions", "proposals", "alerts"), MISSING_ID),
+    **dict.fromkeys(
+        ("challenges", "devices", "enrolments", "keys", "tokens", "sessions", "proposals", "alerts"), MISSING_ID
+    ),
 }
 """What none of a kind has for a name; where it is not listed, `nobody`."""
 
 
 def _waiting(world: World) -> str:
     world.open_endpoint("by-hand", Authoriser.APPROVAL)
-    device = Device(world, endpoint="by-hand")
-    device.enrol(names("a"), world.secrets["by-hand"])
+    Device(world, endpoint="by-hand").enrol(names("a"), world.secrets["by-hand"])
     return str(world.pending().id)
 
 
 def _certificate(world: World) -> str:
-    device = Device(world)
-    device.enrol(names("b"), world.mint("b"))
+    Device(world).enrol(names("b"), world.mint("b"))
     (found,) = world.store.certificates(CertificateFilter(group="default", kind=CertificateKind.LEAF))
     return f"{found.serial:x}"
 
@@ -100,6 +102,12 @@ def _alert(world: World) -> str:
     return str(made.id)
 
 
+def _record(world: World) -> str:
+    record = replace(device(), id=_id(0xAAAAAAA5), group="default")
+    assert world.store.put_devices([(None, record)], ())
+    return str(record.id)
+
+
 FOREIGN: dict[str, Callable[[World], str]] = {
     "groups": lambda _: "default",
     "endpoints": lambda _: "default",
@@ -112,6 +120,7 @@ FOREIGN: dict[str, Callable[[World], str]] = {
     "sessions": _session,
     "tokens": _token,
     "alerts": _alert,
+    "devices": _record,
 }
 """One of each kind, of the group `default`, which the caller does not see."""
 BODIES: dict[str, dict[str, object]] = {}
