@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from regalia.lab.directory import ManagedDevice, ScepProfile
     from regalia.lab.tenant import Tenant
 
-__all__ = ["ChallengeError", "ChallengeService", "Expected", "mint", "sealed"]
+__all__ = ["ChallengeError", "ChallengeService", "Expected", "mint", "rendered_names", "sealed"]
 
 _LIFETIME: Final = timedelta(hours=1)
 
@@ -118,6 +118,17 @@ def _certificate(
     )
 
 
+def rendered_names(
+    tenant: Tenant, managed: ManagedDevice, profile: ScepProfile
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return subject and alternative names that a device is to ask for; a `ValueError` where it has no user."""
+    user = tenant.users.get(managed.user_id) if managed.user_id else None
+    if profile.for_user and user is None:
+        raise ValueError(f"{managed.name} has no user")
+    values = variables(managed, tenant.entra_device_of(managed), user if profile.for_user else None)
+    return subject_of(profile.subject, values), [(kind, rendered(text, values)) for kind, text in profile.sans]
+
+
 def mint(
     service: ChallengeService,
     tenant: Tenant,
@@ -129,9 +140,7 @@ def mint(
     if not tenant.is_targeted(profile, managed):
         raise ValueError(f"the profile {profile.name} is not assigned to {managed.name}")
     user = tenant.users.get(managed.user_id) if managed.user_id else None
-    if profile.for_user and user is None:
-        raise ValueError(f"{managed.name} has no user")
-    values = variables(managed, tenant.entra_device_of(managed), user if profile.for_user else None)
+    subject, sans = rendered_names(tenant, managed, profile)
     now = tenant.clock()
     minted = MintedChallenge(str(uuid.uuid4()), managed.id, user.id if user else None, profile.id)
     expected = Expected(
@@ -139,8 +148,8 @@ def mint(
         device_id=managed.id,
         user_id=minted.user_id,
         profile_id=profile.id,
-        subject=subject_of(profile.subject, values),
-        sans=[(kind, rendered(text, values)) for kind, text in profile.sans],
+        subject=subject,
+        sans=sans,
         key_usage=sorted(profile.key_usage),
         ekus=sorted(profile.ekus),
         key_size=profile.key_size,

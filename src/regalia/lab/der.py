@@ -1,4 +1,4 @@
-"""Enough DER to take a SignedData apart and to verify it; what it holds is read elsewhere."""
+"""Enough DER to take messages apart, and to verify a SignedData of the service; what it holds is read elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DerError", "Signed", "is_intact", "signed_data"]
+__all__ = ["DerError", "Element", "Signed", "elements", "is_intact", "only", "signed_data"]
 
 _SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
 _MESSAGE_DIGEST = bytes.fromhex("06092a864886f70d010904")
@@ -25,13 +25,16 @@ class DerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Element:
+class Element:
+    """One tag, length and value."""
+
     tag: int
     content: bytes
     whole: bytes
 
-    def inside(self) -> list[_Element]:
-        return list(_elements(self.content))
+    def inside(self) -> list[Element]:
+        """Read the content as elements."""
+        return list(elements(self.content))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class Signed:
     signature: bytes
 
 
-def _elements(octets: bytes) -> Iterator[_Element]:
+def elements(octets: bytes) -> Iterator[Element]:
+    """Read one element after the other; `DerError` where one is cut off or of indefinite length."""
     at = 0
     while at < len(octets):
         if at + 2 > len(octets):
@@ -61,12 +65,13 @@ def _elements(octets: bytes) -> Iterator[_Element]:
         end = start + length
         if end > len(octets):
             raise DerError("cut off")
-        yield _Element(tag, octets[start:end], octets[at:end])
+        yield Element(tag, octets[start:end], octets[at:end])
         at = end
 
 
-def _only(octets: bytes) -> _Element:
-    found = list(_elements(octets))
+def only(octets: bytes) -> Element:
+    """Read the one element that there is; `DerError` where there are others."""
+    found = list(elements(octets))
     if len(found) != 1:
         raise DerError("not one element")
     return found[0]
@@ -75,12 +80,12 @@ def _only(octets: bytes) -> _Element:
 def signed_data(octets: bytes) -> Signed:
     """Take a ContentInfo with a SignedData apart; `DerError` where it is none with one signer and attributes."""
     try:
-        kind, explicit = _only(octets).inside()
+        kind, explicit = only(octets).inside()
         if kind.whole != _SIGNED_DATA:
             raise DerError("no SignedData")
-        parts = _only(explicit.content).inside()
+        parts = only(explicit.content).inside()
         encapsulated = parts[2].inside()
-        content = _only(encapsulated[1].content).content
+        content = only(encapsulated[1].content).content
         certificates = [one.whole for part in parts[3:] if part.tag == 0xA0 for one in part.inside()]
         (signer,) = parts[-1].inside()
         issuer_and_serial, attributes, signature = _signer(signer)
@@ -90,7 +95,7 @@ def signed_data(octets: bytes) -> Signed:
         raise DerError(str(error)) from error
 
 
-def _signer(signer: _Element) -> tuple[bytes, _Element, bytes]:
+def _signer(signer: Element) -> tuple[bytes, Element, bytes]:
     _, name, _, attributes, _, signature = signer.inside()[:6]
     if attributes.tag != 0xA0:
         raise DerError("no signed attributes")
@@ -107,11 +112,11 @@ def _named(certificates: list[bytes], issuer_and_serial: bytes) -> x509.Certific
     raise DerError("the signer's certificate is not there")
 
 
-def _digest(attributes: _Element) -> bytes:
+def _digest(attributes: Element) -> bytes:
     for attribute in attributes.inside():
         kind, values = attribute.inside()
         if kind.whole == _MESSAGE_DIGEST:
-            return _only(values.content).content
+            return only(values.content).content
     raise DerError("no messageDigest")
 
 

@@ -126,6 +126,8 @@ class ScepProfile:
     scep_urls: tuple[str, ...] = ()
     root_thumbprint: str = ""
     """SHA-1 of the trusted certificate that the profile names, in hex."""
+    trusted_root: str = ""
+    """PEM of that certificate, which its own profile brings to the devices."""
     validity_days: int = 365
     renewal_threshold: int = 20
     groups: frozenset[str] = frozenset()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from regalia.lab.directory import EntraDevice, ManagedDevice, User
 
-__all__ = ["UnknownVariableError", "rendered", "requested_sans", "requested_subject", "subject_of", "variables"]
+__all__ = ["UPN", "UnknownVariableError", "rendered", "requested_sans", "requested_subject", "subject_of", "variables"]
 
 UPN: Final = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 _VARIABLE: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
