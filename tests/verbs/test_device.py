@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from fleet_scene import NOW, device, user
+from memory_store import MemoryStore
 from regalia.errors import AdminError
 from regalia.model import Action, Actor, ActorKind, Grant, Hold, Names, Reach, Role
 from regalia.model.fleet import Cause, DeviceState, FoundCause, PendingAction, Platform, UserState
@@ -21,7 +22,10 @@ from vouching_parts import VouchedWorld, device_of, stored_device, stored_user
 from world import ADMIN, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from regalia.model import EventDraft
+    from regalia.model.fleet import Device
 
 FOLLOWING = Actor(ActorKind.SYSTEM, "following")
 
@@ -169,3 +173,31 @@ def test_each_cause_is_told_with_what_follows() -> None:
     assert world.store.follow(row.id, causes=(), ended=(Cause.LOST,), status=None, release=True, at=now, events=())
     (after,) = door.ask(verbs.SHOW, verbs.DeviceId(id=str(found.id))).certificates
     assert (after.status, after.explained, after.causes[0].ended_at) == ("valid", ("good",), now)
+
+
+class HastyStore(MemoryStore):
+    """One where a connector says something of a device just before it is changed."""
+
+    hasty = False
+
+    def put_devices(self, devices: Sequence[tuple[Device | None, Device]], events: Sequence[EventDraft]) -> bool:
+        """Let the sweep be faster, once."""
+        if self.hasty:
+            self.hasty = False
+            for before, _ in devices:
+                assert before is not None
+                assert super().put_devices([(before, replace(before, name="renamed"))], ())
+        return super().put_devices(devices, events)
+
+
+def test_a_device_that_changes_meanwhile_is_not_moved() -> None:
+    """CON-067: what a connector said at the same moment is not written over; the move can be repeated."""
+    store = HastyStore()
+    world = World(store=store)
+    world.open_group("other")
+    assert store.put_devices([(None, device(None, 1, group="default"))], ())
+    store.hasty = True
+    desk = LocalDoor(world, Caller(ADMIN, EVERYTHING, fresh=True))
+    asked = verbs.MoveDevice(id=str(UUID(int=1)), group="other")
+    assert reason(lambda: desk.ask(verbs.MOVE, asked))[0] == "CON-067"
+    assert desk.ask(verbs.MOVE, asked).name == "renamed"
