@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
+from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from regalia.lab.directory import ActionResult, ScepProfile
+from regalia.lab.directory import ActionResult, EntraDevice, ManagedDevice, ScepProfile
 from regalia.lab.revocations import enqueue, enqueue_of_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from regalia.lab.directory import EntraDevice, ManagedDevice
     from regalia.lab.tenant import Tenant
 
-__all__ = ["CHANGES", "ChangeError", "apply"]
+__all__ = ["CHANGES", "ChangeError", "apply", "managed_device"]
 
 
 class ChangeError(Exception):
@@ -36,7 +37,7 @@ def apply(tenant: Tenant, change: str, arguments: Mapping[str, Any]) -> None:
             raise ChangeError(f"{change}: {error}") from error
 
 
-def _managed(tenant: Tenant, arguments: Mapping[str, Any]) -> ManagedDevice:
+def managed_device(tenant: Tenant, arguments: Mapping[str, Any]) -> ManagedDevice:
     """Find Intune's record by any id of the device, or its name."""
     wanted = str(arguments["device"])
     for managed in tenant.managed.all():
@@ -54,7 +55,7 @@ def _entra(tenant: Tenant, arguments: Mapping[str, Any]) -> EntraDevice:
     for device in tenant.devices.all():
         if wanted in {device.id, device.device_id, device.display_name}:
             return device
-    found = tenant.entra_device_of(_managed(tenant, arguments))
+    found = tenant.entra_device_of(managed_device(tenant, arguments))
     if found is None:
         raise KeyError(wanted)
     return found
@@ -69,7 +70,7 @@ def _acted(name: str, state: str, result: str, registration: str | None = None) 
     """Return the change by which an action on a device reaches a state."""
 
     def act(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
-        managed = _managed(tenant, arguments)
+        managed = managed_device(tenant, arguments)
         now = tenant.clock()
         earlier = {action.name: action for action in managed.actions}
         began = earlier[name].started if name in earlier else now
@@ -83,7 +84,7 @@ def _acted(name: str, state: str, result: str, registration: str | None = None) 
 
 
 def _delete(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
-    managed = _managed(tenant, arguments)
+    managed = managed_device(tenant, arguments)
     _leaves(tenant, managed)
     tenant.managed.remove(managed.id, "deleted")
 
@@ -93,7 +94,7 @@ def _delete_entra(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
 
 
 def _rename(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
-    managed, name = _managed(tenant, arguments), str(arguments["name"])
+    managed, name = managed_device(tenant, arguments), str(arguments["name"])
     device = tenant.entra_device_of(managed)
     tenant.managed.put(replace(managed, name=name))
     if device is not None:
@@ -107,8 +108,48 @@ def _enabled(value: bool) -> Callable[[Tenant, Any], None]:  # noqa: FBT001 - on
     return act
 
 
+def _add_device(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
+    """Enrol a device in the management, and put it into the group of devices where there is one."""
+    name, system = str(arguments["name"]), str(arguments.get("system", "Windows"))
+    if any(one.name == name for one in tenant.managed.all()):
+        raise ValueError(f"there is a device {name} already")
+    user = tenant.users[_user_id(tenant, arguments)] if "user" in arguments else None
+    entra = EntraDevice(str(uuid.uuid4()), str(uuid.uuid4()), name, operating_system=system)
+    managed = ManagedDevice(
+        id=str(uuid.uuid4()),
+        entra_device_id=entra.device_id,
+        name=name,
+        serial=str(arguments.get("serial") or f"SN{uuid.uuid4().hex[:8].upper()}"),
+        user_id=user.id if user else None,
+        user_principal_name=user.user_principal_name if user else None,
+        operating_system=system,
+        enrolled=tenant.clock(),
+        last_sync=tenant.clock(),
+    )
+    tenant.devices.put(entra)
+    tenant.managed.put(managed)
+    for group in tenant.groups.all():
+        if group.display_name == "Devices":
+            tenant.groups.put(replace(group, members=group.members | {entra.id}))
+
+
+def _lost(state: str) -> Callable[[Tenant, Any], None]:
+    def act(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
+        tenant.managed.put(replace(managed_device(tenant, arguments), lost_mode=state))
+
+    return act
+
+
+def _secret(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
+    """Let an app's secrets end in so many days; in the past where the number is below zero."""
+    application = tenant.applications[str(arguments["application"])]
+    expires = tenant.clock() + timedelta(days=float(arguments["days"]))
+    secrets = tuple(replace(one, expires=expires) for one in application.secrets)
+    tenant.applications.put(replace(application, secrets=secrets))
+
+
 def _compliance(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
-    managed, state = _managed(tenant, arguments), str(arguments["state"])
+    managed, state = managed_device(tenant, arguments), str(arguments["state"])
     tenant.managed.put(replace(managed, compliance_state=state))
     device = tenant.entra_device_of(managed)
     known = {"compliant": True, "noncompliant": False}
@@ -210,7 +251,7 @@ def _revoke(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
     if "serial" in arguments:
         enqueue(tenant, str(arguments["serial"]), arguments.get("issuer"), arguments.get("ca_configuration"))
     else:
-        enqueue_of_device(tenant, _managed(tenant, arguments).id)
+        enqueue_of_device(tenant, managed_device(tenant, arguments).id)
 
 
 def _grant(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
@@ -245,6 +286,10 @@ CHANGES: Final[Mapping[str, Callable[[Tenant, Any], None]]] = MappingProxyType(
         "retire-cancelled": _acted("retire", "retireCanceled", "canceled"),
         "delete-pending": _acted("delete", "deletePending", "pending"),
         "delete": _delete,
+        "add-device": _add_device,
+        "lost": _lost("enabled"),
+        "found": _lost("disabled"),
+        "secret": _secret,
         "delete-entra-device": _delete_entra,
         "rename": _rename,
         "disable": _enabled(value=False),

@@ -48,7 +48,8 @@ def _port(bound: socket.socket) -> str:
 class Cloud:
     """Tenants that can be reached by HTTPS on free ports of 127.0.0.1.
 
-    Each start has keys and a CA of its own; the state is in the tenants, which outlive it.
+    Each start has keys and a CA of its own, whose files lie in `folder`, else in one that ends with it; the state is
+    in the tenants, which outlive it.
     """
 
     def __init__(
@@ -56,12 +57,13 @@ class Cloud:
         tenants: Sequence[Tenant] = (),
         graph_resource: str = GRAPH,
         intune_resource: str = INTUNE,
+        folder: Path | None = None,
     ) -> None:
         self.tenants = Tenants(tenants or (sample_tenant(),))
         self.journal = Journal()
         self.challenges = ChallengeService()
-        self._folder = tempfile.TemporaryDirectory(prefix="regalia-lab-")
-        self._tls = make_tls(Path(self._folder.name))
+        self._temporary = tempfile.TemporaryDirectory(prefix="regalia-lab-") if folder is None else None
+        self._tls = make_tls(Path(self._temporary.name) if self._temporary is not None else folder or Path())
         self.ca_file = self._tls.ca
         login, graph, intune, control = (free_socket() for _ in range(4))
         self.addresses = Addresses(
@@ -105,4 +107,5 @@ class Cloud:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._servers.stop()
-        self._folder.cleanup()
+        if self._temporary is not None:
+            self._temporary.cleanup()

@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from regalia.lab.challenge import mint
-from regalia.lab.changes import ChangeError, apply
+from regalia.lab.changes import ChangeError, apply, managed_device
+from regalia.lab.delivering import delivered
 from regalia.lab.faults import Fault, FaultKind, HopName
 from regalia.lab.names import UnknownVariableError
 from regalia.lab.tenant import MovableClock
@@ -51,6 +52,7 @@ class Control:
             ("GET", "/state", self._state),
             ("POST", "/changes", self._change),
             ("POST", "/challenges", self._challenge),
+            ("POST", "/deliveries", self._deliver),
             ("POST", "/clock", self._clock),
             ("GET", "/faults", self._faults),
             ("POST", "/faults", self._order),
@@ -95,6 +97,15 @@ class Control:
             raise _WrongError("device is the id of a managed device, profile that of a profile")
         lifetime = timedelta(seconds=float(body.get("seconds", 3600)))
         return {"challenge": mint(self._challenges, tenant, managed, profile, lifetime)}
+
+    def _deliver(self, request: Request, body: dict[str, Any]) -> object:
+        tenant = self._tenant(request)
+        profiles = [one for one in tenant.profiles.all() if body.get("profile") in {None, one.id, one.name}]
+        if not profiles:
+            raise _WrongError(f"no profile {body.get('profile')!r}")
+        managed = managed_device(tenant, body)
+        delivery = delivered(self._challenges, tenant, managed, profiles[0])
+        return {"device": managed.name, "system": managed.operating_system, "delivery": delivery.document()}
 
     def _clock(self, request: Request, body: dict[str, Any]) -> object:
         clock = self._tenant(request).clock

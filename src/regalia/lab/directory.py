@@ -75,6 +75,8 @@ class ManagedDevice:
     meid: str = ""
     wifi_mac: str = ""
     management_state: str = "managed"
+    lost_mode: str = "disabled"
+    """`lostModeState`."""
     registered_keys: tuple[str, ...] = ()
     """SHA-256 of the public keys, base64, that Windows Hello registered."""
 

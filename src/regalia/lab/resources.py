@@ -41,6 +41,7 @@ _MANAGED: Final = {
     "meid": "meid",
     "wiFiMacAddress": "wifi_mac",
     "managementState": "management_state",
+    "lostModeState": "lost_mode",
 }
 _USER: Final = {
     "id": "id",
@@ -104,7 +105,7 @@ MANAGED_DEVICES: Final[Resource[ManagedDevice]] = Resource(
     show=_managed,
     permissions=("DeviceManagementManagedDevices.Read.All", "DeviceManagementManagedDevices.ReadWrite.All"),
     depends=MappingProxyType(_MANAGED),
-    beta_only=frozenset({"managementState"}),
+    beta_only=frozenset({"managementState", "lostModeState"}),
     filters=frozenset({"id", "azureADDeviceId", "deviceName", "serialNumber", "userPrincipalName"}),
     missing="ResourceNotFound",
 )
