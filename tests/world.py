@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from regalia.model import Certificate, Enrolment, Event
+    from regalia.model.connector import Connector
     from regalia.ports import Catalogue, CheckpointArchive, KeyStore, Outgoing
     from regalia.ra.scep import ScepAnswer
 
@@ -220,6 +221,10 @@ class World:
         self.scep = self.service(self.keys)
         self.ceremony.create_root("root", actor=ADMIN)
         self.open_group("default")
+
+    def hook_key(self, connector: Connector) -> str:
+        """See `app.App`: another one for each connector, and once its secret is set anew."""
+        return hashlib.sha256(f"{connector.id} {connector.secret_set_at}".encode()).hexdigest()
 
     @property
     def crl_files(self) -> MemoryCrlFiles:

@@ -62,6 +62,10 @@ STATUS = {
     reasons.PROVIDER_UNREACHABLE: "503",
     reasons.ACCOUNT_NAME_REFUSED: "400",
     reasons.LAST_WAY_IN: "409",
+    reasons.HOOK_STRANGER: "404",
+    reasons.HOOK_REPEATED: "202",
+    reasons.HOOK_UNREADABLE: "422",
+    reasons.HOOK_LIMITED: "429",
 }
 """Answers by HTTP status that do not follow from the stage."""
 

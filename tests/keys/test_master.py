@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 
@@ -161,3 +163,15 @@ def test_any_text_has_a_mac(tmp_path: Path) -> None:
     """A challenge that no terminal could print is looked up like any other (CHA-1)."""
     mac = MasterKey(KEY, tmp_path, MasterKeyOrigin.HOME, beside_database=True).challenge_mac()
     assert len({mac(""), mac("\ud800"), mac("\x00"), mac("a")}) == 4
+
+
+def test_hooks_have_keys_of_their_own(tmp_path: Path) -> None:
+    """CON-6: a connector's key differs from every other one's and changes with its secret; a rotation keeps it."""
+    key = create_master_key(tmp_path, SeededEntropy())
+    first, second = UUID(int=1), UUID(int=2)
+    then, now = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    keys = {key.hook_key(first, None), key.hook_key(second, None), key.hook_key(first, then), key.hook_key(first, now)}
+    assert {len(each) for each in keys} == {32}
+    assert len(keys | {key.challenge_key(), key.challenge_mac()("")}) == 6
+    rotated = MasterKey(b"r" * 32, key.path, key.origin, beside_database=True, challenge_octets=key.challenge_key())
+    assert rotated.hook_key(first, then) == key.hook_key(first, then)

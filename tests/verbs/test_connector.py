@@ -129,6 +129,18 @@ def test_a_new_secret_is_used_at_once(world: World, door: LocalDoor) -> None:
     assert world.links.link("intune") is world.links.link("intune")
 
 
+def test_where_changes_are_told(world: World, door: LocalDoor) -> None:
+    """CON-6: each connector has a URL and a key of its own, and another key once its secret is set anew."""
+    for name in ("intune", "other"):
+        created(door, name)
+    first, other = door.ask(verbs.HOOK, named()), door.ask(verbs.HOOK, named("other"))
+    assert first.url == f"{world.urls.base}/hooks/intune"
+    world.clock.advance(timedelta(seconds=1))
+    door.ask(verbs.SET_SECRET, verbs.SetConnectorSecret(name="intune", secret="another"))
+    assert len({first.key, other.key, door.ask(verbs.HOOK, named()).key}) == 3
+    assert reason(lambda: door.ask(verbs.HOOK, named("nobody")))[0] == "ADM-004"
+
+
 def test_a_name_is_taken_once(door: LocalDoor) -> None:
     """ADM-003, ADM-005: a name is taken by one connector, and is a name like others."""
     created(door)

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from regalia.keys.divided import DividedKeys
     from regalia.keys.master import KeyRing
     from regalia.keys.signer_client import SignerAddress
+    from regalia.model.connector import Connector
     from regalia.ports import Clock, Entropy, IntentSigner, Sealer
     from regalia.ra.alerts import AlertDesk
     from regalia.store.store import SqlStore
@@ -156,6 +157,10 @@ class App:
     links: ConnectorLinks
     gates: Gates
     teller: Teller
+
+    def hook_key(self, connector: Connector) -> str:
+        """Return the key that messages to a connector are signed with: another one once its secret is set anew."""
+        return self.master.hook_key(connector.id, connector.secret_set_at).hex()
 
     @property
     def checkpoint_copy(self) -> CheckpointDirectory | None:

@@ -49,6 +49,7 @@ from regalia.keys.admin_tls import make_admin_tls, needs_renewal, read_admin_tls
 from regalia.keys.tls_files import TlsFiles
 from regalia.model import Action, Actor, ActorKind, EventDraft, Outcome
 from regalia.ra.checkpoints import Copier
+from regalia.ra.hooks import HookDesk
 from regalia.ra.sweeping import Pace, Sweeper
 from regalia.store.checkpoint_files import CheckpointDirectory
 from regalia.store.store import open_change_feed, open_store
@@ -307,6 +308,13 @@ def _device(app: App, pools: Pools, metrics: Metrics) -> ASGIApp:
         metrics=metrics,
         clock=app.clock,
         limits=ScepLimits(post=limits.post_octets, url=limits.url_octets, message=limits.message_octets),
+        hooks=HookDesk(
+            store=app.store,
+            kinds=app.connectors.kinds,
+            sweeper=Sweeper(app.store, app.clock, app.entropy),
+            key_of=lambda connector: app.hook_key(connector).encode(),
+            clock=app.clock,
+        ),
     )
 
 

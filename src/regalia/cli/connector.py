@@ -174,6 +174,13 @@ def set_secret(
         print_answer(door.ask(verbs.SET_SECRET, verbs.SetConnectorSecret(name=name, secret=secret)), as_json=as_json)
 
 
+@app.command(epilog=examples("connector hook intune", "connector hook intune --json"))
+def hook(*, name: Name, home: Home = None, as_json: Json = False) -> None:
+    """Show where a connector's system tells of changes, and the key that it signs with."""
+    with reached(home) as door:
+        print_answer(door.ask(verbs.HOOK, verbs.ConnectorName(name=name)), as_json=as_json)
+
+
 @app.command("test", epilog=examples("connector test intune", "connector test intune --json"))
 def try_connector(*, name: Name, home: Home = None, as_json: Json = False) -> None:
     """Try each thing that a connector needs, one by one. Exit code 1 if one that it cannot do without is missing."""

@@ -25,6 +25,8 @@ from regalia.keys.private_files import GROUP_AND_OTHERS, OTHERS, create_private,
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from uuid import UUID
 
     from regalia.ports import Entropy
 
@@ -146,6 +148,15 @@ class MasterKey:
         """Return the key of that hash, 32 octets."""
         return self.challenge_octets or self._derive(_CHALLENGES)
 
+    def hook_key(self, connector_id: UUID, set_at: datetime | None) -> bytes:
+        """Return the key that messages to a connector are signed with, 32 octets; it survives a rotation.
+
+        It becomes another one when the connector's secret is set anew. No challenge has a NUL, so none has this hash.
+        """
+        of_hooks = hmac.digest(self.challenge_key(), b"\x00connector hooks", "sha256")
+        generation = 0 if set_at is None else int(set_at.timestamp() * 1000)
+        return hmac.digest(of_hooks, connector_id.bytes + generation.to_bytes(8), "sha256")
+
     def backup_mac(self, digest: bytes) -> bytes:
         """Vouch for a backup by its SHA-256: 32 octets that only an installation with this key can make."""
         return hmac.digest(self._derive(_BACKUPS), digest, "sha256")
@@ -178,6 +189,10 @@ class KeyRing:
     def challenge_mac(self) -> ChallengeMac:
         """Return the keyed hash of challenges."""
         return self.current().challenge_mac()
+
+    def hook_key(self, connector_id: UUID, set_at: datetime | None) -> bytes:
+        """Return the key that messages to a connector are signed with."""
+        return self.current().hook_key(connector_id, set_at)
 
     def current(self) -> MasterKey:
         """Return the key for whatever is wrapped now; the file is looked at each time.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from regalia.model.connector import Connector, SweepPage
     from regalia.ports import Clock, Entropy, Listed, Place
 
-__all__ = ["BringingStore", "Brought", "bring_inventory", "look_at_inventory"]
+__all__ = ["BringingStore", "Brought", "bring_inventory", "check_groups", "look_at_inventory"]
 
 _PAGE: Final = 1_000
 _TOLD: Final = 20
@@ -48,7 +48,7 @@ def look_at_inventory(store: BringingStore, connector: Connector, page: SweepPag
     Raises `AdminError`: CON-077 where a device names a group that is not there; ADM-018 where a complete import has one
     of devices and users alone, and the other ones are known: they would all be missing.
     """
-    _check_groups(store, page)
+    check_groups(store, page)
     devices, users = {each.external_id for each in page.devices}, {each.external_id for each in page.users}
     known_devices = _known(
         lambda after: store.device_page(DeviceFilter(connector=connector.name, present=True, limit=_PAGE, after=after))
@@ -87,7 +87,8 @@ def _known(page_after: Callable[[Place | None], Listed[_Named]]) -> set[str]:
             return found
 
 
-def _check_groups(store: Catalogue, page: SweepPage) -> None:
+def check_groups(store: Catalogue, page: SweepPage) -> None:
+    """Raise `AdminError` CON-077 where a device names a group that is not there."""
     there = {group.name for group in store.groups()}
     wrong = sorted({each.group for each in page.devices if each.group is not None} - there)
     if wrong:

@@ -28,6 +28,7 @@ __all__ = [
     "CREATE",
     "DISABLE",
     "ENABLE",
+    "HOOK",
     "KINDS",
     "LIST",
     "SET_SECRET",
@@ -36,6 +37,7 @@ __all__ = [
     "VERBS",
     "ChangeConnector",
     "CheckRecord",
+    "ConnectorHook",
     "ConnectorName",
     "ConnectorRecord",
     "ConnectorShown",
@@ -74,6 +76,15 @@ class CreateConnector(Asked):
     name: ConnectorNamed
     settings: _Settings = Field(default_factory=dict)
     secret: Annotated[_Secret | None, Field(repr=False)] = None
+
+
+class ConnectorHook(Record):
+    """Where its system tells of changes."""
+
+    name: str
+    url: str
+    key: str
+    """Of the signature, as it is written here; another one once the secret is set anew."""
 
 
 class ConnectorName(Asked):
@@ -232,6 +243,13 @@ def set_secret(desk: Desk, asked: SetConnectorSecret) -> ConnectorRecord:
     before = found_connector(desk, asked.name)
     after = desk.services.connectors.set_secret(before, asked.secret, actor=desk.actor)
     return ConnectorRecord(**_fields(desk, after))
+
+
+def show_hook(desk: Desk, asked: ConnectorName) -> ConnectorHook:
+    """Say where messages go, and how they are signed. Raises `AdminError` CON-063 where it is not there."""
+    connector = found_connector(desk, asked.name)
+    url = desk.services.urls.hook(connector.name)
+    return ConnectorHook(name=connector.name, url=url, key=desk.services.hook_key(connector))
 
 
 def list_connectors(desk: Desk, asked: ListConnectors) -> Page[ConnectorRecord]:
@@ -436,6 +454,18 @@ SET_SECRET = Verb(
     "Give a connector another secret; the former one is gone.",
     everywhere=True,
 )
+HOOK = Verb(
+    "connector.hook",
+    "POST",
+    f"{_ONE}/hook",
+    Right.RULE,
+    ConnectorName,
+    ConnectorHook,
+    show_hook,
+    "Show where a connector's system tells of changes, and the key that it signs with.",
+    secret=True,
+    everywhere=True,
+)
 TEST = Verb(
     "connector.test",
     "POST",
@@ -471,4 +501,4 @@ ENABLE = Verb(
     everywhere=True,
 )
 
-VERBS = (KINDS, CREATE, LIST, SHOW, CHANGE, SET_SECRET, TEST, DISABLE, ENABLE)
+VERBS = (KINDS, CREATE, LIST, SHOW, CHANGE, SET_SECRET, HOOK, TEST, DISABLE, ENABLE)

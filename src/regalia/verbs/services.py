@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from regalia.ca.importing import Importer
     from regalia.ca.rollover import Rollover
     from regalia.ca.urls import Urls
+    from regalia.model.connector import Connector
     from regalia.ports import CheckpointArchive, Clock, CrlFiles, Entropy, KeyStore, Store, Transcript
     from regalia.ports.connectors import Links
     from regalia.ra.administration import AdminDesk
@@ -113,6 +114,9 @@ class Services(Protocol):
     def connectors(self) -> ConnectorDesk: ...
     @property
     def links(self) -> Links: ...
+    def hook_key(self, connector: Connector) -> str:
+        """Return the key that messages to a connector are signed with."""
+
     @property
     def transcript(self) -> Transcript: ...
     @property

@@ -1,4 +1,4 @@
-"""The device listener's application: SCEP, NDES, CRL, OCSP, CA certificates, health; and no administration (WEB-8)."""
+"""The device listener: SCEP, NDES, CRL, OCSP, CA certificates, hooks, health; and no administration (WEB-8)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from regalia.web.ca_certificates import CaCertificatesFace
 from regalia.web.crl import CrlFace
 from regalia.web.edge import Edge
 from regalia.web.health import ALIVE, ReadyFace
+from regalia.web.hooks import HOOKS, HooksFace
 from regalia.web.ndes import NdesFace, is_ndes_path
 from regalia.web.ocsp import OcspFace
 from regalia.web.scep import ScepFace, ScepLimits
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from regalia.ca.status import OcspResponder
     from regalia.ports import Catalogue, Clock, CrlFiles
+    from regalia.ra.hooks import HookDesk
     from regalia.ra.ndes import NdesService
     from regalia.ra.scep import ScepService
     from regalia.web.ca_certificates import CaCertificatesStore
@@ -46,10 +48,11 @@ def device_app(  # noqa: PLR0913 - one for each service
     clock: Clock,
     limits: ScepLimits | None = None,
     ndes: NdesService | None = None,
+    hooks: HookDesk | None = None,
 ) -> ASGIApp:
     """Put the faces together. The services are those of `app.App`; the limits are R7's where none are given.
 
-    Without `ndes` there is nothing at its paths.
+    Without `ndes` or `hooks` there is nothing at their paths.
     """
     scep_face = ScepFace(
         service=scep, doors=doors, pool=pools.enrolment, limits=limits or ScepLimits(), metrics=metrics
@@ -68,16 +71,18 @@ def device_app(  # noqa: PLR0913 - one for each service
         default=NOT_FOUND,
     )
     ndes_face = NdesFace(ndes, scep_face, pools.enrolment) if ndes is not None else NOT_FOUND
-    return Edge(_Device(scep_face, ocsp_face, ndes_face, rest), "device", metrics)
+    hooks_face = HooksFace(hooks, pools.enrolment) if hooks is not None else NOT_FOUND
+    return Edge(_Device(scep_face, ocsp_face, ndes_face, hooks_face, rest), "device", metrics)
 
 
 class _Device:
     """Chooses by the first part of the path. OCSP comes before the router: most of its answers cost less than that."""
 
-    def __init__(self, scep: ASGIApp, ocsp: ASGIApp, ndes: ASGIApp, rest: ASGIApp) -> None:
+    def __init__(self, scep: ASGIApp, ocsp: ASGIApp, ndes: ASGIApp, hooks: ASGIApp, rest: ASGIApp) -> None:
         self._scep = scep
         self._ocsp = ocsp
         self._ndes = ndes
+        self._hooks = hooks
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,6 +95,8 @@ class _Device:
             await URL_TOO_LONG(scope, receive, send)
         elif path.startswith("/ocsp/"):
             await self._ocsp(scope, receive, send)
+        elif path.startswith(HOOKS):
+            await self._hooks(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
 

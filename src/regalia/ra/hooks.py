@@ -1,0 +1,264 @@
+"""Messages that a connector's system sends us: that something has changed, within seconds and not at the next reading.
+
+A message is signed as ours are (CON-6), not older than five minutes, and good once. What it says of devices and users
+is merged as a page of a reading would be, and what follows for them follows at once, under the same brake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from regalia import reasons
+from regalia.errors import AdminError
+from regalia.model import Action, EventDraft, Outcome
+from regalia.model.connector import SweepPage
+from regalia.model.fleet import Device
+from regalia.ports.fleet import Bearer
+from regalia.ports.sign_in import SignIns
+from regalia.ra.alert_message import WINDOW, is_signed
+from regalia.ra.bringing import check_groups
+from regalia.ra.counting import Counts
+from regalia.ra.follow_run import FollowStore, follow_bearer
+from regalia.ra.record_events import connector_actor
+from regalia.ra.sources import source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from regalia.errors import Reason
+    from regalia.model.connector import Connector
+    from regalia.model.fleet import User
+    from regalia.ports import Clock
+    from regalia.ports.connectors import ConnectorKinds
+    from regalia.ra.sweeping import Sweeper
+
+__all__ = [
+    "MOST_OCTETS",
+    "HookAnswer",
+    "HookDesk",
+    "HookStore",
+    "Limited",
+    "Message",
+    "Receipt",
+    "Stranger",
+    "Unreadable",
+]
+
+MOST_OCTETS: Final = 256 << 10
+MOST_RECORDS: Final = 500
+_WRONG_PER_MINUTE: Final = 30
+"""From one source; then it is not listened to."""
+_LONGEST_ID: Final = 200
+_TOLD: Final = 20
+"""External ids that an event names."""
+_NO_KEY: Final = bytes(32)
+"""What a message to no connector of ours is compared with, so that it takes as long."""
+
+
+class HookStore(FollowStore, SignIns, Protocol):
+    """What is read and written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it came."""
+
+    connector: str
+    id: str
+    timestamp: str
+    signature: str
+    body: bytes
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """It was taken in; `repeated`: it was before, and nothing was done now."""
+
+    id: str
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Nobody who may say so: one constant answer, whatever is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """Nobody who may say so, too often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Somebody who may, and what is wrong."""
+
+    detail: str
+
+
+HookAnswer = Receipt | Stranger | Limited | Unreadable
+
+
+class HookDesk:
+    """Takes messages in; from any thread."""
+
+    def __init__(
+        self,
+        *,
+        store: HookStore,
+        kinds: ConnectorKinds,
+        sweeper: Sweeper,
+        key_of: Callable[[Connector], bytes],
+        clock: Clock,
+    ) -> None:
+        """`key_of` gives the key that messages to a connector are signed with."""
+        self._store = store
+        self._kinds = kinds
+        self._sweeper = sweeper
+        self._key_of = key_of
+        self._clock = clock
+        self._wrong = Counts(reasons.HOOK_LIMITED, "source", _WRONG_PER_MINUTE)
+        self._lock = threading.Lock()
+
+    def receive(self, message: Message) -> HookAnswer:
+        """Take one message in, and let follow what does.
+
+        Raises `UnavailableError`: the sender tries again, with another id.
+        """
+        now = self._clock.now()
+        if self._is_limited(message, now):
+            return Limited()
+        connector = self._store.connector(message.connector)
+        key = _NO_KEY if connector is None else self._key_of(connector)
+        signed = is_signed(key, message.timestamp, message.body, message.signature, now)
+        if connector is None or connector.disabled_at is not None or not signed or not _is_id(message.id):
+            self._turn_away(message, connector, now)
+            return Stranger()
+        if not self._store.spend(_digest(connector, message.id), now + 2 * WINDOW):
+            self._refuse(reasons.HOOK_REPEATED, connector, message, now, security=True)
+            return Receipt(_receipt(connector, message.id), repeated=True)
+        try:
+            page = self._read(message.body)
+        except AdminError as error:
+            self._refuse(reasons.HOOK_UNREADABLE, connector, message, now, detail=error.detail[:500])
+            return Unreadable(error.detail)
+        return self._taken(connector, message, page, now)
+
+    def _taken(self, connector: Connector, message: Message, page: SweepPage, now: datetime) -> Receipt:
+        receipt = _receipt(connector, message.id)
+        records = self._sweeper.take(connector.name, page)
+        named = [*(each.external_id for each in page.devices), *(each.external_id for each in page.users), *page.gone]
+        details: dict[str, Any] = {
+            "connector": connector.name,
+            "receipt": receipt,
+            "source": message.source,
+            "named": named[:_TOLD],
+            "many": len(named),
+        }
+        self._store.record(
+            (
+                EventDraft(
+                    now,
+                    connector_actor(connector.name),
+                    Action.HOOK_RECEIVED,
+                    f"connector:{connector.name}",
+                    Outcome.OK,
+                    details=details,
+                ),
+            )
+        )
+        for record in records:
+            follow_bearer(self._store, _bearer(record), self._clock.now())
+        return Receipt(receipt)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def _read(self, body: bytes) -> SweepPage:
+        """Read a message. Raises `AdminError` CON-077, CON-081."""
+        try:
+            said = json.loads(body, object_pairs_hook=_once)
+        except (ValueError, RecursionError) as error:
+            raise AdminError(reasons.HOOK_UNREADABLE, f"it is not JSON: {error}"[:200]) from None
+        if not isinstance(said, dict) or not said or set(said) - {"devices", "users", "gone"}:
+            raise AdminError(reasons.HOOK_UNREADABLE, "an object with `devices`, `users` or `gone`")
+        gone = said.pop("gone", [])
+        if not isinstance(gone, list) or not all(isinstance(each, str) and _is_id(each) for each in gone):
+            raise AdminError(reasons.HOOK_UNREADABLE, "gone: a list of ids")
+        parts = {
+            name: json.dumps({name: said[name]}).encode() if name in said else None for name in ("devices", "users")
+        }
+        page = self._kinds.read_inventory(parts["devices"], parts["users"])
+        if len(page.devices) + len(page.users) + len(gone) > MOST_RECORDS:
+            raise AdminError(reasons.HOOK_UNREADABLE, f"more than {MOST_RECORDS} devices and users")
+        check_groups(self._store, page)
+        return SweepPage(page.devices, page.users, tuple(gone), full=False)
+
+    # --- who is turned away -----------------------------------------------------------------------------------------
+
+    def _is_limited(self, message: Message, now: datetime) -> bool:
+        with self._lock:
+            return self._wrong.used_up(source_of(message.source), now) is not None
+
+    def _turn_away(self, message: Message, connector: Connector | None, now: datetime) -> None:
+        """Count a stranger; the first in a minute of a source, and the last before it is limited, are on record."""
+        with self._lock:
+            count = self._wrong.add(source_of(message.source), now).count
+        if count in {1, _WRONG_PER_MINUTE}:
+            reason = reasons.HOOK_STRANGER if count == 1 else reasons.HOOK_LIMITED
+            self._refuse(reason, connector, message, now, security=True)
+
+    def _refuse(
+        self,
+        reason: Reason,
+        connector: Connector | None,
+        message: Message,
+        now: datetime,
+        *,
+        detail: str = "",
+        security: bool = False,
+    ) -> None:
+        name = connector.name if connector is not None else ""
+        event = EventDraft(
+            now,
+            connector_actor(name),
+            Action.HOOK_REFUSED,
+            f"connector:{name}",
+            Outcome.REFUSED,
+            reason_id=reason.id,
+            security=security,
+            details={"title": reason.title, "source": message.source, "detail": detail},
+        )
+        self._store.record((event,))
+
+
+def _bearer(record: Device | User) -> Bearer:
+    return Bearer(record.id, None) if isinstance(record, Device) else Bearer(None, record.id)
+
+
+def _is_id(text: str) -> bool:
+    return 0 < len(text) <= _LONGEST_ID and text.isprintable()
+
+
+def _digest(connector: Connector, message_id: str) -> bytes:
+    return hashlib.sha256(b"hook\x00" + connector.id.bytes + message_id.encode("utf-8", "surrogatepass")).digest()
+
+
+def _receipt(connector: Connector, message_id: str) -> str:
+    """Name a message for both sides: the same for each repetition, and no word of the sender's."""
+    return _digest(connector, message_id)[:16].hex()
+
+
+def _part(said: dict[str, Any], name: str) -> bytes | None:
+    return json.dumps({name: said[name]}).encode() if name in said else None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name twice")
+    return found
