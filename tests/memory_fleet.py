@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
 
 from regalia.model import Hold, Revocation, RevocationReason
-from regalia.ports import COUNTED, Listed
+from regalia.ports import COUNTED, Listed, SealedSecret
 from regalia.ports.fleet import FOLLOWED, FOLLOWING, Bearer, KeptCause
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from regalia.model import Certificate, EventDraft
     from regalia.model.connector import Connector
@@ -391,6 +391,27 @@ class MemoryFleet:
             self._notices[after.id] = after
             self.record(events)
             return True
+
+    # what is sealed
+
+    def sealed_for_connectors(self) -> Iterator[SealedSecret]:
+        """Return the secrets of connectors, and what they are to be told."""
+        for connector_id, sealed in sorted(self._connector_secrets.items()):
+            yield SealedSecret(f"connector:{connector_id}", connector_id.bytes, sealed)
+        for notice in sorted(self._notices.values(), key=lambda each: each.id):
+            if notice.sealed:
+                yield SealedSecret(f"notice:{notice.id}", notice.id.bytes, notice.sealed)
+
+    def reseal_for_connector(self, former: SealedSecret, fresh: bytes) -> bool:
+        """Put a new seal into the place of the old one."""
+        if former not in tuple(self.sealed_for_connectors()) or not isinstance(former.which, bytes):
+            return False
+        which = UUID(bytes=former.which)
+        if which in self._connector_secrets:
+            self._connector_secrets[which] = fresh
+        else:
+            self._notices[which] = replace(self._notices[which], sealed=fresh)
+        return True
 
 
 def _begins(search: str, *values: str | None) -> bool:

@@ -772,6 +772,7 @@ class MemoryStore(
             yield SealedSecret(f"enrolment:{enrolment_id}", enrolment_id.bytes, sealed)
         yield from self.sealed_authenticators()
         yield from self.sealed_targets()
+        yield from self.sealed_for_connectors()
 
     def replace_sealed(self, former: SealedSecret, fresh: bytes) -> bool:
         """Put a new seal into the place of the old one; False where that is not there any more."""
@@ -780,6 +781,8 @@ class MemoryStore(
                 return self.reseal_authenticator(former, fresh)
             if former.scope.startswith("alert-target:"):
                 return self.reseal_target(former, fresh)
+            if former.scope.startswith(("connector:", "notice:")):
+                return self.reseal_for_connector(former, fresh)
             which = UUID(bytes=former.which) if isinstance(former.which, bytes) else None
             there = which is not None and self._sealed.get(which) == former.sealed
             if which is not None and there:

@@ -75,6 +75,7 @@ def test_the_system_is_told_before_the_device() -> None:
     assert read_csr(told.csr).challenge == "blob"
     assert told.csr == link.asked[0].csr
     assert notice(world).told_at is not None
+    assert notice(world).sealed == b""
     assert Action.CONNECTOR_TOLD in actions(world)
     assert "was told of the certificate" in delivery(notice(world))
 

@@ -454,3 +454,39 @@ def test_a_notice_that_failed_waits(store: Store) -> None:
     assert store.conclude_notice(claimed, waiting, None, ())
     assert store.notice_of(notice.enrolment_id) == waiting
     assert store.claim_notice(waiting, NOW, LATER) == replace(waiting, attempts=2, due_at=LATER)
+
+
+def test_secrets_of_connectors_go_with_a_rotation(store: Store) -> None:
+    """Secrets of connectors and what they are to be told lie under the master key and are sealed anew with it."""
+    connector, waits, told = a_connector(), a_notice(1), replace(a_notice(2), told_at=NOW, sealed=b"")
+    assert store.add_connector(connector, b"secret", ())
+    assert store.add_connector(a_connector(2, "files"), None, ())
+    store.queue_notice(waits, ())
+    store.queue_notice(told, ())
+    sealed = tuple(store.sealed_secrets())
+    assert [(each.scope, each.sealed) for each in sealed] == [
+        (f"connector:{connector.id}", b"secret"),
+        (f"notice:{waits.id}", b"sealed"),
+    ]
+    for each in sealed:
+        assert store.replace_sealed(each, b"anew")
+        assert not store.replace_sealed(each, b"twice")
+    assert store.connector_secret(connector.id) == b"anew"
+    assert store.notice_of(waits.enrolment_id) == replace(waits, sealed=b"anew")
+
+
+def test_an_attempt_does_not_undo_a_rotation(sql: Store) -> None:
+    """A notice that was sealed anew while its connector was asked keeps the new seal while it waits."""
+    sql.queue_notice(a_notice(), ())
+    claimed = sql.claim_notice(a_notice(), NOW, LATER)
+    assert claimed is not None
+    (sealed,) = sql.sealed_secrets()
+    assert sql.replace_sealed(sealed, b"anew")
+    assert sql.conclude_notice(claimed, replace(claimed, due_at=LATER), None, ())
+    kept = sql.notice_of(claimed.enrolment_id)
+    assert kept is not None
+    assert kept.sealed == b"anew"
+    over = replace(kept, told_at=LATER, sealed=b"")
+    assert sql.conclude_notice(kept, over, None, ())
+    assert sql.notice_of(claimed.enrolment_id) == over
+    assert tuple(sql.sealed_secrets()) == ()

@@ -294,9 +294,9 @@ class Teller:
     ) -> bool:
         """Record an answer; a no ends the certificate in the same transaction (R8)."""
         if not isinstance(told, Refused):
-            return self._store.conclude_notice(notice, replace(notice, told_at=at), None, events)
+            return self._store.conclude_notice(notice, _over(notice, at), None, events)
         code = told.code or told.reason.id
-        after = replace(notice, told_at=at, refused=code)
+        after = _over(notice, at, code)
         if certificate is None or _ended(certificate):
             return self._store.conclude_notice(notice, after, None, events)
         revocation = Revocation(
@@ -312,7 +312,7 @@ class Teller:
     def _give_up(self, claimed: Notice, told: NotAsked, now: datetime) -> None:
         event = self._event(claimed, told, None, now)
         # Nobody took note, so nobody gets it either; what the device never had is no reason to revoke anything (CON-5).
-        self._store.conclude_notice(claimed, replace(claimed, told_at=now, refused=_GIVEN_UP), None, (event,))
+        self._store.conclude_notice(claimed, _over(claimed, now, _GIVEN_UP), None, (event,))
 
     def _postponed(self, notice: Notice) -> None:
         """Look at it again later, without its counting as an attempt at its connector."""
@@ -327,7 +327,7 @@ class Teller:
         if claimed is None:
             return False
         event = self._event(claimed, Told(why), None, now)
-        return self._store.conclude_notice(claimed, replace(claimed, told_at=now), None, (event,))
+        return self._store.conclude_notice(claimed, _over(claimed, now), None, (event,))
 
     def _event(self, notice: Notice, told: _Answer, certificate: Certificate | None, at: datetime) -> EventDraft:
         details: dict[str, JsonValue] = {"connector": notice.connector, "attempts": notice.attempts}
@@ -361,6 +361,11 @@ def _ended(certificate: Certificate) -> bool:
 def _made_at(notice: Notice) -> datetime:
     """Read when it was drafted from its id (RFC 9562 §5.7)."""
     return datetime.fromtimestamp(int.from_bytes(notice.id.bytes[:6]) / 1000, UTC)
+
+
+def _over(notice: Notice, at: datetime, refused: str = "") -> Notice:
+    """Close it; nobody needs the request any more that was told of (PRIV-1)."""
+    return replace(notice, told_at=at, refused=refused, sealed=b"")
 
 
 def _pause(attempts: int) -> timedelta:

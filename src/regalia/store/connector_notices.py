@@ -53,7 +53,7 @@ _CLAIM = Statement(
     .where(*_STILL)
     .values(attempts=connector_notice.c.attempts + literal_column("1"), due_at=bindparam("until"))
 )
-_CONCLUDE = Statement(
+_ENDED = (
     update(connector_notice)
     .where(*_STILL)
     .values(
@@ -61,9 +61,11 @@ _CONCLUDE = Statement(
         attempts=bindparam("new_attempts"),
         told_at=bindparam("new_told"),
         refused=bindparam("new_refused"),
-        sealed=bindparam("new_sealed"),
     )
 )
+# A rotation may have sealed what waits on anew meanwhile.
+_GO_ON = Statement(_ENDED)
+_CLOSE = Statement(_ENDED.values(sealed=bindparam("new_sealed")))
 
 
 class SqlNotices(Noun):
@@ -112,11 +114,13 @@ class SqlNotices(Noun):
             "new_attempts": after.attempts,
             "new_told": optional_millis(after.told_at),
             "new_refused": plain(after.refused),
-            "new_sealed": after.sealed,
         }
+        statement = _GO_ON
+        if after.told_at is not None:
+            statement, values["new_sealed"] = _CLOSE, after.sealed
 
         def unit(transaction: Transaction) -> None:
-            if not transaction.run(_CONCLUDE, values):
+            if not transaction.run(statement, values):
                 raise LostError
             if revocation is not None and not record_revocation(transaction, revocation):
                 raise LostError

@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, literal_column, select, update
 
 from regalia.model import KeyKind, TargetKind
 from regalia.ports import SealedSecret, WrappedKey
 from regalia.store.pseudonyms import pseudonym_scope
 from regalia.store.session import Noun, Statement
-from regalia.store.tables import administrator, alert_target, pseudonym_key, sealed_challenge, wrapped_key
+from regalia.store.tables import (
+    administrator,
+    alert_target,
+    connector,
+    connector_notice,
+    pseudonym_key,
+    sealed_challenge,
+    wrapped_key,
+)
 from regalia.store.values import from_millis
 
 if TYPE_CHECKING:
@@ -71,10 +79,40 @@ _TO_TARGET = Statement(
     .where(alert_target.c.id == bindparam("which"), alert_target.c.sealed == bindparam("former"))
     .values(sealed=bindparam("fresh"))
 )
+_CONNECTORS = Statement(
+    select(connector.c.id, connector.c.sealed).where(connector.c.sealed.is_not(None)).order_by(connector.c.id)
+)
+_TO_CONNECTOR = Statement(
+    update(connector)
+    .where(connector.c.id == bindparam("which"), connector.c.sealed == bindparam("former"))
+    .values(sealed=bindparam("fresh"))
+)
+_NOTICES = Statement(
+    select(connector_notice.c.id, connector_notice.c.sealed)
+    # Nothing is left to tell in one that was told.
+    .where(connector_notice.c.id > bindparam("after"), func.length(connector_notice.c.sealed) > literal_column("0"))
+    .order_by(connector_notice.c.id)
+    .limit(_BATCH)
+)
+_TO_NOTICE = Statement(
+    update(connector_notice)
+    .where(connector_notice.c.id == bindparam("which"), connector_notice.c.sealed == bindparam("former"))
+    .values(sealed=bindparam("fresh"))
+)
 _TARGET = "alert-target:"
 """What the scopes of web hooks' secrets begin with."""
 _ADMINISTRATOR = "administrator:"
 """What the scopes of administrators' secrets begin with."""
+_CONNECTOR = "connector:"
+"""What the scopes of connectors' secrets begin with."""
+_NOTICE = "notice:"
+"""What the scopes of notices to connectors begin with."""
+_PLACES = {
+    _ADMINISTRATOR: _TO_AUTHENTICATOR,
+    _TARGET: _TO_TARGET,
+    _CONNECTOR: _TO_CONNECTOR,
+    _NOTICE: _TO_NOTICE,
+}
 
 
 class SqlWrapped(Noun):
@@ -112,14 +150,20 @@ class SqlWrapped(Noun):
             yield SealedSecret(f"{_ADMINISTRATOR}{UUID(bytes=row['id'])}", row["id"], row["totp_sealed"])
         for row in self._database.rows(_TARGETS, {}):
             yield SealedSecret(f"{_TARGET}{UUID(bytes=row['id'])}", row["id"], row["sealed"])
+        for row in self._database.rows(_CONNECTORS, {}):
+            yield SealedSecret(f"{_CONNECTOR}{UUID(bytes=row['id'])}", row["id"], row["sealed"])
+        after = b""
+        while rows := self._database.rows(_NOTICES, {"after": after}):
+            for row in rows:
+                yield SealedSecret(f"{_NOTICE}{UUID(bytes=row['id'])}", row["id"], row["sealed"])
+            after = rows[-1]["id"]
 
     def replace_sealed(self, former: SealedSecret, fresh: bytes) -> bool:
         """Put a new seal into the place of the old one; False where that is not there any more."""
         statement = _TO_PSEUDONYM if isinstance(former.which, int) else _TO_CHALLENGE
-        if former.scope.startswith(_ADMINISTRATOR):
-            statement = _TO_AUTHENTICATOR
-        elif former.scope.startswith(_TARGET):
-            statement = _TO_TARGET
+        for begin, place in _PLACES.items():
+            if former.scope.startswith(begin):
+                statement = place
         return self._replace(statement, former.which, former.sealed, fresh)
 
     def _replace(self, statement: Statement, which: bytes | int, former: bytes, fresh: bytes) -> bool:
