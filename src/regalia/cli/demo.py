@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final, Literal, NoReturn
 
 import typer
 
@@ -26,7 +26,8 @@ from regalia.cli.faults import FAILED, USAGE
 from regalia.cli.options import examples
 from regalia.cli.output import Style, note, paint, say
 from regalia.cli.soft_token import SoftToken, make_soft_token
-from regalia.cli.story import ON_A_TOKEN, SENTENCES, Stage, StoryError, clean_environment
+from regalia.cli.story import ON_A_TOKEN, SENTENCES, Sentence, Stage, StoryError, clean_environment
+from regalia.cli.story_mdm import MDM_SENTENCES
 
 __all__ = ["app"]
 
@@ -46,6 +47,10 @@ def demo(
         bool, typer.Option("--exit", help="End after the story instead of serving on until Ctrl-C.")
     ] = False,
     hsm: Annotated[bool, typer.Option("--hsm", help="With the CA keys on a token of their own, in SoftHSM.")] = False,
+    mdm: Annotated[
+        Literal["intune"] | None,
+        typer.Option("--mdm", help="The story of a fleet that Intune manages, in our laboratory.", show_default=False),
+    ] = None,
 ) -> None:
     """Tell the product's story on real parts and check each sentence."""
     _need({"openssl": "openssl"} | ({"softhsm2-util": "softhsm2", "pkcs11-tool": "opensc"} if hsm else {}))
@@ -55,7 +60,7 @@ def demo(
         with tempfile.TemporaryDirectory(prefix="regalia-demo-") as name:
             token = make_soft_token(Path(name) / "token", "demo") if hsm else None
             with _Server(Path(name), token).running() as stage:
-                _tell(stage)
+                _tell(stage, MDM_SENTENCES if mdm is not None else SENTENCES)
                 if not leave:
                     _serve_on(stage)
     except StoryError as broken:
@@ -74,9 +79,9 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _tell(stage: Stage) -> None:
+def _tell(stage: Stage, story: Sequence[Sentence]) -> None:
     began = time.monotonic()
-    sentences = SENTENCES if stage.token is None else (SENTENCES[0], ON_A_TOKEN, *SENTENCES[1:])
+    sentences = story if stage.token is None else (story[0], ON_A_TOKEN, *story[1:])
     for sentence, prove in sentences:
         started = time.monotonic()
         proof = prove(stage)
@@ -136,7 +141,7 @@ class _Server:
 
     def start(self, arguments: Sequence[str]) -> Mapping[str, str]:
         """Start it and wait for the line with its addresses."""
-        ready, log = self.directory / "serve.json", self.directory / "serve.log"
+        ready, log = self.directory / f"{arguments[0]}.json", self.directory / f"{arguments[0]}.log"
         with ready.open("wb") as stdout, log.open("wb") as stderr:
             process = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-P", "-m", "regalia", *arguments],

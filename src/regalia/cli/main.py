@@ -53,6 +53,7 @@ NOUNS: Final = {
     "db": "The database's schema.",
     "config": "The configuration that is in force.",
     "doctor": "Check everything that could keep devices from enrolling.",
+    "lab": "The laboratory: an emulated Entra ID and Intune on this machine, to rehearse with.",
     "demo": "The product's story on real parts, told and checked.",
 }
 """Every noun with its help, in the order of `regalia --help`. Its module is `regalia.cli.NOUN`, a hyphen

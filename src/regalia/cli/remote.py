@@ -43,6 +43,7 @@ LOCAL: Final[Mapping[tuple[str, ...], str]] = {
     ("db",): "changes the database's schema",
     ("config",): "reads this machine's settings",
     ("doctor",): "looks at this machine",
+    ("lab",): "emulates a cloud on this machine",
     ("demo",): "makes a home of its own",
 }
 """Commands that act on the machine where they run, by their first words, and why."""

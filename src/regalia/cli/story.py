@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
     from regalia.cli.soft_token import SoftToken
 
-__all__ = ["ON_A_TOKEN", "SENTENCES", "Stage", "StoryError", "clean_environment"]
+__all__ = [
+    "ON_A_TOKEN",
+    "SENTENCES",
+    "Ended",
+    "Sentence",
+    "Stage",
+    "StoryError",
+    "check_good",
+    "clean_environment",
+    "create_groups",
+    "ocsp",
+    "says",
+    "serve",
+]
 
 LAPTOP: Final = "laptop-1"
 LAPTOP_DNS: Final = "laptop-1.example.com"
@@ -43,7 +56,7 @@ class StoryError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
+class Ended:
     """A program that ran."""
 
     command: str
@@ -53,7 +66,7 @@ class _Ended:
     """stdout, then stderr."""
     stdout: str
 
-    def must(self, held: bool, what: str = "") -> _Ended:  # noqa: FBT001 - reads as the sentence it is: must(code == 0)
+    def must(self, held: bool, what: str = "") -> Ended:  # noqa: FBT001 - reads as the sentence it is: must(code == 0)
         """Go on only if it held; `what` says what was expected, where the output does not show it."""
         if not held:
             ended = f"ended with {self.code}" + (f", but {what}" if what else "")
@@ -84,22 +97,22 @@ class Stage:
         """The SCEP endpoint."""
         return f"http://127.0.0.1:{self.port}/scep/default"
 
-    def regalia(self, *arguments: str) -> _Ended:
+    def regalia(self, *arguments: str) -> Ended:
         """Run `regalia` to its end, whatever it is."""
         return self._run([sys.executable, "-P", "-m", "regalia", *arguments], ["regalia", *arguments])
 
-    def openssl(self, *arguments: str) -> _Ended:
+    def openssl(self, *arguments: str) -> Ended:
         """Run `openssl` to its end, whatever it is."""
         return self._run(["openssl", *arguments], ["openssl", *arguments])
 
-    def pkcs11_tool(self, token: SoftToken, *arguments: str) -> _Ended:
+    def pkcs11_tool(self, token: SoftToken, *arguments: str) -> Ended:
         """Run OpenSC's `pkcs11-tool` on the token, logged in."""
         shown = ["pkcs11-tool", "--module", str(token.module), "--token-label", token.label, "--login", *arguments]
         # The PIN comes by the environment: an argument would be seen in the process list.
         pin = {"DEMO_PIN": token.pin_file.read_text("ascii").strip()}
         return self._run([*shown, "--pin", "env:DEMO_PIN"], shown, pin)
 
-    def asked(self, *arguments: str) -> tuple[_Ended, Any]:
+    def asked(self, *arguments: str) -> tuple[Ended, Any]:
         """Run a `regalia` command that must succeed, for what it prints as JSON."""
         ended = self._run(
             [sys.executable, "-P", "-m", "regalia", *arguments, "--json"],
@@ -108,7 +121,7 @@ class Stage:
         ended.must(ended.code == 0)
         return ended, json.loads(ended.stdout)
 
-    def _run(self, command: Sequence[str], shown: Sequence[str], also: Mapping[str, str] | None = None) -> _Ended:
+    def _run(self, command: Sequence[str], shown: Sequence[str], also: Mapping[str, str] | None = None) -> Ended:
         typed = " ".join(shown)
         try:
             run = subprocess.run(  # noqa: S603 - our own program and openssl, with arguments made here
@@ -123,9 +136,9 @@ class Stage:
         except subprocess.TimeoutExpired as late:
             raise StoryError(typed, f"(did not end within {_PROGRAM_SECONDS} s)") from late
         stdout = run.stdout.decode("utf-8", "replace")
-        return _Ended(typed, run.returncode, stdout + run.stderr.decode("utf-8", "replace"), stdout)
+        return Ended(typed, run.returncode, stdout + run.stderr.decode("utf-8", "replace"), stdout)
 
-    def until(self, look: Callable[[], _Ended], seen: Callable[[_Ended], bool], seconds: float) -> _Ended:
+    def until(self, look: Callable[[], Ended], seen: Callable[[Ended], bool], seconds: float) -> Ended:
         """Repeat a command until its output says so; one that never does did not hold."""
         deadline = time.monotonic() + seconds
         ended = look()
@@ -133,6 +146,10 @@ class Stage:
             time.sleep(_POLL_SECONDS)
             ended = look()
         return ended.must(seen(ended), f"not what was waited {seconds:.0f} s for")
+
+
+Sentence: TypeAlias = "tuple[str, Callable[[Stage], str]]"
+"""What is told, and what proves it: it returns the commands that did."""
 
 
 def clean_environment(home: Path) -> dict[str, str]:
@@ -150,7 +167,8 @@ def clean_environment(home: Path) -> dict[str, str]:
 # --- the sentences --------------------------------------------------------------------------------------------------
 
 
-def _groups(stage: Stage) -> str:
+def create_groups(stage: Stage) -> str:
+    """Make a home with two groups."""
     _, made = stage.asked("init", "--url", f"http://127.0.0.1:{stage.port}")
     stage.root = str(made["root"]["sha256"])
     stage.asked("group", "create", "contractors")
@@ -175,7 +193,8 @@ def _on_a_token(stage: Stage) -> str:
     return f"{listed.command}; {seen.command}"
 
 
-def _server(stage: Stage) -> str:
+def serve(stage: Stage) -> str:
+    """Start the server."""
     arguments = ("serve", "--listen", f"127.0.0.1:{stage.port}", "--admin-listen", "127.0.0.1:0", "--json")
     stage.addresses.update(stage.start_server(arguments))
     caps = stage.regalia("scep", "caps", "--url", stage.url)
@@ -212,21 +231,21 @@ def _enrol(stage: Stage) -> str:
     return enrolled.command
 
 
-def _serial(seen: _Ended) -> str:
+def _serial(seen: Ended) -> str:
     # OpenSSL writes whole octets, we write numbers: a node whose prefix is below 0x10 shows the difference.
     found = re.search(r"^serial=([0-9A-F]+)$", seen.stdout, re.MULTILINE)
     seen.must(found is not None, "no serial")
     return found[1].lower().lstrip("0") if found is not None else ""
 
 
-def _verify(stage: Stage, certificate: str) -> _Ended:
+def _verify(stage: Stage, certificate: str) -> Ended:
     """Chain for a TLS client, and the CRL that the certificate points at, fetched by OpenSSL itself."""
     return stage.openssl(
         *("verify", "-purpose", "sslclient", "-crl_check", "-crl_download", "-CAfile", "ca.pem", certificate)
     )
 
 
-def _ocsp(stage: Stage, certificate: str) -> _Ended:
+def ocsp(stage: Stage, certificate: str) -> Ended:
     """The OCSP responder that the certificate points at; ca.pem begins with the issuing CA."""
     url = stage.openssl("x509", "-in", certificate, "-noout", "-ocsp_uri")
     url.must(url.code == 0 and url.stdout.startswith("http"), "an OCSP URL")
@@ -235,20 +254,22 @@ def _ocsp(stage: Stage, certificate: str) -> _Ended:
     )
 
 
-def _says(answer: _Ended, certificate: str, status: str) -> bool:
+def says(answer: Ended, certificate: str, status: str) -> bool:
+    """Whether a responder that OpenSSL believes gives this status."""
     return "Response verify OK" in answer.printed and f"{certificate}: {status}" in answer.printed
 
 
-def _good(stage: Stage, certificate: str) -> tuple[_Ended, _Ended]:
+def check_good(stage: Stage, certificate: str) -> tuple[Ended, Ended]:
+    """Have OpenSSL verify chain and CRL, and OCSP say good."""
     chain = _verify(stage, certificate)
     chain.must(chain.code == 0 and f"{certificate}: OK" in chain.stdout)
-    answer = _ocsp(stage, certificate)
-    answer.must(_says(answer, certificate, "good"), "the status good was expected")
+    answer = ocsp(stage, certificate)
+    answer.must(says(answer, certificate, "good"), "the status good was expected")
     return chain, answer
 
 
 def _openssl(stage: Stage) -> str:
-    chain, answer = _good(stage, f"{LAPTOP}.pem")
+    chain, answer = check_good(stage, f"{LAPTOP}.pem")
     return f"{chain.command}; {answer.command}"
 
 
@@ -278,7 +299,7 @@ def _approve(stage: Stage) -> str:
     approved, _ = stage.asked("enrolment", "approve", str(queue[0]["id"]), "--yes")
     collected = stage.regalia("scep", "poll", "--cert", "tablet-1.pem")
     collected.must(collected.code == 0)
-    _good(stage, "tablet-1.pem")
+    check_good(stage, "tablet-1.pem")
     return f"{approved.command}; {collected.command}"
 
 
@@ -289,7 +310,7 @@ def _renew(stage: Stage) -> str:
         *("--new-key", f"{LAPTOP}-2.key", "--new-cert", f"{LAPTOP}-2.pem"),
     )
     renewed.must(renewed.code == 0)
-    _good(stage, f"{LAPTOP}-2.pem")
+    check_good(stage, f"{LAPTOP}-2.pem")
     seen = stage.openssl("x509", "-in", f"{LAPTOP}-2.pem", "-noout", "-serial")
     seen.must(seen.code == 0 and _serial(seen) != stage.serial, "another serial was expected")
     stage.serial = _serial(seen)
@@ -307,7 +328,7 @@ def _revoke(stage: Stage) -> str:
 def _told(stage: Stage) -> str:
     certificate = f"{LAPTOP}-2.pem"
     answer = stage.until(
-        lambda: _ocsp(stage, certificate), lambda ended: _says(ended, certificate, "revoked"), _OCSP_SECONDS
+        lambda: ocsp(stage, certificate), lambda ended: says(ended, certificate, "revoked"), _OCSP_SECONDS
     )
     chain = stage.until(
         lambda: _verify(stage, certificate), lambda ended: _OPENSSL_REVOKED in ended.printed, _CRL_SECONDS
@@ -315,9 +336,9 @@ def _told(stage: Stage) -> str:
     return f"{answer.command}; {chain.command}"
 
 
-SENTENCES: Final[tuple[tuple[str, Callable[[Stage], str]], ...]] = (
-    ("A root and two groups, each with an issuing CA of its own, are created", _groups),
-    ("The server starts", _server),
+SENTENCES: Final[tuple[Sentence, ...]] = (
+    ("A root and two groups, each with an issuing CA of its own, are created", create_groups),
+    ("The server starts", serve),
     ("An administrator hands a laptop its challenge", _challenge),
     ("The laptop enrols by SCEP and gets the names that the challenge is bound to", _enrol),
     ("OpenSSL verifies chain, CRL and OCSP", _openssl),

@@ -105,13 +105,16 @@ class Control:
             raise _WrongError(f"no profile {body.get('profile')!r}")
         managed = managed_device(tenant, body)
         delivery = delivered(self._challenges, tenant, managed, profiles[0])
-        return {"device": managed.name, "system": managed.operating_system, "delivery": delivery.document()}
+        return {"id": managed.id, "system": managed.operating_system, "delivery": delivery.document()}
 
     def _clock(self, request: Request, body: dict[str, Any]) -> object:
         clock = self._tenant(request).clock
         if not isinstance(clock, MovableClock):
             raise _WrongError("this tenant's clock cannot be moved from here")
-        clock.move(timedelta(seconds=float(body["seconds"])))
+        if body.get("right"):
+            clock.set_right()
+        else:
+            clock.move(timedelta(seconds=float(body["seconds"])))
         return {"now": clock()}
 
     def _faults(self, _request: Request, _: dict[str, Any]) -> object:

@@ -82,7 +82,7 @@ class Desk:
             raise DeskError(str(read.get("error", answer.status)))
         return read
 
-    def change(self, name: str, **arguments: object) -> None:
+    def change(self, name: str, /, **arguments: object) -> None:
         """Have something happen to the tenant."""
         self.ask("POST", "/changes", {"change": name, **arguments})
 

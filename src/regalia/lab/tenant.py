@@ -53,6 +53,10 @@ class MovableClock:
         """Go on from a time `by` later; earlier where it is negative."""
         self._moved += by
 
+    def set_right(self) -> None:
+        """Show the machine's time again."""
+        self._moved = timedelta()
+
 
 class Keyed(Protocol):
     """What a table can hold: a frozen dataclass with an id."""
