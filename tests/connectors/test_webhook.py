@@ -70,6 +70,19 @@ def test_its_signature_is_that_of_alerts() -> None:
     assert json.loads(request.body)["id"] == request.headers["Regalia-Delivery"]
 
 
+def test_the_signature_of_the_page_is_right() -> None:
+    """CON-6: the page's example of key, timestamp and body has the signature that stands beside it, octet for octet."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "connectors" / "webhook.md").read_text(encoding="utf-8")
+    block = page.partition("```text\n")[2].partition("```")[0]
+    vector = dict(line.split(": ", 1) for line in block.splitlines())
+    key, stamp, body = vector["key"], vector["Regalia-Timestamp"], vector["body"].encode()
+    by_hand = hmac.new(key.encode(), stamp.encode() + b"." + body, "sha256").hexdigest()
+    assert vector["Regalia-Signature"] == f"v1={by_hand}"
+    at = datetime.fromtimestamp(int(stamp), UTC)
+    assert is_signed(key.encode(), stamp, body, vector["Regalia-Signature"], at)
+    assert not is_signed(key.encode(), stamp, body + b"\n", vector["Regalia-Signature"], at)
+
+
 def test_a_yes_says_whose_device_it_is() -> None:
     """An answer may name device and user, say how things stand with them, and vouch for names."""
     said_yes = verdict(
@@ -108,6 +121,25 @@ def test_a_no_has_its_code() -> None:
         "reported on Monday",
         True,
     )
+
+
+@pytest.mark.parametrize("words", [CHALLENGE[:400], "hunter2-of-a-laptop", KEY, "part " + CHALLENGE[:100]])
+@pytest.mark.parametrize("answer", [{"verdict": "refuse", "detail": "old: {}"}, {"verdict": "allow", "note": "saw {}"}])
+def test_what_a_system_repeats_is_not_kept(answer: dict[str, str], words: str) -> None:
+    """CHA-4: a challenge, a part of a long one, or the key that the system writes into its answer is in no verdict."""
+    said_so = {name: value.format(words) for name, value in answer.items()}
+    challenge = CHALLENGE if words.startswith("part") else words
+    hook = web_hook(Cloud().say("/hook", said(said_so)))
+    found = hook.authorise(replace(ASKED, challenge=challenge), within=15)
+    assert isinstance(found, Allowed | Refused)
+    assert words.removeprefix("part ") not in repr(found)
+    assert "old: " in repr(found) or "saw " in repr(found)
+
+
+def test_a_code_that_is_the_challenge_is_not_kept() -> None:
+    """CHA-4: neither is one that the system uses as its code."""
+    hook = web_hook(Cloud().say("/hook", said({"verdict": "refuse", "code": "no-hunter2"})))
+    assert hook.authorise(replace(ASKED, challenge="hunter2"), within=15).code == "no-[secret]"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 from uuid import UUID
 
@@ -41,6 +42,8 @@ _LEAST: Final = 32
 _MOST: Final = 256
 _CHECK_SECONDS: Final = 10.0
 _ANSWER_OCTETS: Final = 64 << 10
+_LONGEST_WORD: Final = 80
+"""As long as a code may be. No word of a sentence is longer; a part of a challenge may be."""
 
 
 def _hook_url(text: str) -> str:
@@ -118,6 +121,22 @@ def _verdict(name: str, body: Mapping[str, JsonValue]) -> Verdict:
     return NotAsked(reasons.CONNECTOR_GARBLED, f"{name}: neither allow nor refuse")
 
 
+def _scrubbed(verdict: Verdict, secrets: tuple[str, ...]) -> Verdict:
+    """Take out of a verdict's own words what the system repeats of the question: they are logged (CHA-4)."""
+
+    def clean(text: str) -> str:
+        for secret in secrets:
+            text = text.replace(secret, "[secret]")
+        return " ".join("[…]" if len(word) > _LONGEST_WORD else word for word in text.split())
+
+    match verdict:
+        case Allowed():
+            return replace(verdict, note=clean(verdict.note))
+        case Refused():
+            return replace(verdict, code=clean(verdict.code), detail=clean(verdict.detail))
+    return verdict
+
+
 def _allowed(name: str, yes: _Yes) -> Allowed:
     source = f"web hook {name}"
     return Allowed(
@@ -186,7 +205,10 @@ class WebHookLink:
             "source": asked.source,
         }
         answer = self._asked("authorise", body, self._pace.enrolment(within))
-        return answer if isinstance(answer, NotAsked) else _verdict(self._name, answer.body)
+        if isinstance(answer, NotAsked):
+            return answer
+        secrets = tuple(each for each in (asked.challenge, self._secret.decode()) if each)
+        return _scrubbed(_verdict(self._name, answer.body), secrets)
 
     def _asked(self, kind: str, body: Mapping[str, JsonValue], budget: Budget) -> Answer | NotAsked:
         """Send one message; an answer has the status 200."""
