@@ -76,6 +76,8 @@ def test_a_formula_is_text() -> None:
         ('id,name\n1,"x\n', [(2, "")]),
         ("id,name\n,x\n", [(2, "id")]),
         ("id,managed\n1,maybe\n2,2\n", [(2, "managed"), (3, "managed")]),
+        ("id,managed,lost\n1,on,\n2,,t\n", [(2, "managed"), (3, "lost")]),
+        ('[{"id": "1", "compliant": "yes", "lost": 1}]', [(1, "compliant"), (1, "lost")]),
         ("id,platform\n1,beos\n", [(2, "platform")]),
         ("id,sid\n1,S-1-x\n", [(2, "sid")]),
         ("id,dns\n1,a.example|a.example\n", [(2, "dns")]),

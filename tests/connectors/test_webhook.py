@@ -154,6 +154,8 @@ def test_a_code_that_is_the_challenge_is_not_kept() -> None:
         {"verdict": "allow", "device": "17"},
         {"verdict": "allow", "device": {"serial": "C02XK1"}},
         {"verdict": "allow", "device": {"id": "17", "state": "fine"}},
+        {"verdict": "allow", "device": {"id": "17", "compliant": "yes"}},
+        {"verdict": "allow", "user": {"id": "u-1", "enabled": 1}},
         {"verdict": "allow", "names": {"sid": "S-1-5-21-1-1-1-500"}},
         {"verdict": "allow", "names": {"sans": [{"kind": "other", "value": "x"}]}},
         {"verdict": "allow", "names": {"cn": "x" * 201}},

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from regalia.model.connector import ReportedDevice, ReportedUser
 from regalia.model.fleet import DeviceState, PendingAction, Platform, UserState
@@ -48,7 +48,7 @@ class _Form(BaseModel):
     """From the directory itself."""
     memberships: Several | None = None
     """All groups of its system that it is in; left out: nobody asked."""
-    enabled: bool | None = None
+    enabled: StrictBool | None = None
     risk: Risk | None = None
     """`none`, `low`, `medium`, `high`, or what else the system calls it, in lower case."""
 
@@ -68,9 +68,9 @@ class DeviceForm(_Form):
     dns: Annotated[tuple[DnsName, ...], Field(max_length=20), AfterValidator(_alone)] = ()
     aliases: Annotated[dict[Word, Text], Field(max_length=20)] = Field(default_factory=dict)
     """Its ids elsewhere, by kind: `udid`, `imei` …"""
-    managed: bool | None = None
-    compliant: bool | None = None
-    lost: bool | None = None
+    managed: StrictBool | None = None
+    compliant: StrictBool | None = None
+    lost: StrictBool | None = None
     pending: PendingAction = PendingAction.NONE
     """`wipe`, `retire` or `delete` where that is being done to it."""
 
@@ -97,6 +97,7 @@ class DeviceForm(_Form):
             memberships_known=self.memberships is not None,
             group=self.group,
             evidence=self._evidence(source),
+            said=frozenset(self.model_fields_set),
         )
 
 
@@ -110,7 +111,7 @@ class UserForm(_Form):
         AfterValidator(_alone),
     ] = ()
     sam_account: Text | None = None
-    licensed: bool | None = None
+    licensed: StrictBool | None = None
 
     def reported(self, source: str) -> ReportedUser:
         """Say it as connectors do."""
@@ -125,4 +126,5 @@ class UserForm(_Form):
             memberships=frozenset(self.memberships or ()),
             memberships_known=self.memberships is not None,
             evidence=self._evidence(source),
+            said=frozenset(self.model_fields_set),
         )
