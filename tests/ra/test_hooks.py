@@ -48,9 +48,9 @@ class Scene:
     def message(self, said: Any, key: bytes = KEY, **changes: Any) -> Message:  # noqa: ANN401 - JSON, or octets
         """Make a message of now, signed with this key."""
         self.sent += 1
-        body = said if isinstance(said, bytes) else json.dumps(said).encode()
+        body = said if isinstance(said, bytes) else json.dumps({"id": f"m-{self.sent}", **said}).encode()
         stamp = int(self.fleet.clock.now().timestamp())
-        made = Message("intune", f"m-{self.sent}", str(stamp), signature_of(key, stamp, body), body, "192.0.2.9")
+        made = Message("intune", str(stamp), signature_of(key, stamp, body), body, "192.0.2.9")
         return replace(made, **changes)
 
     def send(self, said: Any, **changes: Any) -> HookAnswer:  # noqa: ANN401 - the same
@@ -116,9 +116,6 @@ def test_a_message_is_good_once(scene: Scene) -> None:
         {"timestamp": "0"},
         {"timestamp": "9" * 40},
         {"timestamp": "-1"},
-        {"id": ""},
-        {"id": "x" * 201},
-        {"id": "a\nb"},
         {"body": b'{"gone": ["device-1"]}'},
         {"key": b"another key of as many octets!!!"},
     ],
@@ -129,6 +126,21 @@ def test_whoever_cannot_sign_is_a_stranger(scene: Scene, changes: dict[str, Any]
     assert scene.fleet.revoked() == 0
     (event,) = scene.events(Action.HOOK_REFUSED)
     assert (event.reason_id, event.security) == (reasons.HOOK_STRANGER.id, True)
+
+
+def test_a_message_says_what_it_says_and_no_more(scene: Scene) -> None:
+    """CON-5: what a message leaves out stays as it was: a lost device that is compliant is lost."""
+    scene.send({"devices": [{"id": "device-1", "lost": True, "pending": "wipe", "platform": "ios"}]})
+    scene.send({"devices": [{"id": "device-1", "compliant": True}]})
+    device = scene.fleet.store.device_of("intune", "device-1")
+    assert device is not None
+    assert (device.state.lost, device.state.compliant, device.state.pending) == (True, True, "wipe")
+    assert device.platform == "ios"
+    scene.send({"users": [{"id": "user-1", "enabled": False}]})
+    scene.send({"users": [{"id": "user-1", "risk": "low"}]})
+    user = scene.fleet.store.user_of("intune", "user-1")
+    assert user is not None
+    assert (user.state.enabled, user.state.risk) == (False, "low")
 
 
 @pytest.mark.parametrize("minutes", [-6, 6])
@@ -159,6 +171,11 @@ def test_a_disabled_connector_hears_nothing(scene: Scene) -> None:
         b"\xff",
         b"[" * 100_000,
         b'{"gone": [], "gone": ["device-1"]}',
+        b'{"gone": ["device-1"]}',
+        {"id": "", "gone": ["device-1"]},
+        {"id": "x" * 201, "gone": ["device-1"]},
+        {"id": "a\nb", "gone": ["device-1"]},
+        {"id": 7, "gone": ["device-1"]},
         {"event": "wipe"},
         {"gone": "device-1"},
         {"gone": [1]},

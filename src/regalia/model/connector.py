@@ -200,6 +200,8 @@ class ReportedDevice:
     group: str | None = None
     """A group of ours, where the system or the file names one."""
     evidence: Mapping[str, JsonValue] = field(default_factory=dict)
+    said: frozenset[str] | None = None
+    """Names of the facts that it says, of the state too; others stay what they were. None: it says all there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,8 @@ class ReportedUser:
     memberships: frozenset[str] = frozenset()
     memberships_known: bool = False
     evidence: Mapping[str, JsonValue] = field(default_factory=dict)
+    said: frozenset[str] | None = None
+    """Names of the facts that it says, of the state too; others stay what they were. None: it says all there is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,6 @@ class Message:
     """One message as it came."""
 
     connector: str
-    id: str
     timestamp: str
     signature: str
     body: bytes
@@ -136,21 +135,22 @@ class HookDesk:
         connector = self._store.connector(message.connector)
         key = _NO_KEY if connector is None else self._key_of(connector)
         signed = is_signed(key, message.timestamp, message.body, message.signature, now)
-        if connector is None or connector.disabled_at is not None or not signed or not _is_id(message.id):
+        if connector is None or connector.disabled_at is not None or not signed:
             self._turn_away(message, connector, now)
             return Stranger()
-        if not self._store.spend(_digest(connector, message.id), now + 2 * WINDOW):
-            self._refuse(reasons.HOOK_REPEATED, connector, message, now, security=True)
-            return Receipt(_receipt(connector, message.id), repeated=True)
         try:
-            page = self._read(message.body)
+            # Its id is in what is signed: one beside it could be exchanged by whoever repeats the message.
+            message_id, page = self._read(message.body)
         except AdminError as error:
             self._refuse(reasons.HOOK_UNREADABLE, connector, message, now, detail=error.detail[:500])
             return Unreadable(error.detail)
-        return self._taken(connector, message, page, now)
+        receipt = _digest(connector, message_id)[:16].hex()
+        if not self._store.spend(_digest(connector, message_id), now + 2 * WINDOW):
+            self._refuse(reasons.HOOK_REPEATED, connector, message, now, security=True)
+            return Receipt(receipt, repeated=True)
+        return self._taken(connector, message, page, receipt, now)
 
-    def _taken(self, connector: Connector, message: Message, page: SweepPage, now: datetime) -> Receipt:
-        receipt = _receipt(connector, message.id)
+    def _taken(self, connector: Connector, message: Message, page: SweepPage, receipt: str, now: datetime) -> Receipt:
         records = self._sweeper.take(connector.name, page)
         named = [*(each.external_id for each in page.devices), *(each.external_id for each in page.users), *page.gone]
         details: dict[str, Any] = {
@@ -178,14 +178,17 @@ class HookDesk:
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
-    def _read(self, body: bytes) -> SweepPage:
+    def _read(self, body: bytes) -> tuple[str, SweepPage]:
         """Read a message. Raises `AdminError` CON-077, CON-081."""
         try:
             said = json.loads(body, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
             raise AdminError(reasons.HOOK_UNREADABLE, f"it is not JSON: {error}"[:200]) from None
-        if not isinstance(said, dict) or not said or set(said) - {"devices", "users", "gone"}:
-            raise AdminError(reasons.HOOK_UNREADABLE, "an object with `devices`, `users` or `gone`")
+        if not isinstance(said, dict) or set(said) - {"id", "devices", "users", "gone"}:
+            raise AdminError(reasons.HOOK_UNREADABLE, "an object with `id`, and `devices`, `users` or `gone`")
+        message_id = said.pop("id", None)
+        if not isinstance(message_id, str) or not _is_id(message_id) or not said:
+            raise AdminError(reasons.HOOK_UNREADABLE, "id: a text that is used once, and something said beside it")
         gone = said.pop("gone", [])
         if not isinstance(gone, list) or not all(isinstance(each, str) and _is_id(each) for each in gone):
             raise AdminError(reasons.HOOK_UNREADABLE, "gone: a list of ids")
@@ -196,7 +199,7 @@ class HookDesk:
         if len(page.devices) + len(page.users) + len(gone) > MOST_RECORDS:
             raise AdminError(reasons.HOOK_UNREADABLE, f"more than {MOST_RECORDS} devices and users")
         check_groups(self._store, page)
-        return SweepPage(page.devices, page.users, tuple(gone), full=False)
+        return message_id, SweepPage(page.devices, page.users, tuple(gone), full=False)
 
     # --- who is turned away -----------------------------------------------------------------------------------------
 
@@ -246,11 +249,6 @@ def _is_id(text: str) -> bool:
 
 def _digest(connector: Connector, message_id: str) -> bytes:
     return hashlib.sha256(b"hook\x00" + connector.id.bytes + message_id.encode("utf-8", "surrogatepass")).digest()
-
-
-def _receipt(connector: Connector, message_id: str) -> str:
-    """Name a message for both sides: the same for each repetition, and no word of the sender's."""
-    return _digest(connector, message_id)[:16].hex()
 
 
 def _part(said: dict[str, Any], name: str) -> bytes | None:

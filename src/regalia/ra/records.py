@@ -7,18 +7,19 @@ it was said (CON-5). `state_since` moves only where the state itself differs.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from regalia.model.fleet import Device, User
+from regalia.model.fleet import Device, DeviceState, User, UserState
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
     from regalia.model.connector import ReportedDevice, ReportedUser
-    from regalia.model.fleet import DeviceState, UserState
 
 __all__ = ["device_record", "state_text", "user_record"]
+
+S = TypeVar("S", DeviceState, UserState)
 
 
 def state_text(state: DeviceState | UserState) -> str:
@@ -56,13 +57,14 @@ def device_record(
             memberships_known=report.memberships_known,
             evidence=report.evidence,
         )
+    state = _kept(before.state, report.state, report.said)
     return replace(
         before,
         group=report.group or before.group,
         name=report.name or before.name,
-        platform=report.platform,
-        state=report.state,
-        state_since=before.state_since if report.state == before.state else at,
+        platform=before.platform if report.said is not None and "platform" not in report.said else report.platform,
+        state=state,
+        state_since=before.state_since if state == before.state else at,
         seen_at=at,
         serial=report.serial or before.serial,
         aliases=tuple(sorted(report.aliases)) or before.aliases,
@@ -74,6 +76,14 @@ def device_record(
         evidence=report.evidence,
         missed_sweeps=0,
     )
+
+
+def _kept(before: S, reported: S, said: frozenset[str] | None) -> S:
+    """Take the facts of a state that were said, and leave the others; whoever is reported at all is present."""
+    if said is None:
+        return reported
+    facts = {name: getattr(reported, name) for name in before.__slots__ if name in said}
+    return replace(before, present=reported.present, **facts)
 
 
 def user_record(before: User | None, report: ReportedUser, *, connector: str, record_id: UUID, at: datetime) -> User:
@@ -96,12 +106,13 @@ def user_record(before: User | None, report: ReportedUser, *, connector: str, re
             memberships_known=report.memberships_known,
             evidence=report.evidence,
         )
+    state = _kept(before.state, report.state, report.said)
     return replace(
         before,
         name=report.name or before.name,
         upn=report.upn or before.upn,
-        state=report.state,
-        state_since=before.state_since if report.state == before.state else at,
+        state=state,
+        state_since=before.state_since if state == before.state else at,
         seen_at=at,
         email=tuple(sorted(report.email)) or before.email,
         sid=report.sid or before.sid,

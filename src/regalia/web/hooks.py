@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
-from regalia.net.web_hook import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
+from regalia.net.web_hook import SIGNATURE_HEADER, TIMESTAMP_HEADER
 from regalia.ra.hooks import MOST_OCTETS, Limited, Message, Receipt, Stranger
 from regalia.web.answers import NO_STORE, NOT_FOUND, TOO_LARGE, TOO_MANY, answer, with_headers
 from regalia.web.body import read_body
@@ -27,7 +27,6 @@ __all__ = ["HOOKS", "HooksFace"]
 
 HOOKS: Final = "/hooks/"
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_ID: Final = ID_HEADER.lower().encode()
 _TIMESTAMP: Final = TIMESTAMP_HEADER.lower().encode()
 _SIGNATURE: Final = SIGNATURE_HEADER.lower().encode()
 _STRANGER_SECONDS: Final = 0.05
@@ -63,7 +62,6 @@ class HooksFace:
             return NOT_FOUND
         message = Message(
             connector=name,
-            id=_header(scope, _ID),
             timestamp=_header(scope, _TIMESTAMP),
             signature=_header(scope, _SIGNATURE),
             body=body,
