@@ -138,7 +138,7 @@ def test_each_command_has_a_transcript(found: Found) -> None:
 @pytest.mark.parametrize("found", COMMANDS, ids=_words)
 def test_each_command_prints_json(found: Found) -> None:
     """Each command of a home knows --json and --home."""
-    homeless = found.words[0] == "scep" or found.words in HOMELESS
+    homeless = found.words[0] in {"lab", "scep"} or found.words in HOMELESS
     wanted = {"--json"} if homeless else {"--json", "--home"}
     if found.words != ("demo",):  # it makes a home of its own and tells a story
         assert wanted <= _options(found)
