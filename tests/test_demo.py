@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from regalia.cli.story import ON_A_TOKEN, SENTENCES, clean_environment
+from regalia.cli.story_mdm import MDM_SENTENCES
 from regalia.client.transport import HttpTransport
 
 if TYPE_CHECKING:
@@ -78,6 +79,23 @@ def test_each_sentence_holds_on_a_token(place: dict[str, str], tmp_path: Path) -
     told = [found["sentence"] for found in map(TOLD.fullmatch, ended.stdout.splitlines()) if found is not None]
     first, *others = [sentence for sentence, _ in SENTENCES]
     assert told == [first, ON_A_TOKEN[0], *others]
+
+
+@pytest.mark.long
+def test_each_sentence_holds_with_intune(place: dict[str, str], tmp_path: Path) -> None:
+    """`regalia demo --mdm intune` holds each sentence about a fleet that the laboratory's Intune manages."""
+    ended = subprocess.run(
+        [*COMMAND, "--mdm", "intune", "--exit"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=place,
+        cwd=tmp_path,
+        timeout=LONGEST,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    told = [found["sentence"] for found in map(TOLD.fullmatch, ended.stdout.splitlines()) if found is not None]
+    assert told == [sentence for sentence, _ in MDM_SENTENCES]
 
 
 def test_it_serves_on_until_it_is_interrupted(place: dict[str, str], tmp_path: Path) -> None:

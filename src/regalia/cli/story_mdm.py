@@ -115,7 +115,7 @@ def _wipe(stage: Stage) -> str:
 
 
 def _told(stage: Stage) -> str:
-    read, _ = stage.asked("job", "run", "sweep-connectors")
+    read, _ = stage.asked("job", "run", "answer-feeds")
     answers: list[Any] = []
     for certificate in (_FILE, f"new-{_FILE}"):
         answer = stage.until(
@@ -137,6 +137,6 @@ MDM_SENTENCES: Final[tuple[Sentence, ...]] = (
     ("A device that calls itself otherwise is refused", _renamed),
     ("The laptop renews, with a fresh challenge and a new key; both certificates are good", _renew),
     ("The MDM wipes it", _wipe),
-    ("Once that is read, OCSP says revoked, of both", _told),
+    ("It asks for the revocation, and OCSP says so, of both", _told),
 )
 """What `--mdm intune` tells, in order, and what proves it."""
