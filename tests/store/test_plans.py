@@ -8,7 +8,23 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from regalia.store import blocklists, certificates, challenges, conversations, crls, enrolments, events, issuance, ndes
+from regalia.store import (
+    blocklists,
+    brakes,
+    certificates,
+    challenges,
+    connector_notices,
+    conversations,
+    crls,
+    devices,
+    ends,
+    enrolments,
+    events,
+    fleet_users,
+    following,
+    issuance,
+    ndes,
+)
 from regalia.store.session import Statement  # noqa: TC001 - the table below holds values of it
 
 QUESTIONS: dict[str, Statement] = {
@@ -58,6 +74,27 @@ QUESTIONS: dict[str, Statement] = {
     "an own key": blocklists._IS_OWN,  # noqa: SLF001 - the same
     "head": events._HEAD,  # noqa: SLF001 - the same
     "page of a stream": events._PAGE_OF_STREAM,  # noqa: SLF001 - the same
+    "record of a device": devices._RECORDS._named,  # noqa: SLF001 - the same
+    "device by an alias": devices._RECORDS._by_key,  # noqa: SLF001 - the same
+    "devices that no sweep saw": devices._RECORDS._unseen,  # noqa: SLF001 - the same
+    "record of a user": fleet_users._RECORDS._named,  # noqa: SLF001 - the same
+    "user by a name": fleet_users._RECORDS._by_key,  # noqa: SLF001 - the same
+    "users that no sweep saw": fleet_users._RECORDS._unseen,  # noqa: SLF001 - the same
+    "devices with certificates": following._DEVICES,  # noqa: SLF001 - the same
+    "users with certificates": following._USERS,  # noqa: SLF001 - the same
+    "certificates of a device": following._OF_DEVICE,  # noqa: SLF001 - the same
+    "certificates of a user": following._OF_USER,  # noqa: SLF001 - the same
+    "causes of some": following._causes(4)[0],  # noqa: SLF001 - the same
+    "holds of administrators": following._causes(4)[1],  # noqa: SLF001 - the same
+    "causes of one": ends._OPEN_CAUSES,  # noqa: SLF001 - the same
+    "end of a cause": ends.END_CAUSE,
+    "ended lately": following._ENDED_SINCE,  # noqa: SLF001 - the same
+    "a stopped run": brakes._OF_DIGEST,  # noqa: SLF001 - the same
+    "open sweep": brakes._OPEN_SWEEP,  # noqa: SLF001 - the same
+    "last sweep": brakes._LAST,  # noqa: SLF001 - the same
+    "notice of an enrolment": connector_notices._OF_ENROLMENT,  # noqa: SLF001 - the same
+    "notices that are due": connector_notices._DUE,  # noqa: SLF001 - the same
+    "attempt at a notice": connector_notices._CLAIM,  # noqa: SLF001 - the same
 }
 
 
@@ -84,3 +121,11 @@ def test_no_question_walks_over_a_table(url: str, name: str) -> None:
     # SQLite's name for a row that is read nowhere: which conditions there are, whatever there is.
     assert "SCAN" not in steps.replace("SCAN CONSTANT ROW", "").replace("SCAN always", "")
     assert "Seq Scan" not in steps
+
+
+@pytest.mark.parametrize("statement", [following._DEVICES_LIVE, following._USERS_LIVE], ids=["devices", "users"])  # noqa: SLF001 - the same
+def test_what_the_brake_counts_is_bound(sqlite_url: str, statement: Statement) -> None:
+    """Live certificates of devices and users are counted among those that are bound, however many others there are."""
+    assert "certificate_device_id" in plan(sqlite_url, statement) or "certificate_user_id" in plan(
+        sqlite_url, statement
+    )
