@@ -23,8 +23,8 @@ from regalia.model import (
 )
 from regalia.model.connector import Connector
 from regalia.model.fleet import Cause, DeviceState, PendingAction, StepKind, UserState
-from regalia.ports.fleet import AGREED, FOLLOWING, Stopped, Sweep
-from regalia.ra.follow_run import Done, carry_out, follow_device, planned
+from regalia.ports.fleet import AGREED, BROUGHT, FOLLOWING, Bearer, Stopped, Sweep
+from regalia.ra.follow_run import Done, carry_out, follow_bearers, follow_device, planned
 from regalia.ra.following import describe
 from world import World
 
@@ -226,7 +226,7 @@ def test_many_small_runs_are_a_large_one() -> None:
     assert fleet.run().kinds == {StepKind.REVOKE: 10}
 
 
-@pytest.mark.parametrize("out", ["disabled", "gone", "broken off", "stands still"])
+@pytest.mark.parametrize("out", ["disabled", "gone", "broken off", "stands still", "of yesterday"])
 def test_while_a_connector_is_out_nothing_follows(out: str) -> None:
     """CON-5: what a connector said before it was out is no ground for anything."""
     fleet = Fleet()
@@ -241,13 +241,51 @@ def test_while_a_connector_is_out_nothing_follows(out: str) -> None:
         assert before is not None
         assert fleet.store.put_devices([(before, replace(before, connector="nobody"))], ())
     else:
-        ended = now if out == "broken off" else None
+        ended = None if out == "stands still" else now
         sweep = Sweep(
             UUID(int=5), "intune", full=True, began_at=now, cursor=None, seen=3, ended_at=ended, why="HTTP 500"
         )
+        if out == "of yesterday":
+            fleet.clock.advance(timedelta(hours=24))
+            sweep = replace(sweep, complete=True, why="")
         assert fleet.store.put_sweep(None, sweep, ())
     assert fleet.run() == Done()
     assert fleet.revoked() == 0
+
+
+@pytest.mark.parametrize("cursor", [BROUGHT, None])
+def test_what_people_brought_does_not_grow_old(cursor: str | None) -> None:
+    """An inventory that was imported counts until the next one; one that is read by us counts for a day."""
+    fleet = Fleet()
+    fleet.become(WIPED, 1)
+    now = fleet.clock.now()
+    sweep = Sweep(UUID(int=5), "intune", full=True, began_at=now, cursor=cursor, seen=3, ended_at=now, complete=True)
+    assert fleet.store.put_sweep(None, sweep, ())
+    fleet.clock.advance(timedelta(days=30))
+    fleet.run()
+    assert fleet.revoked() == (1 if cursor == BROUGHT else 0)
+
+
+def test_what_was_not_counted_is_not_done() -> None:
+    """REV-7: what becomes due between the count and the deed waits for a run that counts it, also in a long plan."""
+    fleet = Fleet(60)
+    fleet.become(WIPED, 1)
+    run = planned(fleet.store, fleet.clock.now())
+    fleet.become(WIPED, *range(2, 50))
+    long = replace(run, steps=planned(fleet.store, fleet.clock.now()).steps)
+    assert len(list(long.steps())) == 49
+    assert [step.serial for step in long.counted_steps()] == [1 << 8]
+
+
+def test_one_message_is_one_run() -> None:
+    """REV-7: many devices that one message names are counted together, and none is ended where they are too many."""
+    fleet = Fleet(60)
+    fleet.become(WIPED, *range(1, 31))
+    bearers = [Bearer(UUID(int=number), None) for number in range(1, 31)]
+    done = follow_bearers(fleet.store, bearers, fleet.clock.now())
+    assert (done.kinds, fleet.revoked()) == ({}, 0)
+    assert "30 of 60" in done.why[0]
+    assert follow_bearers(fleet.store, bearers[:5] * 2, fleet.clock.now()).kinds == {StepKind.REVOKE: 5}
 
 
 def test_somebody_who_sees_one_group_lets_follow_there() -> None:

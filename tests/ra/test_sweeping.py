@@ -260,19 +260,63 @@ def test_nothing_is_due_before_its_time(scene: Scene) -> None:
 def test_users_are_missed_as_devices_are(scene: Scene) -> None:
     """A user whom two sweeps do not show is absent; one who is shown without a name keeps the one that they had."""
     ada = ReportedUser("u-1", "Ada", UserState(enabled=True), upn="ada@example.org")
-    scene.system.users = (ada,)
+    eve = replace(ada, external_id="u-2", name="Eve")
+    scene.system.users = (ada, eve)
     scene.read()
-    scene.system.users = (replace(ada, name="", upn=None, state=UserState(enabled=False)),)
+    scene.system.users = (replace(ada, name="", upn=None, state=UserState(enabled=False)), eve)
     scene.read()
     user = scene.store.user_of("mdm", "u-1")
     assert user is not None
     assert (user.name, user.upn, user.state.enabled) == ("Ada", "ada@example.org", False)
-    scene.system.users = ()
+    scene.system.users = (eve,)
     scene.read()
     scene.read()
     user = scene.store.user_of("mdm", "u-1")
     assert user is not None
     assert not user.state.present
+
+
+def test_devices_say_nothing_of_users(scene: Scene) -> None:
+    """REV-7: sweeps that show devices and no user at all, as where users are not read, make no user absent."""
+    scene.system.users = (ReportedUser("u-1", "Ada", UserState(enabled=True)),)
+    scene.read()
+    scene.system.users = ()
+    for _ in range(3):
+        scene.read()
+    user = scene.store.user_of("mdm", "u-1")
+    assert user is not None
+    assert (user.state.present, user.missed_sweeps) == (True, 0)
+    assert scene.present() == {f"d-{number}" for number in range(5)}
+
+
+def member(number: int, *groups: str) -> ReportedDevice:
+    """Make a device whose memberships are known."""
+    return replace(shown(number), memberships=frozenset(groups), memberships_known=True)
+
+
+@pytest.mark.parametrize("answer", ["still in", "left", "away", "nobody"])
+def test_who_left_is_asked_for_by_name(scene: Scene, answer: str) -> None:
+    """CON-5: a membership that a sweep does not show is taken away only once its system says so of this device."""
+    answers: dict[str, ReportedDevice | NotAsked | None] = {
+        "still in": member(0, "staff"),
+        "left": member(0),
+        "away": NotAsked(reasons.CONNECTOR_AWAY, "no answer"),
+        "nobody": None,
+    }
+
+    class Asked(System):
+        def device(self, external_id: str, *, within: float) -> ReportedDevice | NotAsked | None:  # type: ignore[override]
+            del within
+            assert external_id == "d-0"
+            return answers[answer]
+
+    scene.system = Asked([member(0, "staff"), member(1, "staff")])
+    scene.read()
+    scene.system.devices = [member(0), member(1, "staff")]
+    scene.read()
+    device = scene.store.device_of("mdm", "d-0")
+    assert device is not None
+    assert device.memberships == (frozenset() if answer == "left" else {"staff"})
 
 
 def test_a_whole_inventory_is_brought(scene: Scene) -> None:

@@ -90,7 +90,7 @@ def a_user(number: int = 1, **changes: object) -> User:
 
 def a_sweep(number: int = 1, connector: str = "intune") -> Sweep:
     """Return a sweep that has begun."""
-    return Sweep(an_id("sweep", number), connector, full=True, began_at=NOW, cursor=None, seen=0)
+    return Sweep(an_id("sweep", number), connector, full=True, began_at=NOW, cursor=None, seen=7, seen_users=3)
 
 
 def a_stop(number: int = 1, digest: str = "d1") -> Stopped:

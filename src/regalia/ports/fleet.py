@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AGREED",
+    "BROUGHT",
     "FOLLOWED",
     "FOLLOWING",
     "Bearer",
@@ -126,12 +127,19 @@ class Sweep:
     cursor: str | None
     """Where to go on after a restart."""
     seen: int
+    """Devices and users that were shown."""
     ended_at: datetime | None = None
     complete: bool = False
     """Whether its last page was read without a fault: only then does it say who is absent (REV-7)."""
     next_delta: str | None = None
     why: str = ""
     """Why it ended early."""
+    seen_users: int = 0
+    """Users among `seen`: one that shows devices alone says nothing of users."""
+
+
+BROUGHT: Final = "brought"
+"""`Sweep.cursor` of an inventory that people brought: it was never asked for, so it is as old as they leave it."""
 
 
 class Sweeps(Protocol):

@@ -14,15 +14,17 @@ from regalia.ca.revoke import is_final
 from regalia.model.connector import NotAsked, RevocationResult
 from regalia.model.fleet import Cause, FoundCause
 from regalia.ports.fleet import Bearer
-from regalia.ra.follow_run import follow_bearer
+from regalia.ra.follow_run import follow_bearers
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from regalia.model import Certificate
     from regalia.model.connector import RevocationWish
     from regalia.ports.connectors import RevocationFeed
-    from regalia.ra.follow_run import FollowStore
+    from regalia.ra.follow_run import Done, FollowStore
 
 __all__ = ["MOST_WISHES", "Answered", "answer_feed"]
 
@@ -46,26 +48,39 @@ def answer_feed(store: FollowStore, name: str, feed: RevocationFeed, now: dateti
         return Answered(failed=wishes)
     if not wishes:
         return Answered()
-    results = tuple(_granted(store, name, wish, now) for wish in wishes)
+    results = _granted(store, name, wishes, now)
     told = feed.report(results)
     return Answered(results, told if isinstance(told, NotAsked) else None)
 
 
-def _granted(store: FollowStore, name: str, wish: RevocationWish, now: datetime) -> RevocationResult:
-    certificate = _meant(store, name, wish)
+def _granted(
+    store: FollowStore, name: str, wishes: Sequence[RevocationWish], now: datetime
+) -> tuple[RevocationResult, ...]:
+    """Keep all the wishes first and count them together: a feed that wants too much at once gets nothing (REV-7)."""
+    meant = [(wish, _meant(store, name, wish)) for wish in wishes]
+    cause = FoundCause(Cause.REQUESTED, now, f"connector {name} asked for it")
+    wanted = [each for _, each in meant if each is not None and not is_final(each)]
+    busy = {each.id for each in wanted if not _keep(store, each, cause, now)}
+    done = follow_bearers(store, [_bearer(each) for each in wanted], now)
+    return tuple(_result(store, wish, each, done, busy) for wish, each in meant)
+
+
+def _keep(store: FollowStore, certificate: Certificate, cause: FoundCause, now: datetime) -> bool:
+    return store.follow(certificate.id, causes=(cause,), ended=(), status=None, release=False, at=now, events=())
+
+
+def _result(
+    store: FollowStore, wish: RevocationWish, certificate: Certificate | None, done: Done, busy: Container[UUID]
+) -> RevocationResult:
     if certificate is None:
         return RevocationResult(wish.context, done=False, found=False, detail="no certificate of this connector's")
     if is_final(certificate):
         return RevocationResult(wish.context, done=True, detail="it was revoked before")
-    why = f"connector {name} asked for it"
-    cause = FoundCause(Cause.REQUESTED, now, why)
-    kept = store.follow(certificate.id, causes=(cause,), ended=(), status=None, release=False, at=now, events=())
-    if not kept:
-        return RevocationResult(wish.context, done=False, retry=True, detail="its status is just changing")
-    done = follow_bearer(store, _bearer(certificate), now)
     after = store.certificate(certificate.id)
     if after is not None and is_final(after):
         return RevocationResult(wish.context, done=True)
+    if certificate.id in busy:
+        return RevocationResult(wish.context, done=False, retry=True, detail="its status is just changing")
     if done.why:
         return RevocationResult(wish.context, done=False, retry=True, detail="; ".join(done.why))
     # Its group says that something else follows: that is an answer, and no fault that passes.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia.ca.issue import certificate_event
@@ -21,7 +22,7 @@ from regalia.ra.following import follow, plan, reason_text
 from regalia.ra.standings import StandingStore, rules_of_groups, standings, standings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -37,6 +38,7 @@ __all__ = [
     "Planned",
     "carry_out",
     "follow_bearer",
+    "follow_bearers",
     "follow_device",
     "goes_on",
     "planned",
@@ -48,6 +50,9 @@ _LET_GO_FOR: Final = timedelta(hours=24)
 _SHORTLY: Final = timedelta(hours=1)
 """What ended by itself within so long counts along, so that many small runs are one large one."""
 _LONGEST_NOTE: Final = 1_000
+_AT_HAND: Final = 5_000
+"""Steps of a plan that stay in memory; a longer one is read again."""
+_NO_LIVE: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class FollowStore(StandingStore, Brakes, Certificates, Events, Protocol):
@@ -63,8 +68,14 @@ class Planned:
     stops: tuple[Stop, ...]
     """Why it may not, if so."""
     live: Mapping[str, int]
+    ends: frozenset[bytes]
+    """Fingerprints of the steps that end trust, as they were counted."""
     steps: Callable[[], Iterator[Step]]
-    """Reads it again, step by step: a plan is never in memory."""
+    """Tells it step by step; a long plan is read again, and may then be another one."""
+
+    def counted_steps(self) -> Iterator[Step]:
+        """Tell it again, without what would end trust and was not counted: the brake judged no more than that."""
+        return still_shown(self.steps(), self.ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +106,15 @@ def planned(store: FollowStore, now: datetime, *, groups: frozenset[str] | None 
 
 def planned_for(store: FollowStore, bearer: Bearer, now: datetime, *, groups: frozenset[str] | None = None) -> Planned:
     """Plan for one device or user alone; the brake judges it as what it is, a small run beside others."""
+    return _planned_for(store, (bearer,), now, groups)
+
+
+def _planned_for(
+    store: FollowStore, bearers: Sequence[Bearer], now: datetime, groups: frozenset[str] | None
+) -> Planned:
+    """Plan for some of them, counted together: one message about hundreds is one run."""
     rules = rules_of_groups(store)
-    found = standings_of(store, bearer, now)
+    found = standings_of(store, tuple(dict.fromkeys(bearers)), now)
 
     def steps() -> Iterator[Step]:
         return _within((step for each in found for step in follow(each, rules, now)), groups)
@@ -105,12 +123,19 @@ def planned_for(store: FollowStore, bearer: Bearer, now: datetime, *, groups: fr
 
 
 def _counted(store: FollowStore, steps: Callable[[], Iterator[Step]], now: datetime) -> Planned:
+    at_hand: list[Step] = []
+    ends: set[bytes] = set()
     tally = Tally()
-    for step in steps():
-        tally.add(step)
-    live = store.live_count(now)
-    stops = Brake().stops(tally, live, already=store.ended_since(now - _SHORTLY))
-    return Planned(now, tally, stops, live, steps)
+    for step in tally.counted(steps()):
+        if step.ends_trust:
+            ends.add(fingerprint(step))
+        if len(at_hand) <= _AT_HAND:
+            at_hand.append(step)
+    # Who ends nothing is not measured: most messages of most systems say what was known before.
+    live = store.live_count(now) if ends else _NO_LIVE
+    stops = Brake().stops(tally, live, already=store.ended_since(now - _SHORTLY)) if ends else ()
+    whole = len(at_hand) <= _AT_HAND
+    return Planned(now, tally, stops, live, frozenset(ends), (lambda: iter(at_hand)) if whole else steps)
 
 
 def _within(steps: Iterable[Step], groups: frozenset[str] | None) -> Iterator[Step]:
@@ -140,9 +165,9 @@ def carry_out(
         why = tuple(map(str, run.stops))
         return Done(stopped=_stop(store, entropy, run, actor) if groups is None else None, why=why)
     if run.stops and let_go is not None:
-        done = _done(store, still_shown(run.steps(), let_go.shown), now, actor, AGREED)
+        done = _done(store, still_shown(run.counted_steps(), let_go.shown), now, actor, AGREED)
     else:
-        done = _done(store, run.steps(), now, actor, FOLLOWING)
+        done = _done(store, run.counted_steps(), now, actor, FOLLOWING)
     events = _carried_out(run, done, actor)
     if events:
         store.record(events)
@@ -167,10 +192,22 @@ def follow_bearer(
 
     It waits for the next run, which counts it among all others.
     """
-    run = planned_for(store, bearer, now, groups=groups)
+    return follow_bearers(store, (bearer,), now, actor=actor, groups=groups)
+
+
+def follow_bearers(
+    store: FollowStore,
+    bearers: Sequence[Bearer],
+    now: datetime,
+    *,
+    actor: Actor = SYSTEM,
+    groups: frozenset[str] | None = None,
+) -> Done:
+    """Let follow for some of them at once: either what is due for all of them is done, or nothing (REV-7)."""
+    run = _planned_for(store, bearers, now, groups)
     if run.stops:
         return Done(why=tuple(map(str, run.stops)))
-    return _done(store, run.steps(), now, actor, FOLLOWING)
+    return _done(store, run.counted_steps(), now, actor, FOLLOWING)
 
 
 # --- doing it ---------------------------------------------------------------------------------------------------------
@@ -244,7 +281,7 @@ def _stop(store: FollowStore, entropy: Entropy, run: Planned, actor: Actor) -> S
         ends=dict(run.tally.ends),
         live=dict(run.live),
         why=why,
-        shown=frozenset(fingerprint(step) for step in run.steps() if step.ends_trust),
+        shown=run.ends,
     )
     details: dict[str, JsonValue] = {
         "digest": digest,

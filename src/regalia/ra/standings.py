@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia.ca.revoke import is_final
@@ -10,7 +11,7 @@ from regalia.errors import AdminError, UnavailableError
 from regalia.model import RevocationReason
 from regalia.model.fleet import Cause, FoundCause
 from regalia.ports import Catalogue
-from regalia.ports.fleet import Bearer, Connectors, Devices, Following, Sweeps, Users
+from regalia.ports.fleet import BROUGHT, Bearer, Connectors, Devices, Following, Sweeps, Users
 from regalia.ra.follow_rules import FollowRules, read_follow_rules
 from regalia.ra.following import LiveCertificate, Standing
 
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
     from regalia.model import Certificate
     from regalia.model.fleet import Device, User
-    from regalia.ports.fleet import KeptCause
+    from regalia.ports.fleet import KeptCause, Sweep
 
 __all__ = ["StandingStore", "live_certificate", "rules_of_groups", "standings", "standings_of"]
 
 _PAGE: Final = 500
 """Bearers that are in memory at a time."""
+_OLD: Final = timedelta(hours=24)
+"""After so long what an inventory said is no ground for anything any more."""
 
 
 class StandingStore(Catalogue, Connectors, Devices, Users, Sweeps, Following, Protocol):
@@ -48,7 +51,7 @@ def rules_of_groups(store: Catalogue) -> Mapping[str, FollowRules]:
 
 def standings(store: StandingStore, now: datetime) -> Iterator[Standing]:
     """Walk over everybody whom live certificates are bound to; each certificate is in one standing."""
-    reached = _Reached(store)
+    reached = _Reached(store, now)
     after: UUID | None = None
     while True:
         page = store.bearers(now, after, _PAGE)
@@ -58,16 +61,17 @@ def standings(store: StandingStore, now: datetime) -> Iterator[Standing]:
         after = page[-1].id
 
 
-def standings_of(store: StandingStore, bearer: Bearer, now: datetime) -> tuple[Standing, ...]:
-    """Say how things stand with one of them."""
-    return tuple(_of_page(store, (bearer,), now, _Reached(store)))
+def standings_of(store: StandingStore, bearers: Sequence[Bearer], now: datetime) -> tuple[Standing, ...]:
+    """Say how things stand with some of them."""
+    return tuple(_of_page(store, bearers, now, _Reached(store, now)))
 
 
 class _Reached:
     """Which connectors' word counts at present; each is looked at once."""
 
-    def __init__(self, store: StandingStore) -> None:
+    def __init__(self, store: StandingStore, now: datetime) -> None:
         self._store = store
+        self._now = now
         self._known: dict[str, bool] = {}
 
     def __call__(self, name: str) -> bool:
@@ -76,14 +80,23 @@ class _Reached:
         return self._known[name]
 
     def _is_reached(self, name: str) -> bool:
-        """A connector is out while it is disabled, or when its last reading broke off (CON-5)."""
+        """A connector is out while it is disabled, when its last reading broke off, or was long ago (CON-5)."""
         connector = self._store.connector(name)
         if connector is None or connector.disabled_at is not None:
             return False
         # One that is open with a reason stands at the page that nobody answered.
         under_way = self._store.open_sweep(name)
         last = self._store.last_sweep(name, complete=False)
-        return not (under_way is not None and under_way.why) and (last is None or last.complete)
+        if under_way is not None and under_way.why:
+            return False
+        return last is None or (last.complete and not self._is_old(last))
+
+    def _is_old(self, last: Sweep) -> bool:
+        """Whether nobody read it for so long that what it said is of another day: we were down, or could not ask.
+
+        An inventory that people bring was never asked, and is as old as they leave it.
+        """
+        return last.cursor != BROUGHT and last.ended_at is not None and last.ended_at + _OLD <= self._now
 
 
 def _of_page(store: StandingStore, page: Sequence[Bearer], now: datetime, reached: _Reached) -> Iterator[Standing]:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 from regalia.model import Action, EventDraft, Outcome, new_id
 from regalia.model.connector import NotAsked, SweepPage
 from regalia.model.fleet import Device
-from regalia.ports.fleet import Devices, Sweep, Sweeps, Users
+from regalia.ports.fleet import BROUGHT, Devices, Sweep, Sweeps, Users
 from regalia.ra.brake import SweepOutcome, is_absent, missed_after
+from regalia.ra.confirming import confirmed
 from regalia.ra.record_events import connector_actor, record_event, record_events
 from regalia.ra.records import device_record, user_record
 
@@ -75,24 +76,24 @@ class Sweeper:
                 return self._put(sweep, replace(sweep, why=f"{page.reason.id} {page.detail}".strip()[:1000]))
             if page is None:
                 # Its place in the changes is forgotten over there: everything is read anew.
-                self._ended(sweep, complete=False, why="the place in the system's changes is known no more")
+                self._ended(sweep, "the place in the system's changes is known no more")
                 sweep = self._begun(name, full=True)
                 continue
-            self.take(name, page)
-            seen = sweep.seen + len(page.devices) + len(page.users)
+            self.take(name, confirmed(self._store, name, link, page))
+            after = _counted(sweep, page)
             if page.cursor is None:
-                return self._completed(replace(sweep, seen=seen), sweep, page)
-            sweep = self._put(sweep, replace(sweep, cursor=page.cursor, seen=seen, why=""))
+                return self._completed(after, sweep, page)
+            sweep = self._put(sweep, replace(after, cursor=page.cursor, why=""))
         return sweep
 
     def bring(self, name: str, page: SweepPage) -> Sweep:
         """Take a whole inventory at once, as an import does: what it does not show is missed, as by any full sweep."""
         found = self._store.open_sweep(name)
         if found is not None:
-            self._ended(found, complete=False, why="another one was brought")
+            self._ended(found, "another one was brought")
         sweep = self._begun(name, full=True)
         self.take(name, page)
-        return self._completed(replace(sweep, seen=len(page.devices) + len(page.users)), sweep, page)
+        return self._completed(replace(_counted(sweep, page), cursor=BROUGHT), sweep, page)
 
     def take(self, name: str, page: SweepPage) -> tuple[Device | User, ...]:
         """Make records of what is reported: a page of a sweep, an import, a web hook. Returns those it concerns."""
@@ -113,7 +114,7 @@ class Sweeper:
         if found is not None and now - found.began_at < self._pace.stale:
             return found
         if found is not None:
-            self._ended(found, complete=False, why=f"it was not at its end after {self._pace.stale}; {found.why}")
+            self._ended(found, f"it was not at its end after {self._pace.stale}; {found.why}")
         full = self._store.last_sweep(name, full=True)
         if full is None or now - full.began_at >= self._pace.full:
             return self._begun(name, full=True)
@@ -133,34 +134,28 @@ class Sweeper:
         return link.changes(last.next_delta)
 
     def _completed(self, sweep: Sweep, before: Sweep, page: SweepPage) -> Sweep:
-        outcome = SweepOutcome(complete=True, full=sweep.full and page.full, seen=sweep.seen)
-        gone = self._miss(sweep, outcome)
-        return self._ended(before, complete=True, seen=sweep.seen, next_delta=page.next_delta, gone=gone)
+        gone = self._miss(sweep, full=sweep.full and page.full)
+        return self._put_end(before, replace(sweep, complete=True, next_delta=page.next_delta, why=""), gone)
 
-    def _ended(
-        self,
-        sweep: Sweep,
-        *,
-        complete: bool,
-        why: str = "",
-        seen: int = 0,
-        next_delta: str | None = None,
-        gone: int = 0,
-    ) -> Sweep:
+    def _ended(self, sweep: Sweep, why: str) -> Sweep:
+        """Give it up."""
+        return self._put_end(sweep, replace(sweep, complete=False, next_delta=None, why=why))
+
+    def _put_end(self, before: Sweep, after: Sweep, gone: int = 0) -> Sweep:
         now = self._clock.now()
-        after = replace(sweep, seen=seen or sweep.seen, ended_at=now, complete=complete, next_delta=next_delta, why=why)
+        after = replace(after, ended_at=now)
         # A delta that showed nothing is the rule, every few minutes: no event of it.
-        told = not complete or sweep.full or after.seen > 0
-        details: dict[str, JsonValue] = {"full": sweep.full, "seen": after.seen, "absent": gone, "why": why}
+        told = not after.complete or after.full or after.seen > 0
+        details: dict[str, JsonValue] = {"full": after.full, "seen": after.seen, "absent": gone, "why": after.why}
         event = EventDraft(
             at=now,
-            actor=connector_actor(sweep.connector),
+            actor=connector_actor(after.connector),
             action=Action.SWEEP_ENDED,
-            object=f"connector:{sweep.connector}",
-            outcome=Outcome.OK if complete else Outcome.FAILED,
-            details={"connector": sweep.connector, **details},
+            object=f"connector:{after.connector}",
+            outcome=Outcome.OK if after.complete else Outcome.FAILED,
+            details={"connector": after.connector, **details},
         )
-        return self._put(sweep, after, (event,) if told else ())
+        return self._put(before, after, (event,) if told else ())
 
     def _put(self, before: Sweep | None, after: Sweep, events: Sequence[EventDraft] = ()) -> Sweep:
         if self._store.put_sweep(before, after, events):
@@ -170,21 +165,31 @@ class Sweeper:
 
     # --- who is missing ---------------------------------------------------------------------------------------------
 
-    def _miss(self, sweep: Sweep, outcome: SweepOutcome) -> int:
-        """Count a sweep against everything that it did not show; returns how many are absent by it."""
-        if not outcome.tells_absence:
-            return 0
+    def _miss(self, sweep: Sweep, *, full: bool) -> int:
+        """Count a sweep against everything that it did not show; returns how many are absent by it.
+
+        One that shows no device at all, or no user, says nothing of them: it may not have been asked for any.
+        """
+        devices = SweepOutcome(complete=True, full=full, seen=sweep.seen - sweep.seen_users)
+        users = SweepOutcome(complete=True, full=full, seen=sweep.seen_users)
+        gone = self._miss_devices(sweep, devices) if devices.tells_absence else 0
+        return gone + (self._miss_users(sweep, users) if users.tells_absence else 0)
+
+    def _miss_devices(self, sweep: Sweep, outcome: SweepOutcome) -> int:
         gone, after = 0, None
         while devices := self._store.unseen_devices(sweep.connector, sweep.began_at, after, _BATCH):
             missed = [(each, self._missed_device(each, outcome)) for each in devices]
             events = [self._absent(each) for _, each in missed if not each.state.present]
             gone += len(events) if self._store.put_devices(missed, events) else 0
             after = devices[-1].id
-        after = None
+        return gone
+
+    def _miss_users(self, sweep: Sweep, outcome: SweepOutcome) -> int:
+        gone, after = 0, None
         while users := self._store.unseen_users(sweep.connector, sweep.began_at, after, _BATCH):
-            missed_users = [(each, self._missed_user(each, outcome)) for each in users]
-            events = [self._absent(each) for _, each in missed_users if not each.state.present]
-            gone += len(events) if self._store.put_users(missed_users, events) else 0
+            missed = [(each, self._missed_user(each, outcome)) for each in users]
+            events = [self._absent(each) for _, each in missed if not each.state.present]
+            gone += len(events) if self._store.put_users(missed, events) else 0
             after = users[-1].id
         return gone
 
@@ -255,6 +260,11 @@ class Sweeper:
 
     def _id(self, now: datetime) -> UUID:
         return new_id(now, self._entropy.octets(10))
+
+
+def _counted(sweep: Sweep, page: SweepPage) -> Sweep:
+    users = len(page.users)
+    return replace(sweep, seen=sweep.seen + len(page.devices) + users, seen_users=sweep.seen_users + users)
 
 
 def _absence(record: Device | User) -> Action:

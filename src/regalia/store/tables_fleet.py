@@ -147,6 +147,7 @@ sweep = Table(
     required("began_at", BigInteger),
     optional("place", Text),
     required("seen", BigInteger),
+    required("seen_users", BigInteger),
     optional("ended_at", BigInteger),
     required("complete", SmallInteger),
     optional("next_delta", Text),

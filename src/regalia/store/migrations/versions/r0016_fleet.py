@@ -45,6 +45,7 @@ CREATE TABLE sweep (
     began_at BIGINT NOT NULL,
     place TEXT,
     seen BIGINT NOT NULL,
+    seen_users BIGINT NOT NULL,
     ended_at BIGINT,
     complete SMALLINT NOT NULL,
     next_delta TEXT,
