@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from regalia.model import Authoriser, Endpoint, LineageLink, Revocation, RevocationReason
-from regalia.model.fleet import DeviceState, Platform, UserState
+from regalia.model.fleet import Cause, DeviceState, FoundCause, Platform, UserState
 from regalia.ports import Begun, CertificateFilter, EventFilter
 from regalia.ports.fleet import DeviceFilter, UserFilter
-from store.fleet_samples import LATER, a_connector, a_device, a_notice, a_stop, a_sweep, a_user, issue
+from regalia.store import open_store
+from regalia.store.dump import dump, load, read_head
+from regalia.store.migrations import NEEDED, upgrade
+from store.fleet_samples import LATER, a_connector, a_device, a_followed_hold, a_notice, a_stop, a_sweep, a_user, issue
 from store.samples import MINUTE, NOW, a_group, an_endpoint, an_enrolment, an_event, an_id, an_intent, at_once
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fakes import FakeClock
     from regalia.model.fleet import Device, User
     from regalia.ports import Place, Store
+    from regalia.store import SqlStore
 
 # --- what rows of before have more of -------------------------------------------------------------------------------
 
@@ -490,3 +497,34 @@ def test_an_attempt_does_not_undo_a_rotation(sql: Store) -> None:
     assert sql.conclude_notice(kept, over, None, ())
     assert sql.notice_of(claimed.enrolment_id) == over
     assert tuple(sql.sealed_secrets()) == ()
+
+
+def test_a_fleet_comes_back_from_a_backup(sql: SqlStore, url: str, clock: FakeClock, tmp_path: Path) -> None:
+    """SEC-4: connectors, records, causes, stops and what is to be told are in a dump; counts of the brake go on."""
+    device, user = a_device(), a_user()
+    assert sql.add_connector(a_connector(), b"secret", ())
+    assert sql.put_devices([(None, device)], ())
+    assert sql.put_users([(None, user)], ())
+    assert sql.put_sweep(None, a_sweep(), ())
+    assert sql.put_stopped(None, a_stop(), ())
+    which = issue(sql, 1, device=device.id)
+    lost, status = FoundCause(Cause.LOST, NOW, "lost"), a_followed_hold(which)
+    assert sql.follow(which, causes=[lost], ended=[], status=status, release=False, at=NOW, events=())
+    sql.queue_notice(a_notice(1, which), ())
+    lines = b"".join(dump(url, NEEDED, {})).splitlines()
+    target = f"sqlite:///{tmp_path}/restored.db"
+    upgrade(target)
+    load(target, read_head(lines[0]), lines[1:])
+    restored = open_store(target, node="other", clock=clock)
+    try:
+        assert restored.connectors() == (a_connector(),)
+        assert restored.connector_secret(a_connector().id) == b"secret"
+        assert restored.devices_by("intune", "serial", "SN1") == (device,)
+        assert restored.users_by("intune", "upn", "p1@example.org") == (user,)
+        assert restored.open_sweep("intune") == a_sweep()
+        assert restored.open_stops() == (a_stop(),)
+        assert restored.causes_of([which]) == sql.causes_of([which])
+        assert restored.ended_since(NOW) == sql.ended_since(NOW) == {"staff": 1}
+        assert restored.notice_of(a_notice().enrolment_id) == a_notice(1, which)
+    finally:
+        restored.close()
