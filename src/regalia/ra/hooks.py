@@ -22,7 +22,7 @@ from regalia.ports.sign_in import SignIns
 from regalia.ra.alert_message import WINDOW, is_signed
 from regalia.ra.bringing import check_groups
 from regalia.ra.counting import Counts
-from regalia.ra.follow_run import FollowStore, follow_bearer
+from regalia.ra.follow_run import FollowStore, follow_bearers
 from regalia.ra.record_events import connector_actor
 from regalia.ra.sources import source_of
 
@@ -172,8 +172,8 @@ class HookDesk:
                 ),
             )
         )
-        for record in records:
-            follow_bearer(self._store, _bearer(record), self._clock.now())
+        # One message is one run: the brake counts all of it before anything is done.
+        follow_bearers(self._store, tuple(map(_bearer, records)), self._clock.now())
         return Receipt(receipt)
 
     # --- reading ----------------------------------------------------------------------------------------------------
