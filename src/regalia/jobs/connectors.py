@@ -17,6 +17,7 @@ from regalia.model.connector import NotAsked
 from regalia.ports.connectors import Inventory, RevocationFeed
 from regalia.ra.feed import answer_feed
 from regalia.ra.follow_run import carry_out
+from regalia.ra.outliving import supersede_outlived
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,9 @@ _TOGETHER: Final = 8
 """Connectors that are asked at a time."""
 _PAGES: Final = 20
 """Pages after which the clock is looked at."""
+
+_OUTLIVED: Final = timedelta(hours=1)
+"""How often is looked for certificates that have outlived their successors."""
 
 _log = structlog.get_logger("regalia.jobs")
 
@@ -124,12 +128,16 @@ class FollowFleet:
         self.every = every
         self._store = store
         self._entropy = entropy
+        self._superseded_at: datetime | None = None
 
     def run(self, now: datetime) -> None:
         """Carry out what is planned. A run that the brake stops is told by its event and its alert."""
         done = carry_out(self._store, self._entropy, now)
         for why in done.why:
             _log.warning("follow-stopped", why=why)
+        if not done.why and (self._superseded_at is None or now - self._superseded_at >= _OUTLIVED):
+            supersede_outlived(self._store, now)
+            self._superseded_at = now
 
 
 class TellConnectors:
