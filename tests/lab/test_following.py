@@ -26,7 +26,7 @@ from world import World
 
 if TYPE_CHECKING:
     from lab_parts import Rehearsal
-    from regalia.model import Certificate
+    from regalia.model import Certificate, JsonValue
     from regalia.model.fleet import Device
     from regalia.ports.fleet import Sweep
     from regalia.ra.follow_run import Done
@@ -47,7 +47,7 @@ class Fleet(World):
             opened=tuple(Opened.parse(base) for base in (lab.at.login, lab.at.graph, lab.at.intune)),
             ca_file=lab.cloud.ca_file,
         )
-        settings = {
+        settings: dict[str, JsonValue] = {
             "tenant": lab.domain,
             "client_id": CLIENT_ID,
             "authority": lab.at.login,
