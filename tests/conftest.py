@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).resolve().parent
-REAL_FOLDERS = frozenset({"app", "cli", "docs", "faults", "interop", "repository", "store"})
+REAL_FOLDERS = frozenset({"app", "cli", "docs", "faults", "interop", "lab", "repository", "store"})
 DATABASES = frozenset({"sqlite", "postgresql"})
 UNIT, REAL, SERIAL = "not real", "real and not serial", "real and serial"
 """What the parts of a whole run select."""

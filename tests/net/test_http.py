@@ -236,6 +236,30 @@ def test_a_server_that_says_nothing_is_left(certificate: Path) -> None:
             calling(there, opened=opened, seconds=0.3, ca_file=certificate).exchange(get(there.port, "https"))
 
 
+def test_a_request_may_have_less_time_than_others() -> None:
+    """A request's own timeout shortens the exchange, and never makes it longer than what is set for all."""
+
+    def silent(line: socket.socket, there: Outside) -> None:
+        del line
+        there.closing.wait(5)
+
+    with outside(silent) as there:
+        for seconds, own in ((9.0, 0.1), (0.1, 9.0)):
+            request = OutgoingRequest("GET", f"http://{HOST}:{there.port}/", timeout=own)
+            began = time.monotonic()
+            with pytest.raises(UnavailableError, match="too long"):
+                calling(there, seconds=seconds).exchange(request)
+            assert time.monotonic() - began < 5
+
+
+def test_a_link_may_be_longer_than_what_somebody_gives() -> None:
+    """A URL of 4000 characters, as systems with pages make them, is asked; one of 9000 is refused."""
+    with outside(answering(OK)) as there:
+        assert calling(there).exchange(get(there.port, path=f"/?at={'a' * 4000}")).status == 200
+        with pytest.raises(AdminError, match="at most 8000"):
+            calling(there).exchange(get(there.port, path=f"/?at={'a' * 9000}"))
+
+
 def test_a_resolver_that_does_not_answer_is_left() -> None:
     """SSRF-4: looking up the name is within the deadline."""
 

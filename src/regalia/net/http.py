@@ -40,6 +40,8 @@ _SECONDS: Final = 10.0
 _CONNECT_SECONDS: Final = 4.0
 """For one address of several."""
 _AT_A_TIME: Final = 8
+_LONGEST_URL: Final = 8_000
+"""Longer than one that an administrator may give: systems with pages make URLs that hold their own state."""
 _HEAD: Final = 64 << 10
 """Octets that an answer may need besides its body: headers, interim answers, what frames chunks, TLS apart."""
 _FIRST_STATUS: Final = 200
@@ -78,9 +80,10 @@ class HttpOutgoing:
 
     def exchange(self, request: OutgoingRequest) -> OutgoingResponse:
         """Ask once, as the port says."""
-        url = read_url(request.url)
-        deadline = time.monotonic() + self._seconds
-        if not self._places.acquire(timeout=self._seconds):
+        url = read_url(request.url, longest=_LONGEST_URL)
+        seconds = self._seconds if request.timeout is None else max(0.0, min(request.timeout, self._seconds))
+        deadline = time.monotonic() + seconds
+        if not self._places.acquire(timeout=seconds):
             raise _failed("too many exchanges are under way")
         try:
             addresses = self._judged(url, deadline)

@@ -36,14 +36,14 @@ class Url:
     """Host and, where it is not the scheme's own, port, as the Host header has them."""
 
 
-def read_url(text: str) -> Url:
+def read_url(text: str, *, longest: int = _LONGEST_URL) -> Url:
     """Read an absolute http or https URL that can mean one thing only.
 
     Raises `AdminError` ALERT-001: for user and password, fragment, an address that is not in its one usual form
     (decimal, octal, hexadecimal, with a zone), a host that is no DNS name.
     """
-    if not 0 < len(text) <= _LONGEST_URL or not re.fullmatch(r"[!-~]+", text) or "\\" in text:
-        raise _refused(f"a URL has at most {_LONGEST_URL} printable ASCII characters")
+    if not 0 < len(text) <= longest or not re.fullmatch(r"[!-~]+", text) or "\\" in text:
+        raise _refused(f"a URL has at most {longest} printable ASCII characters")
     try:
         parts = urlsplit(text)
         port = parts.port

@@ -25,6 +25,8 @@ class OutgoingRequest:
     """Of a POST."""
     limit: int = MOST_OCTETS
     """Octets of the answer's body that are read; a longer answer is refused."""
+    timeout: float | None = None
+    """Seconds for all of it, where that is less than whoever asks has set for every exchange."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from regalia.reasons import admin, alert, api, client, ndes, ra, scep, service, sign_in
+from regalia.reasons import admin, alert, api, client, connector, ndes, ra, scep, service, sign_in
 from regalia.reasons.admin import *  # noqa: F403 - who refuses names a reason, not the family it belongs to
 from regalia.reasons.alert import *  # noqa: F403 - the same
 from regalia.reasons.api import *  # noqa: F403 - the same
 from regalia.reasons.client import *  # noqa: F403 - the same
+from regalia.reasons.connector import *  # noqa: F403 - the same
 from regalia.reasons.ndes import *  # noqa: F403 - the same
 from regalia.reasons.ra import *  # noqa: F403 - the same
 from regalia.reasons.scep import *  # noqa: F403 - the same
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 ALL: tuple[Reason, ...] = tuple(
     getattr(family, name)
-    for family in (scep, ra, ndes, service, admin, alert, api, client, sign_in)
+    for family in (scep, ra, ndes, service, admin, alert, api, client, sign_in, connector)
     for name in family.__all__
 )
 
