@@ -23,6 +23,8 @@ FACES: dict[Stage, tuple[str, ...]] = {
 """Where the reasons are driven that no PKIOperation provokes; all others stand in `test_refusals.SCENARIOS`."""
 DECISIONS = {reason.id: ("ra",) for reason in (reasons.APPROVAL_DENIED, reasons.APPROVAL_EXPIRED)}
 """Where those are driven that an administrator gives to what waits: the device only learns that nothing waits."""
+CONNECTORS = ("connectors", "ra")
+"""Where the reasons of a connector's own are driven: against its system, and where its word is taken."""
 
 _NAMES = {id(value): name for name, value in vars(reasons).items() if isinstance(value, Reason)}
 
@@ -31,6 +33,8 @@ _NAMES = {id(value): name for name, value in vars(reasons).items() if isinstance
 def test_each_reason_is_provoked_by_a_test(reason: Reason) -> None:
     """A message's refusal is driven by a message, a command's by a transcript or its verb, our client's by a server."""
     folders = DECISIONS.get(reason.id) or FACES.get(reason.stage)
+    if reason.id.startswith("CON-"):
+        folders = (*CONNECTORS, *(folders or ()))
     if folders is None:
         assert reason.id in SCENARIOS
         return

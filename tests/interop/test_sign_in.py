@@ -198,10 +198,50 @@ def test_from_the_first_link_to_a_provider(running: Running, chromium: Browser) 
         assert "Account alice, admin" in page.inner_text("main")
         assert "0815" in page.inner_text("main")
         assert [each for each in complaints if "Content Security Policy" in each] == []
+        regalia(running.home, "admin", "create", "bob", "--role", "admin")
+        for name in ("carol", "dave"):
+            assert propose(page, name) == 202
+        page.goto(f"{running.admin}/proposals")
+        page.click("section:has-text('carol') >> text=Withdraw")
+        page.wait_for_selector("text=You withdrew this, and nothing was done")
+    decide(running, chromium)
     recorded = [event["action"] for event in running.events()]
-    for action in ("setup-link.used", "administrator.created", "passkey.added", "session.ended", "session.proved"):
+    for action in ("setup-link.used", "passkey.added", "session.ended", "session.proved", "proposal.withdrawn"):
         assert action in recorded
-    assert recorded.count("session.started") == 3
+    assert recorded.count("administrator.created") == 3  # alice, bob and dave
+    assert recorded.count("session.started") == 4
+
+
+def propose(page: Page, name: str) -> int:
+    """Ask for another administrator as a script in a signed-in page does; say what is answered."""
+    status: int = page.evaluate(
+        """async (name) => (await fetch("/api/v1/administrators", {
+            method: "POST",
+            headers: {"content-type": "application/json", "regalia-csrf": document.querySelector("[name=token]").value},
+            body: JSON.stringify({name, roles: ["admin"]}),
+        })).status""",
+        name,
+    )
+    return status
+
+
+def decide(running: Running, chromium: Browser) -> None:
+    """AUTHZ-5: the second person comes by a set-up link, reads what waits, and agrees by a button."""
+    with visiting(chromium) as (context, page, complaints):
+        plug_in(context, page)
+        link = json.loads(regalia(running.home, "admin", "setup-link", "bob", "--json", "--yes"))["link"]
+        page.goto(f"{running.admin}/set-up#{link.partition('#')[2]}")  # the settings name another port
+        page.click("text=Register a passkey")
+        page.wait_for_url(f"{running.admin}/account")
+        page.click("text=/proposal/i")
+        page.wait_for_url(f"{running.admin}/proposals")
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert "carol" not in page.inner_text("main")
+        page.click("section:has-text('dave') >> text=Approve and do it")
+        page.wait_for_selector("text=You approved this, and it was done")
+        assert complaints == []
 
 
 @pytest.mark.live_client("oidc-provider-mock")

@@ -151,6 +151,19 @@ def test_nobody_decides_their_own(scene: Scene) -> None:
     assert scene.state(proposal) is ProposalState.OPEN
 
 
+def test_who_proposed_it_takes_it_back(scene: Scene) -> None:
+    """AUTHZ-5: one's own has a button to withdraw it; made by hand for somebody else's, that is ADM-070."""
+    proposal = scene.carol()
+    assert "/proposals/withdraw" not in scene.bob.get("/proposals").text
+    heard = scene.bob.post("/proposals/withdraw", proposal=str(proposal.id))
+    assert (heard.status, "ADM-070" in heard.text) == (403, True)
+    assert "/proposals/withdraw" in scene.alice.get("/proposals").text
+    heard = scene.alice.post("/proposals/withdraw", proposal=str(proposal.id))
+    assert "You withdrew this, and nothing was done" in heard.text
+    assert scene.state(proposal) is ProposalState.WITHDRAWN
+    assert "Nothing waits" in scene.bob.get("/proposals").text
+
+
 def test_the_second_decision_is_told(scene: Scene) -> None:
     """Of two who decide the later one reads that it is decided, and what was done stays done."""
     proposal = scene.carol()
@@ -191,7 +204,7 @@ def test_a_form_of_somebody_elses_is_refused(scene: Scene) -> None:
     proposal = scene.carol()
     scene.bob.get("/proposals")
     mine = scene.bob.token
-    for deed in ("/proposals/approve", "/proposals/refuse"):
+    for deed in ("/proposals/approve", "/proposals/refuse", "/proposals/withdraw"):
         for token, site in ((form_token("a former secret"), "same-origin"), ("", "same-origin"), (mine, "cross-site")):
             scene.bob.token = token
             heard = scene.bob.post(deed, {"sec-fetch-site": site}, proposal=str(proposal.id))

@@ -226,6 +226,7 @@ def test_passkeys_are_added_and_removed(door: Door) -> None:
     assert browser.make_passkey(second, "/account", label="Key <b>two</b>").status == 200
     page = browser.get("/account").text
     assert "Key &lt;b&gt;two&lt;/b&gt;" in page
+    assert "Emergency password" not in page
     assert browser.post("/account/passkey/remove", credential=first.credential_id.hex()).status == 303
     assert elsewhere.get("/account").status == 303
     heard = browser.post("/account/passkey/remove", credential=second.credential_id.hex())
@@ -239,12 +240,13 @@ def test_passkeys_are_added_and_removed(door: Door) -> None:
 
 
 def test_a_password_with_its_code_signs_in(door: Door) -> None:
-    """WEB-6: the emergency account takes both, and its use is a security event."""
+    """WEB-6: the emergency account takes both and says so, and its use is a security event."""
     secret = door.with_password("bob")
     browser = door.browser()
     browser.get("/sign-in")
     heard = browser.post("/sign-in/password", account="bob", password=PASSWORD, code=code_of(secret, door.clock))
     assert (heard.status, heard.header("location")) == (303, "/account")
+    assert "Emergency password" in browser.get("/account").text
     assert door.events("session.started")[-1].draft.security
 
 

@@ -60,6 +60,7 @@ class AccountPages:
             passkeys=person.passkeys,
             subjects=person.subjects,
             sessions=sessions,
+            password_set_at=person.password.set_at if person.password is not None else None,
             fresh=known.fresh,
             waiting=open_count(self._backing, caller_of(known, visit.source)),
         )

@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 __all__ = ["PROPOSALS", "ProposalPages", "open_count"]
 
 PROPOSALS: Final = "/proposals"
-_FORMS: Final = {verb.name: Form(verb) for verb in (verbs.LIST, verbs.APPROVE, verbs.REFUSE)}
+_FORMS: Final = {verb.name: Form(verb) for verb in (verbs.LIST, verbs.APPROVE, verbs.REFUSE, verbs.WITHDRAW)}
+
+_DECIDED: Final = {
+    ProposalState.DONE: "Approved and done",
+    ProposalState.REFUSED: "Refused",
+    ProposalState.WITHDRAWN: "Withdrawn",
+}
 
 
 def open_count(backing: Backing, caller: Caller) -> str | None:
@@ -70,6 +76,10 @@ class ProposalPages:
     def refuse(self, visit: Visit, known: Known) -> Answer:
         """Say no to one."""
         return self._decide(verbs.REFUSE, {"note": visit.form.get("note", "").strip()}, visit, known)
+
+    def withdraw(self, visit: Visit, known: Known) -> Answer:
+        """Take one's own back."""
+        return self._decide(verbs.WITHDRAW, {"note": ""}, visit, known)
 
     def _decide(self, verb: Verb[Any, Any], body: Mapping[str, str], visit: Visit, known: Known) -> Answer:
         def decide(caller: Caller) -> Answer:
@@ -117,15 +127,13 @@ class ProposalPages:
 
     def _told(self, given: ProposalRecord) -> Answer:
         """Say what was done: what is shown once is shown here, for it is kept nowhere."""
-        approved = isinstance(given, verbs.ProposalShown)
         outcome: Mapping[str, JsonValue] = given.outcome if isinstance(given, verbs.ProposalShown) else {}
         return page(
             "proposal_decided.html",
-            title="Approved and done" if approved else "Refused",
+            title=_DECIDED[given.state],
             host=self._backing.host,
             problem=None,
             proposal=given,
-            approved=approved,
             outcome=[(name, _text(value)) for name, value in outcome.items() if value not in (None, "", [], {})],
         )
 

@@ -231,5 +231,6 @@ def _ways(
         PROPOSALS: {"GET": own(proposals.show, asks=True)},
         f"{PROPOSALS}/approve": {"POST": own(proposals.approve, asks=True)},
         f"{PROPOSALS}/refuse": {"POST": own(proposals.refuse, asks=True)},
+        f"{PROPOSALS}/withdraw": {"POST": own(proposals.withdraw, asks=True)},
         "/sign-out": {"POST": own(account.sign_out)},
     }
