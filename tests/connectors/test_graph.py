@@ -155,44 +155,112 @@ def test_patience_between_pages() -> None:
 # --- changes ----------------------------------------------------------------------------------------------------------
 
 
-def test_changes_are_read_again_from_intune() -> None:
-    """What Entra ID tells of a device leads to a fresh look into Intune."""
+def changed(link: IntuneAndGraphLink, delta: str) -> list[SweepPage]:
+    """Read a round of changes."""
+    pages: list[SweepPage] = []
+    page = link.changes(delta)
+    while isinstance(page, SweepPage):
+        pages.append(page)
+        page = link.sweep(page.cursor) if page.cursor is not None else None
+    return pages
+
+
+def devices_of(pages: list[SweepPage]) -> list[ReportedDevice]:
+    """Return the devices of all pages."""
+    return [device for page in pages for device in page.devices]
+
+
+def test_what_entra_changes_is_reported_with_what_intune_says() -> None:
+    """A device that Entra ID disables is reported in the next round, with Intune's facts of now; no other one is."""
     cloud = Cloud()
     link = intune(cloud)
     delta = delta_of(swept(link))
-    changed = {"id": "dddddddd-0000-0000-0000-000000000001", "accountEnabled": False}
+    changes = {"id": "dddddddd-0000-0000-0000-000000000001", "accountEnabled": False}
     unknown = {"id": "dddddddd-9", "deviceId": "bbbbbbbb-9", "accountEnabled": True}
-    answer = {"value": [changed, unknown], "@odata.deltaLink": f"{GRAPH}/v1.0/devices/delta?$deltatoken=D2"}
-    cloud.say("/devices/delta", said(answer)).say(f"/managedDevices/{ONE}", said(managed()))
-    page = link.changes(delta)
-    assert isinstance(page, SweepPage)
-    assert not page.full
-    assert [(device.external_id, device.state.enabled) for device in page.devices] == [(ONE, False)]
+    answer = {"value": [changes, unknown], "@odata.deltaLink": f"{GRAPH}/v1.0/devices/delta?$deltatoken=D2"}
+    cloud.say("/devices/delta", said(answer))
+    pages = changed(link, delta)
+    assert not any(page.full for page in pages)
+    assert [(device.external_id, device.state.enabled) for device in devices_of(pages)] == [(ONE, False)]
     assert cloud.asked("/devices/delta")[-1].url.endswith("$deltatoken=D1")
-    assert page.cursor is not None
-    last = link.sweep(page.cursor)
-    assert isinstance(last, SweepPage)
-    assert last.cursor is None
-    assert last.next_delta is not None
-    assert "D2" in last.next_delta
+    assert "D2" in delta_of(pages)
 
 
-def test_what_is_gone_is_confirmed() -> None:
-    """An object is gone when Entra ID says so for good, and a question for itself says so, too."""
+def test_a_wipe_that_stands_in_intune_alone_is_seen_by_the_next_round() -> None:
+    """Holds 3: Intune has no delta, so its list is read each round, and what it says anew is reported, once."""
+    wiped = golden("managed_devices")
+    wiped["value"][0]["deviceActionResults"] = wiped["value"][1]["deviceActionResults"]
+    for settings in ({"users": False}, {"devices": "intune", "users": False}):
+        cloud = Cloud().say("/managedDevices", said(golden("managed_devices")), said(wiped))
+        link = intune(cloud, **settings)
+        pages = changed(link, delta_of(swept(link)))
+        assert [(each.external_id, each.state.pending) for each in devices_of(pages)] == [(ONE, PendingAction.WIPE)]
+        assert devices_of(changed(link, delta_of(pages))) == []
+
+
+def test_that_a_device_spoke_is_no_news() -> None:
+    """Every device speaks every few hours: a round reports those whose facts changed, so that it stays small."""
+    later = golden("managed_devices")
+    for item in later["value"]:
+        item["lastSyncDateTime"] = "2026-03-01T12:34:56Z"
+    cloud = Cloud().say("/managedDevices", said(golden("managed_devices")), said(later))
+    link = intune(cloud, users=False)
+    assert devices_of(changed(link, delta_of(swept(link)))) == []
+
+
+def test_a_round_whose_page_was_not_kept_tells_the_same_again() -> None:
+    """REV-7: a page that is read twice, since nobody kept the first, reports its news twice; nothing is lost."""
+    wiped = golden("managed_devices")
+    wiped["value"][0]["deviceActionResults"] = wiped["value"][1]["deviceActionResults"]
+    cloud = Cloud().say("/managedDevices", said(golden("managed_devices")), said(wiped))
+    link = intune(cloud, devices="intune", users=False)
+    delta = delta_of(swept(link))
+    for _ in range(3):
+        pages = changed(link, delta)
+        assert [each.external_id for each in devices_of(pages)] == [ONE]
+    assert devices_of(changed(link, delta_of(pages))) == []
+
+
+def test_what_intune_lists_no_more_is_gone_once_it_is_confirmed() -> None:
+    """REV-7: a device that is missing from a round is asked for by its id; 404 alone confirms that it is gone."""
+    left = golden("managed_devices")
+    del left["value"][0]
+    cloud = Cloud().say("/managedDevices", said(golden("managed_devices")), said(left))
+    cloud.say(f"/managedDevices/{ONE}", said(managed()))
+    link = intune(cloud, users=False)
+    pages = changed(link, delta_of(swept(link)))
+    assert not any(page.gone for page in pages)
+    cloud.say(f"/managedDevices/{ONE}", MISSING)
+    pages = changed(link, delta_of(pages))
+    assert [page.gone for page in pages if page.gone] == [(ONE,)]
+    asked = len(cloud.asked(f"/managedDevices/{ONE}"))
+    assert not any(page.gone for page in changed(link, delta_of(pages)))
+    assert len(cloud.asked(f"/managedDevices/{ONE}")) == asked
+
+
+def test_an_empty_round_is_nobodys_end() -> None:
+    """REV-7: where Intune lists nothing at all, twenty are asked for by their ids; the others wait for a sweep."""
+    many = [{"id": f"a{n}", "azureADDeviceId": f"b{n}"} for n in range(30)]
+    cloud = Cloud().say("/managedDevices", said({"value": many}), said({"value": []}))
+    for item in many:
+        cloud.say(f"/managedDevices/{item['id']}", said(item))
+    link = intune(cloud, devices="intune", users=False)
+    pages = changed(link, delta_of(swept(link)))
+    assert pages
+    assert not any(page.gone or page.devices for page in pages)
+    assert sum(len(cloud.asked(f"/managedDevices/{item['id']}")) for item in many) == 20
+
+
+def test_a_device_that_entra_deleted_is_disabled() -> None:
+    """What Entra ID deletes while Intune still lists it is like a device that is disabled."""
     cloud = Cloud()
     link = intune(cloud, users=False)
     delta = delta_of(swept(link))
     mark = {"id": "dddddddd-0000-0000-0000-000000000001", "@removed": {"reason": "deleted"}}
     cloud.say("/devices/delta", said({"value": [mark]}))
-    cloud.say(f"/managedDevices/{ONE}", said(managed()))
-    still = link.changes(delta)
-    assert isinstance(still, SweepPage)
-    assert still.gone == ()
-    assert still.devices[0].state.enabled is False
-    cloud.say(f"/managedDevices/{ONE}", MISSING)
-    gone = link.changes(delta)
-    assert isinstance(gone, SweepPage)
-    assert gone.gone == (ONE,)
+    pages = changed(link, delta)
+    assert [(each.external_id, each.state.enabled) for each in devices_of(pages)] == [(ONE, False)]
+    assert not any(page.gone for page in pages)
 
 
 def test_users_that_are_gone() -> None:
@@ -221,27 +289,15 @@ def test_a_place_that_graph_forgot_means_a_sweep() -> None:
 
 
 def test_each_record_of_a_device_follows() -> None:
-    """Where Intune has two records of one device, a change in Entra ID is read for both."""
+    """Where Intune has two records of one device, a change in Entra ID is reported for both."""
     other = {**managed(), "id": "aaaaaaaa-0000-0000-0000-000000000009"}
     cloud = Cloud().say("/managedDevices", said({"value": [managed(), other]}))
     link = intune(cloud, users=False)
     delta = delta_of(swept(link))
-    cloud.say(f"/managedDevices/{ONE}", said(managed())).say(f"/managedDevices/{other['id']}", said(other))
-    changed = {"id": "dddddddd-0000-0000-0000-000000000001", "accountEnabled": False}
-    cloud.say("/devices/delta", said({"value": [changed]}))
-    page = link.changes(delta)
-    assert isinstance(page, SweepPage)
-    assert {device.external_id: device.state.enabled for device in page.devices} == {ONE: False, other["id"]: False}
-
-
-def test_too_many_changes_mean_a_sweep() -> None:
-    """More than a hundred changed devices are not looked up one by one."""
-    many = [{"id": f"a{n}", "azureADDeviceId": f"b{n}"} for n in range(101)]
-    entra = [{"id": f"d{n}", "deviceId": f"b{n}"} for n in range(101)]
-    cloud = Cloud().say("/managedDevices", said({"value": many}))
-    cloud.say("/devices/delta", said({"value": entra, "@odata.deltaLink": f"{GRAPH}/v1.0/devices/delta?$deltatoken=D"}))
-    link = intune(cloud, users=False)
-    assert link.changes(delta_of(swept(link))) is None
+    changes = {"id": "dddddddd-0000-0000-0000-000000000001", "accountEnabled": False}
+    cloud.say("/devices/delta", said({"value": [changes]}))
+    found = {device.external_id: device.state.enabled for device in devices_of(changed(link, delta))}
+    assert found == {ONE: False, other["id"]: False}
 
 
 # --- groups -----------------------------------------------------------------------------------------------------------
@@ -264,18 +320,16 @@ def test_groups_that_matter_are_known_after_a_sweep() -> None:
 def test_changes_say_nothing_of_groups() -> None:
     """CON-5: groups that were read in an earlier sweep may have changed, so a change states no memberships."""
     user = golden("users_delta")["value"][0]
-    cloud = Cloud().say("/transitiveMembers", said({"value": []})).say(f"/managedDevices/{ONE}", said(managed()))
-    cloud.say(f"/managedDevices/{TWO}", said({**managed(), "id": TWO})).say(f"/users/{ADA}", said(user))
+    wiped = golden("managed_devices")
+    wiped["value"][0]["deviceActionResults"] = wiped["value"][1]["deviceActionResults"]
+    cloud = Cloud().say("/transitiveMembers", said({"value": []}))
+    cloud.say("/managedDevices", said(golden("managed_devices")), said(wiped)).say(f"/users/{ADA}", said(user))
     link = intune(cloud, groups=[GROUP])
-    devices = link.changes(delta_of(swept(link)))
-    assert isinstance(devices, SweepPage)
-    assert len(devices.devices) == 2
-    assert devices.cursor is not None
-    users = link.sweep(devices.cursor)
-    assert isinstance(users, SweepPage)
-    assert users.users
-    assert not any(device.memberships_known for device in devices.devices)
-    assert not any(user.memberships_known for user in users.users)
+    pages = changed(link, delta_of(swept(link)))
+    assert [device.memberships_known for device in devices_of(pages)] == [False]
+    users = [user for page in pages for user in page.users]
+    assert users
+    assert not any(user.memberships_known for user in users)
 
 
 def test_a_group_that_is_not_there_ends_the_sweep() -> None:

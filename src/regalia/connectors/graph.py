@@ -1,19 +1,22 @@
 """The inventory that Microsoft Graph gives: devices as Intune and Entra ID know them, and users.
 
 A sweep reads, part by part, the members of the groups that matter, Entra's devices, Intune's devices (which are
-reported, with what the parts before said of them) and users. Changes come from the two parts that Graph has a delta of.
-A device that Entra tells a change of is read again from Intune. What earlier parts said lives in this process: a sweep
-that another process began is begun anew, which shows everything and so harms nothing.
+reported, with what the parts before said of them) and users. Between sweeps Graph has a delta of Entra's devices and of
+users; of Intune's devices it has none, so their list is read whole each time, since a wipe stands there and nowhere
+else, and those are reported of whom it says something new. What earlier parts said lives in this process: a sweep that
+another process began is begun anew, which shows everything and so harms nothing.
 """
 
 from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from regalia import reasons
-from regalia.connectors.graph_facts import EntraDevice, device_of, entra_of, removed, risk_of, user_of
+from regalia.connectors.graph_facts import device_of, entra_of, removed, risk_of, user_of
 from regalia.connectors.graph_lookup import GraphLookup
 from regalia.connectors.graph_place import Directory, Place
 from regalia.connectors.graph_queries import GROUP, first_link, managed_path, user_path
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from regalia.connectors.graph_calls import GraphCalls, GraphPage
+    from regalia.connectors.graph_facts import EntraDevice
     from regalia.connectors.pace import Budget, Pace
     from regalia.connectors.settings import IntuneSettings
     from regalia.model.event import JsonValue
@@ -31,8 +35,12 @@ if TYPE_CHECKING:
 
 __all__ = ["GraphInventory"]
 
+_MANAGED: Final = "managed"
+"""Intune's devices: the part without a delta."""
 _MOST_LOOKED_UP: Final = 100
-"""Devices of one page of changes; where more changed, a sweep is the shorter way."""
+"""Users of one page of changes; where more are gone, a sweep is the shorter way."""
+_MOST_MISSED: Final = 20
+"""Devices that are looked up because Intune lists them no more; the others wait for the next round, or for a sweep."""
 
 
 class GraphInventory:
@@ -78,7 +86,7 @@ class GraphInventory:
         parts = [f"{GROUP}{group}" for group in settings.groups]
         parts += ["risk"] if settings.users and settings.risk else []
         parts += ["entra"] if settings.devices == "intune-and-entra" else []
-        parts += ["managed"] if settings.devices != "none" else []
+        parts += [_MANAGED] if settings.devices != "none" else []
         return parts + (["users"] if settings.users else [])
 
     def _begun(self) -> Place:
@@ -123,17 +131,20 @@ class GraphInventory:
         if page.next_link is not None:
             return replace(told, cursor=replace(place, link=page.next_link).text())
         links = {**place.links, place.part: page.delta_link} if page.delta_link else dict(place.links)
-        parts = self._parts() if place.full else [part for part in self._parts() if part in links]
+        changing = [part for part in self._parts() if part in links or part == _MANAGED]
+        parts = self._parts() if place.full else changing
         later = parts[parts.index(place.part) + 1 :] if place.part in parts else []
         if later:
-            link = None if place.full else links[later[0]]
-            return replace(told, cursor=Place(place.run, later[0], place.full, link, links).text())
+            link = None if place.full else links.get(later[0])
+            return replace(told, cursor=replace(place, part=later[0], link=link, links=links).text())
         if place.full:
             with self._lock:
                 self._known, self._building = directory, None
-        first = next((part for part in self._parts() if part in links), None)
-        delta = Place(place.run, first, full=False, link=links[first], links=links).text() if first else None
-        return replace(told, next_delta=delta)
+        if not changing:
+            return told
+        first = changing[0]
+        begin = Place(place.run, first, full=False, link=links.get(first), links=links, round=place.round + 1)
+        return replace(told, next_delta=begin.text())
 
     def _told(self, place: Place, page: GraphPage, directory: Directory, budget: Budget) -> SweepPage | None:
         """Make reports of a page; None where too much changed to look it all up."""
@@ -149,26 +160,49 @@ class GraphInventory:
                 if user is not None and risk is not None:
                     directory.risks[user] = risk
             return SweepPage()
-        if place.part == "managed":
-            return SweepPage(devices=self._devices(page, directory))
+        if place.part == _MANAGED:
+            devices = self._devices(page, directory, fresh=place.full)
+            return SweepPage(devices=devices) if place.full else self._news(place, page, devices, directory, budget)
         if place.part == "users":
             return self._users(page, directory, budget, full=place.full)
-        changed = self._entra(page.items, directory)
-        return SweepPage() if place.full else self._changed(changed, directory, budget)
+        self._entra(page.items, directory)
+        return SweepPage()
 
-    def _devices(self, page: GraphPage, directory: Directory) -> tuple[ReportedDevice, ...]:
+    def _devices(self, page: GraphPage, directory: Directory, *, fresh: bool) -> tuple[ReportedDevice, ...]:
         found: list[ReportedDevice] = []
         for item in page.items:
             name = item.get("azureADDeviceId")
-            device_id = name.lower() if isinstance(name, str) else None
-            report = self._report(item, directory.entra(device_id), directory, page.request_id, fresh=True)
+            entra = directory.entra(name if isinstance(name, str) else None)
+            report = self._report(item, entra, directory, page.request_id, fresh=fresh)
             if report is None:
                 # What cannot be read would look absent.
                 raise CallError.of(reasons.CONNECTOR_GARBLED, "Graph managed: a device without an id")
-            if device_id is not None:
-                directory.managed[device_id] = (*directory.managed.get(device_id, ()), report.external_id)
             found.append(report)
+            if fresh:
+                directory.managed[report.external_id] = _print(report)
         return tuple(found)
+
+    def _news(
+        self,
+        place: Place,
+        page: GraphPage,
+        devices: Sequence[ReportedDevice],
+        directory: Directory,
+        budget: Budget,
+    ) -> SweepPage:
+        """Report what is new in Intune's list; what it lists no more is gone where Intune knows no such device."""
+        directory.turn_to(place)
+        news = {device.external_id: _print(device) for device in devices}
+        directory.listed.update(news)
+        directory.told.update({name: value for name, value in news.items() if directory.managed.get(name) != value})
+        missed = (name for name in directory.managed if name not in directory.listed)
+        asked = () if page.next_link else tuple(islice(missed, _MOST_MISSED))
+        gone = tuple(name for name in asked if not self._has(name, budget))
+        directory.told.update(dict.fromkeys(gone))
+        return SweepPage(tuple(each for each in devices if each.external_id in directory.told), gone=gone)
+
+    def _has(self, managed: str, budget: Budget) -> bool:
+        return self._calls.one("managed device", managed_path(managed, self._settings), budget) is not None
 
     def _report(
         self,
@@ -184,34 +218,14 @@ class GraphInventory:
         groups = directory.of(entra.object_id) if listed and entra else None
         return device_of(raw, entra, groups, self._settings, now=self._clock.now(), request_id=request_id)
 
-    def _entra(self, items: Sequence[Mapping[str, JsonValue]], directory: Directory) -> list[EntraDevice]:
-        """Keep what Entra ID says; return those that it is about."""
-        changed: dict[str, EntraDevice] = {}
+    def _entra(self, items: Sequence[Mapping[str, JsonValue]], directory: Directory) -> None:
+        """Keep what Entra ID says; Intune's list, which comes after it, tells of those that it is about."""
         for item in items:
             object_id = item.get("id")
             before = directory.objects.get(object_id.lower()) if isinstance(object_id, str) else None
             entra = entra_of(item, before)
             if entra is not None:
                 directory.keep(entra)
-                changed[entra.object_id] = entra
-        return list(changed.values())
-
-    def _changed(self, changed: Sequence[EntraDevice], directory: Directory, budget: Budget) -> SweepPage | None:
-        """Read from Intune again what Entra ID tells a change of; what Intune never listed waits for the next sweep."""
-        known = [(entra, managed) for entra in changed for managed in directory.managed.get(entra.device_id or "", ())]
-        if len(known) > _MOST_LOOKED_UP:
-            return None
-        devices: list[ReportedDevice] = []
-        gone: list[str] = []
-        for entra, managed in known:
-            answer = self._calls.one("managed device", managed_path(managed, self._settings), budget)
-            if answer is None:
-                gone.append(managed)
-                continue
-            report = self._report(answer.body, entra, directory, answer.request_id, fresh=False)
-            if report is not None:
-                devices.append(report)
-        return SweepPage(devices=tuple(devices), gone=tuple(gone))
 
     def _users(self, page: GraphPage, directory: Directory, budget: Budget, *, full: bool) -> SweepPage | None:
         users: list[ReportedUser] = []
@@ -247,3 +261,9 @@ class GraphInventory:
 
 def _lower(value: JsonValue) -> str | None:
     return value.lower() if isinstance(value, str) else None
+
+
+def _print(report: ReportedDevice) -> bytes:
+    """Sum up what a report says, to tell news from what was said before: when a device last spoke is no news."""
+    said = replace(report, evidence={}, memberships=frozenset(), memberships_known=False)
+    return blake2b(repr(said).encode(), digest_size=16).digest()

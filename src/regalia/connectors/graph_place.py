@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from regalia.connectors.microsoft_http import read_json
@@ -27,12 +27,12 @@ class Place:
     """None: the part's first page."""
     links: Mapping[str, str] = field(default_factory=dict)
     """By part, where its changes from now on begin."""
+    round: int = 0
+    """Counts the rounds of changes, so that no two pages have one place."""
 
     def text(self) -> str:
         """Write it."""
-        return json.dumps(
-            {"run": self.run, "part": self.part, "full": self.full, "link": self.link, "links": dict(self.links)}
-        )
+        return json.dumps(asdict(self))
 
     @classmethod
     def of_text(cls, text: str) -> Place | None:
@@ -40,11 +40,14 @@ class Place:
         read = read_json(text.encode("utf-8", "replace"))
         if read is None:
             return None
-        run, part, full, link, links = (read.get(name) for name in ("run", "part", "full", "link", "links"))
+        run, part, full, links, number = (read.get(name) for name in ("run", "part", "full", "links", "round"))
         if not (isinstance(run, str) and isinstance(part, str) and isinstance(full, bool) and isinstance(links, dict)):
             return None
+        if not isinstance(number, int):
+            return None
         texts = {name: value for name, value in links.items() if isinstance(value, str)}
-        return cls(run, part, full, link if isinstance(link, str) else None, texts)
+        link = read.get("link")
+        return cls(run, part, full, link if isinstance(link, str) else None, texts, number)
 
 
 @dataclass(slots=True)
@@ -56,8 +59,13 @@ class Directory:
     """By object id."""
     by_device_id: dict[str, str] = field(default_factory=dict)
     """Object id by device id."""
-    managed: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Intune's ids by Entra's device id: what was enrolled anew may have an older record, too."""
+    managed: dict[str, bytes] = field(default_factory=dict)
+    """What was last reported of Intune's devices, summed up, by Intune's id."""
+    listed: set[str] = field(default_factory=set)
+    """Intune's devices that this round of changes has shown so far."""
+    told: dict[str, bytes | None] = field(default_factory=dict)
+    """What the last page of changes reported, None for what is gone. It is known once another page is asked for."""
+    _told_at: str = ""
     groups: dict[str, frozenset[str]] = field(default_factory=dict)
     """Groups that matter, by the object id of a member."""
     risks: dict[str, str] = field(default_factory=dict)
@@ -69,6 +77,19 @@ class Directory:
         self.objects[entra.object_id] = entra
         if entra.device_id:
             self.by_device_id[entra.device_id] = entra.object_id
+
+    def turn_to(self, place: Place) -> None:
+        """Begin a page of Intune's list. One that is read a second time was not kept: it tells the same again."""
+        at = place.text()
+        if at != self._told_at:
+            for name, value in self.told.items():
+                if value is None:
+                    self.managed.pop(name, None)
+                else:
+                    self.managed[name] = value
+        self.told, self._told_at = {}, at
+        if place.link is None:
+            self.listed = set()
 
     def entra(self, device_id: str | None) -> EntraDevice | None:
         """Find a device by what an MDM calls it."""
