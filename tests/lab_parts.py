@@ -94,8 +94,8 @@ class Asked:
         """The same with other fields."""
         return replace(self, **fields)
 
-    def der(self) -> bytes:
-        """The PKCS #10."""
+    def der(self, key: rsa.RSAPrivateKey | None = None) -> bytes:
+        """The PKCS #10, of the device's key unless another is given."""
         names = [x509.NameAttribute(NameOID.COMMON_NAME, self.common_name)] if self.common_name else []
         builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(names))
         if self.challenge is not None:
@@ -107,7 +107,7 @@ class Asked:
         if self.ekus:
             purposes = [x509.ObjectIdentifier(one) for one in self.ekus]
             builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-        return builder.sign(device_key(self.bits), hashes.SHA256()).public_bytes(Encoding.DER)
+        return builder.sign(key or device_key(self.bits), hashes.SHA256()).public_bytes(Encoding.DER)
 
     def base64(self) -> str:
         """As it goes to Intune."""

@@ -27,7 +27,7 @@ from regalia.ra.record_events import connector_actor
 from regalia.ra.sources import source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from regalia.errors import Reason
@@ -56,6 +56,8 @@ _WRONG_PER_MINUTE: Final = 30
 _LONGEST_ID: Final = 200
 _TOLD: Final = 20
 """External ids that an event names."""
+_TURN_SECONDS: Final = 5.0
+"""How long a message waits for those before it; then the next run does what follows from it."""
 _NO_KEY: Final = bytes(32)
 """What a message to no connector of ours is compared with, so that it takes as long."""
 
@@ -123,6 +125,7 @@ class HookDesk:
         self._clock = clock
         self._wrong = Counts(reasons.HOOK_LIMITED, "source", _WRONG_PER_MINUTE)
         self._lock = threading.Lock()
+        self._following = threading.Lock()
 
     def receive(self, message: Message) -> HookAnswer:
         """Take one message in, and let follow what does.
@@ -172,9 +175,18 @@ class HookDesk:
                 ),
             )
         )
-        # One message is one run: the brake counts all of it before anything is done.
-        follow_bearers(self._store, tuple(map(_bearer, records)), self._clock.now())
+        self._follow(tuple(map(_bearer, records)))
         return Receipt(receipt)
+
+    def _follow(self, bearers: Sequence[Bearer]) -> None:
+        """Let follow what does: one message is one run, whose brake counts all of it before anything is done."""
+        # One at a time: messages that were counted at once would each find the share of the others unused.
+        if not self._following.acquire(timeout=_TURN_SECONDS):
+            return
+        try:
+            follow_bearers(self._store, bearers, self._clock.now())
+        finally:
+            self._following.release()
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
