@@ -25,8 +25,9 @@ from regalia.net.http import HttpOutgoing
 from regalia.ra.follow_run import carry_out
 from regalia.ra.sweeping import Sweeper
 from regalia.wire.scep import FailInfo, MessageType, PkiStatus
+from regalia.wire.scep_client import issuer_and_serial
 from vouching_parts import VouchedWorld
-from world import Device
+from world import Device, rsa_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,6 +184,16 @@ def _wiped(scene: Scene) -> Reply:
     return scene.send(asked)
 
 
+def _other_group(scene: Scene) -> Reply:
+    scene.world.new_group("guests")
+    scene.sweep()
+    record = scene.world.store.device_of("mdm", scene.lab.first().id)
+    assert record is not None
+    assert scene.world.store.put_devices([(record, replace(record, group="default"))], ())
+    asked = scene.lab.asked()
+    return scene.send(asked, endpoint="mdm-guests")
+
+
 ATTACKS: dict[str, tuple[Callable[[Scene], Reply], Reason]] = {
     "challenge of another device": (_other_device, reasons.CONNECTOR_REQUEST_DIFFERS),
     "challenge for another name": (_other_name, reasons.CONNECTOR_REQUEST_DIFFERS),
@@ -194,6 +205,7 @@ ATTACKS: dict[str, tuple[Callable[[Scene], Reply], Reason]] = {
     "foreign SID": (_foreign_sid, reasons.CONNECTOR_REQUEST_DIFFERS),
     "foreign UPN": (_foreign_upn, reasons.CONNECTOR_REQUEST_DIFFERS),
     "foreign DNS name": (_foreign_dns, reasons.CONNECTOR_REQUEST_DIFFERS),
+    "device of another group": (_other_group, reasons.DEVICE_ELSEWHERE),
     "wiped device": (_wiped, reasons.BEARER_UNFIT),
 }
 
@@ -214,3 +226,41 @@ def test_an_attack_gets_none(scene: Scene, name: str) -> None:
     assert (reply.status, reply.fail_info) == (PkiStatus.FAILURE, FailInfo.BAD_REQUEST)
     assert (reply.fail_info_text, reply.certificates) == (None, ())
     assert (scene.told(), scene.issued()) == ({reason.id}, 0)
+
+
+def test_a_captured_conversation_serves_no_other_key(scene: Scene) -> None:
+    """Holds 4, R3: the device's own request with another key in its transaction is refused without asking Intune."""
+    asked = scene.lab.asked()
+    assert scene.send(asked).status is PkiStatus.SUCCESS
+    asked_before = len(scene.lab.tenant.validations)
+    reply = scene.send(asked, key=rsa_key(0))
+    assert (reply.status, reply.fail_info, reply.certificates) == (PkiStatus.FAILURE, FailInfo.BAD_REQUEST, ())
+    assert (scene.told(), scene.issued()) == ({reasons.TRANSACTION_TAKEN.id}, 1)
+    assert len(scene.lab.tenant.validations) == asked_before
+
+
+def fetched(scene: Scene, sender: Device, certificate: bytes) -> tuple[bytes, ...]:
+    """Return what a GetCert for a certificate is answered with."""
+    read = x509.load_der_x509_certificate(certificate)
+    wanted = issuer_and_serial(read.issuer.public_bytes(), read.serial_number)
+    answer = scene.world.send(sender.message(wanted, message_type=MessageType.GET_CERT), sender.endpoint)
+    return sender.open(answer, wanted).certificates
+
+
+def test_a_key_stolen_before_the_wipe_serves_nobody_after_it(scene: Scene) -> None:
+    """Holds 4: after the wipe the certificate is revoked; its key renews nothing, fetches nothing, polls nothing."""
+    asked = scene.lab.asked()
+    (certificate,) = scene.send(asked).certificates[:1]
+    stolen = Device(scene.world, device_key(), endpoint="mdm", certificate=certificate).fresh("t-9")
+    assert fetched(scene, stolen, certificate) == (certificate,)
+    scene.wipe()
+    scene.sweep()
+    assert scene.issued() == 0
+    renewal = scene.send(asked.but(challenge=None), "t-9", signer=certificate)
+    polled = stolen.poll()
+    again = scene.send(asked)
+    for reply in (renewal, polled, again):
+        assert (reply.status, reply.fail_info, reply.certificates) == (PkiStatus.FAILURE, FailInfo.BAD_REQUEST, ())
+    assert fetched(scene, stolen, certificate) == ()
+    assert reasons.SIGNER_REVOKED.id in scene.told()
+    assert scene.issued() == 0
