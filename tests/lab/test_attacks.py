@@ -228,6 +228,16 @@ def test_an_attack_gets_none(scene: Scene, name: str) -> None:
     assert (scene.told(), scene.issued()) == ({reason.id}, 0)
 
 
+def test_a_renamed_device_gets_the_name_on_record(scene: Scene) -> None:
+    """Holds 4: a verdict on a former name yields the present name of the record, and not the one asked for."""
+    asked = scene.lab.asked()
+    present = scene.lab.first(2).entra_device_id
+    scene.lab.tenant.managed.put(replace(scene.lab.first(), entra_device_id=present))
+    (certificate, *_) = scene.send(asked).certificates
+    (row,) = [row for row in scene.world.store.certificates_after(None, 1_000) if row.der == certificate]
+    assert row.intent.names.cn == present != asked.common_name
+
+
 def test_a_captured_conversation_serves_no_other_key(scene: Scene) -> None:
     """Holds 4, R3: the device's own request with another key in its transaction is refused without asking Intune."""
     asked = scene.lab.asked()
