@@ -40,6 +40,8 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
     ),
     "docs/tasks/alerts.md": ("regalia alert delivery replay 019a1b2c",),
     "docs/tasks/jobs.md": ("regalia job run audit-certificates", "regalia job show audit-certificates"),
+    "docs/tasks/connect-an-inventory.md": ("regalia connector test intune",),
+    "docs/tasks/devices.md": ("regalia device list --search laptop",),
     "docs/tasks/blocked-keys.md": ("regalia key-blocklist import badkeys --file blocklist.dat --format badkeys",),
     "docs/tasks/enrol-devices.md": (
         "getcert add-scep-ca -c regalia -u http://pki.example.org:8080/scep/default",

@@ -23,8 +23,8 @@ FACES: dict[Stage, tuple[str, ...]] = {
 """Where the reasons are driven that no PKIOperation provokes; all others stand in `test_refusals.SCENARIOS`."""
 DECISIONS = {reason.id: ("ra",) for reason in (reasons.APPROVAL_DENIED, reasons.APPROVAL_EXPIRED)}
 """Where those are driven that an administrator gives to what waits: the device only learns that nothing waits."""
-CONNECTORS = ("connectors", "ra")
-"""Where the reasons of a connector's own are driven: against its system, and where its word is taken."""
+CONNECTORS = ("connectors", "ra", "app", "verbs")
+"""Where a connector's own reasons are driven: against its system, where its word is taken, and where it is kept."""
 
 _NAMES = {id(value): name for name, value in vars(reasons).items() if isinstance(value, Reason)}
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from regalia.model import CertificateIntent, Challenge, Enrolment, EventDraft
     from regalia.ports import Begun
+    from regalia.ports.fleet import Notice
 
 LAPTOP = names("laptop-1")
 
@@ -259,13 +260,21 @@ class Overtaken(MemoryStore):
         closes: UUID | None = None,
         resumes: UUID | None = None,
         approves: bool = False,
+        notice: Notice | None = None,
     ) -> Begun:
         """See `ports.Issuance`."""
         others, self.meanwhile = self.meanwhile, None
         if others is not None:
             others()
         return super().begin(
-            intent, events, enrolment=enrolment, consume=consume, closes=closes, resumes=resumes, approves=approves
+            intent,
+            events,
+            enrolment=enrolment,
+            consume=consume,
+            closes=closes,
+            resumes=resumes,
+            approves=approves,
+            notice=notice,
         )
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from regalia.errors import Reason
     from regalia.model import CertificateIntent, Enrolment, EventDraft, Names
     from regalia.ports import Begun
+    from regalia.ports.fleet import Notice
 
 LAPTOP = names("laptop-1")
 OTHER = Actor(ActorKind.ADMIN, "os:other")
@@ -227,6 +228,7 @@ class Overtaken(MemoryStore):
         closes: UUID | None = None,
         resumes: UUID | None = None,
         approves: bool = False,
+        notice: Notice | None = None,
     ) -> Begun:
         """See `ports.Issuance`."""
         self._others_first()
@@ -238,6 +240,7 @@ class Overtaken(MemoryStore):
             closes=closes,
             resumes=resumes,
             approves=approves,
+            notice=notice,
         )
 
     def dismiss(

@@ -59,7 +59,7 @@ def import_(
     large = len(told or b"") + len(told_users or b"") > verbs.LARGEST
     with _here(home) if large else reached(home) as door:
         # What is too large for a request has no bound but the reader's own on the machine itself.
-        asked = verbs.ImportDevices.model_construct(**said) if large else verbs.ImportDevices.model_validate(said)
+        asked = verbs.ImportDevices.model_construct(None, **said) if large else verbs.ImportDevices.model_validate(said)
         if agreed(door.plan(verbs.IMPORT, asked).would, yes=yes, dry_run=dry_run, as_json=as_json):
             print_answer(door.ask(verbs.IMPORT, asked), as_json=as_json)
 
