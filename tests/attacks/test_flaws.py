@@ -44,12 +44,18 @@ SWITCHES = {
 
 
 def doors(world: Target) -> list[str]:
-    """An endpoint for each way to say yes, profile, set of switches; half of them have a challenge, half have none."""
+    """An endpoint for each way to say yes, profile, set of switches; half of them have a challenge, half have none.
+
+    What a connector says yes to is its own: see `lab/test_attacks.py`.
+    """
     document = DEFAULT_DOCUMENT.replace('names = "binding"', 'names = "from-csr"')
     world.registry.create_profile("open", "default", document, actor=ADMIN, acknowledged=["names-from-request"])
     made = []
     for authoriser, (switch, options), profile, minted in product(
-        Authoriser, SWITCHES.items(), ("default", "open"), (False, True)
+        [each for each in Authoriser if each is not Authoriser.CONNECTOR],
+        SWITCHES.items(),
+        ("default", "open"),
+        (False, True),
     ):
         if authoriser is Authoriser.STATIC and profile == "open":
             continue  # not to be had (RA-028)

@@ -7,6 +7,7 @@ import io
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -35,7 +36,6 @@ from world import ADMIN, Device, World, names, rsa_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from uuid import UUID
 
     from regalia.model import CertificateIntent
 
@@ -135,6 +135,8 @@ TAMPERED: dict[str, tuple[Callable[[Certificate], Certificate], set[str]]] = {
     "profile version": (_intent(profile_version=9), {"row", "event"}),
     "device": (_intent(device="INV-2"), {"event"}),
     "no device": (_intent(device=None), {"event"}),
+    "the record of another device": (_intent(device_id=UUID(int=7)), {"event"}),
+    "the record of another user": (_intent(user_id=UUID(int=7)), {"event"}),
     "unverified": (_intent(unverified=True), {"event"}),
     "enrolment": (lambda leaf: _intent(enrolment_id=leaf.id)(leaf), {"event"}),
     "time": (lambda leaf: _intent(created_at=leaf.intent.created_at - HOUR)(leaf), {"row"}),
@@ -170,6 +172,7 @@ def test_each_column_is_among_them() -> None:
     fields = {
         "serial", "subject", "names", "key_sha256", "not_before", "not_after", "kind", "authority", "group", "profile",
         "profile_version", "device", "unverified", "enrolment_id", "created_at", "tbs", "key_id", "shard",
+        "device_id", "user_id",
     }  # fmt: skip
     _, leaf = a_world()
     changed: set[str] = set()

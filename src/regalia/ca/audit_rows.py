@@ -118,5 +118,5 @@ def _otherwise(certificate: Certificate, begun: Event) -> Iterator[str]:
             yield f"the log says something else of its {key.replace('_', ' ')}"
 
 
-_COMPARED: Final = frozenset({"profile", "unverified", "device", "enrolment"})
+_COMPARED: Final = frozenset({"profile", "unverified", "device", "device_id", "user_id", "enrolment"})
 """What stands in a record only where there is something of the kind."""

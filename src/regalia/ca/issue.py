@@ -248,6 +248,8 @@ def certificate_event(
         facts["unverified"] = intent.unverified
     if intent.device is not None:
         facts["device"] = intent.device
+    # Which record a certificate follows is told here too: whoever turns a row away from it stops its revocation.
+    facts |= {key: str(value) for key, value in intent.records().items()}
     if enrolment is not None:
         facts["enrolment"] = str(enrolment.id)
     if action is Action.CERTIFICATE_INTENT:

@@ -128,6 +128,11 @@ class CertificateIntent:
     user_id: UUID | None = None
     """Of the user's record, the same."""
 
+    def records(self) -> dict[str, UUID]:
+        """Name the records that it is bound to."""
+        found = {"device_id": self.device_id, "user_id": self.user_id}
+        return {name: record for name, record in found.items() if record is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class Certificate:

@@ -20,7 +20,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_CERTIFICATE = "kind authority key_sha256 profile unverified enrolment"
+_CERTIFICATE = "kind authority key_sha256 profile unverified device_id user_id enrolment"
 _REFUSED = "title message enrolment connector code"
 
 KEPT: Final[Mapping[Action, frozenset[str]]] = {
