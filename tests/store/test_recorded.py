@@ -77,6 +77,7 @@ WITHOUT = {
     "forget_tries": "the same: it was right, and that is recorded",
     "spend": "what is good once in the sign-in that is recorded",
     "forget_sign_ins": "housekeeping of what has ended by itself",
+    "claim_notice": "which process tells a connector decides nothing; how the telling ended is recorded",
     "claim_delivery": "which process tells of an alert decides nothing; how the telling ended is recorded",
     "forget_alerts": "housekeeping of what events keep",
     "index_more": "what searches go by says what is stored elsewhere",
