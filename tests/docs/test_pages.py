@@ -42,6 +42,15 @@ NOT_RUN: dict[str, tuple[str, ...]] = {
     "docs/tasks/jobs.md": ("regalia job run audit-certificates", "regalia job show audit-certificates"),
     "docs/tasks/connect-an-inventory.md": ("regalia connector test intune",),
     "docs/tasks/devices.md": ("regalia device list --search laptop",),
+    "docs/tasks/intune.md": (
+        "regalia connector create intune intune --set tenant=TENANT --set client_id=CLIENT --secret-file client-secret",
+        "regalia connector test intune",
+        "regalia profile create managed --group default --file managed.toml",
+        "regalia endpoint create managed --group default --profile managed --authoriser connector --connector intune",
+        "regalia connector show intune",
+        "regalia enrolment list",
+        "regalia device list",
+    ),
     "docs/tasks/blocked-keys.md": ("regalia key-blocklist import badkeys --file blocklist.dat --format badkeys",),
     "docs/tasks/enrol-devices.md": (
         "getcert add-scep-ca -c regalia -u http://pki.example.org:8080/scep/default",
