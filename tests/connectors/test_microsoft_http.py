@@ -11,6 +11,8 @@ from connectors.microsoft_parts import NOW, Cloud, PassingTime, golden, said
 from fakes import FakeClock, SeededEntropy
 from regalia import reasons
 from regalia.connectors.microsoft_http import Call, CallError, JsonCalls, error_code, read_json, retry_after
+from regalia.errors import UnavailableError
+from regalia.ports import OutgoingResponse
 
 CALL = Call("the question", "GET", "https://graph.microsoft.com/x")
 CLOCK = FakeClock(NOW)
@@ -110,3 +112,28 @@ def test_what_is_no_object_is_not_read(octets: bytes) -> None:
 def test_a_code_has_a_codes_form(code: object) -> None:
     """CHA-4: what is not a short word is no code, so that no body can put text into our errors."""
     assert error_code({"error": {"code": code}}) == ""  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 407])
+def test_a_page_for_people_is_no_answer(status: int) -> None:
+    """CON-5: what a proxy or a web filter shows is neither a wrong credential nor a missing permission (CON-027)."""
+    page = OutgoingResponse(status, {"content-type": "text/html; charset=utf-8"}, b"<html>Sign in</html>")
+    with pytest.raises(CallError) as failed:
+        calls(Cloud().say("/x", page)).call(CALL, PassingTime().pace.enrolment(15))
+    assert failed.value.answer.reason is reasons.CONNECTOR_INTERCEPTED
+    assert f"HTTP {status}" in failed.value.answer.detail
+
+
+def test_a_page_where_a_service_was_is_an_answer() -> None:
+    """A gateway's own page for a path that is gone stays a 404, so that a service that moved is looked for."""
+    page = OutgoingResponse(404, {"content-type": "text/html"}, b"<html>Not found</html>")
+    assert calls(Cloud().say("/x", page)).call(CALL, PassingTime().pace.enrolment(15)).status == 404
+
+
+def test_a_foreign_certificate_is_named() -> None:
+    """A certificate that is not trusted is told apart from a system that is away (CON-026)."""
+    foreign = UnavailableError(reasons.OUTGOING_UNTRUSTED, "its certificate is not accepted: self-signed certificate")
+    with pytest.raises(CallError) as failed:
+        calls(Cloud().say("/x", foreign)).call(CALL, PassingTime().pace.enrolment(15))
+    assert failed.value.answer.reason is reasons.CONNECTOR_UNTRUSTED
+    assert "self-signed certificate" in failed.value.answer.detail

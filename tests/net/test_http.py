@@ -68,7 +68,7 @@ def test_a_certificate_that_is_not_trusted_is_refused(certificate: Path) -> None
     with outside(answering(OK), certificate) as there:
         with pytest.raises(UnavailableError, match="certificate is not accepted") as refused:
             calling(there, ca_file=None).exchange(get(there.port, "https"))
-        assert refused.value.reason is reasons.OUTGOING_FAILED
+        assert refused.value.reason is reasons.OUTGOING_UNTRUSTED
         with pytest.raises(UnavailableError, match="certificate is not accepted"):
             calling(there).exchange(OutgoingRequest("GET", f"https://other.example.test:{there.port}/"))
     assert there.requests == []

@@ -157,6 +157,7 @@ def test_targets_that_are_refused(door: LocalDoor, asked: verbs.CreateTarget, re
     [
         AdminError(reasons.OUTGOING_REFUSED, "the host has an address that is not public"),
         UnavailableError(reasons.OUTGOING_FAILED, "nobody answers there"),
+        UnavailableError(reasons.OUTGOING_UNTRUSTED, "its certificate is not accepted: self-signed certificate"),
         AdminError(reasons.MAIL_NOT_SET, "no server"),
         UnavailableError(reasons.MAIL_FAILED, "it answers 554"),
         UnavailableError(reasons.WEB_HOOK_REFUSED, "it answers 500"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Call", "CallError", "JsonCalls", "error_code", "read_json", "retry_after"]
 
 _BUSY: Final = frozenset({429, 503, 504})
+_PERHAPS_MOVED: Final = (404, 410)
 _FIRST_PAUSE: Final = {429: 10.0}
 """Seconds before the second try where no Retry-After tells; each further pause is twice as long."""
 _OTHER_PAUSE: Final = 1.0
@@ -122,8 +123,10 @@ class JsonCalls:
                 OutgoingRequest(call.method, call.url, headers, call.body, call.limit, timeout=left)
             )
         except (AdminError, UnavailableError) as error:
+            untrusted = error.reason is reasons.OUTGOING_UNTRUSTED
+            reason = reasons.CONNECTOR_UNTRUSTED if untrusted else reasons.CONNECTOR_AWAY
             # What `net` says names a kind of fault, never what came.
-            told = NotAsked(reasons.CONNECTOR_AWAY, f"{call.what}: {error.detail}")
+            told = NotAsked(reason, f"{call.what}: {error.detail}")
             raise CallError(told, elsewhere=isinstance(error, UnavailableError)) from None
 
     def _pause(self, status: int, tried: int) -> float:
@@ -133,7 +136,8 @@ class JsonCalls:
 
 
 def _busy(call: Call, response: OutgoingResponse, ours: str, pause: float, *, told: bool) -> CallError:
-    detail = f"{call.what}: HTTP {response.status}, {_ids(response, ours)}"
+    later = f", again in {round(pause)} s" if told else ""
+    detail = f"{call.what}: HTTP {response.status}{later}, {_ids(response, ours)}"
     answer = NotAsked(reasons.CONNECTOR_BUSY, detail, timedelta(seconds=pause))
     # A service that says when to come back has not moved.
     return CallError(answer, elsewhere=response.status != 429 and not told, status=response.status)
@@ -145,6 +149,8 @@ def _answer(call: Call, response: OutgoingResponse, ours: str) -> Answer:
     if status >= 500:
         answer = NotAsked(reasons.CONNECTOR_AWAY, where)
         raise CallError(answer, elsewhere=True, status=status)
+    if _is_intercepted(response):
+        raise CallError.of(reasons.CONNECTOR_INTERCEPTED, f"{where}, and a page for people")
     if not (200 <= status <= 299 or 400 <= status <= 499):
         raise CallError.of(reasons.CONNECTOR_GARBLED, where)
     body = read_json(response.body)
@@ -152,6 +158,17 @@ def _answer(call: Call, response: OutgoingResponse, ours: str) -> Answer:
         raise CallError.of(reasons.CONNECTOR_GARBLED, f"{where}, and no JSON object")
     theirs = _header_id(response) or _error_id(body or {})
     return Answer(status, response.headers, body or {}, ours, theirs)
+
+
+def _is_intercepted(response: OutgoingResponse) -> bool:
+    """Whether a proxy or a web filter speaks: it asks for its own credential, or shows a page where JSON belongs.
+
+    A gateway of Microsoft's own answers with a page for a path that has moved.
+    """
+    if response.status == 407:
+        return True
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "text/html" and response.status not in _PERHAPS_MOVED
 
 
 def read_json(octets: bytes) -> dict[str, JsonValue] | None:

@@ -7,10 +7,11 @@ import json
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
+from email.utils import format_datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from regalia.lab.answers import internal_error
 
@@ -25,6 +26,7 @@ __all__ = ["ABORT", "Call", "Fault", "FaultKind", "Hop", "HopName", "Journal"]
 ABORT: Final = "regalia.lab.abort"
 """The extension of the scope by which the connection can be dropped without a word."""
 _KEPT: Final = 20_000
+_PAGE: Final = "<!doctype html><title>Access denied</title><p>Ask your network administrator."
 
 
 class HopName(StrEnum):
@@ -61,6 +63,10 @@ class FaultKind(StrEnum):
     """A list with nothing in it and nothing behind it; no octets at all where the answer is no list."""
     HALF_SWEEP = "half-sweep"
     """The first page of a list is answered; what follows it is 503."""
+    PROXY = "proxy"
+    """407 with a page: a proxy on the way wants a credential of its own."""
+    WEB_PAGE = "web-page"
+    """200 with a page for people, as a web filter answers."""
     NOT_RECORDED = "not-recorded"
     """`{"value": false}` for uploaded results, which are not looked at."""
 
@@ -174,6 +180,8 @@ class Hop:
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status.append(message["status"])
+                dated = format_datetime(self._clock(), usegmt=True).encode()
+                message["headers"] = [*message["headers"], (b"date", dated)]
                 self._write(scope, query, message["status"], fault)
             await send(message)
 
@@ -222,6 +230,10 @@ def _instead(fault: Fault) -> Response | None:
             return internal_error()
         case FaultKind.UNAVAILABLE | FaultKind.HALF_SWEEP:
             return _error(503, "ServiceUnavailable", "The service is temporarily unavailable.", later)
+        case FaultKind.PROXY:
+            return HTMLResponse(_PAGE, 407, {"proxy-authenticate": 'Basic realm="proxy"'})
+        case FaultKind.WEB_PAGE:
+            return HTMLResponse(_PAGE)
         case FaultKind.NOT_RECORDED:
             return JSONResponse({"value": False})
         case _:

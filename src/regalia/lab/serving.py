@@ -155,6 +155,8 @@ class Servers:
 
 def _config(app: ASGIApp, tls: TlsFiles) -> uvicorn.Config:
     options: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "lifespan": "off"}
+    # The date is the tenant's, whose clock can be moved: `Hop` writes it.
+    options["date_header"] = False
     return uvicorn.Config(
         app,
         http=_Protocol,

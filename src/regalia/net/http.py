@@ -277,7 +277,8 @@ def _faults() -> Iterator[None]:
         yield
     except ssl.SSLCertVerificationError as error:
         # OpenSSL's own words, of a short list.
-        raise _failed(f"its certificate is not accepted: {error.verify_message}") from None
+        detail = f"its certificate is not accepted: {error.verify_message}"
+        raise UnavailableError(reasons.OUTGOING_UNTRUSTED, detail) from None
     except ssl.SSLError:
         raise _failed("TLS was not agreed upon") from None
     except TimeoutError:

@@ -11,6 +11,7 @@ __all__ = [
     "MAIL_NOT_SET",
     "OUTGOING_FAILED",
     "OUTGOING_REFUSED",
+    "OUTGOING_UNTRUSTED",
     "TARGET_REFUSED",
     "WEB_HOOK_REFUSED",
 ]
@@ -62,4 +63,10 @@ DELIVERY_STATE = Reason(
     Stage.ADMIN,
     "the delivery is not in a state for this",
     "See `regalia alert delivery list`: what still waits is tried by itself, and a target that was removed gets nothing.",
+)
+OUTGOING_UNTRUSTED = Reason(
+    "ALERT-009",
+    Stage.ADMIN,
+    "the server outside shows a certificate that is not trusted here",
+    "Name the PEM file of its authority, or of the proxy that opens TLS on the way, in `outgoing.ca_file`.",
 )

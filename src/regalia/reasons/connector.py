@@ -15,6 +15,7 @@ __all__ = [
     "CONNECTOR_DISABLED",
     "CONNECTOR_FORBIDDEN",
     "CONNECTOR_GARBLED",
+    "CONNECTOR_INTERCEPTED",
     "CONNECTOR_KEY_FOREIGN",
     "CONNECTOR_KIND_UNKNOWN",
     "CONNECTOR_MISSING",
@@ -30,6 +31,7 @@ __all__ = [
     "CONNECTOR_STATE",
     "CONNECTOR_UNFIT",
     "CONNECTOR_UNREADABLE",
+    "CONNECTOR_UNTRUSTED",
     "DEVICE_CHANGED",
     "FOLLOW_MEMBERSHIP_UNREAD",
     "STOP_OUTDATED",
@@ -133,6 +135,18 @@ CONNECTOR_SERVICE_MISSING = Reason(
     Stage.SERVICE,
     "the connector's system does not offer its service to this application",
     "See that the application has all permissions with admin consent, and that the tenant has a licence of the service.",
+)
+CONNECTOR_UNTRUSTED = Reason(
+    "CON-026",
+    Stage.SERVICE,
+    "the connector's system shows a certificate that is not trusted here",
+    "If a proxy on the way opens TLS, have it leave these hosts alone, or name its authority in `outgoing.ca_file`.",
+)
+CONNECTOR_INTERCEPTED = Reason(
+    "CON-027",
+    Stage.SERVICE,
+    "something on the way answers in the place of the connector's system",
+    "Let a proxy or web filter pass this server's calls to the hosts in the connector's settings; Regalia uses no proxy.",
 )
 
 # --- Setting up -------------------------------------------------------------------------------------------------------
