@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from lab_parts import app_certificate, app_der, request_for
+from regalia.lab.cloud import Cloud
 from regalia.lab.faults import Fault, FaultKind, HopName
+from regalia.lab.sample import CLIENT_ID
 
 if TYPE_CHECKING:
     from lab_parts import Rehearsal
@@ -117,6 +124,33 @@ def test_uploads_that_are_not_recorded(lab: Rehearsal) -> None:
     assert lab.feed("uploadRevocationResults", {"results": []}).json() == {"value": False}
 
 
+@pytest.mark.parametrize(("kind", "status"), [(FaultKind.PROXY, 407), (FaultKind.WEB_PAGE, 200)])
+def test_what_stands_on_the_way_answers_with_a_page(lab: Rehearsal, kind: FaultKind, status: int) -> None:
+    """A proxy asks for its own credential, a web filter shows why it blocks; both in HTML."""
+    order(lab, kind)
+    answer = lab.graph("v1.0/devices")
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert ("proxy-authenticate" in answer.headers) == (status == 407)
+
+
+def test_another_certificate() -> None:
+    """The hosts can show a certificate of a CA that nobody trusts, and theirs again; the control port keeps its own."""
+    with Cloud() as cloud:
+        trust = ssl.create_default_context(cafile=str(cloud.ca_file))
+
+        def asked(base: str, **content: object) -> int:
+            with httpx2.Client(verify=trust) as http:
+                method = "POST" if content else "GET"
+                return http.request(method, f"{base}", **content).status_code  # type: ignore[arg-type]
+
+        control = f"{cloud.addresses.control}/tls"
+        assert asked(control, json={"trusted": False}) == 200
+        with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            asked(cloud.addresses.graph)
+        assert asked(control, json={"trusted": True}) == 200
+        assert asked(cloud.addresses.graph) == 404
+
+
 # --- the control API -------------------------------------------------------------------------------------------------
 
 
@@ -191,3 +225,35 @@ def test_faults_challenges_and_time_by_http(lab: Rehearsal) -> None:
     assert [one["kind"] for one in turn(lab, "GET", "faults").json()] == ["throttled"]
     turn(lab, "DELETE", "faults")
     assert lab.graph("v1.0/devices").status_code == 200
+
+
+def test_answers_are_dated_with_the_clouds_clock() -> None:
+    """An answer's date is the clock's that can be moved, as whoever compares clocks needs it."""
+    with Cloud() as cloud, httpx2.Client(verify=ssl.create_default_context(cafile=str(cloud.ca_file))) as http:
+        http.post(f"{cloud.addresses.control}/clock", json={"seconds": 7200})
+        said = parsedate_to_datetime(http.get(cloud.addresses.login).headers["date"])
+    assert timedelta(minutes=119) < said - datetime.now(UTC) < timedelta(minutes=121)
+
+
+def test_credentials_are_set(lab: Rehearsal) -> None:
+    """An app's secrets and certificates are set apart from each other, and only the new ones sign in."""
+    changed = {"change": "credentials", "application": CLIENT_ID}
+    turn(lab, "POST", "changes", changed | {"secrets": ["another one"]})
+    assert lab.ask_token().json()["error_codes"] == [7000215]
+    assert lab.ask_token(client_secret="another one").status_code == 200
+    pem = app_certificate(30).public_bytes(Encoding.PEM).decode()
+    turn(lab, "POST", "changes", changed | {"certificates": [pem]})
+    assert lab.tenant.applications[CLIENT_ID].certificates == (app_der(30),)
+    assert lab.ask_token(client_secret="another one").status_code == 200
+
+
+def test_what_is_handed_out_may_be_late(lab: Rehearsal) -> None:
+    """A challenge can be over when it arrives, and a profile withdrawn as soon as a device has it."""
+    turn(lab, "POST", "changes", {"change": "service", "challenge_seconds": -60})
+    assert lab.validate(lab.asked().base64())["code"] == "ChallengeExpired"
+    turn(lab, "POST", "changes", {"change": "service", "challenge_seconds": 3600, "withdraws": True})
+    handed = turn(lab, "POST", "deliveries", {"device": lab.first().name}).json()["delivery"]
+    late = request_for(lab.first(), handed["challenge"])
+    assert lab.validate(late.base64())["code"] == "ScepProfileNoLongerTargetedToTheClient"
+    again = turn(lab, "POST", "deliveries", {"device": lab.first().name})
+    assert (again.status_code, "not assigned" in again.json()["error"]) == (422, True)

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from regalia.cli.lab_device import app as device_app
 from regalia.cli.lab_place import Place, told
 from regalia.cli.options import Json, examples, noun_app
 from regalia.cli.output import note, print_json, print_table, say
 from regalia.lab.cloud import Cloud
-from regalia.lab.desk import MARK, Desk, prepared
+from regalia.lab.desk import MARK, Desk, DeskError, prepared
 from regalia.lab.sample import CLIENT_ID, CLIENT_SECRET, GRAPH_ROLES, INTUNE_ROLES, sample_tenant
 
 __all__ = ["app"]
@@ -92,6 +95,7 @@ def _values(cloud: Cloud, folder: Path) -> dict[str, Any]:
         "graph": cloud.addresses.graph,
         "intune": cloud.addresses.intune,
         "profile": cloud.tenant.profiles.all()[0].id,
+        "groups": sorted(cloud.tenant.profiles.all()[0].groups),
         "graph_roles": sorted(GRAPH_ROLES),
         "intune_roles": sorted(INTUNE_ROLES),
     }
@@ -224,10 +228,16 @@ FAULTS: Final[dict[str, tuple[dict[str, object], ...]]] = {
     "outage": tuple({"hop": hop, "kind": "unavailable"} for hop in ("login", "graph", "intune")),
     "hanging": ({"hop": "intune", "kind": "delay", "seconds": 30}, {"hop": "graph", "kind": "delay", "seconds": 30}),
     "throttled": tuple({"hop": hop, "kind": "throttled", "retry_after": 5} for hop in ("graph", "intune")),
+    "proxy": tuple({"hop": hop, "kind": "proxy"} for hop in ("login", "graph", "intune")),
+    "web-filter": tuple({"hop": hop, "kind": "web-page"} for hop in ("login", "graph", "intune")),
     "half-sweep": ({"hop": "graph", "kind": "half-sweep"},),
     "empty": ({"hop": "graph", "kind": "empty"},),
     "wrong-permission": (),
+    "wrong-secret": (),
     "expired-secret": (),
+    "expired-challenge": (),
+    "wrong-group": (),
+    "foreign-tls": (),
     "clock-off": (),
     "none": (),
 }
@@ -255,26 +265,66 @@ def fault(
 
 
 def _order(desk: Desk, kind: str) -> None:
-    client = desk.values["client_id"]
     for one in FAULTS[kind]:
         desk.ask("POST", "/faults", one)
+    client = desk.values["client_id"]
     match kind:
         case "wrong-permission":
             desk.change("grant", application=client, graph_roles=[], intune_roles=[])
+        case "wrong-secret":
+            desk.change("credentials", application=client, secrets=["another one"])
         case "expired-secret":
             desk.change("secret", application=client, days=-1)
+        case "expired-challenge":
+            desk.change("service", challenge_seconds=-60)
+        case "wrong-group":
+            desk.change("service", withdraws=True)
+        case "foreign-tls":
+            desk.ask("POST", "/tls", {"trusted": False})
         case "clock-off":
             # The cloud is two hours ahead: what this machine signs is too old there.
             desk.ask("POST", "/clock", {"seconds": 7200})
         case "none":
-            desk.ask("DELETE", "/faults")
-            desk.change("secret", application=client, days=3650)
-            desk.change(
-                "grant",
-                application=client,
-                graph_roles=desk.values["graph_roles"],
-                intune_roles=desk.values["intune_roles"],
-            )
-            desk.ask("POST", "/clock", {"right": True})
+            _set_right(desk, client)
         case _:
             pass
+
+
+def _set_right(desk: Desk, client: str) -> None:
+    """Take everything back that a fault may have changed."""
+    values = desk.values
+    desk.ask("DELETE", "/faults")
+    desk.ask("POST", "/tls", {"trusted": True})
+    desk.ask("POST", "/clock", {"right": True})
+    secret = Path(values["secret_file"]).read_text("utf-8").strip()
+    desk.change("credentials", application=client, secrets=[secret])
+    desk.change("grant", application=client, graph_roles=values["graph_roles"], intune_roles=values["intune_roles"])
+    desk.change("service", challenge_seconds=3600, withdraws=False)
+    desk.change("edit-profile", profile=values["profile"], groups=values["groups"])
+
+
+@app.command(
+    epilog=examples("lab upload app.pem --lab rehearsal", "lab upload app.pem --lab rehearsal --json"),
+)
+def upload(
+    *,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", readable=False, help="A certificate in PEM.", show_default=False)
+    ],
+    lab: Place,
+    as_json: Json = False,
+) -> None:
+    """Upload a certificate to the application, as its portal does; the application then signs in with its key."""
+    with told():
+        desk = Desk.at(lab)
+        try:
+            certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        except (OSError, ValueError) as error:
+            raise DeskError(f"{file} is no certificate in PEM") from error
+        pem = certificate.public_bytes(Encoding.PEM).decode()
+        desk.change("credentials", application=desk.values["client_id"], certificates=[pem])
+    thumbprint = certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303 - portals show SHA-1
+    if as_json:
+        print_json({"thumbprint": thumbprint})
+        return
+    say(f"thumbprint:  {thumbprint}")

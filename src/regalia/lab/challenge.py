@@ -134,14 +134,18 @@ def mint(
     tenant: Tenant,
     managed: ManagedDevice,
     profile: ScepProfile,
-    lifetime: timedelta = _LIFETIME,
+    lifetime: timedelta | None = None,
 ) -> str:
-    """Make the challenge that a device would get with a profile; a `ValueError` where the profile is not for it."""
+    """Make the challenge that a device would get with a profile; a `ValueError` where the profile is not for it.
+
+    Without a `lifetime` it lives as long as the tenant's challenges do.
+    """
     if not tenant.is_targeted(profile, managed):
         raise ValueError(f"the profile {profile.name} is not assigned to {managed.name}")
     user = tenant.users.get(managed.user_id) if managed.user_id else None
     subject, sans = rendered_names(tenant, managed, profile)
     now = tenant.clock()
+    expires = now + (tenant.challenge_life if lifetime is None else lifetime)
     minted = MintedChallenge(str(uuid.uuid4()), managed.id, user.id if user else None, profile.id)
     expected = Expected(
         request_id=minted.request_id,
@@ -155,8 +159,9 @@ def mint(
         key_size=profile.key_size,
         needs_registered_key=profile.registered_key,
         registered_keys=list(managed.registered_keys),
-        issued=now,
-        expires=now + lifetime,
+        # One that is over already was made before its end, as a device has it that comes late.
+        issued=min(now, expires - _LIFETIME),
+        expires=expires,
     )
     with tenant.lock:
         tenant.challenges[minted.request_id] = minted

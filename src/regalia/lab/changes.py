@@ -8,7 +8,10 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from regalia.lab.directory import ActionResult, EntraDevice, ManagedDevice, ScepProfile
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from regalia.lab.directory import ActionResult, ClientSecret, EntraDevice, ManagedDevice, ScepProfile
 from regalia.lab.revocations import enqueue, enqueue_of_device
 
 if TYPE_CHECKING:
@@ -148,6 +151,19 @@ def _secret(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
     tenant.applications.put(replace(application, secrets=secrets))
 
 
+def _credentials(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
+    """Set an app's secrets by their values, or its certificates in PEM; what is not given stays."""
+    application = tenant.applications[str(arguments["application"])]
+    if "secrets" in arguments:
+        expires = tenant.clock() + timedelta(days=3650)
+        secrets = tuple(ClientSecret(str(value), expires) for value in arguments["secrets"])
+        application = replace(application, secrets=secrets)
+    if "certificates" in arguments:
+        found = (x509.load_pem_x509_certificate(str(pem).encode()) for pem in arguments["certificates"])
+        application = replace(application, certificates=tuple(one.public_bytes(Encoding.DER) for one in found))
+    tenant.applications.put(application)
+
+
 def _compliance(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
     managed, state = managed_device(tenant, arguments), str(arguments["state"])
     tenant.managed.put(replace(managed, compliance_state=state))
@@ -267,11 +283,14 @@ def _grant(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
 
 
 def _service(tenant: Tenant, arguments: Mapping[str, Any]) -> None:
-    """Move the partner API, show its entries twice, hide some, take the licence away."""
+    """Move the partner API, show its entries twice, hide some, take the licence away; what it hands to devices."""
     tenant.shard = str(arguments.get("shard", tenant.shard))
     tenant.duplicate_services = bool(arguments.get("duplicates", tenant.duplicate_services))
     tenant.hidden_services = frozenset(arguments.get("hidden", tenant.hidden_services))
     tenant.has_intune_licence = bool(arguments.get("licence", tenant.has_intune_licence))
+    tenant.withdraws_profiles = bool(arguments.get("withdraws", tenant.withdraws_profiles))
+    if "challenge_seconds" in arguments:
+        tenant.challenge_life = timedelta(seconds=float(arguments["challenge_seconds"]))
 
 
 CHANGES: Final[Mapping[str, Callable[[Tenant, Any], None]]] = MappingProxyType(
@@ -290,6 +309,7 @@ CHANGES: Final[Mapping[str, Callable[[Tenant, Any], None]]] = MappingProxyType(
         "lost": _lost("enabled"),
         "found": _lost("disabled"),
         "secret": _secret,
+        "credentials": _credentials,
         "delete-entra-device": _delete_entra,
         "rename": _rename,
         "disable": _enabled(value=False),

@@ -85,7 +85,8 @@ class Cloud:
             graph: Hop(Starlette(routes=self.graph.routes()), HopName.GRAPH, self.journal, clock),
             intune: Hop(Starlette(routes=self.intune.routes()), HopName.INTUNE, self.journal, clock),
         }
-        desk = Control(self.tenants, self.journal, self.challenges, self.graph.cursors)
+        self._hops = tuple(hops)
+        desk = Control(self.tenants, self.journal, self.challenges, self.graph.cursors, self.present)
         self._servers = Servers({**hops, control: Starlette(routes=desk.routes())}, self._tls)
 
     @property
@@ -98,6 +99,11 @@ class Cloud:
         home = tenant or self.tenant
         profile = home.profiles[profile_id] if profile_id else home.profiles.all()[0]
         return mint(self.challenges, home, home.managed[managed_device_id], profile)
+
+    def present(self, trusted: bool) -> None:  # noqa: FBT001 - one of two certificates
+        """Have all hosts but the control port show their certificate, or one of a CA that nobody trusts."""
+        with tempfile.TemporaryDirectory(prefix="regalia-lab-") as folder:
+            self._servers.present(self._tls if trusted else make_tls(Path(folder)), self._hops)
 
     def __enter__(self) -> Self:
         self._servers.start()

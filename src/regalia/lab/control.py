@@ -40,11 +40,20 @@ class _WrongError(Exception):
 class Control:
     """The desk behind the control port."""
 
-    def __init__(self, tenants: Tenants, journal: Journal, challenges: ChallengeService, cursors: Cursors) -> None:
+    def __init__(
+        self,
+        tenants: Tenants,
+        journal: Journal,
+        challenges: ChallengeService,
+        cursors: Cursors,
+        presenting: Callable[[bool], None],
+    ) -> None:
+        """`presenting` has the hosts show a certificate of their own CA, or of one that nobody trusts."""
         self._tenants = tenants
         self._journal = journal
         self._challenges = challenges
         self._cursors = cursors
+        self._presenting = presenting
 
     def routes(self) -> list[Route]:
         """Return its paths."""
@@ -54,6 +63,7 @@ class Control:
             ("POST", "/challenges", self._challenge),
             ("POST", "/deliveries", self._deliver),
             ("POST", "/clock", self._clock),
+            ("POST", "/tls", self._tls),
             ("GET", "/faults", self._faults),
             ("POST", "/faults", self._order),
             ("DELETE", "/faults", self._clear_faults),
@@ -105,6 +115,8 @@ class Control:
             raise _WrongError(f"no profile {body.get('profile')!r}")
         managed = managed_device(tenant, body)
         delivery = delivered(self._challenges, tenant, managed, profiles[0])
+        if tenant.withdraws_profiles:
+            apply(tenant, "edit-profile", {"profile": profiles[0].id, "groups": []})
         return {"id": managed.id, "system": managed.operating_system, "delivery": delivery.document()}
 
     def _clock(self, request: Request, body: dict[str, Any]) -> object:
@@ -116,6 +128,10 @@ class Control:
         else:
             clock.move(timedelta(seconds=float(body["seconds"])))
         return {"now": clock()}
+
+    def _tls(self, _request: Request, body: dict[str, Any]) -> object:
+        self._presenting(bool(body["trusted"]))
+        return {}
 
     def _faults(self, _request: Request, _: dict[str, Any]) -> object:
         return [asdict(fault) for fault in self._journal.faults()]

@@ -230,14 +230,17 @@ def _instead(fault: Fault) -> Response | None:
             return internal_error()
         case FaultKind.UNAVAILABLE | FaultKind.HALF_SWEEP:
             return _error(503, "ServiceUnavailable", "The service is temporarily unavailable.", later)
-        case FaultKind.PROXY:
-            return HTMLResponse(_PAGE, 407, {"proxy-authenticate": 'Basic realm="proxy"'})
-        case FaultKind.WEB_PAGE:
-            return HTMLResponse(_PAGE)
+        case FaultKind.PROXY | FaultKind.WEB_PAGE:
+            return _page(asks=fault.kind is FaultKind.PROXY)
         case FaultKind.NOT_RECORDED:
             return JSONResponse({"value": False})
         case _:
             return None
+
+
+def _page(*, asks: bool) -> Response:
+    """Answer as what stands on the way does; `asks` for a user's name and password."""
+    return HTMLResponse(_PAGE, 407, {"proxy-authenticate": 'Basic realm="proxy"'}) if asks else HTMLResponse(_PAGE)
 
 
 def _error(status: int, code: str, message: str, headers: dict[str, str]) -> Response:

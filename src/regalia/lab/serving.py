@@ -117,6 +117,12 @@ class Servers:
         if not self._running.wait(_PATIENCE) or self._failure is not None:
             raise RuntimeError("the laboratory does not start") from self._failure
 
+    def present(self, tls: TlsFiles, at: Sequence[socket.socket]) -> None:
+        """Show another certificate to whoever connects to these from now on."""
+        for bound, server in zip(self._sockets, self._servers, strict=True):
+            if bound in at and server.config.ssl is not None:
+                server.config.ssl.load_cert_chain(tls.certificate, tls.key)
+
     def stop(self) -> None:
         """End, and drop what is still asked."""
         for server in self._servers:

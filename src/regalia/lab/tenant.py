@@ -223,6 +223,9 @@ class Tenant:
         """Discovery names each service a second time, at a place where nothing is."""
         self.hidden_services: frozenset[str] = frozenset()
         """Names of services that discovery leaves out."""
+        self.challenge_life = timedelta(hours=1)
+        self.withdraws_profiles = False
+        """A profile loses its groups as soon as it was handed to a device, which then asks too late."""
         self.challenges: dict[str, MintedChallenge] = {}
         self.validations: deque[Validation] = deque(maxlen=100_000)
         self.notifications: deque[Notification] = deque(maxlen=100_000)
