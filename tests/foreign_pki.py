@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["NOW", "ForeignCa", "Shape", "write_former"]
+__all__ = ["NOW", "ForeignCa", "Shape", "get_ca_cert_without_encipherment", "write_former"]
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 """When the fake clock stands still."""
@@ -128,6 +128,18 @@ class ForeignCa:
                 entry.add_extension(x509.CRLReason(reason), critical=False).build()
             )
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def get_ca_cert_without_encipherment(now: datetime | None = None) -> bytes:
+    """Answer GetCACert as a server does whose RA certificate can sign and not encrypt keys."""
+    at = now or datetime.now(UTC)
+    root = ForeignCa("corp-root", shape=Shape(not_before=at - timedelta(days=1), not_after=at + timedelta(days=30)))
+    shape = Shape(
+        ca=False, usage=("digital_signature",), not_before=at - timedelta(days=1), not_after=at + timedelta(1)
+    )
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    ra = root.certify(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "corp-ra")]), key.public_key(), shape)
+    return pkcs7.serialize_certificates([ra, root.certificate], serialization.Encoding.DER)
 
 
 def write_former(directory: Path) -> None:

@@ -31,16 +31,21 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Ourselves:
-    """A URL that leads to us."""
+    """A URL that leads to us; at endpoints to somebody else where `get_ca_cert` is given."""
 
     app: App
+    get_ca_cert: bytes = b""
 
     def exchange(self, url: str, body: bytes | None) -> HttpAnswer:
-        """Answer as `/ca/NAME.cer` does."""
+        """Answer as `/ca/NAME.cer` and GetCACert do."""
         assert body is None
         for authority in self.app.store.authorities():
             if url == self.app.urls.issuer(authority.name):
                 return HttpAnswer(200, authority.certificate_der)
+        for endpoint in self.app.store.endpoints():
+            door = self.app.scep.door(endpoint.name)
+            if door is not None and url == f"{self.app.urls.endpoint('scep', endpoint.name)}?operation=GetCACert":
+                return HttpAnswer(200, self.get_ca_cert or self.app.scep.ca_certificates(door))
         return HttpAnswer(404, b"")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from connectors.microsoft_parts import AWAY, NOW, Cloud, golden, intune, said
+from connectors.microsoft_parts import AWAY, CLIENT_ID, NOW, SECRET, Cloud, PassingTime, golden, intune, said
 from connectors.test_microsoft_token import certified, pem
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def test_all_is_well() -> None:
         "Graph Application.Read.All",
         "Intune ScepRequestValidationFEService",
         "Intune PkiConnectorFEService",
+        "client secret",
         "Intune scep_challenge_provider",
         "Graph DeviceManagementManagedDevices.Read.All",
         "Graph Device.Read.All",
@@ -144,3 +145,37 @@ def test_a_certificate_that_will_end(days: int, *, ok: bool, optional: bool) -> 
     first = link.check()[0]
     assert (first.what, first.ok, first.optional) == ("credential's certificate", ok, optional)
     assert "thumbprint" in first.detail
+
+
+def ends(hint: str, days: int) -> dict[str, str]:
+    """A client secret as Entra ID lists it."""
+    return {"hint": hint, "endDateTime": (NOW + timedelta(days=days)).isoformat()}
+
+
+@pytest.mark.parametrize(
+    ("listed", "ok", "told"),
+    [
+        ([ends(SECRET[:3], 365)], True, "2027-03-01"),
+        ([ends(SECRET[:3], 20), ends("x~y", 5)], False, "2026-03-21"),
+        ([ends("x~y", 20)], False, "2026-03-21"),
+        ([], True, "does not tell"),
+        ([7, {"hint": SECRET[:3], "endDateTime": "soon"}], True, "does not tell"),
+        ("nothing", True, "does not tell"),
+    ],
+)
+def test_a_secret_that_will_end(listed: object, *, ok: bool, told: str) -> None:
+    """The connector's own secret is told from others by what Entra ID shows of it; no word of it is no finding."""
+    there = cloud().say(f"/applications(appId='{CLIENT_ID}')", said({"passwordCredentials": listed}))
+    secret = checked(there)["client secret"]
+    assert (secret.ok, secret.optional, told in secret.detail) == (ok, True, True)
+    assert ("set-secret" in secret.fix) == (not ok)
+
+
+def test_a_system_that_hangs_holds_nobody_long() -> None:
+    """All of a check together ends within 20 seconds, and what there was no time for is not called good."""
+    time = PassingTime()
+    there = Cloud(time, slow=9.0).say("/token", said(golden("token"), date=DATE))
+    found = intune(there, time).check()
+    assert time.at - 1000.0 <= 20.0
+    assert not found[-1].ok
+    assert "no time is left" in found[-1].detail

@@ -10,16 +10,18 @@ from regalia.ca.authority import renewal_due
 from regalia.cli.check import Check, Level, left
 from regalia.cli.checks_access import access_checks
 from regalia.cli.checks_audit import audit_checks
+from regalia.cli.checks_connector import connector_checks
 from regalia.cli.checks_crl import crl_checks
 from regalia.cli.checks_groups import group_checks
 from regalia.cli.checks_ndes import ndes_checks
+from regalia.cli.checks_scep import can_encrypt_keys, scep_checks
 from regalia.cli.checks_signer import signer_checks
 from regalia.cli.checks_tls import device_tls_checks
 from regalia.cli.custody import HERE, custody
 from regalia.cli.output import utc
 from regalia.errors import AdminError, PeerError, UnavailableError
 from regalia.keys.admin_tls import CERTIFICATE_FILE, read_admin_tls
-from regalia.model import AuthorityKind, AuthorityState
+from regalia.model import AuthorityKind, AuthorityState, CredentialPurpose
 from regalia.ports import EventFilter
 from regalia.ra.findings import AUTHORITY_ENDS, STANDING
 from regalia.store.migrations import NEEDED
@@ -48,7 +50,10 @@ def checks(regalia: App, transport: Transport) -> Iterator[Check]:
     """Run every check of an open home, the cheap and telling ones first."""
     yield _database(regalia)
     yield from _clock(regalia)
-    yield _url(regalia, transport)
+    ours = _url(regalia, transport)
+    yield ours
+    if ours.level is Level.OK:
+        yield from scep_checks(regalia, transport)
     yield from _custody(regalia)
     yield from signer_checks(regalia)
     for authority in regalia.store.authorities():
@@ -62,6 +67,7 @@ def checks(regalia: App, transport: Transport) -> Iterator[Check]:
     yield from access_checks(regalia)
     yield from device_tls_checks(regalia)
     yield from ndes_checks(regalia)
+    yield from connector_checks(regalia)
     yield from audit_checks(regalia)
     yield from _jobs(regalia)
 
@@ -190,6 +196,9 @@ def _credential(regalia: App, credential: Credential) -> Check:
     finding = f"the {credential.purpose.upper()} credential of {credential.authority} {left(now, credential.not_after)}"
     if not regalia.keys.holds(credential.key_id):
         return Check("credential", Level.PROBLEM, f"{finding}, but its key is missing", "Restore the key.")
+    if credential.purpose is CredentialPurpose.RA and not can_encrypt_keys(credential.certificate_der):
+        told = f"the RA certificate of {credential.authority} lacks keyEncipherment: Windows ends with 0x8010002c"
+        return Check("credential", Level.PROBLEM, told, "Run `regalia ca rotate-ra GROUP` for each of its groups.")
     if credential.not_after <= now:
         return Check("credential", Level.PROBLEM, finding, "Let `regalia serve` run: it renews it.")
     if renewal_due(credential, now):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
@@ -11,12 +11,11 @@ from regalia import reasons
 from regalia.connectors.intune_calls import CALLER, SCEP_VERSION
 from regalia.connectors.intune_discovery import PKI_SERVICE, SCEP_SERVICE
 from regalia.connectors.microsoft_http import CallError
-from regalia.connectors.microsoft_token import ClientCertificate
+from regalia.connectors.microsoft_token import ClientCertificate, ClientSecret
 from regalia.model.connector import Checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from regalia.connectors.graph_calls import GraphCalls
     from regalia.connectors.intune_calls import IntuneCalls
@@ -25,10 +24,13 @@ if TYPE_CHECKING:
     from regalia.connectors.microsoft_token import Credential, TokenSource
     from regalia.connectors.pace import Budget, Pace
     from regalia.connectors.settings import IntuneSettings
+    from regalia.model.event import JsonValue
     from regalia.ports.outside import Clock
 
 __all__ = ["IntuneCheck"]
 
+_SECONDS: Final = 20.0
+_SECONDS_EACH: Final = 10.0
 _SKEW: Final = timedelta(minutes=2)
 _SOON: Final = timedelta(days=30)
 _WHERE: Final = "Entra admin center > App registrations > the application"
@@ -47,9 +49,15 @@ class IntuneCheck:
     graph: GraphCalls
     clock: Clock
     pace: Pace
+    until: float = 0.0
+    """When the whole of one check ends, as `pace` counts."""
 
     def checked(self) -> tuple[Checked, ...]:
-        """Try everything, one by one."""
+        """Try everything, one by one, within 20 seconds for all of it: what there is no time for is told so."""
+        return replace(self, until=self.pace.seconds() + _SECONDS).tried()
+
+    def tried(self) -> tuple[Checked, ...]:
+        """The same until `until`."""
         found = [*self._credential_checked()]
         signed_in, answer = self._signed_in("Graph", self.settings.graph_scope)
         found.append(signed_in)
@@ -57,6 +65,8 @@ class IntuneCheck:
             found += [self._clock_checked(answer), self._signed_in("Intune", self.settings.intune_scope)[0]]
             services = self._services()
             found += services
+            if isinstance(self.credential, ClientSecret) and services[0].ok:
+                found.append(self._secret_checked(self.credential))
             if any(each.ok and each.what.endswith(SCEP_SERVICE) for each in services):
                 # Elsewhere there is nobody to ask, which the line before says.
                 found.append(self._validation())
@@ -65,7 +75,7 @@ class IntuneCheck:
 
     def _budget(self) -> Budget:
         # Short for each: somebody waits for the list.
-        return self.pace.enrolment(min(15.0, self.settings.seconds))
+        return self.pace.enrolment(min(_SECONDS_EACH, self.until - self.pace.seconds()))
 
     def _tried(self, what: str, fix: str, attempt: Callable[[], str], *, optional: bool = False) -> Checked:
         try:
@@ -88,6 +98,21 @@ class IntuneCheck:
         if begins <= now < ends - _SOON:
             return [Checked("credential's certificate", ok=True, detail=detail)]
         return [Checked("credential's certificate", ok=False, detail=detail, fix=fix, optional=begins <= now < ends)]
+
+    def _secret_checked(self, credential: ClientSecret) -> Checked:
+        """Say when the client secret ends, as its application tells where Graph shows it."""
+        what, path = "client secret", f"/v1.0/applications(appId='{self.settings.client_id}')"
+        try:
+            found = self.graph.one("application", f"{path}?$select=passwordCredentials", self._budget())
+        except CallError:
+            # It signed in, so that nothing is missing.
+            found = None
+        ends = None if found is None else _end_of(credential.value, found.body.get("passwordCredentials"))
+        if ends is None:
+            return Checked(what, ok=True, detail="Entra ID does not tell when it ends", optional=True)
+        fix = f"{_WHERE} > Certificates & secrets > New client secret; then `regalia connector set-secret`"
+        ok = ends - self.clock.now() > _SOON
+        return Checked(what, ok=ok, detail=f"valid until {ends:%Y-%m-%d}", fix="" if ok else fix, optional=True)
 
     def _signed_in(self, name: str, scope: str) -> tuple[Checked, Answer | None]:
         what = f"sign-in with Entra ID for {name}"
@@ -186,3 +211,19 @@ def _date(text: str) -> datetime | None:
     except ValueError:
         return None
     return at if at.tzinfo is not None else None
+
+
+def _end_of(secret: str, listed: JsonValue) -> datetime | None:
+    """Read when a secret ends; Entra ID shows its first three characters. Of several, the first to end counts."""
+    entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    fitting = [each for each in entries if each.get("hint") == secret[:3]] or entries
+    ends = [end for each in fitting if (end := _moment(each.get("endDateTime"))) is not None]
+    return min(ends, default=None)
+
+
+def _moment(text: JsonValue) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return at if at is not None and at.tzinfo is not None else None

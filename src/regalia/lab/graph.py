@@ -85,6 +85,7 @@ class Graph:
         table: list[tuple[str, Callable[[_Asked], _Answer]]] = [
             (f"servicePrincipals/appId={_INTUNE_APP}/endpoints", self._endpoints),
             (f"servicePrincipals(appId='{_INTUNE_APP}')/endpoints", self._endpoints),
+            ("applications(appId='{key}')", self._application),
             ("devices(deviceId='{key}')", self._device_by_key),
             ("identityProtection/riskyUsers/{id}", self._risky_user),
         ]
@@ -291,6 +292,18 @@ class Graph:
         demand(asked.caller, ["Application.Read.All", "Directory.Read.All"])
         found = services(asked.caller.tenant, self._intune)
         return 200, {"value": [{"providerName": name, "uri": uri} for name, uri in found]}
+
+    def _application(self, asked: _Asked) -> _Answer:
+        """Show when the credentials of an app end, and of a secret its first characters only."""
+        demand(asked.caller, ["Application.Read.All", "Directory.Read.All"])
+        asked.only({"$select"})
+        found = asked.caller.tenant.applications.get(asked.parameter("key"))
+        if found is None:
+            raise AnswerError(404, "Request_ResourceNotFound", f"Resource '{asked.parameter('key')}' does not exist.")
+        secrets = [
+            {"hint": one.value[:3], "endDateTime": timestamp(one.expires), "secretText": None} for one in found.secrets
+        ]
+        return 200, {"appId": found.id, "displayName": found.name, "passwordCredentials": secrets}
 
     def _legacy_endpoints(self) -> Callable[[Request], Awaitable[Response]]:
         def act(asked: _Asked) -> _Answer:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from regalia import reasons
 from regalia.errors import AdminError
 from regalia.model import Action, EventDraft, Outcome, new_id
-from regalia.model.connector import Connector
+from regalia.model.connector import Checked, Connector, NotAsked
 from regalia.ra.registry import check_name
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from regalia.model import Actor, JsonValue
     from regalia.ports import Clock, Entropy, Sealer
-    from regalia.ports.connectors import Ability, ConnectorKinds
+    from regalia.ports.connectors import Ability, ConnectorKinds, Links
     from regalia.ports.fleet import Connectors
 
-__all__ = ["ConnectorDesk", "secret_scope"]
+__all__ = ["ConnectorDesk", "check_connector", "secret_scope"]
 
 _LONGEST: Final = 32_768
 """A key with its chain, in PEM."""
@@ -32,6 +32,18 @@ _LONGEST: Final = 32_768
 def secret_scope(connector_id: UUID) -> str:
     """Say whose secret it is, for sealing."""
     return f"connector:{connector_id}"
+
+
+def check_connector(links: Links, name: str) -> tuple[Checked, ...]:
+    """Try each thing that a connector needs, one by one; nothing changes anywhere.
+
+    A connector that cannot be asked at all is one line, with the reason and its remedy.
+    """
+    link = links.link(name)
+    if isinstance(link, NotAsked):
+        detail = f"{link.reason}: {link.detail}" if link.detail else str(link.reason)
+        return (Checked("connector", ok=False, detail=detail, fix=link.reason.remedy),)
+    return link.check()
 
 
 class ConnectorDesk:

@@ -9,6 +9,7 @@ from pydantic import Field
 from regalia.model import Right
 from regalia.model.connector import NotAsked
 from regalia.ports.connectors import Ability, abilities_of
+from regalia.ra.connectors import check_connector
 from regalia.verbs.fields import Name, is_empty
 from regalia.verbs.finding import found_connector
 from regalia.verbs.paging import ListAsked, page_of_few
@@ -283,13 +284,9 @@ def show_connector(desk: Desk, asked: ConnectorName) -> ConnectorShown:
 def test_connector(desk: Desk, asked: ConnectorName) -> ConnectorTested:
     """Try each thing that it needs; nothing changes anywhere."""
     connector = found_connector(desk, asked.name)
-    link = desk.services.links.link(connector.name)
-    if isinstance(link, NotAsked):
-        told = CheckRecord(what="connector", ok=False, optional=False, detail=_why_not(link), fix=link.reason.remedy)
-        return ConnectorTested(name=connector.name, ok=False, checks=(told,))
     checks = tuple(
         CheckRecord(what=each.what, ok=each.ok, optional=each.optional, detail=each.detail, fix=each.fix)
-        for each in link.check()
+        for each in check_connector(desk.services.links, connector.name)
     )
     return ConnectorTested(name=connector.name, ok=all(each.ok or each.optional for each in checks), checks=checks)
 
@@ -319,10 +316,6 @@ def enable_connector(desk: Desk, asked: ConnectorName) -> ConnectorRecord:
 
 def _settings_of(given: Mapping[str, Any]) -> dict[str, JsonValue]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
-
-
-def _why_not(answer: NotAsked) -> str:
-    return f"{answer.reason}: {answer.detail}" if answer.detail else str(answer.reason)
 
 
 def _kind_record(kind: ConnectorKind) -> KindRecord:
