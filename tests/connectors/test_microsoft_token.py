@@ -189,6 +189,20 @@ def test_a_token_that_was_not_accepted_is_not_used_again() -> None:
     assert sent == ["Bearer first", "Bearer second", "Bearer second"]
 
 
+def test_a_permission_that_is_granted_counts_at_once() -> None:
+    """A token holds the permissions of when it was made: after a 403 the next question has a fresh one."""
+    first, second = ({**golden("token"), "access_token": name} for name in ("first", "second"))
+    cloud = Cloud().say("/token", said(golden("token")), said(first), said(second))
+    cloud.say("/validateRequest", said({}, 403), said(golden("verdict")))
+    link = intune(cloud)
+    answer = link.authorise(ASKED, within=15)
+    assert isinstance(answer, NotAsked)
+    assert answer.reason is reasons.CONNECTOR_FORBIDDEN
+    assert isinstance(link.authorise(ASKED, within=15), Allowed)
+    sent = [request.headers["Authorization"] for request in cloud.asked("/validateRequest")]
+    assert sent == ["Bearer first", "Bearer second"]
+
+
 def test_a_refused_credential_is_left_alone_for_a_while() -> None:
     """For fifteen seconds a refused credential is not tried again, whoever enrols; a check tries it at once."""
     time = PassingTime()

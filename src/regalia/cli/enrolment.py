@@ -11,6 +11,7 @@ from regalia.cli.output import note, print_answer, print_json, print_table, say,
 from regalia.model import EnrolmentState
 from regalia.verbs import Door
 from regalia.verbs import enrolment as verbs
+from regalia.verbs.enrolment_device import KnownDevice
 from regalia.verbs.paging import gathered
 
 __all__ = ["app"]
@@ -18,6 +19,7 @@ __all__ = ["app"]
 app = noun_app("Enrolments: what devices asked for, and what becomes of it.")
 
 _WIDTH = 120
+_ENDED = {True: "ok", False: "failed", None: "waits"}
 _SHORT_ID = 13
 """Digits of an id that are its time, to the millisecond."""
 _WHOLE_ID = 36
@@ -64,10 +66,11 @@ def show(*, enrolment: Id, home: Home = None, as_json: Json = False) -> None:
         found = door.ask(verbs.SHOW, verbs.ShowEnrolment(id=enrolment))
     if not as_json:
         _tell(found.explanation)
+        _tell_record(found.on_record)
         say()
         _tell_stages(found.stages)
         say()
-    print_answer(found, as_json=as_json, without=("explanation", "stages"))
+    print_answer(found, as_json=as_json, without=("explanation", "stages", "on_record"))
 
 
 @app.command(epilog=examples("enrolment approve 019a1b2c", "enrolment approve 019a1b2c-3d4e --yes --json"))
@@ -136,8 +139,16 @@ def _tell(explanation: verbs.ExplanationRecord) -> None:
         say(f"  {'Read:':<12}{explanation.page}")
 
 
+def _tell_record(known: KnownDevice | None) -> None:
+    if known is None:
+        return
+    say(f"  {'Record:':<12}device {known.id} of {known.connector}, {known.state}: {', '.join(known.says)}")
+    if known.differs:
+        say(f"  {'Not in it:':<12}{', '.join(known.differs)}")
+
+
 def _tell_stages(stages: Sequence[verbs.StageRecord]) -> None:
     say("Stages:")
     width = max((len(step.stage) for step in stages), default=0)
     for step in stages:
-        say(f"  {'ok    ' if step.ok else 'failed'}  {step.stage:<{width}}  {step.note}")
+        say(f"  {_ENDED[step.ok]:<6}  {step.stage:<{width}}  {step.note}")

@@ -35,6 +35,19 @@ _SKEW: Final = timedelta(minutes=2)
 _SOON: Final = timedelta(days=30)
 _WHERE: Final = "Entra admin center > App registrations > the application"
 _CONSENT: Final = "then choose Grant admin consent"
+_NEW_SECRET: Final = f"{_WHERE} > Certificates & secrets > New client secret; then `regalia connector set-secret`."
+_TENANT: Final = f"{_WHERE} > Overview > Directory (tenant) ID; then `regalia connector change NAME --set tenant=ID`."
+_SIGN_IN_FIX: Final = f"{_WHERE} > Overview has tenant and client id, > Certificates & secrets the credential"
+_SIGN_IN_FIXES: Final = {
+    7000215: _NEW_SECRET,
+    7000222: _NEW_SECRET,
+    700016: f"{_WHERE} > Overview > Application ID and Directory (tenant) ID; then `regalia connector change`.",
+    700027: f"{_WHERE} > Certificates & secrets > Certificates > Upload certificate: that with the thumbprint above.",
+    700024: "Set this machine's clock (NTP).",
+    90002: _TENANT,
+    900023: _TENANT,
+}
+"""By Entra's code, which are for people alone: nothing is decided by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +129,12 @@ class IntuneCheck:
 
     def _signed_in(self, name: str, scope: str) -> tuple[Checked, Answer | None]:
         what = f"sign-in with Entra ID for {name}"
-        fix = f"{_WHERE} > Overview has tenant and client id, > Certificates & secrets the credential"
         try:
             answer = self.tokens.asked(scope, self._budget())
         except CallError as error:
             said = error.answer
-            shown = fix if said.reason is reasons.CONNECTOR_SIGN_IN else said.reason.remedy
+            refused = said.reason is reasons.CONNECTOR_SIGN_IN
+            shown = _SIGN_IN_FIXES.get(error.code, _SIGN_IN_FIX) if refused else said.reason.remedy
             return Checked(what, ok=False, detail=f"{said.reason.id} {said.detail}", fix=shown), None
         return Checked(what, ok=True, detail=answer.ids()), answer
 

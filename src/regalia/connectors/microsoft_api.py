@@ -1,4 +1,4 @@
-"""Calls with an application's token: a token that is not accepted is replaced once."""
+"""Calls with an application's token: a token that is not accepted is replaced."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class MicrosoftApi:
     def _with_token(self, call: Call, budget: Budget) -> Answer:
         token = self._tokens.token(self._scope, budget)
         answer = self._calls.call(replace(call, headers={**call.headers, "Authorization": f"Bearer {token}"}), budget)
-        if answer.status == 401:
+        if answer.status in (401, 403):
+            # A token holds the permissions of when it was made: consent that was given since is in the next one.
             self._tokens.drop(self._scope, token)
         return answer
 

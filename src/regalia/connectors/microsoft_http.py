@@ -78,11 +78,13 @@ class Answer:
 class CallError(Exception):
     """No usable answer: what the port's method answers. `elsewhere`: the service may have moved."""
 
-    def __init__(self, answer: NotAsked, *, elsewhere: bool = False, status: int = 0) -> None:
+    def __init__(self, answer: NotAsked, *, elsewhere: bool = False, status: int = 0, code: int = 0) -> None:
+        """`code` is Entra's, where a sign-in was refused with one."""
         super().__init__(str(answer.reason))
         self.answer = answer
         self.elsewhere = elsewhere
         self.status = status
+        self.code = code
 
     @classmethod
     def of(cls, reason: Reason, detail: str) -> CallError:

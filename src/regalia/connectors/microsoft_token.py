@@ -205,7 +205,8 @@ class TokenSource:
         call = Call("sign-in with Entra ID", "POST", self._endpoint, headers, urlencode(fields).encode(), 128 << 10)
         answer = self._calls.call(call, budget)
         if answer.status != 200:
-            raise CallError(NotAsked(reasons.CONNECTOR_SIGN_IN, _explained(answer)), status=answer.status)
+            told = NotAsked(reasons.CONNECTOR_SIGN_IN, _explained(answer))
+            raise CallError(told, status=answer.status, code=_code(answer.body) or 0)
         return answer
 
 

@@ -100,7 +100,7 @@ class Cloud:
         profile = home.profiles[profile_id] if profile_id else home.profiles.all()[0]
         return mint(self.challenges, home, home.managed[managed_device_id], profile)
 
-    def present(self, trusted: bool) -> None:  # noqa: FBT001 - one of two certificates
+    def present(self, *, trusted: bool) -> None:
         """Have all hosts but the control port show their certificate, or one of a CA that nobody trusts."""
         with tempfile.TemporaryDirectory(prefix="regalia-lab-") as folder:
             self._servers.present(self._tls if trusted else make_tls(Path(folder)), self._hops)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -37,6 +37,13 @@ class _WrongError(Exception):
     """The question is wrong."""
 
 
+class Presenting(Protocol):
+    """Shows another certificate."""
+
+    def __call__(self, *, trusted: bool) -> None:
+        """Show one of the cloud's own CA, or of one that nobody trusts."""
+
+
 class Control:
     """The desk behind the control port."""
 
@@ -46,9 +53,9 @@ class Control:
         journal: Journal,
         challenges: ChallengeService,
         cursors: Cursors,
-        presenting: Callable[[bool], None],
+        presenting: Presenting,
     ) -> None:
-        """`presenting` has the hosts show a certificate of their own CA, or of one that nobody trusts."""
+        """`presenting` is for the hosts; this port keeps its certificate."""
         self._tenants = tenants
         self._journal = journal
         self._challenges = challenges
@@ -130,7 +137,7 @@ class Control:
         return {"now": clock()}
 
     def _tls(self, _request: Request, body: dict[str, Any]) -> object:
-        self._presenting(bool(body["trusted"]))
+        self._presenting(trusted=bool(body["trusted"]))
         return {}
 
     def _faults(self, _request: Request, _: dict[str, Any]) -> object:

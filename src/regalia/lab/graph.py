@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from regalia.lab.directory import User
     from regalia.lab.entra import Entra
     from regalia.lab.tenant import Keyed, Tenant
 
@@ -87,6 +88,7 @@ class Graph:
             (f"servicePrincipals(appId='{_INTUNE_APP}')/endpoints", self._endpoints),
             ("applications(appId='{key}')", self._application),
             ("devices(deviceId='{key}')", self._device_by_key),
+            ("identityProtection/riskyUsers", self._risky_users),
             ("identityProtection/riskyUsers/{id}", self._risky_user),
         ]
         if version == "beta":
@@ -280,9 +282,15 @@ class Graph:
         user = tenant.users.get(asked.parameter("id")) if tenant.unverified.risky_users else None
         if user is None or user.risk is None:
             raise AnswerError(404, "ResourceNotFound", f"Resource '{asked.parameter('id')}' does not exist.")
-        state = "none" if user.risk == "none" else "atRisk"
-        name = user.user_principal_name
-        return 200, {"id": user.id, "userPrincipalName": name, "riskLevel": user.risk, "riskState": state}
+        return 200, _risky(user)
+
+    def _risky_users(self, asked: _Asked) -> _Answer:
+        """List those at risk, on one page."""
+        demand(asked.caller, ["IdentityRiskyUser.Read.All"])
+        asked.only(_OPTIONS)
+        tenant = asked.caller.tenant
+        found = [user for user in tenant.users.all() if user.risk not in {None, "none"}]
+        return 200, {"value": [_risky(user) for user in found] if tenant.unverified.risky_users else []}
 
     def _certificates(self, asked: _Asked) -> _Answer:
         demand(asked.caller, ["DeviceManagementConfiguration.Read.All", "DeviceManagementConfiguration.ReadWrite.All"])
@@ -314,6 +322,11 @@ class Graph:
             return 200, {"value": [_legacy(name, uri) for name, uri in found]}
 
         return self._answering(act, "v1.0", self._legacy_audiences)
+
+
+def _risky(user: User) -> dict[str, Any]:
+    state = "none" if user.risk == "none" else "atRisk"
+    return {"id": user.id, "userPrincipalName": user.user_principal_name, "riskLevel": user.risk, "riskState": state}
 
 
 def _collections() -> tuple[tuple[str, Resource[Any]], ...]:

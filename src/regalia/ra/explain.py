@@ -25,6 +25,7 @@ _ORDER = (
     Stage.ENVELOPE,
     Stage.CONVERSATION,
     Stage.EVIDENCE,
+    Stage.NAMES,
     Stage.POLICY,
     Stage.ISSUANCE,
 )
@@ -42,15 +43,14 @@ def stages(
 
     `named` are the names that were made, where that is to be told.
     """
-    policy = f"profile {request.door.profile.name} v{request.door.profile.version} allows it"
-    if named is not None:
-        policy += f", for {', '.join(named.listed())}"
     passed = {
         **_read(request),
         Stage.CONVERSATION: "a new conversation",
         Stage.EVIDENCE: described or "accepted",
-        Stage.POLICY: policy,
+        Stage.POLICY: f"profile {request.door.profile.name} v{request.door.profile.version} allows it",
     }
+    if named is not None:
+        passed[Stage.NAMES] = f"{', '.join(named.listed()) or 'none'}, made of the record and what was vouched for"
     notes: list[StageNote] = []
     for stage in _ORDER:
         if denied is not None and stage is denied.reason.stage:
@@ -92,16 +92,29 @@ class Explanation:
     """The docs page of the reason, relative to docs/; empty where there is none."""
 
 
-def explain(enrolment: Enrolment) -> Explanation:
-    """Say in plain words how an enrolment ended, and what to do."""
+def explain(enrolment: Enrolment, notice: Notice | None = None, hint: str = "") -> Explanation:
+    """Say in plain words how an enrolment ended, and what to do.
+
+    `notice` is what its connector is to be told of it; `hint` what that said to do, which comes before our own remedy.
+    """
     asked, allowed = enrolment.asked.listed(), enrolment.allowed.listed()
+    difference = _beyond(asked, allowed)
     reason = reasons.by_id(enrolment.reason_id) if enrolment.reason_id else None
-    if reason is None:
-        return Explanation(_headline(enrolment), asked, allowed, _beyond(asked, allowed), _next(enrolment), "")
-    headline = f"Refused at stage {reason.stage}: {reason.title}" + (
-        f" ({enrolment.detail})." if enrolment.detail else "."
-    )
-    return Explanation(headline, asked, allowed, _beyond(asked, allowed), reason.remedy, f"errors/{reason.id}.md")
+    if reason is not None:
+        detail = f" ({enrolment.detail})." if enrolment.detail else "."
+        remedy = f"{hint.rstrip('.')}. {reason.remedy}" if hint else reason.remedy
+        headline = f"Refused at stage {reason.stage}: {reason.title}{detail}"
+        return Explanation(headline, asked, allowed, difference, remedy, f"errors/{reason.id}.md")
+    if notice is None or notice.certificate_id is None or (notice.told_at is not None and not notice.refused):
+        return Explanation(_headline(enrolment), asked, allowed, difference, _next(enrolment), "")
+    told, page = reasons.CONNECTOR_CERTIFICATE_REFUSED, ""
+    if notice.refused:
+        headline = f"Issued, and not handed out: connector {notice.connector} said {notice.refused}."
+        page = f"errors/{told.id}.md"
+        return Explanation(headline, asked, allowed, difference, told.remedy, page)
+    headline = f"Issued; connector {notice.connector} is still to be told of it."
+    remedy = f"It is told again by itself. See `regalia connector test {notice.connector}` if it stays so."
+    return Explanation(headline, asked, allowed, difference, remedy, page)
 
 
 def _beyond(asked: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:

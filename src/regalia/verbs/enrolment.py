@@ -13,6 +13,7 @@ from regalia.errors import AdminError, Stage
 from regalia.model import Action, EnrolmentState, Event, Right
 from regalia.ports import EnrolmentFilter, EventFilter
 from regalia.ra.explain import delivery, explain
+from regalia.verbs.enrolment_device import KnownDevice, known_device
 from regalia.verbs.fields import Name, Note, is_empty
 from regalia.verbs.finding import found_endpoint
 from regalia.verbs.lookup import by_prefix
@@ -23,6 +24,7 @@ from regalia.wire.csr import read_csr
 
 if TYPE_CHECKING:
     from regalia.model import Enrolment
+    from regalia.ports.fleet import Notice
 
 __all__ = [
     "APPROVE",
@@ -134,7 +136,7 @@ class StageRecord(Record):
     """What happened at one stage."""
 
     stage: Stage
-    ok: bool
+    ok: Annotated[bool | None, Field(description="Null: it has not ended.")]
     note: str
     at: Time
 
@@ -157,6 +159,10 @@ class EnrolmentShown(EnrolmentRecord):
     delivery: Annotated[
         str | None,
         Field(exclude_if=is_empty, description="Whether its connector was told of the outcome; left out without one."),
+    ] = None
+    on_record: Annotated[
+        KnownDevice | None,
+        Field(exclude_if=is_empty, description="The device that a connector knows; left out where there is none."),
     ] = None
     explanation: ExplanationRecord
     stages: tuple[StageRecord, ...]
@@ -185,10 +191,12 @@ def show_enrolment(desk: Desk, asked: ShowEnrolment) -> EnrolmentShown:
     and is decided.
     """
     found = _waiting(desk, asked.id) if asked.waiting else _found_by_any(desk, asked.id)
-    explanation = explain(found)
+    notice, more = desk.services.store.notice_of(found.id), _more(desk, found)
+    explanation = explain(found, notice, hint=str((more["facts"] or {}).get("hint", "")))
     return EnrolmentShown(
         **_fields(found),
-        **_more(desk, found),
+        **more,
+        delivery=delivery(notice) or None,
         explanation=ExplanationRecord(
             headline=explanation.headline,
             asked=tuple(explanation.asked),
@@ -197,7 +205,21 @@ def show_enrolment(desk: Desk, asked: ShowEnrolment) -> EnrolmentShown:
             remedy=explanation.remedy,
             page=f"docs/{explanation.page}" if explanation.page else None,
         ),
-        stages=tuple(StageRecord(stage=step.stage, ok=step.ok, note=step.note, at=step.at) for step in found.stages),
+        stages=(
+            *(StageRecord(stage=step.stage, ok=step.ok, note=step.note, at=step.at) for step in found.stages),
+            *([] if notice is None else [_delivered(found, notice)]),
+        ),
+    )
+
+
+def _delivered(enrolment: Enrolment, notice: Notice) -> StageRecord:
+    """Tell of the last stage, which is over when its connector has answered."""
+    ended = notice.told_at
+    return StageRecord(
+        stage=Stage.DELIVERY,
+        ok=None if ended is None else not notice.refused,
+        note=delivery(notice),
+        at=ended or enrolment.updated_at,
     )
 
 
@@ -338,7 +360,7 @@ def _more(desk: Desk, enrolment: Enrolment) -> dict[str, Any]:
         "security": any(event.draft.security for event in events),
         "events": tuple(f"{event.stream}/{event.sequence}" for event in events),
         "facts": facts if enrolment.state is EnrolmentState.REFUSED else None,
-        "delivery": delivery(store.notice_of(enrolment.id)) or None,
+        "on_record": known_device(desk, enrolment, certificate),
     }
 
 
