@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from regalia import reasons
 from regalia.model import Grant, Names, Reach, Role
+from regalia.model.connector import Refused
 from regalia.model.fleet import DeviceState
 from regalia.ra.roles import EVERYTHING
 from regalia.verbs import Caller, LocalDoor
@@ -15,7 +17,7 @@ from regalia.verbs import certificate_renewal as verbs
 from regalia.verbs import endpoint as endpoints
 from regalia.verbs.content import request_text
 from regalia.verbs.names import NamesAsked
-from vouching_parts import VouchedWorld, device_of, stored_device, stored_user
+from vouching_parts import DEVICE, FakeLink, VouchedWorld, device_of, stored_device, stored_user
 from world import ADMIN, Device, World, names, rsa_key
 
 
@@ -87,6 +89,27 @@ def test_a_device_that_is_gone_renews_nothing() -> None:
     assert listed.device_seen_at == kept.seen_at
     bound = door(world).ask(certificates.LIST, certificates.ListCertificates(device_id=str(record.id)))
     assert [each.serial for each in bound.items] == [listed.serial]
+
+
+def test_a_device_that_a_connector_vouches_for_renews_by_a_new_request() -> None:
+    """What an MDM renews with a request of its own is not listed; what was refused since then is, with the reason."""
+    world = VouchedWorld()
+    record = stored_device(DeviceState(enabled=True))
+    world.know(record, stored_user())
+    client = device_of(world)
+    assert client.enrol(Names(DEVICE), "a challenge").certificates
+    row = world.certificate_of(client)
+    world.clock.advance((row.intent.not_after - row.intent.not_before) * 0.9)
+    subject = row.intent.subject
+    (why,) = told(door(world))[subject]
+    assert "nobody asked" in why
+    world.ways.links["mdm"] = FakeLink(says=Refused(reasons.CONNECTOR_NOT_ASSIGNED, "ScepProfileNoLonger", "gone"))
+    assert not device_of(world, 1, "t-2").enrol(Names(DEVICE), "another").certificates
+    (why,) = told(door(world))[subject]
+    assert "CON-005 the profile is no longer assigned to this device" in why
+    world.ways.links["mdm"] = FakeLink()
+    assert device_of(world, 1, "t-3").enrol(Names(DEVICE), "a third").certificates
+    assert told(door(world)) == {}
 
 
 def test_each_sees_their_groups() -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from regalia import reasons
 from regalia.model.fleet import PendingAction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from regalia.model import Certificate, Endpoint, Group, Profile
+    from regalia.model import Certificate, Endpoint, Enrolment, Group, Profile
     from regalia.model.connector import Connector
     from regalia.model.fleet import Device
 
@@ -37,6 +38,8 @@ class Prospects:
     connector: Connector | None
     """Of the endpoint."""
     device: Device | None
+    refused: Enrolment | None = None
+    """The newest request for the same names since it could be renewed, where that was refused."""
 
 
 def renewal_from(certificate: Certificate, profile: Profile | None) -> datetime:
@@ -84,6 +87,11 @@ def _of_the_device(device: Device | None) -> Iterator[str]:
 
 
 def _of_time(prospects: Prospects, now: datetime) -> Iterator[str]:
+    """Say that a request was refused, or that none came although half of the time for it is over."""
     begins, ends = renewal_from(prospects.certificate, prospects.profile), prospects.certificate.intent.not_after
-    if now - begins > ends - now:
-        yield f"it could be renewed since {begins:%Y-%m-%d}, and more than half of that time is over"
+    refused = prospects.refused
+    reason = None if refused is None else reasons.by_id(refused.reason_id or "")
+    if refused is not None and reason is not None:
+        yield f"a request for it was refused {refused.created_at:%Y-%m-%d}: {reason}, enrolment {refused.id}"
+    elif now - begins > ends - now:
+        yield f"it could be renewed since {begins:%Y-%m-%d}, nobody asked, and more than half of that time is over"

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import Field
 
-from regalia.model import CertificateKind, Right
-from regalia.ports import CertificateFilter, Listed
+from regalia.model import CertificateKind, EnrolmentState, Right
+from regalia.ports import CertificateFilter, EnrolmentFilter, Listed
+from regalia.ports.fleet import Bearer
 from regalia.ra.order import ADMIN_PROTOCOL
-from regalia.ra.unrenewed import Prospects, why_unrenewed
+from regalia.ra.unrenewed import Prospects, renewal_from, why_unrenewed
 from regalia.verbs.certificate import CertificateRecord, certificate_fields
 from regalia.verbs.fields import Name
 from regalia.verbs.finding import found_group
@@ -17,10 +18,14 @@ from regalia.verbs.paging import ListAsked, page_of, place_after
 from regalia.verbs.verb import Desk, Page, Time, Verb
 
 if TYPE_CHECKING:
-    from regalia.model import Certificate
+    from datetime import datetime
+
+    from regalia.model import Certificate, Enrolment
 
 __all__ = ["LIST", "VERBS", "ListUnrenewed", "UnrenewedRecord"]
 
+_REFUSALS: Final = 20
+"""Refusals among which the newest of one device is looked for."""
 _LOOKED_AT: Final = 5_000
 """Certificates that one page looks through; what follows is asked for with its cursor."""
 
@@ -94,6 +99,10 @@ class _Scene:
             enrolment.lineage is not None and store.newest_generation(enrolment.lineage.first) > intent.generation
         ):
             return None
+        profile = self._profiles.get(intent.profile or "")
+        begins = renewal_from(certificate, profile)
+        if self._succeeded(certificate, begins):
+            return None
         name = enrolment.key.endpoint
         by_hand = name.startswith(f"{ADMIN_PROTOCOL}/")
         endpoint = self._endpoints.get(name)
@@ -104,9 +113,10 @@ class _Scene:
             endpoint=endpoint,
             by_hand=by_hand,
             group=self._groups.get(intent.group or ""),
-            profile=self._profiles.get(intent.profile or ""),
+            profile=profile,
             connector=connector,
             device=device,
+            refused=self._refused(certificate, name, begins) if begins <= self._now else None,
         )
         why = why_unrenewed(prospects, self._now)
         if not why:
@@ -117,6 +127,31 @@ class _Scene:
             why=why,
             device_seen_at=None if device is None else device.seen_at,
         )
+
+    def _succeeded(self, certificate: Certificate, begins: datetime) -> bool:
+        """Whether its device has another one since then: MDMs renew with a request of its own and a new key."""
+        intent = certificate.intent
+        if intent.device_id is None or begins > self._now:
+            return False
+        beside = self._desk.services.store.live_certificates(Bearer(intent.device_id, None), self._now)
+        return any(
+            each.id != certificate.id
+            and each.intent.created_at >= begins
+            and (each.intent.group, each.intent.profile) == (intent.group, intent.profile)
+            and (each.intent.user_id is None) == (intent.user_id is None)
+            for each in beside
+        )
+
+    def _refused(self, certificate: Certificate, endpoint: str, since: datetime) -> Enrolment | None:
+        """Find the newest refusal at its endpoint of a request for its common name."""
+        cn = certificate.intent.names.cn
+        if not cn:
+            return None
+        wanted = EnrolmentFilter(
+            EnrolmentState.REFUSED, endpoint, limit=_REFUSALS, groups=self._desk.reach.groups, search=cn
+        )
+        found = self._desk.services.store.enrolment_page(wanted).items
+        return next((each for each in found if each.asked.cn == cn and each.created_at >= since), None)
 
 
 LIST = Verb(
