@@ -28,7 +28,6 @@ from regalia.cli.check import Check, Level
 from regalia.cli.checks import checks
 from regalia.config import load_config
 from regalia.errors import UnavailableError
-from regalia.keys.sealing import MasterSealer
 from regalia.lab.challenge import mint
 from regalia.lab.changes import apply
 from regalia.lab.cloud import Cloud
@@ -41,7 +40,6 @@ from regalia.lab.faults import Fault, FaultKind, HopName
 from regalia.lab.sample import CLIENT_ID, CLIENT_SECRET, GRAPH_ROLES, INTUNE_ROLES, sample_tenant
 from regalia.lab.tenant import MovableClock
 from regalia.model import Actor, ActorKind, Authoriser
-from regalia.ra.connectors import secret_scope
 from regalia.ra.scep import CertRep
 from regalia.web.scep_query import decode_message, operation
 from world import rsa_key
@@ -251,10 +249,7 @@ def _with_certificate(here: Rehearsal, *, uploaded: bool) -> None:
     both, alone = _credential()
     if uploaded:
         here.tenant("credentials", application=CLIENT_ID, certificates=[alone])
-    before = here.connector
-    after = replace(before, settings={**before.settings, "credential": "certificate"})
-    sealed = MasterSealer(here.app.master, here.app.entropy).seal(secret_scope(before.id), both.encode())
-    assert here.app.store.change_connector(before, after, sealed, ())
+    here.app.connectors.change(here.connector, {"credential": "certificate"}, secret=both, actor=ADMIN)
 
 
 def _upload(here: Rehearsal) -> None:

@@ -8,12 +8,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.microsoft_parts import AWAY, CLIENT_ID, Cloud, golden, said
+from connectors.test_microsoft_token import certified, pem
 from regalia import reasons
 from regalia.errors import AdminError
 from regalia.model import Action, Authoriser, Grant, Reach, Role
 from regalia.model.connector import NotAsked
+from regalia.ports import EventFilter
 from regalia.ports.connectors import Ability
 from regalia.ra.roles import EVERYTHING
 from regalia.verbs import Caller, LocalDoor
@@ -114,6 +117,24 @@ def test_a_change_keeps_what_it_does_not_name(door: LocalDoor) -> None:
     wrong = verbs.ChangeConnector(name="intune", unset=("tenant",))
     assert reason(lambda: door.ask(verbs.CHANGE, wrong))[0] == "CON-031"
     assert door.ask(verbs.SHOW, named()).settings == after
+
+
+def test_a_certificate_takes_a_secrets_place(world: World, door: LocalDoor) -> None:
+    """CON-3: the setting that says what the secret is and the secret itself change together, or not at all."""
+    created(door)
+    key = rsa.generate_private_key(65537, 2048)
+    both = pem(key, certified(key, 365))
+    world.clock.advance(timedelta(seconds=1))
+    alone = verbs.ChangeConnector(name="intune", settings={"credential": "certificate"})
+    assert reason(lambda: door.ask(verbs.CHANGE, alone))[0] == "CON-032"
+    before = door.ask(verbs.SHOW, named())
+    after = door.ask(
+        verbs.CHANGE, verbs.ChangeConnector(name="intune", settings={"credential": "certificate"}, secret=both)
+    )
+    assert (before.secret_set_at != after.secret_set_at, "PRIVATE" in repr(after)) == (True, False)
+    found = door.ask(verbs.TEST, named()).checks[0]
+    assert (found.what, "thumbprint" in found.detail) == ("credential's certificate", True)
+    assert not any("PRIVATE" in repr(event) for event in world.store.events(EventFilter(limit=100)))
 
 
 def test_a_new_secret_is_used_at_once(world: World, door: LocalDoor) -> None:

@@ -132,7 +132,10 @@ def show(*, name: Name, home: Home = None, as_json: Json = False) -> None:
 
 
 @app.command(
-    epilog=examples("connector change intune --set page=100", "connector change intune --set users=false --unset page")
+    epilog=examples(
+        "connector change intune --set users=false --unset page",
+        "connector change intune --set credential=certificate --secret-file app.pem",
+    )
 )
 def change(
     *,
@@ -142,14 +145,23 @@ def change(
         list[str] | None,
         typer.Option("--unset", metavar="KEY", help="Back to its default. May be repeated.", show_default=False),
     ] = None,
+    secret_file: Annotated[
+        str | None,
+        typer.Option(
+            "--secret-file", metavar="FILE", show_default=False, help="Its new secret, or - for standard input."
+        ),
+    ] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Change settings; what is not named stays as it is."""
+    """Change settings, and the secret with them; what is not named stays as it is."""
     if not settings and not unset:
         raise AdminError(reasons.USAGE, "give what to change, with --set or --unset")
+    secret = lines_in(secret_file, reasons.FILE_REFUSED) if secret_file is not None else None
     with reached(home) as door:
-        asked = verbs.ChangeConnector(name=name, settings=dict(_settings(settings)), unset=tuple(unset or ()))
+        asked = verbs.ChangeConnector(
+            name=name, settings=dict(_settings(settings)), unset=tuple(unset or ()), secret=secret
+        )
         print_answer(door.ask(verbs.CHANGE, asked), as_json=as_json)
 
 

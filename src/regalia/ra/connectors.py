@@ -91,21 +91,32 @@ class ConnectorDesk:
             raise AdminError(reasons.NAME_TAKEN, f"connector {name}")
         return made
 
-    def change(self, before: Connector, settings: Mapping[str, JsonValue | None], *, actor: Actor) -> Connector:
-        """Change some settings; one that is None goes back to its default.
+    def change(
+        self,
+        before: Connector,
+        settings: Mapping[str, JsonValue | None],
+        *,
+        actor: Actor,
+        secret: str | None = None,
+    ) -> Connector:
+        """Change some settings; one that is None goes back to its default. A `secret` takes the former one's place.
 
         Raises `AdminError`: CON-031 or CON-032 what does not go together, CON-063 where somebody else was faster,
         ADM-010 where its secret does not open.
         """
         merged = {**before.settings, **settings}
         wanted = replace(before, settings={name: value for name, value in merged.items() if value is not None})
-        after = self._checked(wanted, self._secret_of(before))
-        return self._changed(before, after, Action.CONNECTOR_CHANGED, actor)
+        if secret is None:
+            return self._changed(
+                before, self._checked(wanted, self._secret_of(before)), Action.CONNECTOR_CHANGED, actor
+            )
+        # Together, since neither need go with the other's former self: a certificate in a client secret's place.
+        after = self._checked(replace(wanted, secret_set_at=self._clock.now()), secret)
+        return self._changed(before, after, Action.CONNECTOR_CHANGED, actor, secret=secret)
 
     def set_secret(self, before: Connector, secret: str, *, actor: Actor) -> Connector:
         """Give it another secret; the former one is gone. Raises `AdminError` CON-032, CON-063."""
-        after = self._checked(replace(before, secret_set_at=self._clock.now()), secret)
-        return self._changed(before, after, Action.CONNECTOR_CHANGED, actor, secret=secret)
+        return self.change(before, {}, actor=actor, secret=secret)
 
     def disable(self, before: Connector, *, actor: Actor) -> Connector:
         """Ask nothing of it any more. Raises `AdminError` CON-063."""

@@ -101,6 +101,7 @@ class ChangeConnector(ConnectorName):
     unset: Annotated[
         tuple[_Key, ...], Field(max_length=100, description="Settings that go back to their default.")
     ] = ()
+    secret: Annotated[_Secret | None, Field(repr=False)] = None
 
 
 class SetConnectorSecret(ConnectorName):
@@ -232,11 +233,12 @@ def create_connector(desk: Desk, asked: CreateConnector) -> ConnectorRecord:
 
 
 def change_connector(desk: Desk, asked: ChangeConnector) -> ConnectorRecord:
-    """Change settings; what is not named stays. Raises `AdminError` CON-031, CON-032, CON-063."""
+    """Change settings, and with them the secret where one is given. Raises `AdminError` CON-031, CON-032, CON-063."""
     wanted: dict[str, JsonValue | None] = dict(_settings_of(asked.settings))
     wanted |= dict.fromkeys(asked.unset)
     before = found_connector(desk, asked.name)
-    return ConnectorRecord(**_fields(desk, desk.services.connectors.change(before, wanted, actor=desk.actor)))
+    after = desk.services.connectors.change(before, wanted, actor=desk.actor, secret=asked.secret)
+    return ConnectorRecord(**_fields(desk, after))
 
 
 def set_secret(desk: Desk, asked: SetConnectorSecret) -> ConnectorRecord:
@@ -433,7 +435,7 @@ CHANGE = Verb(
     ChangeConnector,
     ConnectorRecord,
     change_connector,
-    "Change a connector's settings; what is not named stays as it is.",
+    "Change a connector's settings, and its secret with them; what is not named stays as it is.",
     everywhere=True,
 )
 SET_SECRET = Verb(
