@@ -478,7 +478,7 @@ def test_a_delivery_that_did_not_go_well_is_told(here: Rehearsal, *, ended: bool
     shown = json.loads(here.ran("enrolment", "show", enrolment["id"], "--json"))
     last = shown["stages"][-1]
     assert (last["stage"], last["ok"]) == ("delivery", False if ended else None)
-    wanted = "not handed out: connector mdm said ChallengeFromTheFuture" if ended else "still to be told"
+    wanted = "Issued, and revoked: connector mdm said ChallengeFromTheFuture" if ended else "still to be told"
     assert wanted in shown["explanation"]["headline"]
     assert shown["explanation"]["remedy"]
 

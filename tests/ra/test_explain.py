@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
 import pytest
 
 from regalia.model import Authoriser, Enrolment, EnrolmentState
 from regalia.ports import EnrolmentFilter
-from regalia.ra.explain import explain
+from regalia.ports.fleet import Notice
+from regalia.ra.explain import delivery, explain
+from regalia.ra.notices import GIVEN_UP
 from world import ADMIN, Device, World, names
 
 
@@ -71,3 +77,41 @@ def test_an_ordinary_enrolment_says_that_it_was_issued(world: World) -> None:
     """Nothing more is to be said of it."""
     Device(world).enrol(names("laptop-1"), world.mint("laptop-1"))
     assert explain(newest(world)).headline == "Issued."
+
+
+def noticed(**changes: object) -> Notice:
+    """What a connector was to be told of a certificate."""
+    at = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+    made = Notice(UUID(int=1), "mdm", UUID(int=2), UUID(int=3), b"", at, attempts=4)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+TOLD = datetime(2026, 3, 4, 9, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("notice", "headline", "page"),
+    [
+        (noticed(told_at=TOLD), "Issued, approved by admin os:tester.", ""),
+        (noticed(told_at=TOLD, refused="No"), "Issued, and revoked: connector mdm said No.", "errors/CON-010.md"),
+        (noticed(told_at=TOLD, refused=GIVEN_UP), "could not be told of it in three days", ""),
+        (noticed(), "Issued; connector mdm is still to be told of it.", ""),
+    ],
+    ids=["told", "refused", "given-up", "waits"],
+)
+def test_what_the_connector_took_no_note_of_is_not_issued_alone(
+    world: World, notice: Notice, headline: str, page: str
+) -> None:
+    """R8: the headline says what became of the notice, with what to do where it did not go well."""
+    asked(world, "queue")
+    world.approve()
+    explanation = explain(newest(world), notice)
+    assert headline in explanation.headline
+    assert (explanation.page, bool(explanation.remedy)) == (page, notice.told_at is None or bool(notice.refused))
+    assert ("given up" in delivery(notice)) == (notice.refused == GIVEN_UP)
+
+
+def test_what_the_connector_advises_comes_first(world: World) -> None:
+    """A hint that belongs to its code stands before our own remedy."""
+    denied = world.approvals.deny(asked(world, "queue").id, ADMIN, "no")
+    assert explain(denied, hint="Ask again.").remedy.startswith("Ask again. ")

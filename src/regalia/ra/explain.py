@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from regalia import reasons
 from regalia.errors import Stage
 from regalia.model import EnrolmentState, StageNote
+from regalia.ra.notices import GIVEN_UP
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -107,14 +108,20 @@ def explain(enrolment: Enrolment, notice: Notice | None = None, hint: str = "") 
         return Explanation(headline, asked, allowed, difference, remedy, f"errors/{reason.id}.md")
     if notice is None or notice.certificate_id is None or (notice.told_at is not None and not notice.refused):
         return Explanation(_headline(enrolment), asked, allowed, difference, _next(enrolment), "")
-    told, page = reasons.CONNECTOR_CERTIFICATE_REFUSED, ""
-    if notice.refused:
-        headline = f"Issued, and not handed out: connector {notice.connector} said {notice.refused}."
-        page = f"errors/{told.id}.md"
-        return Explanation(headline, asked, allowed, difference, told.remedy, page)
-    headline = f"Issued; connector {notice.connector} is still to be told of it."
-    remedy = f"It is told again by itself. See `regalia connector test {notice.connector}` if it stays so."
+    headline, remedy, page = _untold(notice)
     return Explanation(headline, asked, allowed, difference, remedy, page)
+
+
+def _untold(notice: Notice) -> tuple[str, str, str]:
+    """Say of a certificate that its connector took no note of it, what to do, and the page."""
+    name, told = notice.connector, reasons.CONNECTOR_CERTIFICATE_REFUSED
+    if notice.refused == GIVEN_UP:
+        headline = f"Issued; connector {name} could not be told of it in three days, and is told no more."
+        return headline, f"See `regalia connector test {name}`; the device asks anew by itself.", ""
+    if notice.refused:
+        return f"Issued, and revoked: connector {name} said {notice.refused}.", told.remedy, f"errors/{told.id}.md"
+    headline = f"Issued; connector {name} is still to be told of it."
+    return headline, f"It is told again by itself. See `regalia connector test {name}` if it stays so.", ""
 
 
 def _beyond(asked: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:
@@ -157,6 +164,8 @@ def delivery(notice: Notice | None) -> str:
     if notice is None:
         return ""
     what = "the certificate" if notice.certificate_id is not None else "the refusal"
+    if notice.refused == GIVEN_UP:
+        return f"Connector {notice.connector} could not be told of {what}; that was given up {_at(notice.told_at)}."
     if notice.refused:
         return f"Connector {notice.connector} was told of {what} {_at(notice.told_at)} and said {notice.refused}."
     if notice.told_at is not None:

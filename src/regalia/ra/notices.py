@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from regalia.ra.gates import Gates
     from regalia.ra.request import EnrolmentRequest
 
-__all__ = ["Teller", "TellingStore", "notice_scope"]
+__all__ = ["GIVEN_UP", "Teller", "TellingStore", "notice_scope"]
 
 _BATCH: Final = 100
 _ATTEMPT: Final = timedelta(seconds=60)
@@ -58,7 +58,7 @@ _FIRST_PAUSE: Final = timedelta(seconds=30)
 _LONGEST_PAUSE: Final = timedelta(hours=1)
 _LONGEST: Final = timedelta(days=3)
 """After that nobody waits for it any more. Attempts do not count: devices that repeat their requests make many."""
-_GIVEN_UP: Final = "given-up"
+GIVEN_UP: Final = "given-up"
 """Stands for a code where there was no answer in all that time."""
 _RACES: Final = 5
 _LEAST_SECONDS: Final = 0.5
@@ -312,7 +312,7 @@ class Teller:
     def _give_up(self, claimed: Notice, told: NotAsked, now: datetime) -> None:
         event = self._event(claimed, told, None, now)
         # Nobody took note, so nobody gets it either; what the device never had is no reason to revoke anything (CON-5).
-        self._store.conclude_notice(claimed, _over(claimed, now, _GIVEN_UP), None, (event,))
+        self._store.conclude_notice(claimed, _over(claimed, now, GIVEN_UP), None, (event,))
 
     def _postponed(self, notice: Notice) -> None:
         """Look at it again later, without its counting as an attempt at its connector."""
