@@ -145,11 +145,11 @@ class Rehearsal:
         )
         return device.enrol(replace(self.handed or self.delivery(), **self.asks))
 
-    def doctor(self) -> list[Check]:
+    def doctor(self, level: Level = Level.PROBLEM) -> list[Check]:
         """What doctor finds wrong; it opens the home for itself, as the command does, and has no token yet."""
         app = build(load_config({}, home=self.home))
         try:
-            return [each for each in checks(app, Ourselves(app)) if each.level is Level.PROBLEM]
+            return [each for each in checks(app, Ourselves(app)) if each.level is level]
         finally:
             app.close()
 
@@ -491,6 +491,16 @@ def test_each_permission_is_tried_by_itself(here: Rehearsal, permission: str) ->
     (named,) = [each for each in here.doctor() if each.name == "connector"]
     assert f"mdm: Graph {permission}: CON-024" in named.finding
     assert f"Microsoft Graph > Application permissions > {permission}" in named.remedy
+
+
+def test_a_secret_that_ends_soon_is_named_in_time(here: Rehearsal) -> None:
+    """A client secret is told while it still works, with its end as Entra ID has it."""
+    here.tenant("secret", application=CLIENT_ID, days=10)
+    (named,) = [each for each in here.doctor(Level.WARN) if "client secret" in each.finding]
+    (secret,) = here.cloud.tenant.applications[CLIENT_ID].secrets
+    assert f"valid until {secret.expires:%Y-%m-%d}" in named.finding
+    assert "set-secret" in named.remedy
+    assert here.enrol().certificate is not None
 
 
 def test_a_clock_that_is_off_is_named_with_a_secret_too(here: Rehearsal) -> None:
