@@ -142,6 +142,21 @@ def test_the_words_show_what_the_system_said() -> None:
     assert found.why == f"compliant is false ({said})"
 
 
+def test_words_of_graph_stand_beside_the_cause() -> None:
+    """What Graph said stands within its own objects; a message's own words are not repeated."""
+    evidence = {
+        "source": "graph managedDevices",
+        "managedDevice": {"complianceState": "noncompliant", "lostModeState": "enabled", "deviceName": "x"},
+        "device": {"accountEnabled": False},
+        "said": {"lost": True, "state": "x"},
+    }
+    state = DeviceState(compliant=False, lost=True, enabled=False)
+    found = {each.cause: each.why for each in causes_of(device(state, evidence=evidence), None, PLAIN, NOW)}
+    assert found[Cause.NON_COMPLIANT] == "compliant is false (complianceState is noncompliant)"
+    assert found[Cause.LOST] == "lost is true (lostModeState is enabled)"
+    assert found[Cause.DISABLED] == "enabled is false (accountEnabled is false)"
+
+
 def test_several_causes_stand_in_one_order() -> None:
     """All that holds is listed, graver and lesser, device's and user's."""
     state = DeviceState(enabled=False, lost=True, pending=PendingAction.WIPE)

@@ -21,6 +21,7 @@ from regalia.ports.fleet import Bearer, Devices, Following, Users
 from regalia.ra.bearers import Bearers, Word, names_a_user, refused_for, users_count
 from regalia.ra.gates import ENROLMENT_SECONDS
 from regalia.ra.records import device_record, state_text, user_record
+from regalia.ra.said import SAID_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -227,7 +228,7 @@ class Voucher:
             seen_at=now,
             aliases=(("entra", alias),) if isinstance(alias, str) else (),
             user=verdict.user,
-            evidence={"source": _FROM_VERDICT, "note": verdict.note},
+            evidence={"source": _FROM_VERDICT, "note": verdict.note, SAID_AT: {}},
         )
         return self._kept_device(None, made)
 
@@ -286,7 +287,7 @@ class Voucher:
         if verdict.user is None:
             return None
         now = self._clock.now()
-        evidence: dict[str, JsonValue] = {"source": _FROM_VERDICT, "note": verdict.note}
+        evidence: dict[str, JsonValue] = {"source": _FROM_VERDICT, "note": verdict.note, SAID_AT: {}}
         made = User(
             self._id(),
             question.connector,
