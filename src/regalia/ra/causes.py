@@ -71,7 +71,8 @@ def judge(
         if group is not None and device.group is not None:
             why = f"the device belongs to group {device.group}, the certificate to {group}"
             moved = device.group != group
-            found[Cause.MOVED] = FoundCause(Cause.MOVED, min(device.seen_at, now), why) if moved else None
+            # Nobody says when it moved: its time counts from when it was first found, which is kept.
+            found[Cause.MOVED] = FoundCause(Cause.MOVED, now, why) if moved else None
     if user is not None:
         found.update(_user_state(user, rules))
     found.update(_required(device, user, rules, now))
