@@ -117,31 +117,39 @@ def device_of(
     external_id = raw.get("id")
     if not isinstance(external_id, str) or not is_id(external_id):
         return None
-    aliases = {
-        ("entra", _id(raw.get("azureADDeviceId"))),
-        ("entra-object", entra.object_id if entra else None),
-        ("imei", _text(raw, "imei")),
-        ("meid", _text(raw, "meid")),
-        ("wifi-mac", _text(raw, "wiFiMacAddress")),
-    }
-    evidence: dict[str, JsonValue] = {"source": "graph managedDevices", "managedDevice": dict(raw)}
-    if request_id:
-        evidence["request_id"] = request_id
-    if entra is not None:
-        evidence["device"] = _shown(entra)
     return ReportedDevice(
         external_id.lower(),
         _name(raw, "deviceName") or external_id,
         _platform(_text(raw, "operatingSystem")),
         _state(raw, entra, settings, now),
         serial=_text(raw, "serialNumber"),
-        aliases=tuple(sorted((kind, value) for kind, value in aliases if value)),
+        aliases=_aliases(raw, entra),
         user=_id(raw.get("userId")),
         sid=entra.sid if entra else None,
         memberships=memberships or frozenset(),
         memberships_known=memberships is not None,
-        evidence=evidence,
+        evidence=_evidence(raw, entra, request_id),
     )
+
+
+def _aliases(raw: Mapping[str, JsonValue], entra: EntraDevice | None) -> tuple[tuple[str, str], ...]:
+    found = {
+        ("entra", _id(raw.get("azureADDeviceId"))),
+        ("entra-object", entra.object_id if entra else None),
+        ("imei", _text(raw, "imei")),
+        ("meid", _text(raw, "meid")),
+        ("wifi-mac", _text(raw, "wiFiMacAddress")),
+    }
+    return tuple(sorted((kind, value) for kind, value in found if value))
+
+
+def _evidence(raw: Mapping[str, JsonValue], entra: EntraDevice | None, request_id: str) -> dict[str, JsonValue]:
+    evidence: dict[str, JsonValue] = {"source": "graph managedDevices", "managedDevice": dict(raw)}
+    if request_id:
+        evidence["request_id"] = request_id
+    if entra is not None:
+        evidence["device"] = _shown(entra)
+    return evidence
 
 
 def _state(

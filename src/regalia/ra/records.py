@@ -55,8 +55,10 @@ def device_record(
     if before is None:
         return _new_device(report, connector, record_id, at, _evidence(None, report, said_at or at))
     fresh = _fresh(before, report, said_at or at)
-    if fresh is None:
-        return before
+    return before if fresh is None else _changed_device(before, fresh, at, _evidence(before, fresh, said_at or at))
+
+
+def _changed_device(before: Device, fresh: ReportedDevice, at: datetime, evidence: Mapping[str, JsonValue]) -> Device:
     state = _kept(before.state, fresh.state, fresh.said)
     return replace(
         before,
@@ -73,7 +75,7 @@ def device_record(
         dns=tuple(sorted(fresh.dns)) or before.dns,
         memberships=fresh.memberships if fresh.memberships_known else before.memberships,
         memberships_known=fresh.memberships_known or before.memberships_known,
-        evidence=_evidence(before, fresh, said_at or at),
+        evidence=evidence,
         missed_sweeps=0,
     )
 
@@ -116,8 +118,10 @@ def user_record(
     if before is None:
         return _new_user(report, connector, record_id, at, _evidence(None, report, said_at or at))
     fresh = _fresh(before, report, said_at or at)
-    if fresh is None:
-        return before
+    return before if fresh is None else _changed_user(before, fresh, at, _evidence(before, fresh, said_at or at))
+
+
+def _changed_user(before: User, fresh: ReportedUser, at: datetime, evidence: Mapping[str, JsonValue]) -> User:
     state = _kept(before.state, fresh.state, fresh.said)
     return replace(
         before,
@@ -131,7 +135,7 @@ def user_record(
         sam_account=fresh.sam_account or before.sam_account,
         memberships=fresh.memberships if fresh.memberships_known else before.memberships,
         memberships_known=fresh.memberships_known or before.memberships_known,
-        evidence=_evidence(before, fresh, said_at or at),
+        evidence=evidence,
         missed_sweeps=0,
     )
 
