@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from regalia.cli.output import print_answer, say, utc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from regalia.verbs.bearer_facts import HistoryRecord
     from regalia.verbs.certificate_causes import CauseRecord
@@ -25,8 +25,7 @@ def print_bearer(shown: DeviceShown | UserShown, *, as_json: bool) -> None:
     print_answer(shown, as_json=False, without=("certificates", "evidence", "facts", "history"))
     say()
     say("What the connector said:")
-    for name, value in shown.evidence.items():
-        say(f"  {name}: {value}")
+    _print_evidence(shown.evidence)
     _print_history(shown.history)
     if not shown.certificates:
         say()
@@ -46,6 +45,16 @@ def print_causes(explained: Sequence[str], causes: Sequence[CauseRecord]) -> Non
         if cause.ended_at is not None:
             what = cause.cause or "held by an administrator"
             say(f"  was {what} from {utc(cause.since)} to {utc(cause.ended_at)}, {cause.why}")
+
+
+def _print_evidence(evidence: Mapping[str, Any], indent: str = "  ") -> None:
+    """A line for each fact; what an object of its system has stands below the object's name."""
+    for name, value in evidence.items():
+        if isinstance(value, dict):
+            say(f"{indent}{name}:")
+            _print_evidence(value, f"{indent}  ")
+        else:
+            say(f"{indent}{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
 
 
 def _print_history(history: Sequence[HistoryRecord]) -> None:
