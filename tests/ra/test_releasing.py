@@ -76,6 +76,8 @@ def test_a_share_ends_and_the_cause_goes_on(fleet: Fleet, first: str) -> None:
     found = fleet.row().revocation
     assert found is not None
     assert found.cause == FOLLOWING
+    (told,) = [each.draft for each in fleet.store.events(EventFilter(action=Action.CERTIFICATE_RELEASED))]
+    assert "lost since" in str(told.details["still"])
     assert fleet.run().kinds == {}
     fleet.become(GOOD, 1)
     fleet.run()

@@ -26,6 +26,7 @@ from regalia.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from regalia.model import Certificate, JsonValue
@@ -102,16 +103,18 @@ def release(
     *,
     actor: Actor,
     note: str = "",
+    still: Sequence[str] = (),
     instead: Hold | None = None,
 ) -> datetime:
     """End a hold: the certificate is good again. Returns when. Raises `AdminError` ADM-052 where it is not held.
 
-    `instead` takes its place, so that it is good at no time.
+    `still`: for what else it is held, in words, so that it is not good all the same. `instead` takes the hold's place.
     """
     now = clock.now()
-    events = [certificate_event(Action.CERTIFICATE_RELEASED, certificate.intent, actor, now, details={"note": note})]
+    details: dict[str, JsonValue] = {"note": note, **({"still": [*still]} if still else {})}
+    events = [certificate_event(Action.CERTIFICATE_RELEASED, certificate.intent, actor, now, details=details)]
     if instead is not None:
-        details: dict[str, JsonValue] = {"cause": instead.cause, "note": instead.note}
+        details = {"cause": instead.cause, "note": instead.note}
         system = Actor(ActorKind.SYSTEM, instead.actor)
         events.append(certificate_event(Action.CERTIFICATE_HELD, certificate.intent, system, now, details=details))
     if not certificates.release_certificate(certificate.id, now, actor.id, note, events, instead=instead):

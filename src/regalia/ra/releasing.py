@@ -43,7 +43,7 @@ def release_share(store: FollowStore, clock: Clock, certificate: Certificate, *,
         raise AdminError(reasons.CERTIFICATE_FOLLOWS, f"serial {certificate.serial:x}: {'; '.join(why)}")
     first = bool(why) and held.cause not in FOLLOWED
     instead = Hold(certificate.id, FOLLOWING, SYSTEM.id, now, "; ".join(why)) if first else None
-    release(store, clock, certificate, actor=actor, note=note, instead=instead)
+    release(store, clock, certificate, actor=actor, note=note, still=why, instead=instead)
 
 
 def still_held(store: FollowStore, certificate: Certificate, now: datetime) -> tuple[str, ...]:
