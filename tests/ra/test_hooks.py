@@ -220,12 +220,16 @@ def test_a_sweep_is_newer_than_what_was_before_it(scene: Scene) -> None:
     assert left_out(scene.send(said(before, compliant=False))) == 1
 
 
-def test_what_says_no_time_is_said_now(scene: Scene) -> None:
-    """A message without a time counts as of when it comes; one that is a little fast is not newer than now."""
+def test_what_says_no_time_is_never_late(scene: Scene) -> None:
+    """A message without a time counts when it comes, also on a node whose clock is behind that of another one."""
     clock = scene.fleet.clock
     assert left_out(scene.send(said(clock.now() + timedelta(minutes=4), lost=True))) == 0
     assert left_out(scene.send({"devices": [{"id": "device-1", "lost": False}]})) == 0
     assert state(scene)[1] is False
+    clock.advance(timedelta(seconds=-2))
+    assert left_out(scene.send({"devices": [{"id": "device-1", "lost": True}]})) == 0
+    assert left_out(scene.send({"gone": ["device-1"]})) == 0
+    assert state(scene)[:2] == (False, True)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def device_record(
     """
     if before is None:
         return _new_device(report, connector, record_id, at, _evidence(None, report, said_at or at))
-    fresh = _fresh(before, report, said_at or at)
+    fresh = _fresh(before, report, said_at)
     return before if fresh is None else _changed_device(before, fresh, at, _evidence(before, fresh, said_at or at))
 
 
@@ -117,7 +117,7 @@ def user_record(
     """The same of a user; one that is deleted softly comes without names, and keeps those that it had."""
     if before is None:
         return _new_user(report, connector, record_id, at, _evidence(None, report, said_at or at))
-    fresh = _fresh(before, report, said_at or at)
+    fresh = _fresh(before, report, said_at)
     return before if fresh is None else _changed_user(before, fresh, at, _evidence(before, fresh, said_at or at))
 
 
@@ -164,10 +164,10 @@ def _new_user(
 
 def absent_record(before: D, *, at: datetime, said_at: datetime | None = None) -> D:
     """Note that its system says it is gone for good; the record before where it was named since, or is absent."""
-    when = said_at or at
-    if not before.state.present or newer_facts(before, frozenset({PRESENT}), when):
+    late = said_at is not None and newer_facts(before, frozenset({PRESENT}), said_at)
+    if late or not before.state.present:
         return before
-    evidence = evidence_with(before, {}, frozenset({PRESENT}), when)
+    evidence = evidence_with(before, {}, frozenset({PRESENT}), said_at or at)
     gone = replace(before.state, present=False)
     return replace(before, state=gone, state_since=at, seen_at=at, evidence=evidence)
 
@@ -175,12 +175,15 @@ def absent_record(before: D, *, at: datetime, said_at: datetime | None = None) -
 # --- what is newest ---------------------------------------------------------------------------------------------------
 
 
-def _fresh(before: Device | User, report: R, at: datetime) -> R | None:
-    """Leave out of a report what newer things are known of; None where nothing is left of it."""
+def _fresh(before: Device | User, report: R, said_at: datetime | None) -> R | None:
+    """Leave out of a report what newer things are known of; None where nothing is left of it.
+
+    What says no time is never late: clocks of two nodes may differ, and what comes last was said last.
+    """
     if report.said is None:
         return report
     facts = facts_said(report.said)
-    late = newer_facts(before, facts, at)
+    late = frozenset[str]() if said_at is None else newer_facts(before, facts, said_at)
     if late == facts:
         return None
     unsaid: dict[str, object] = {name: value for name, value in _UNSAID.items() if name in late}
