@@ -57,7 +57,14 @@ class MemoryFleet:
             """See `memory_status`."""
 
         def release_certificate(
-            self, certificate_id: UUID, at: datetime, by: str, note: str, events: Sequence[EventDraft]
+            self,
+            certificate_id: UUID,
+            at: datetime,
+            by: str,
+            note: str,
+            events: Sequence[EventDraft],
+            *,
+            instead: Hold | None = None,
         ) -> bool:
             """See `memory_status`."""
 

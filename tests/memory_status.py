@@ -108,7 +108,14 @@ class MemoryStatus:
         return [each for each in self._kept if each.certificate_id == certificate_id and each.ended_at is None]
 
     def release_certificate(
-        self, certificate_id: UUID, at: datetime, by: str, note: str, events: Sequence[EventDraft]
+        self,
+        certificate_id: UUID,
+        at: datetime,
+        by: str,
+        note: str,
+        events: Sequence[EventDraft],
+        *,
+        instead: Hold | None = None,
     ) -> bool:
         """See the port."""
         with self._lock:
@@ -122,6 +129,8 @@ class MemoryStatus:
                     return True
             self._certificates[row.id] = replace(row, revocation=None)
             self._end_hold(row.id, self._next_position(row), at, by, note, released=True)
+            if instead is not None and not self.hold_certificate(instead, ()):
+                raise InvariantError("what was released just now can be held")
             self.record(events)
             return True
 

@@ -23,7 +23,7 @@ def faults_of(text: str | bytes) -> list[tuple[int, str]]:
     """Say where a file of devices has faults."""
     with pytest.raises(UnreadableError) as found:
         read_devices(text.encode() if isinstance(text, str) else text)
-    return [(each.place, each.field) for each in found.value.faults]
+    return [(each.place.number, each.field) for each in found.value.faults]
 
 
 def test_devices_are_read() -> None:
@@ -97,6 +97,27 @@ def test_a_formula_is_text() -> None:
 def test_what_cannot_be_read_is_told_with_its_line(text: str | bytes, places: list[tuple[int, str]]) -> None:
     """IN-1: nothing of a file with a fault is taken, and each fault says where it is."""
     assert faults_of(text) == places
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("id,managed\n1,maybe\n", "line 2, managed: "),
+        ('[{"id": "1"},\n\n{"id": "2", "managed": "maybe"}]', "item 2, managed: "),
+        ('{"devices": [{"id": "1"}, {"id": "2", "aliases": {"udid": ""}}]}', "item 2, aliases.udid: "),
+        ('[{"id": "1"}, {"id": "2"}, {"id": "1"}]', "item 3, id: it is that of item 1, too"),
+        ("id\n1\n1\n", "line 3, id: it is that of line 2, too"),
+        ("[1]", "item 1: it has to be an object"),
+        ('[\n{"id": 1', "line 2: it is not JSON"),
+        ('{"devices": {}}', "the file, devices: it has to be a list"),
+        (json.dumps([{"id": "1", "a\x00\x7f" + "b" * 200: 1}]), f"item 1, a??{'b' * 77}: "),
+    ],
+)
+def test_a_place_is_what_people_count_by(text: str, told: str) -> None:
+    """A fault of a CSV file has its line, one of a JSON file the item's number; where JSON ends early, its line."""
+    with pytest.raises(UnreadableError) as found:
+        read_devices(text.encode())
+    assert str(found.value).startswith(told)
 
 
 def test_faults_are_told_together_and_not_for_ever() -> None:

@@ -253,3 +253,10 @@ def test_the_receiver_of_the_page_works() -> None:
     assert found["judged"](KEY.encode(), asked.headers, asked.body + b" ") is None
     late = {**asked.headers, "Regalia-Timestamp": "1"}
     assert found["judged"](KEY.encode(), late, asked.body) is None
+
+
+def test_what_it_says_is_shown_as_words() -> None:
+    """IN-1: what a web hook says with its verdict is made of characters that anybody can read."""
+    assert verdict({"verdict": "refuse", "detail": "no\x07thing \u202e of this"}).detail == "no?thing ? of this"
+    assert verdict({"verdict": "allow", "note": "asset\x1b[2J 17"}).note == "asset?[2J 17"
+    assert isinstance(verdict({"verdict": "allow", "names": {"cn": "a\x07b"}}), NotAsked)

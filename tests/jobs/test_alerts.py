@@ -30,7 +30,7 @@ def world() -> World:
 def watch(world: World) -> WatchAlerts:
     """Return the job that looks at what all nodes share."""
     checkpoints = CheckpointDesk(world.store, world.keys, world.clock)
-    return WatchAlerts(world.alerts, world.store, checkpoints, Bounds())
+    return WatchAlerts(world.alerts, world.store, checkpoints, world.links, Bounds())
 
 
 def node(world: World, days: int, name: str = "one") -> WatchNode:

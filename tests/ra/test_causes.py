@@ -126,11 +126,11 @@ def test_a_group_is_not_left_where_nobody_asked() -> None:
 
 
 def test_a_device_has_moved_when_its_group_is_another_than_the_certificates() -> None:
-    """Where no rule places a device nothing moved; where it is placed elsewhere it did, since that was seen."""
+    """Where no rule places a device nothing moved; where it is placed elsewhere it did, from when it is found."""
     assert causes_of(device(group=None), None, PLAIN, NOW, group="default") == ()
     assert causes_of(device(), None, PLAIN, NOW) == ()
     (found,) = causes_of(device(group="lab"), None, PLAIN, NOW, group="default")
-    assert (found.cause, found.since) == (Cause.MOVED, NOW - timedelta(minutes=5))
+    assert (found.cause, found.since) == (Cause.MOVED, NOW)
     assert found.why == "the device belongs to group lab, the certificate to default"
 
 
@@ -140,6 +140,21 @@ def test_the_words_show_what_the_system_said() -> None:
     (found,) = causes_of(device(DeviceState(compliant=False), evidence=evidence), None, PLAIN, NOW)
     said = "complianceState is noncompliant, isCompliant is false, jailBreakDetected is a?b"
     assert found.why == f"compliant is false ({said})"
+
+
+def test_words_of_graph_stand_beside_the_cause() -> None:
+    """What Graph said stands within its own objects; a message's own words are not repeated."""
+    evidence = {
+        "source": "graph managedDevices",
+        "managedDevice": {"complianceState": "noncompliant", "lostModeState": "enabled", "deviceName": "x"},
+        "device": {"accountEnabled": False},
+        "said": {"lost": True, "state": "x"},
+    }
+    state = DeviceState(compliant=False, lost=True, enabled=False)
+    found = {each.cause: each.why for each in causes_of(device(state, evidence=evidence), None, PLAIN, NOW)}
+    assert found[Cause.NON_COMPLIANT] == "compliant is false (complianceState is noncompliant)"
+    assert found[Cause.LOST] == "lost is true (lostModeState is enabled)"
+    assert found[Cause.DISABLED] == "enabled is false (accountEnabled is false)"
 
 
 def test_several_causes_stand_in_one_order() -> None:

@@ -55,7 +55,7 @@ def desk(world: World) -> CheckpointDesk:
 
 def found(world: World, bounds: Bounds | None = None) -> dict[tuple[AlertCondition, str], Finding]:
     """Look at what all nodes share."""
-    findings = found_in_cluster(world.store, desk(world), world.clock.now(), bounds or Bounds())
+    findings = found_in_cluster(world.store, desk(world), world.links, world.clock.now(), bounds or Bounds())
     return {(each.condition, each.object): each for each in findings}
 
 

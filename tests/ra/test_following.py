@@ -386,7 +386,7 @@ def test_how_a_certificate_stands_is_explained() -> None:
         (certificate(not_after=NOW), "expired 2026-11-20 12:00 UTC"),
         (
             held(held_by_others=True),
-            "on hold since 2026-11-19 12:00 UTC, by an administrator: only a person releases it",
+            "on hold since 2026-11-19 12:00 UTC, by an administrator, until a person releases it",
         ),
     ],
     ids=["good", "revoked", "expired", "held"],

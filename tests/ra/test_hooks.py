@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,14 +13,23 @@ import pytest
 from ra.test_follow_run import Fleet
 from regalia import reasons
 from regalia.ca.revoke import is_final
+from regalia.errors import UnavailableError
 from regalia.model import Action
+from regalia.model.connector import SweepPage
+from regalia.model.fleet import DeviceState
 from regalia.ports import EventFilter
 from regalia.ra.alert_message import signature_of
 from regalia.ra.hooks import HookDesk, Limited, Message, Receipt, Stranger, Unreadable
 from regalia.ra.sweeping import Sweeper
+from vouching_parts import reported_device
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memory_store import MemoryStore
+    from regalia.model import EventDraft
     from regalia.model.connector import Connector
+    from regalia.model.fleet import Device
     from regalia.ra.hooks import HookAnswer
 
 KEY = b"k" * 32
@@ -141,6 +151,129 @@ def test_a_message_says_what_it_says_and_no_more(scene: Scene) -> None:
     user = scene.fleet.store.user_of("intune", "user-1")
     assert user is not None
     assert (user.state.enabled, user.state.risk) == (False, "low")
+
+
+def said(at: Any, **facts: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """Make a message about the device that says when it was so."""
+    return {"occurred_at": at.isoformat() if hasattr(at, "isoformat") else at, "devices": [{"id": "device-1", **facts}]}
+
+
+def state(scene: Scene) -> tuple[Any, ...]:
+    """Return what is known of the device."""
+    device = scene.fleet.store.device_of("intune", "device-1")
+    assert device is not None
+    return device.state.present, device.state.lost, device.state.compliant, device.user
+
+
+def left_out(answer: HookAnswer) -> int:
+    """Say how much of a message was left out."""
+    assert isinstance(answer, Receipt)
+    return answer.left_out
+
+
+def test_a_late_message_undoes_nothing_newer(scene: Scene) -> None:
+    """CON-6: what was so before what was said since is left out, fact by fact, and told; the rest of it counts."""
+    clock = scene.fleet.clock
+    first = clock.now()
+    clock.advance(timedelta(minutes=2))
+    assert left_out(scene.send(said(first + timedelta(seconds=60), lost=False))) == 0
+    assert left_out(scene.send(said(first + timedelta(seconds=30), lost=True))) == 1
+    assert state(scene)[:3] == (True, False, None)
+    assert scene.events(Action.HOOK_RECEIVED)[-1].details["left_out"] == 1
+    assert left_out(scene.send(said(first + timedelta(seconds=45), lost=True, compliant=True, user="u-2"))) == 0
+    assert state(scene) == (True, False, True, "u-2")
+    assert left_out(scene.send(said(first + timedelta(seconds=40), compliant=False, user="u-3"))) == 1
+    assert left_out(scene.send(said(first + timedelta(seconds=61), lost=True))) == 0
+    assert state(scene) == (True, True, True, "u-2")
+    device = scene.fleet.store.device_of("intune", "device-1")
+    assert device is not None
+    assert device.evidence["said"] == {"id": "device-1", "lost": True, "compliant": True, "user": "u-2"}
+
+
+def test_who_is_gone_does_not_come_back_by_a_late_message(scene: Scene) -> None:
+    """What was so before a device was deleted brings it not back, and a deletion before it was seen again is none."""
+    clock = scene.fleet.clock
+    first = clock.now()
+    clock.advance(timedelta(minutes=2))
+    gone = {"gone": ["device-1"]}
+    assert left_out(scene.send({"occurred_at": (first + timedelta(seconds=60)).isoformat(), **gone})) == 0
+    assert left_out(scene.send(said(first + timedelta(seconds=59), lost=False))) == 0
+    assert state(scene)[:2] == (False, False)
+    assert left_out(scene.send(said(first + timedelta(seconds=61), lost=False))) == 0
+    assert state(scene)[0] is True
+    assert left_out(scene.send({"occurred_at": (first + timedelta(seconds=60)).isoformat(), **gone})) == 1
+    assert state(scene)[0] is True
+
+
+def test_a_sweep_is_newer_than_what_was_before_it(scene: Scene) -> None:
+    """What everything was said of at once is as old as that, for each fact."""
+    clock = scene.fleet.clock
+    clock.advance(timedelta(minutes=2))
+    before, sweeper = clock.now(), Sweeper(scene.fleet.store, clock, scene.fleet.entropy)
+    clock.advance(timedelta(seconds=10))
+    report = reported_device("device-1", state=DeviceState(lost=False, compliant=True))
+    sweeper.take("intune", SweepPage((report,)))
+    assert left_out(scene.send(said(before, lost=True, compliant=False))) == 1
+    assert state(scene)[:3] == (True, False, True)
+    assert left_out(scene.send(said(clock.now(), lost=True))) == 0
+    assert state(scene)[:3] == (True, True, True)
+    assert left_out(scene.send(said(before, compliant=False))) == 1
+
+
+def test_what_says_no_time_is_never_late(scene: Scene) -> None:
+    """A message without a time counts when it comes, also on a node whose clock is behind that of another one."""
+    clock = scene.fleet.clock
+    assert left_out(scene.send(said(clock.now() + timedelta(minutes=4), lost=True))) == 0
+    assert left_out(scene.send({"devices": [{"id": "device-1", "lost": False}]})) == 0
+    assert state(scene)[1] is False
+    clock.advance(timedelta(seconds=-2))
+    assert left_out(scene.send({"devices": [{"id": "device-1", "lost": True}]})) == 0
+    assert left_out(scene.send({"gone": ["device-1"]})) == 0
+    assert state(scene)[:2] == (False, True)
+
+
+@pytest.mark.parametrize(
+    "at", ["yesterday", "2026-03-01T09:00:00", 7, "", "2026-13-01T09:00:00Z", "2999-01-01T00:00:00Z", ["x"]]
+)
+def test_a_time_that_is_none_is_told(scene: Scene, at: Any) -> None:  # noqa: ANN401 - JSON
+    """CON-081: a time has its zone and is past."""
+    answer = scene.send(said(at, lost=True))
+    assert isinstance(answer, Unreadable)
+    assert answer.detail.startswith("occurred_at")
+    assert state(scene)[1] is None
+
+
+class BusyStore:
+    """A store in which others change a record a few times, just before somebody else does."""
+
+    def __init__(self, store: MemoryStore, times: int) -> None:
+        self._store = store
+        self._times = times
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def put_devices(self, devices: Sequence[tuple[Device | None, Device]], events: Sequence[EventDraft]) -> bool:
+        """Lose, as often as there are others."""
+        self._times -= 1
+        return self._times < 0 and self._store.put_devices(devices, events)
+
+
+@pytest.mark.parametrize(("times", "taken"), [(1, True), (3, True), (9, False)])
+def test_a_message_that_meets_others_is_not_lost(scene: Scene, times: int, *, taken: bool) -> None:
+    """A wipe that comes while a sweep writes the same record is taken, or its sender is told to send it again."""
+    fleet = scene.fleet
+    store: Any = BusyStore(fleet.store, times)
+    scene.desk = HookDesk(
+        store=fleet.store,
+        kinds=fleet.connectors.kinds,
+        sweeper=Sweeper(store, fleet.clock, fleet.entropy),
+        key_of=key_of,
+        clock=fleet.clock,
+    )
+    with nullcontext() if taken else pytest.raises(UnavailableError):
+        scene.send(WIPED)
+    assert is_final(fleet.row(1)) is taken
 
 
 @pytest.mark.parametrize("minutes", [-6, 6])

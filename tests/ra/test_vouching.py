@@ -44,7 +44,7 @@ from vouching_parts import (
     stored_device,
     stored_user,
 )
-from world import Device, names, rsa_key
+from world import ADMIN, Device, names, rsa_key
 
 if TYPE_CHECKING:
     from regalia.errors import Reason
@@ -463,6 +463,101 @@ def test_a_renamed_device_keeps_its_identity() -> None:
     ended = enrolled(world)
     assert isinstance(ended, Certificate)
     assert ended.intent.names.cn == DEVICE
+
+
+NAMED = """
+[validity]
+duration = "365d"
+[usage]
+extended-key-usage = ["clientAuth"]
+[subject]
+cn = "{device.name}"
+[[san]]
+kind = "upn"
+value = "{user.upn?}"
+"""
+"""Names that people change."""
+
+
+def renamed(inventory: FakeInventory) -> VouchedWorld:
+    """Return a world whose record of the device is called laptop-old since yesterday."""
+    world = VouchedWorld(inventory)
+    world.registry.create_profile("named", "default", NAMED, actor=ADMIN, acknowledged=("spoofable-names",))
+    world.open_door("mdm-named", profile="named")
+    world.know(stored_device(name="laptop-old", user=None))
+    return world
+
+
+def named_as(world: VouchedWorld, wanted: Names, number: int = 0) -> Ended:
+    """Have the device ask for names at that endpoint, with a key of its own."""
+    return enrolled(world, wanted, device=device_of(world, number, f"t-{number}", "mdm-named"))
+
+
+def test_a_record_of_before_is_looked_up_for_its_name() -> None:
+    """R5.1: a name that was vouched for and that the record has not is the present one: its system is asked now."""
+    inventory = FakeInventory(devices={DEVICE: reported_device(name="laptop-new")})
+    world = renamed(inventory)
+    ended = named_as(world, names("laptop-new"))
+    assert isinstance(ended, Certificate)
+    assert ended.intent.names.cn == "laptop-new"
+    assert inventory.looked_up == [DEVICE]
+
+
+def test_a_name_of_before_gets_the_present_one() -> None:
+    """R5.2: a former name that was vouched for may be asked for; the certificate has the present one, as is told."""
+    inventory = FakeInventory(devices={DEVICE: reported_device(name="laptop-new")})
+    world = renamed(inventory)
+    ended = named_as(world, names("laptop-old"))
+    assert isinstance(ended, Certificate)
+    assert (ended.intent.names.cn, inventory.looked_up) == ("laptop-old", [])
+    record = world.store.device_of("mdm", DEVICE)
+    assert record is not None
+    world.know(replace(record, name="laptop-new"))
+    again = named_as(world, names("laptop-old"), 1)
+    assert isinstance(again, Certificate)
+    assert again.intent.names.cn == "laptop-new"
+    stages = world.store.enrolment(again.intent.enrolment_id or UUID(int=0))
+    assert stages is not None
+    assert any("cn:laptop-old was vouched for" in each.note for each in stages.stages)
+    refused(world, reasons.NAMES_OUTSIDE_BINDING, names("laptop-other"), device=_vouched_for(world, "laptop-old"))
+
+
+def _vouched_for(world: VouchedWorld, name: str) -> Device:
+    """Have the connector vouch for one name only, whatever is asked."""
+    world.ways.links["mdm"] = FakeLink(says=Allowed(DEVICE, names=names(name)))
+    return device_of(world, 2, "t-3", "mdm-named")
+
+
+def test_a_user_of_before_is_looked_up_as_well() -> None:
+    """The same of a principal name: who married since the last sweep is called as the directory says now."""
+    inventory = FakeInventory(
+        devices={DEVICE: reported_device(name="laptop-old", user="user-1")},
+        users={"user-1": reported_user(upn="ada.new@example.org")},
+    )
+    world = renamed(inventory)
+    world.know(stored_device(name="laptop-old"), stored_user())
+    ended = named_as(world, listed("laptop-old", upn="ada.new@example.org"))
+    assert isinstance(ended, Certificate)
+    assert str(next(iter(ended.intent.names.sans))) == "upn:ada.new@example.org"
+    assert inventory.looked_up == [DEVICE, "user-1"]
+
+
+def test_a_record_that_cannot_be_compared_now_is_no_yes() -> None:
+    """CON-5: where yes and record disagree and the system does not answer, the device comes again."""
+    inventory = FakeInventory(devices={DEVICE: AWAY})
+    world = renamed(inventory)
+    ended = named_as(world, names("laptop-new"))
+    assert isinstance(ended, Unavailable)
+    assert ended.reason is reasons.CONNECTOR_AWAY
+
+
+def test_a_record_of_just_now_is_asked_for_once() -> None:
+    """Where a profile names devices in its own way, a record that was read within a minute is not read again."""
+    inventory = FakeInventory(devices={DEVICE: reported_device(name="laptop-old")})
+    world = renamed(inventory)
+    for number in (0, 1):
+        assert isinstance(named_as(world, names("17"), number), Certificate)
+    assert inventory.looked_up == [DEVICE]
 
 
 def test_a_challenge_of_ours_is_shown_to_no_system() -> None:

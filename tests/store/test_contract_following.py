@@ -156,6 +156,25 @@ def test_who_was_first_is_not_released(store: Store) -> None:
     assert status(store, which) is None
 
 
+def test_a_hold_takes_the_place_of_another(store: Store) -> None:
+    """REV-1: what an administrator releases and something else wants held is on hold before and after."""
+    which = issue(store, 1)
+    assert store.hold_certificate(by_hand(which), ())
+    assert follow(store, which, LOST)
+    instead = a_followed_hold(which)
+    assert store.release_certificate(which, LATER, "os:root", "", (an_event(),), instead=instead)
+    assert status(store, which) is RevocationReason.CERTIFICATE_HOLD
+    assert lasting(store, which) == [Cause.LOST]
+    assert [(held.cause, held.released) for held in store.holds(which)] == [
+        ("administrator", True),
+        (instead.cause, False),
+    ]
+    assert follow(store, which, ended=(Cause.LOST,), release=True)
+    assert status(store, which) is None
+    assert not store.release_certificate(which, LATER, "os:root", "", (an_event(),), instead=instead)
+    assert status(store, which) is None
+
+
 def test_of_two_runs_one_acts(store: Store) -> None:
     """Of several that hold one certificate at once exactly one does, and its causes alone are kept."""
     which = issue(store, 1)

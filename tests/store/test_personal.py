@@ -20,7 +20,16 @@ from regalia.ra.audit import verify
 from regalia.ra.personal import KEY_LIFE, PersonalDesk
 from regalia.store import open_store
 from store.databases import REFUSALS, query, run, tamper
-from store.samples import NOW, a_challenge, a_pending_enrolment, a_static_challenge, an_enrolment, an_event, an_intent
+from store.samples import (
+    NOW,
+    a_challenge,
+    a_pending_enrolment,
+    a_static_challenge,
+    an_enrolment,
+    an_event,
+    an_id,
+    an_intent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +94,18 @@ def test_events_are_shown_in_clear_and_recorded_under_pseudonyms(named: SqlStore
     ((record, personal),) = query(url, "SELECT record, personal FROM event WHERE personal IS NOT NULL")
     assert "192.0.2.7" not in str(record)
     assert json.loads(str(personal))["details.asked"] == ["cn:laptop-7"]
+    assert verify(named).findings == ()
+
+
+def test_a_records_events_are_found_by_its_id(named: SqlStore, clock: FakeClock) -> None:
+    """What became of a device or a user is found by the id of its record, which names nobody."""
+    for number, kind in enumerate(("device", "user", "device")):
+        object_ = f"{kind}:{an_id(kind, number)}"
+        named.record(
+            (an_event(at=clock.now(), action=Action.DEVICE_CHANGED, object=object_, details={"state": "lost"}),)
+        )
+        (found,) = named.event_page(EventFilter(object=object_)).items
+        assert (found.draft.object, found.draft.details) == (object_, {"state": "lost"})
     assert verify(named).findings == ()
 
 

@@ -13,11 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from connectors.microsoft_parts import AWAY, CLIENT_ID, Cloud, golden, said
 from connectors.test_microsoft_token import certified, pem
 from regalia import reasons
+from regalia.app.connectors import ConnectorLinks
 from regalia.errors import AdminError
-from regalia.model import Action, Authoriser, Grant, Reach, Role
+from regalia.model import Action, AlertCondition, Authoriser, Grant, Reach, Role, Severity
 from regalia.model.connector import NotAsked
 from regalia.ports import EventFilter
 from regalia.ports.connectors import Ability
+from regalia.ra.fleet_findings import found_in_fleet
 from regalia.ra.roles import EVERYTHING
 from regalia.verbs import Caller, LocalDoor
 from regalia.verbs import connector as verbs
@@ -221,6 +223,48 @@ def test_what_cannot_be_asked_is_a_value(world: World, door: LocalDoor) -> None:
     lost = world.links.link("intune")
     assert isinstance(lost, NotAsked)
     assert lost.reason is reasons.CONNECTOR_UNREADABLE
+
+
+def test_a_damaged_secret_is_told_wherever_one_looks(world: World, door: LocalDoor) -> None:
+    """CON-062: a secret that does not open is named by list, show and test, and by an alert, without any restart."""
+    created(door)
+    assert not isinstance(world.links.link("intune"), NotAsked)
+    assert door.ask(verbs.SHOW, named()).trouble is None
+    connector = world.store.connector("intune")
+    assert connector is not None
+    assert world.store.change_connector(connector, connector, b"damaged", ())
+    (listed,) = door.ask(verbs.LIST, verbs.ListConnectors()).items
+    tried = door.ask(verbs.TEST, named())
+    (check,) = tried.checks
+    for told in (listed.trouble, door.ask(verbs.SHOW, named()).trouble, check.detail):
+        assert told is not None
+        assert told.startswith(reasons.CONNECTOR_UNREADABLE.id)
+    assert (tried.ok, check.fix) == (False, reasons.CONNECTOR_UNREADABLE.remedy)
+    (finding,) = found_in_fleet(world.store, world.links, world.clock.now())
+    assert (finding.condition, finding.severity) == (AlertCondition.CONNECTOR_AWAY, Severity.CRITICAL)
+    door.ask(verbs.SET_SECRET, verbs.SetConnectorSecret(name="intune", secret="anew"))
+    assert door.ask(verbs.SHOW, named()).trouble is None
+    assert tuple(found_in_fleet(world.store, world.links, world.clock.now())) == ()
+
+
+def test_another_node_has_the_new_secret_with_its_next_question(world: World, door: LocalDoor) -> None:
+    """What one process changes counts in all of them at once, also twice within a millisecond."""
+    created(door)
+    elsewhere = ConnectorLinks(world.store, world.sealer, world.clock, world.entropy, lambda: world.outgoing)
+    before = elsewhere.link("intune")
+    assert elsewhere.link("intune") is before
+    door.ask(verbs.SET_SECRET, verbs.SetConnectorSecret(name="intune", secret="another"))
+    with_secret = elsewhere.link("intune")
+    assert with_secret is not before
+    assert not isinstance(with_secret, NotAsked)
+    with_secret.check()
+    assert isinstance(world.outgoing, Cloud)
+    assert b"client_secret=another" in (world.outgoing.asked("/token")[-1].body or b"")
+    door.ask(verbs.CHANGE, verbs.ChangeConnector(name="intune", settings={"page": 7}))
+    with_settings = elsewhere.link("intune")
+    assert with_settings is not with_secret
+    door.ask(verbs.DISABLE, named())
+    assert isinstance(elsewhere.link("intune"), NotAsked)
 
 
 def open_endpoint(door: LocalDoor, name: str = "mdm", connector: str = "intune") -> Any:  # noqa: ANN401 - a record

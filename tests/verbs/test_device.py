@@ -13,9 +13,14 @@ from fleet_scene import NOW, device, user
 from memory_store import MemoryStore
 from regalia.errors import AdminError
 from regalia.model import Action, Actor, ActorKind, Grant, Hold, Names, Reach, Role
+from regalia.model.connector import Connector, ReportedDevice, ReportedUser, SweepPage
 from regalia.model.fleet import Cause, DeviceState, FoundCause, PendingAction, Platform, UserState
+from regalia.ra.follow_run import follow_device
 from regalia.ra.roles import EVERYTHING
+from regalia.ra.sweeping import Sweeper
 from regalia.verbs import Caller, LocalDoor
+from regalia.verbs import certificate as certificates
+from regalia.verbs import certificate_end as ends
 from regalia.verbs import device as verbs
 from regalia.verbs import user as users
 from vouching_parts import VouchedWorld, device_of, stored_device, stored_user
@@ -173,6 +178,55 @@ def test_each_cause_is_told_with_what_follows() -> None:
     assert world.store.follow(row.id, causes=(), ended=(Cause.LOST,), status=None, release=True, at=now, events=())
     (after,) = door.ask(verbs.SHOW, verbs.DeviceId(id=str(found.id))).certificates
     assert (after.status, after.explained, after.causes[0].ended_at) == ("valid", ("good",), now)
+
+
+def test_a_certificate_explains_itself() -> None:
+    """`cert show` has the records, each cause and what it does, as the device has; a release tells what goes on."""
+    world = VouchedWorld()
+    world.store.add_connector(Connector(UUID(int=9), "mdm", "intune", {}, world.clock.now()), None, ())
+    world.know(stored_device(DeviceState(enabled=True)), stored_user(UserState(enabled=True)))
+    client = device_of(world)
+    client.enrol(Names(), "a challenge")
+    row = world.certificate_of(client)
+    door = LocalDoor(world, Caller(ADMIN, EVERYTHING, fresh=True))
+    asked = certificates.ShowCertificate(serial=f"{row.serial:x}")
+    shown = door.ask(certificates.SHOW, asked)
+    record = world.store.device_of("mdm", "device-1")
+    assert record is not None
+    assert (shown.device_record, shown.causes, shown.explained) == (record.id, (), ())
+    assert world.store.put_devices([(record, replace(record, state=replace(record.state, lost=True)))], ())
+    assert follow_device(world.store, record.id, world.clock.now()).kinds
+    door.ask(ends.HOLD, ends.HoldCertificate(serial=asked.serial))
+    shown = door.ask(certificates.SHOW, asked)
+    assert shown.causes == door.ask(verbs.SHOW, verbs.DeviceId(id=str(record.id))).certificates[0].causes
+    assert {each.cause for each in shown.causes} == {Cause.LOST, None}
+    assert shown.explained[0].endswith("by an administrator, until a person releases it")
+    after = door.ask(ends.RELEASE, ends.ReleaseCertificate(serial=asked.serial))
+    assert after.status == "on hold"
+    assert after.explained[0].endswith("until its causes end")
+    assert "lost since" in after.explained[1]
+    again = ends.ReleaseCertificate(serial=asked.serial)
+    assert reason(lambda: door.ask(ends.RELEASE, again))[0] == "CON-069"
+
+
+def test_a_record_tells_how_it_came_to_be_so(world: World, door: LocalDoor) -> None:
+    """AUTHZ-4: what was said before is told with its time, newest first, to who counts in the group of then."""
+    sweeper = Sweeper(world.store, world.clock, world.entropy)
+    for state in (DeviceState(), DeviceState(lost=True), DeviceState(lost=False)):
+        world.clock.advance(timedelta(minutes=1))
+        report = ReportedDevice("new-1", "laptop-9", Platform.MACOS, state, group="default")
+        (record,) = sweeper.take("intune", SweepPage((report,)))
+    told = door.ask(verbs.SHOW, verbs.DeviceId(id=str(record.id))).history
+    assert [each.action for each in told] == [Action.DEVICE_CHANGED, Action.DEVICE_CHANGED, Action.DEVICE_ADDED]
+    assert told[0].details == {"state": "present true, pending none, lost false", "former": told[1].details["state"]}
+    assert (told[0].by, told[0].at) == ("connector:intune", world.clock.now())
+    door.ask(verbs.MOVE, verbs.MoveDevice(id=str(record.id), group="other"))
+    known = bounded(world, Role.OPERATOR, "other").ask(verbs.SHOW, verbs.DeviceId(id=str(record.id))).history
+    assert [each.action for each in known] == [Action.DEVICE_MOVED]
+    person = ReportedUser("new-u", "Ben", UserState(enabled=False))
+    (ben,) = sweeper.take("intune", SweepPage(users=(person,)))
+    (change,) = door.ask(users.SHOW, users.UserId(id=str(ben.id))).history
+    assert change.details["state"] == "present true, enabled false"
 
 
 class HastyStore(MemoryStore):

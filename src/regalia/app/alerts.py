@@ -93,7 +93,7 @@ def alert_jobs(app: App, node: str) -> tuple[Job, ...]:
     """Make the jobs that look and tell; `node` is this home's name."""
     bounds = bounds_of(app.config)
     return (
-        WatchAlerts(app.alerts, app.store, app.checkpoints, bounds),
+        WatchAlerts(app.alerts, app.store, app.checkpoints, app.links, bounds),
         WatchNode(app.alerts, lambda: _node_state(app, node), bounds),
         DeliverAlerts(app.alerts),
     )

@@ -138,30 +138,33 @@ class ConnectorLinks:
         self._clock = clock
         self._entropy = entropy
         self._outgoing = outgoing
-        self._kept: dict[str, tuple[Connector, Link]] = {}
+        self._kept: dict[str, tuple[Connector, bytes | None, Link]] = {}
         self._turn = threading.Lock()
 
     def link(self, name: str) -> Link | NotAsked:
-        """Return the one that is kept, or make it anew where the connector is another one by now."""
+        """Return the one that is kept, or make it anew where the connector or its secret is another one by now.
+
+        Both are read each time: what another process changed counts here from the next question on.
+        """
         connector = self._store.connector(name)
         if connector is None:
             return NotAsked(reasons.CONNECTOR_MISSING, name)
         if connector.disabled_at is not None:
             return NotAsked(reasons.CONNECTOR_DISABLED, name)
+        sealed = self._store.connector_secret(connector.id)
         with self._turn:
             kept = self._kept.get(name)
-            if kept is not None and kept[0] == connector:
-                return kept[1]
+            if kept is not None and kept[:2] == (connector, sealed):
+                return kept[2]
             try:
-                link = self._made(connector)
+                link = self._made(connector, sealed)
             except AdminError as error:
                 # What was good when it was set and is not now, whatever it is: nobody can be asked.
                 return NotAsked(reasons.CONNECTOR_UNREADABLE, f"{name}: {error}")
             # Tokens, addresses and slots of the former one go with it.
-            self._kept[name] = (connector, link)
+            self._kept[name] = (connector, sealed, link)
             return link
 
-    def _made(self, connector: Connector) -> Link:
-        sealed = self._store.connector_secret(connector.id)
+    def _made(self, connector: Connector, sealed: bytes | None) -> Link:
         secret = "" if sealed is None else self._sealer.unseal(secret_scope(connector.id), sealed).decode("utf-8")
         return linked(connector, secret, Parts(self._outgoing(), self._clock, self._entropy, self._store))

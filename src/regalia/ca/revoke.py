@@ -14,6 +14,8 @@ from regalia.ca.issue import certificate_event
 from regalia.errors import AdminError
 from regalia.model import (
     Action,
+    Actor,
+    ActorKind,
     CertificateKind,
     CertificateState,
     EventDraft,
@@ -24,9 +26,10 @@ from regalia.model import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from regalia.model import Actor, Certificate, JsonValue
+    from regalia.model import Certificate, JsonValue
     from regalia.ports import Certificates, Clock
 
 __all__ = ["block_key", "certificates_of_key", "hold", "is_final", "release", "revoke"]
@@ -94,12 +97,27 @@ def hold(certificates: Certificates, clock: Clock, certificate: Certificate, *, 
 
 
 def release(
-    certificates: Certificates, clock: Clock, certificate: Certificate, *, actor: Actor, note: str = ""
+    certificates: Certificates,
+    clock: Clock,
+    certificate: Certificate,
+    *,
+    actor: Actor,
+    note: str = "",
+    still: Sequence[str] = (),
+    instead: Hold | None = None,
 ) -> datetime:
-    """End a hold: the certificate is good again. Returns when. Raises `AdminError` ADM-052 where it is not held."""
+    """End a hold: the certificate is good again. Returns when. Raises `AdminError` ADM-052 where it is not held.
+
+    `still`: for what else it is held, in words, so that it is not good all the same. `instead` takes the hold's place.
+    """
     now = clock.now()
-    event = certificate_event(Action.CERTIFICATE_RELEASED, certificate.intent, actor, now, details={"note": note})
-    if not certificates.release_certificate(certificate.id, now, actor.id, note, (event,)):
+    details: dict[str, JsonValue] = {"note": note, **({"still": [*still]} if still else {})}
+    events = [certificate_event(Action.CERTIFICATE_RELEASED, certificate.intent, actor, now, details=details)]
+    if instead is not None:
+        details = {"cause": instead.cause, "note": instead.note}
+        system = Actor(ActorKind.SYSTEM, instead.actor)
+        events.append(certificate_event(Action.CERTIFICATE_HELD, certificate.intent, system, now, details=details))
+    if not certificates.release_certificate(certificate.id, now, actor.id, note, events, instead=instead):
         detail = f"serial {certificate.serial:x} is {_standing(certificates, certificate)}"
         raise AdminError(reasons.CERTIFICATE_STATE, detail)
     return now

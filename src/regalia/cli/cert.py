@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from regalia import reasons
+from regalia.cli.bearer import print_causes
 from regalia.cli.cert_audit import AUDIT_EXAMPLES, audit
 from regalia.cli.cert_end import HOLD_EXAMPLES, RELEASE_EXAMPLES, REVOKE_EXAMPLES, hold, release, revoke
 from regalia.cli.cert_issue import ISSUE_EXAMPLES, issue
 from regalia.cli.cert_record import COLUMNS, Serial
 from regalia.cli.context import reached
 from regalia.cli.options import Home, Json, Limit, examples, noun_app
-from regalia.cli.output import print_answer, print_json, print_page
+from regalia.cli.output import print_answer, print_json, print_page, say
 from regalia.errors import AdminError
 from regalia.model import CertificateState
 from regalia.verbs import certificate as verbs
@@ -133,7 +134,12 @@ def _list_unrenewed(group: str | None, search: str | None, limit: int, home: Pat
 def show(*, serial: Serial, home: Home = None, as_json: Json = False) -> None:
     """Show a certificate: its status, its names and who vouched for them, where it came from."""
     with reached(home) as door:
-        print_answer(door.ask(verbs.SHOW, verbs.ShowCertificate(serial=serial)), as_json=as_json)
+        shown = door.ask(verbs.SHOW, verbs.ShowCertificate(serial=serial))
+    print_answer(shown, as_json=as_json, without=("causes", "explained"))
+    if shown.causes and not as_json:
+        say()
+        say("How it stands:")
+        print_causes(shown.explained, shown.causes)
 
 
 @app.command(

@@ -39,7 +39,7 @@ def hold(
 
 
 def release(*, serial: Serial, note: Note = "", home: Home = None, as_json: Json = False) -> None:
-    """End a hold: the certificate is good again, and renews as before."""
+    """End a hold: the certificate is good again and renews as before, unless what follows from its device holds it."""
     with reached(home) as door:
         released = door.ask(verbs.RELEASE, verbs.ReleaseCertificate(serial=serial, note=note))
         print_answer(released, as_json=as_json)

@@ -1,6 +1,7 @@
 """What Microsoft Graph says of devices and users, as the few facts that rules look at. Nothing here asks anybody.
 
-What is missing, null or of another type than it should be is a fact that nobody stated: None.
+What is missing, null, of another type than it should be, too long, or with characters that nobody sees is a fact that
+nobody stated: None. Evidence has it as it came. A name for people is cut short instead.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from regalia.connectors.report_forms import shown
 from regalia.model.connector import ReportedDevice, ReportedUser
 from regalia.model.fleet import DeviceState, PendingAction, Platform, UserState
 
@@ -47,6 +49,8 @@ _PLATFORMS: Final = (
 )
 _NO_RISK: Final = frozenset({"none", "confirmedsafe", "remediated", "dismissed"})
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,199}")
+_LONGEST: Final = 200
+"""Characters of a text, as in files that are imported."""
 _NO_GUID: Final = "00000000-0000-0000-0000-000000000000"
 _SID: Final = re.compile(r"S-1-[0-9]{1,15}(?:-[0-9]{1,10}){1,15}")
 _TIME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.[0-9]+)?Z")
@@ -113,31 +117,39 @@ def device_of(
     external_id = raw.get("id")
     if not isinstance(external_id, str) or not is_id(external_id):
         return None
-    aliases = {
+    return ReportedDevice(
+        external_id.lower(),
+        _name(raw, "deviceName") or external_id,
+        _platform(_text(raw, "operatingSystem")),
+        _state(raw, entra, settings, now),
+        serial=_text(raw, "serialNumber"),
+        aliases=_aliases(raw, entra),
+        user=_id(raw.get("userId")),
+        sid=entra.sid if entra else None,
+        memberships=memberships or frozenset(),
+        memberships_known=memberships is not None,
+        evidence=_evidence(raw, entra, request_id),
+    )
+
+
+def _aliases(raw: Mapping[str, JsonValue], entra: EntraDevice | None) -> tuple[tuple[str, str], ...]:
+    found = {
         ("entra", _id(raw.get("azureADDeviceId"))),
         ("entra-object", entra.object_id if entra else None),
         ("imei", _text(raw, "imei")),
         ("meid", _text(raw, "meid")),
         ("wifi-mac", _text(raw, "wiFiMacAddress")),
     }
+    return tuple(sorted((kind, value) for kind, value in found if value))
+
+
+def _evidence(raw: Mapping[str, JsonValue], entra: EntraDevice | None, request_id: str) -> dict[str, JsonValue]:
     evidence: dict[str, JsonValue] = {"source": "graph managedDevices", "managedDevice": dict(raw)}
     if request_id:
         evidence["request_id"] = request_id
     if entra is not None:
         evidence["device"] = _shown(entra)
-    return ReportedDevice(
-        external_id.lower(),
-        _text(raw, "deviceName") or external_id,
-        _platform(_text(raw, "operatingSystem")),
-        _state(raw, entra, settings, now),
-        serial=_text(raw, "serialNumber"),
-        aliases=tuple(sorted((kind, value) for kind, value in aliases if value)),
-        user=_id(raw.get("userId")),
-        sid=entra.sid if entra else None,
-        memberships=memberships or frozenset(),
-        memberships_known=memberships is not None,
-        evidence=evidence,
-    )
+    return evidence
 
 
 def _state(
@@ -220,7 +232,7 @@ def user_of(
         evidence["riskLevel"] = risk
     return ReportedUser(
         external_id.lower(),
-        _text(raw, "displayName") or upn or external_id,
+        _name(raw, "displayName") or upn or external_id,
         UserState(enabled=enabled, licensed=_licensed(raw, settings), risk=risk),
         upn=upn,
         email=(mail,) if mail else (),
@@ -267,7 +279,13 @@ def _flag(raw: Mapping[str, JsonValue], name: str, otherwise: bool | None) -> bo
 
 def _text(raw: Mapping[str, JsonValue], name: str) -> str | None:
     value = raw.get(name)
-    return value.strip() or None if isinstance(value, str) else None
+    text = value.strip() if isinstance(value, str) else ""
+    return text if 0 < len(text) <= _LONGEST and text.isprintable() else None
+
+
+def _name(raw: Mapping[str, JsonValue], name: str) -> str | None:
+    value = raw.get(name)
+    return shown(value.strip(), _LONGEST) or None if isinstance(value, str) else None
 
 
 def _id(value: JsonValue) -> str | None:

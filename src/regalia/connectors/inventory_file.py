@@ -1,7 +1,7 @@
 """Reading an inventory that somebody exported: devices or users, as CSV (RFC 4180) or JSON.
 
 A file is read whole or not at all: one row that cannot be read leaves open whose it is, and a file that lacks it would
-say that somebody is gone. All faults are told at once, each with its line.
+say that somebody is gone. All faults are told at once, each with its line, or in JSON with the item's number.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from regalia.connectors.report_forms import DeviceForm, UserForm
+from regalia.connectors.report_forms import DeviceForm, UserForm, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,8 +32,21 @@ _ALIAS: Final = "alias:"
 _SOURCE: Final = "import"
 
 F = TypeVar("F", DeviceForm, UserForm)
-_Place = int
-"""Line in a CSV file, from 1; number of the entry in a JSON file, from 1."""
+_Unit = Literal["line", "item"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where something stands in a file, from 1; 0 is the file itself."""
+
+    unit: _Unit
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.unit} {self.number}" if self.number else "the file"
+
+
+_FILE: Final = _Place("line", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +58,10 @@ class Fault:
     problem: str
 
     def __str__(self) -> str:
-        where = f"line {self.place}" if self.place else "the file"
-        return f"{where}, {self.field}: {self.problem}" if self.field else f"{where}: {self.problem}"
+        # A file may call a field anything.
+        return (
+            f"{self.place}, {shown(self.field, 80)}: {self.problem}" if self.field else f"{self.place}: {self.problem}"
+        )
 
 
 class UnreadableError(Exception):
@@ -81,12 +96,14 @@ def read_users(octets: bytes) -> tuple[ReportedUser, ...]:
 
 def _read(octets: bytes, form: _Form[F]) -> list[F]:
     if len(octets) > MOST_OCTETS:
-        raise UnreadableError([Fault(0, "", f"it has more than {MOST_OCTETS} octets")])
+        raise UnreadableError([Fault(_FILE, "", f"it has more than {MOST_OCTETS} octets")])
     try:
         text = octets.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = octets.count(b"\n", 0, error.start) + 1
-        raise UnreadableError([Fault(line, "", "it is not UTF-8: save the file in that encoding")]) from None
+        raise UnreadableError(
+            [Fault(_Place("line", line), "", "it is not UTF-8: save the file in that encoding")]
+        ) from None
     rows = _json_rows(text, form) if text.lstrip()[:1] in ("{", "[") else _csv_rows(text, form)
     return _judged(rows, form)
 
@@ -104,7 +121,7 @@ def _judged(rows: Iterable[tuple[_Place, dict[str, Any]]], form: _Form[F]) -> li
             faults += [Fault(place, ".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()]
         else:
             if read.id in places:
-                faults.append(Fault(place, "id", f"it is that of line {places[read.id]}, too"))
+                faults.append(Fault(place, "id", f"it is that of {places[read.id]}, too"))
             places.setdefault(read.id, place)
             found.append(read)
         if len(faults) >= _TOLD_FAULTS:
@@ -121,14 +138,16 @@ def _json_rows(text: str, form: _Form[F]) -> Iterator[tuple[_Place, dict[str, An
     try:
         read = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise UnreadableError([Fault(getattr(error, "lineno", 0), "", f"it is not JSON: {error}"[:200])]) from None
+        place = _Place("line", getattr(error, "lineno", 0))
+        raise UnreadableError([Fault(place, "", f"it is not JSON: {error}"[:200])]) from None
     rows = read.get(form.name) if isinstance(read, dict) else read
     if not isinstance(rows, list):
-        raise UnreadableError([Fault(0, form.name, "it has to be a list")])
+        raise UnreadableError([Fault(_FILE, form.name, "it has to be a list")])
     if isinstance(read, dict) and set(read) - {"devices", "users"}:
         odd = ", ".join(sorted(set(read) - {"devices", "users"}))
-        raise UnreadableError([Fault(0, odd[:200], "there is no such part")])
-    for place, row in enumerate(rows, 1):
+        raise UnreadableError([Fault(_FILE, odd, "there is no such part")])
+    for number, row in enumerate(rows, 1):
+        place = _Place("item", number)
         if not isinstance(row, dict):
             raise UnreadableError([Fault(place, "", "it has to be an object")])
         yield place, row
@@ -161,23 +180,23 @@ def _csv_rows(text: str, form: _Form[F]) -> Iterator[tuple[_Place, dict[str, Any
                 continue
             if len(cells) != len(header):
                 problem = f"it has {len(cells)} cells, and the first line {len(header)}"
-                raise UnreadableError([Fault(reader.line_num, "", problem)])
-            yield reader.line_num, _cells(dict(zip(header, cells, strict=True)))
+                raise UnreadableError([Fault(_Place("line", reader.line_num), "", problem)])
+            yield _Place("line", reader.line_num), _cells(dict(zip(header, cells, strict=True)))
     except csv.Error as error:
-        raise UnreadableError([Fault(reader.line_num, "", f"it is not CSV: {error}")]) from None
+        raise UnreadableError([Fault(_Place("line", reader.line_num), "", f"it is not CSV: {error}")]) from None
 
 
 def _check_header(header: list[str], form: _Form[F]) -> None:
-    known = set(form.model.model_fields) - {"aliases"}
+    first, known = _Place("line", 1), set(form.model.model_fields) - {"aliases"}
     odd = [name for name in header if name not in known and not (name.startswith(_ALIAS) and form is _DEVICES)]
     if odd:
         told = ", ".join(sorted(known))
-        raise UnreadableError([Fault(1, name[:80], f"there is no such column; there are {told}") for name in odd])
+        raise UnreadableError([Fault(first, name, f"there is no such column; there are {told}") for name in odd])
     if "id" not in header:
-        raise UnreadableError([Fault(1, "id", "this column is missing")])
+        raise UnreadableError([Fault(first, "id", "this column is missing")])
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise UnreadableError([Fault(1, name, "this column is there twice") for name in twice])
+        raise UnreadableError([Fault(first, name, "this column is there twice") for name in twice])
 
 
 def _cells(row: dict[str, str]) -> dict[str, Any]:

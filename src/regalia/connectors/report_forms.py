@@ -15,7 +15,12 @@ from regalia.model.fleet import DeviceState, PendingAction, Platform, UserState
 if TYPE_CHECKING:
     from regalia.model.event import JsonValue
 
-__all__ = ["DeviceForm", "UserForm"]
+__all__ = ["DeviceForm", "Text", "UserForm", "shown"]
+
+
+def shown(text: str, most: int) -> str:
+    """Say what somebody outside calls something: so many characters of it, and none that nobody sees."""
+    return "".join(char if char.isprintable() else "?" for char in text[:most])
 
 
 def _plain(text: str) -> str:
@@ -34,6 +39,7 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVali
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Sid = Annotated[str, StringConstraints(pattern=r"^S-1-(?:[0-9]{1,10}-){1,14}[0-9]{1,10}$")]
 DnsName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$")]
+Address = Annotated[str, StringConstraints(pattern=r"^[^@\s]{1,64}@[A-Za-z0-9.-]{1,255}$"), AfterValidator(_plain)]
 Risk = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z -]{0,31}$")]
 Several = Annotated[tuple[Text, ...], Field(max_length=1000), AfterValidator(_alone)]
 
@@ -104,12 +110,8 @@ class DeviceForm(_Form):
 class UserForm(_Form):
     """A user."""
 
-    upn: Annotated[str, StringConstraints(pattern=r"^[^@\s\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,255}$")] | None = None
-    email: Annotated[
-        tuple[Annotated[str, StringConstraints(pattern=r"^[^@\s\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,255}$")], ...],
-        Field(max_length=20),
-        AfterValidator(_alone),
-    ] = ()
+    upn: Address | None = None
+    email: Annotated[tuple[Address, ...], Field(max_length=20), AfterValidator(_alone)] = ()
     sam_account: Text | None = None
     licensed: StrictBool | None = None
 

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from regalia import reasons
 from regalia.connectors.microsoft_http import Call, CallError, JsonCalls
-from regalia.connectors.report_forms import DeviceForm, UserForm  # noqa: TC001 - the forms below are read with them
+from regalia.connectors.report_forms import DeviceForm, Text, UserForm, shown
 from regalia.connectors.settings import ConnectorSettings, read_settings
 from regalia.errors import AdminError
 from regalia.model import Names, San, SanKind
@@ -69,19 +69,18 @@ class WebHookSettings(ConnectorSettings):
 
 # --- what is answered -------------------------------------------------------------------------------------------------
 
-_Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 _Kind = Literal["dns", "email", "uri", "ip", "upn", "permanent-identifier", "hardware-module"]
 
 
 class _San(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     kind: _Kind
-    value: _Text
+    value: Text
 
 
 class _Names(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
-    cn: _Text | None = None
+    cn: Text | None = None
     sans: Annotated[list[_San], Field(max_length=50)] = []
 
     def names(self) -> Names:
@@ -117,7 +116,7 @@ def _verdict(name: str, body: Mapping[str, JsonValue]) -> Verdict:
             return Refused(reasons.HOOK_VERDICT_NO, no.code, no.detail, hint, security=no.security)
     except ValidationError as error:
         wrong = sorted({".".join(map(str, each["loc"])) for each in error.errors()})
-        return NotAsked(reasons.CONNECTOR_GARBLED, f"{name}: {', '.join(wrong)[:300]}")
+        return NotAsked(reasons.CONNECTOR_GARBLED, f"{name}: {shown(', '.join(wrong), 300)}")
     return NotAsked(reasons.CONNECTOR_GARBLED, f"{name}: neither allow nor refuse")
 
 
@@ -127,7 +126,8 @@ def _scrubbed(verdict: Verdict, secrets: tuple[str, ...]) -> Verdict:
     def clean(text: str) -> str:
         for secret in secrets:
             text = text.replace(secret, "[secret]")
-        return " ".join("[…]" if len(word) > _LONGEST_WORD else word for word in text.split())
+        words = ("[…]" if len(word) > _LONGEST_WORD else word for word in text.split())
+        return " ".join(shown(word, _LONGEST_WORD) for word in words)
 
     match verdict:
         case Allowed():

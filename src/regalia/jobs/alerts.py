@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from regalia.ports.connectors import Links
     from regalia.ra.alerts import AlertDesk
     from regalia.ra.checkpoints import CheckpointDesk
     from regalia.ra.findings import Bounds, FindingStore, NodeState
@@ -30,15 +31,18 @@ class WatchAlerts:
     every = _LOOK
     scope = Scope.CLUSTER
 
-    def __init__(self, desk: AlertDesk, store: FindingStore, checkpoints: CheckpointDesk, bounds: Bounds) -> None:
+    def __init__(
+        self, desk: AlertDesk, store: FindingStore, checkpoints: CheckpointDesk, links: Links, bounds: Bounds
+    ) -> None:
         self._desk = desk
         self._store = store
         self._checkpoints = checkpoints
+        self._links = links
         self._bounds = bounds
 
     def run(self, now: datetime) -> None:
         """Open, repeat and close. Where a check fails nothing is closed: the job fails."""
-        found = tuple(found_in_cluster(self._store, self._checkpoints, now, self._bounds))
+        found = tuple(found_in_cluster(self._store, self._checkpoints, self._links, now, self._bounds))
         self._desk.look(found, now, lambda alert: not is_of_node(alert))
         self._desk.close_forsaken(now)
 

@@ -254,9 +254,16 @@ class Certificates(Protocol):
         """Suspend an issued certificate until it is released or revoked. False where it is held or revoked already."""
 
     def release_certificate(
-        self, certificate_id: UUID, at: datetime, by: str, note: str, events: Sequence[EventDraft]
+        self,
+        certificate_id: UUID,
+        at: datetime,
+        by: str,
+        note: str,
+        events: Sequence[EventDraft],
+        *,
+        instead: Hold | None = None,
     ) -> bool:
-        """End its hold. False where it is not on hold: what is revoked stays so (REV-1)."""
+        """End its hold, or have another one take its place. False where it is not on hold (REV-1)."""
 
     def compromise_key(self, key_sha256: bytes, at: datetime, by: str, note: str, events: Sequence[EventDraft]) -> bool:
         """Block a key for ever (KEY-2). False where it is blocked already."""

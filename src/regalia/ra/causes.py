@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from regalia.model.fleet import Cause, FoundCause, PendingAction
+from regalia.ra.said import SAID_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,8 +39,8 @@ _SPELLED: Final[Mapping[Cause, tuple[str, ...]]] = MappingProxyType(
         Cause.WIPED: ("managementState", "pendingAction"),
         Cause.RETIRED: ("managementState", "pendingAction"),
         Cause.DELETED: ("managementState", "pendingAction"),
-        Cause.UNMANAGED: ("isManaged", "managed", "status"),
-        Cause.LOST: ("lostModeEnabled", "state"),
+        Cause.UNMANAGED: ("deviceRegistrationState", "isManaged", "managed", "status"),
+        Cause.LOST: ("lostModeState", "lostModeEnabled", "state"),
         Cause.DISABLED: ("accountEnabled", "status", "state"),
         Cause.NON_COMPLIANT: ("complianceState", "isCompliant", "jailBreakDetected"),
         Cause.RISK: ("riskLevel",),
@@ -70,7 +71,8 @@ def judge(
         if group is not None and device.group is not None:
             why = f"the device belongs to group {device.group}, the certificate to {group}"
             moved = device.group != group
-            found[Cause.MOVED] = FoundCause(Cause.MOVED, min(device.seen_at, now), why) if moved else None
+            # Nobody says when it moved: its time counts from when it was first found, which is kept.
+            found[Cause.MOVED] = FoundCause(Cause.MOVED, now, why) if moved else None
     if user is not None:
         found.update(_user_state(user, rules))
     found.update(_required(device, user, rules, now))
@@ -147,8 +149,19 @@ def _required(
 
 def _spelling(kind: Cause, evidence: Mapping[str, object]) -> str:
     """What the system itself said, word by word, cut short; the whole of it stays with the record."""
-    said = [f"{name} is {_word(evidence[name])}" for name in _SPELLED.get(kind, ()) if _is_plain(evidence.get(name))]
+    facts = _raw_facts(evidence)
+    said = [f"{name} is {_word(facts[name])}" for name in _SPELLED.get(kind, ()) if _is_plain(facts.get(name))]
     return f" ({', '.join(said)})" if said else ""
+
+
+def _raw_facts(evidence: Mapping[str, object]) -> Mapping[str, object]:
+    """Look into the objects that a system gave, as Graph's managed device: the facts are theirs."""
+    facts: dict[str, object] = {}
+    for name, value in evidence.items():
+        # What was said in our own form has our own names, which stand before.
+        if isinstance(value, dict) and name not in {"said", SAID_AT}:
+            facts |= value
+    return {**facts, **evidence}
 
 
 def _is_plain(value: object) -> bool:

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from regalia.model import Certificate, Known, LineageLink
-    from regalia.ra.bearers import Records, Word
+    from regalia.model import Authorisation, Certificate, Known, LineageLink
+    from regalia.ra.bearers import Bearers, Records, Word
     from regalia.ra.granting import Granted
     from regalia.ra.protected import ProtectedNames
     from regalia.ra.request import EnrolmentRequest
@@ -93,10 +93,6 @@ def decide(
             evidence = _quota(request, evidence, store, certificates_per_device) or evidence
     if isinstance(evidence, Denied):
         return evidence
-    if request.signer is not None:
-        refused = check_renewal(request, request.signer, evidence.lineage, evidence.authorisation)
-        if refused is not None:
-            return refused
     judged = judge(request, evidence, known.same_key, store, enrolment_id, protected=protected, records=records)
     if not isinstance(judged, Approved) or request.vouched is not None:
         # As above: who orders or approves sees what there is already, and is not held off by a count.
@@ -114,6 +110,14 @@ def _first(request: EnrolmentRequest, known: Known, enrolment_id: UUID, word: Wo
 
 
 def _renewal(request: EnrolmentRequest, signer: Certificate, store: DecisionStore) -> Evidence | Denied:
+    """Judge what vouches for a renewal, and whether the profile lets this one be."""
+    evidence = _live(request, signer, store)
+    if isinstance(evidence, Denied):
+        return evidence
+    return check_renewal(request, signer, evidence.lineage, evidence.authorisation) or evidence
+
+
+def _live(request: EnrolmentRequest, signer: Certificate, store: DecisionStore) -> Evidence | Denied:
     before = lineage_of(store, signer)
     if request.door.endpoint.authoriser is Authoriser.CONNECTOR and before.device_id is None and before.user_id is None:
         # A live certificate stands for the connector's word of then, and its records for how things stand now (REN-1).
@@ -142,12 +146,9 @@ def judge(
     Pending where the evidence holds no authorisation yet: what could not be issued is not held either.
     """
     kind = evidence.authorisation.kind if evidence.authorisation is not None else None
-    bearers = evidence.bearers
-    if bearers is None:
-        bearers = bearers_of(evidence.lineage, records)
-        unfit = check_bearers(request, bearers, of_user=evidence.lineage.user_id is not None)
-        if unfit is not None:
-            return unfit
+    bearers = evidence.bearers or _bearers_on_record(request, evidence, records)
+    if isinstance(bearers, Denied):
+        return bearers
     basis = Basis(kind, evidence.names, evidence.lineage, bearers)
     granted = grant_names(request, basis, protected)
     if isinstance(granted, Denied):
@@ -161,14 +162,34 @@ def judge(
     if refused is not None:
         return refused
     if evidence.authorisation is None:
-        # What an administrator approves is what all renewals of it are measured by (REN-3).
-        link = replace(evidence.lineage, binding=granted.binding, unverified=granted.unverified)
-        return Pending(
-            draft_enrolment(request, enrolment_id, EnrolmentState.PENDING, allowed=granted.names, lineage=link),
-            evidence.second_key,
-        )
-    order = IssueOrder(
-        authorisation=evidence.authorisation,
+        return _pending(request, evidence, granted, enrolment_id)
+    return Approved(_order(request, evidence, evidence.authorisation, granted, enrolment_id))
+
+
+def _bearers_on_record(request: EnrolmentRequest, evidence: Evidence, records: Records | None) -> Bearers | Denied:
+    """Find whom a chain is bound to, and see that they are fit for another certificate."""
+    bearers = bearers_of(evidence.lineage, records)
+    return check_bearers(request, bearers, of_user=evidence.lineage.user_id is not None) or bearers
+
+
+def _pending(request: EnrolmentRequest, evidence: Evidence, granted: Granted, enrolment_id: UUID) -> Pending:
+    # What an administrator approves is what all renewals of it are measured by (REN-3).
+    link = replace(evidence.lineage, binding=granted.binding, unverified=granted.unverified)
+    return Pending(
+        draft_enrolment(request, enrolment_id, EnrolmentState.PENDING, allowed=granted.names, lineage=link),
+        evidence.second_key,
+    )
+
+
+def _order(
+    request: EnrolmentRequest,
+    evidence: Evidence,
+    authorisation: Authorisation,
+    granted: Granted,
+    enrolment_id: UUID,
+) -> IssueOrder:
+    return IssueOrder(
+        authorisation=authorisation,
         door=request.door,
         names=granted.names,
         device=evidence.lineage.device,
@@ -180,7 +201,6 @@ def judge(
         assurance=granted.assurance,
         inputs=granted.inputs,
     )
-    return Approved(order)
 
 
 def draft_enrolment(

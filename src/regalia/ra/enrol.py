@@ -127,6 +127,30 @@ def _sealing_scope(enrolment_id: UUID) -> str:
     return f"enrolment:{enrolment_id}"
 
 
+def _pending_event(request: EnrolmentRequest, held: Enrolment, why: str) -> EventDraft:
+    """Tell of what waits; `why` it does where it is a second key, which somebody should look at."""
+    return EventDraft(
+        at=request.received_at,
+        actor=request.actor,
+        action=Action.ENROLMENT_PENDING,
+        object=f"enrolment:{held.id}",
+        outcome=Outcome.OK,
+        group=held.group,
+        reason_id=reasons.SECOND_KEY.id if why else None,
+        transaction_id=request.transaction_id.decode("utf-8", "replace"),
+        security=bool(why),
+        details={
+            "endpoint": held.key.endpoint,
+            "asked": list(held.asked.listed()),
+            "names": list(held.allowed.listed()),
+            "key_sha256": held.key.key_sha256.hex(),
+            "message": request.described,
+            "source": held.source,
+            **({"why": why} if why else {}),
+        },
+    )
+
+
 def _needs_word(request: EnrolmentRequest) -> bool:
     """Whether a connector is to be asked about it: about a device's first request at its endpoint, and nothing else."""
     connector = request.door.endpoint.authoriser is Authoriser.CONNECTOR
@@ -317,16 +341,7 @@ class Enroller:
             # Not a refusal: devices take that for final, and an administrator may resume the group in a minute (R6).
             return Unavailable(reasons.GROUP_SUSPENDED, f"group {request.door.group.name}")
         if isinstance(found, _Resumed):
-            evidence = authorise_resumption(request, found.enrolment, found.lineage)
-            decision = judge(
-                request,
-                evidence,
-                known.same_key,
-                self._store,
-                found.enrolment.id,
-                protected=self._protected,
-                records=self._records,
-            )
+            decision = self._resumed(request, known, found)
         elif isinstance(found, _Fresh):
             if repeats_only is not None:
                 return repeats_only
@@ -342,6 +357,18 @@ class Enroller:
         if isinstance(decision, Pending):
             return self._hold(request, decision, found)
         return self._issue(request, decision, found)
+
+    def _resumed(self, request: EnrolmentRequest, known: Known, found: _Resumed) -> Approved | Pending | Denied:
+        """Decide what was decided before: its evidence was judged and consumed then."""
+        return judge(
+            request,
+            authorise_resumption(request, found.enrolment, found.lineage),
+            known.same_key,
+            self._store,
+            found.enrolment.id,
+            protected=self._protected,
+            records=self._records,
+        )
 
     @property
     def _records(self) -> Records | None:
@@ -382,26 +409,7 @@ class Enroller:
             return Unavailable(reasons.QUEUE_FULL, f"{self._pending_per_group} wait in group {request.door.group.name}")
         described = f"waits for approval: {why}" if why else "admitted by a static challenge; waits for approval"
         held = replace(pending.enrolment, stages=stages(request, request.received_at, described=described))
-        event = EventDraft(
-            at=request.received_at,
-            actor=request.actor,
-            action=Action.ENROLMENT_PENDING,
-            object=f"enrolment:{held.id}",
-            outcome=Outcome.OK,
-            group=held.group,
-            reason_id=reasons.SECOND_KEY.id if why else None,
-            transaction_id=request.transaction_id.decode("utf-8", "replace"),
-            security=bool(why),
-            details={
-                "endpoint": held.key.endpoint,
-                "asked": list(held.asked.listed()),
-                "names": list(held.allowed.listed()),
-                "key_sha256": held.key.key_sha256.hex(),
-                "message": request.described,
-                "source": held.source,
-                **({"why": why} if why else {}),
-            },
-        )
+        event = _pending_event(request, held, why)
         sealed = None
         if request.keyed_by_challenge and request.csr.challenge is not None:
             sealed = self._sealer.seal(_sealing_scope(held.id), request.csr.challenge.encode())

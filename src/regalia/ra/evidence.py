@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from regalia.model import Actor, Certificate, Challenge, Enrolment, Names
     from regalia.ra.bearers import Word
     from regalia.ra.request import EnrolmentRequest, Vouched
+    from regalia.ra.superseding import KeyDecision
 
 __all__ = [
     "authorise_approval",
@@ -76,18 +77,29 @@ def judge_verdict(request: EnrolmentRequest, word: Word, enrolment_id: UUID) -> 
     refused = check_bearers(request, bearers, of_user=of_user)
     if refused is not None:
         return refused
-    key = judge_key(
+    key = _key_of(request, word)
+    waits = key.why if key.verdict is KeyVerdict.HELD else _held_by_a_person(request, word)
+    said = "; ".join((*word.notes, key.why))
+    lineage = _vouched_link(request, word, enrolment_id, of_user=of_user)
+    authorisation = None if waits else Authorisation(AuthorisationKind.CONNECTOR, said)
+    return Evidence(authorisation, lineage, lineage.binding or None, said, bearers, waits)
+
+
+def _key_of(request: EnrolmentRequest, word: Word) -> KeyDecision:
+    return judge_key(
         map(live_certificate, word.beside),
         request.key_sha256,
         group=request.door.group.name,
-        profile=profile.name,
+        profile=request.door.profile.name,
         own_verdict=word.verdict.fresh,
         now=request.received_at,
     )
-    waits = key.why if key.verdict is KeyVerdict.HELD else _held_by_a_person(request, word)
-    said = "; ".join((*word.notes, key.why))
-    device, names = bearers.device, _without_sid(word.verdict.names)
-    lineage = LineageLink(
+
+
+def _vouched_link(request: EnrolmentRequest, word: Word, enrolment_id: UUID, *, of_user: bool) -> LineageLink:
+    """Bind a chain to whom the connector named; its names are what may be asked for."""
+    names, device, user = _without_sid(word.verdict.names), word.bearers.device, word.bearers.user
+    return LineageLink(
         first=enrolment_id,
         generation=0,
         predecessor=None,
@@ -95,12 +107,10 @@ def judge_verdict(request: EnrolmentRequest, word: Word, enrolment_id: UUID) -> 
         device=device.external_id if device is not None else None,
         asked=request.csr.asked,
         challenge_mac=request.challenge_mac,
-        unverified=not names and bearers == NOBODY,
+        unverified=not names and word.bearers == NOBODY,
         device_id=device.id if device is not None else None,
-        user_id=bearers.user.id if of_user and bearers.user is not None else None,
+        user_id=user.id if of_user and user is not None else None,
     )
-    authorisation = None if waits else Authorisation(AuthorisationKind.CONNECTOR, said)
-    return Evidence(authorisation, lineage, names or None, said, bearers, waits)
 
 
 def _held_by_a_person(request: EnrolmentRequest, word: Word) -> str:

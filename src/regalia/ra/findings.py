@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from regalia.model import Authority, Credential, Event
     from regalia.ports import JobStatus
+    from regalia.ports.connectors import Links
     from regalia.ra.checkpoints import CheckpointDesk
 
 __all__ = [
@@ -123,7 +124,7 @@ def is_checkpoint_late(checkpoints: CheckpointDesk, last: datetime, now: datetim
 
 
 def found_in_cluster(
-    store: FindingStore, checkpoints: CheckpointDesk, now: datetime, bounds: Bounds
+    store: FindingStore, checkpoints: CheckpointDesk, links: Links, now: datetime, bounds: Bounds
 ) -> Iterator[Finding]:
     """Look at what all nodes share."""
     for authority in store.authorities():
@@ -138,7 +139,7 @@ def found_in_cluster(
     yield from _replays(store.refused_since(now - 4 * _QUARTER, _REFUSED_READ))
     yield from _checkpoint(store, checkpoints, now)
     yield from _dead(store, now)
-    yield from found_in_fleet(store, now)
+    yield from found_in_fleet(store, links, now)
 
 
 def found_on_node(state: NodeState, now: datetime, bounds: Bounds) -> Iterator[Finding]:

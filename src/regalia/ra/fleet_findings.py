@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia.model import AlertCondition, Finding, Severity
+from regalia.model.connector import NotAsked
 from regalia.ports.fleet import Brakes, Connectors, Sweeps
 from regalia.ra.follow_run import goes_on
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from regalia.model.connector import Connector
+    from regalia.ports.connectors import Links
 
 __all__ = ["FleetFindingStore", "found_in_fleet"]
 
@@ -28,11 +30,12 @@ class FleetFindingStore(Connectors, Sweeps, Brakes, Protocol):
     """What is looked at."""
 
 
-def found_in_fleet(store: FleetFindingStore, now: datetime) -> Iterator[Finding]:
-    """Look at what connectors last answered, and at what the brake holds."""
+def found_in_fleet(store: FleetFindingStore, links: Links, now: datetime) -> Iterator[Finding]:
+    """Look at what connectors last answered, whether they can be asked at all, and at what the brake holds."""
     for connector in store.connectors():
         if connector.disabled_at is None:
-            yield from _connector(store, connector, now)
+            link = links.link(connector.name)
+            yield from _shut(connector, link) if isinstance(link, NotAsked) else _away(store, connector, now)
     for stopped in store.open_stops():
         if not goes_on(stopped, now):
             ends = sum(stopped.ends.values())
@@ -47,7 +50,19 @@ def found_in_fleet(store: FleetFindingStore, now: datetime) -> Iterator[Finding]
             )
 
 
-def _connector(store: FleetFindingStore, connector: Connector, now: datetime) -> Iterator[Finding]:
+def _shut(connector: Connector, why: NotAsked) -> Iterator[Finding]:
+    """Say that we cannot even ask: that passes by itself as little as it came."""
+    yield Finding(
+        AlertCondition.CONNECTOR_AWAY,
+        f"connector:{connector.name}",
+        Severity.CRITICAL,
+        f"Connector {connector.name} cannot be asked, so that nobody enrols by it and nothing follows from what it "
+        f"said: {why.reason}"[:_TOLD],
+        why.reason.remedy,
+    )
+
+
+def _away(store: FleetFindingStore, connector: Connector, now: datetime) -> Iterator[Finding]:
     """Say that an inventory cannot be read, once that has lasted."""
     under_way, last = store.open_sweep(connector.name), store.last_sweep(connector.name, complete=False)
     if under_way is not None and under_way.why:

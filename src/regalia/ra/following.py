@@ -248,7 +248,7 @@ def _status_text(certificate: LiveCertificate, now: datetime) -> str:
     if certificate.held_at is None:
         return "good"
     if certificate.held_by_others:
-        return f"on hold since {_time(certificate.held_at)}, by an administrator: only a person releases it"
+        return f"on hold since {_time(certificate.held_at)}, by an administrator, until a person releases it"
     return f"on hold since {_time(certificate.held_at)}, until its causes end"
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from regalia import reasons
@@ -28,9 +30,9 @@ from regalia.ra.sources import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from regalia.errors import Reason
+    from regalia.model import JsonValue
     from regalia.model.connector import Connector
     from regalia.model.fleet import User
     from regalia.ports import Clock
@@ -56,6 +58,10 @@ _WRONG_PER_MINUTE: Final = 30
 _LONGEST_ID: Final = 200
 _TOLD: Final = 20
 """External ids that an event names."""
+_FIELDS: Final = frozenset({"id", "occurred_at", "devices", "users", "gone"})
+_TIME: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
 _TURN_SECONDS: Final = 5.0
 """How long a message waits for those before it; then the next run does what follows from it."""
 _NO_KEY: Final = bytes(32)
@@ -83,6 +89,17 @@ class Receipt:
 
     id: str
     repeated: bool = False
+    left_out: int = 0
+    """Of how many that it names something newer is known, or nothing at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a message says."""
+
+    id: str
+    page: SweepPage
+    occurred_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,40 +160,19 @@ class HookDesk:
             return Stranger()
         try:
             # Its id is in what is signed: one beside it could be exchanged by whoever repeats the message.
-            message_id, page = self._read(message.body)
+            said = self._read(message.body, now)
         except AdminError as error:
             self._refuse(reasons.HOOK_UNREADABLE, connector, message, now, detail=error.detail[:500])
             return Unreadable(error.detail)
-        receipt = _digest(connector, message_id)[:16].hex()
-        if not self._store.spend(_digest(connector, message_id), now + 2 * WINDOW):
+        receipt = _digest(connector, said.id)[:16].hex()
+        if not self._store.spend(_digest(connector, said.id), now + 2 * WINDOW):
             self._refuse(reasons.HOOK_REPEATED, connector, message, now, security=True)
             return Receipt(receipt, repeated=True)
-        return self._taken(connector, message, page, receipt, now)
-
-    def _taken(self, connector: Connector, message: Message, page: SweepPage, receipt: str, now: datetime) -> Receipt:
-        records = self._sweeper.take(connector.name, page)
-        named = [*(each.external_id for each in page.devices), *(each.external_id for each in page.users), *page.gone]
-        details: dict[str, Any] = {
-            "connector": connector.name,
-            "receipt": receipt,
-            "source": message.source,
-            "named": named[:_TOLD],
-            "many": len(named),
-        }
-        self._store.record(
-            (
-                EventDraft(
-                    now,
-                    connector_actor(connector.name),
-                    Action.HOOK_RECEIVED,
-                    f"connector:{connector.name}",
-                    Outcome.OK,
-                    details=details,
-                ),
-            )
-        )
+        records = self._sweeper.take(connector.name, said.page, said_at=said.occurred_at)
+        made = Receipt(receipt, left_out=max(0, len(_named(said.page)) - len(records)))
+        self._store.record((_received(connector.name, message.source, said.page, made, now),))
         self._follow(tuple(map(_bearer, records)))
-        return Receipt(receipt)
+        return made
 
     def _follow(self, bearers: Sequence[Bearer]) -> None:
         """Let follow what does: one message is one run, whose brake counts all of it before anything is done."""
@@ -190,15 +186,15 @@ class HookDesk:
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
-    def _read(self, body: bytes) -> tuple[str, SweepPage]:
+    def _read(self, body: bytes, now: datetime) -> _Said:
         """Read a message. Raises `AdminError` CON-077, CON-081."""
         try:
             said = json.loads(body, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
             raise AdminError(reasons.HOOK_UNREADABLE, f"it is not JSON: {error}"[:200]) from None
-        if not isinstance(said, dict) or set(said) - {"id", "devices", "users", "gone"}:
+        if not isinstance(said, dict) or set(said) - _FIELDS:
             raise AdminError(reasons.HOOK_UNREADABLE, "an object with `id`, and `devices`, `users` or `gone`")
-        message_id = said.pop("id", None)
+        message_id, occurred_at = said.pop("id", None), _occurred(said.pop("occurred_at", None), now)
         if not isinstance(message_id, str) or not _is_id(message_id) or not said:
             raise AdminError(reasons.HOOK_UNREADABLE, "id: a text that is used once, and something said beside it")
         gone = said.pop("gone", [])
@@ -211,7 +207,7 @@ class HookDesk:
         if len(page.devices) + len(page.users) + len(gone) > MOST_RECORDS:
             raise AdminError(reasons.HOOK_UNREADABLE, f"more than {MOST_RECORDS} devices and users")
         check_groups(self._store, page)
-        return message_id, SweepPage(page.devices, page.users, tuple(gone), full=False)
+        return _Said(message_id, SweepPage(page.devices, page.users, tuple(gone), full=False), occurred_at)
 
     # --- who is turned away -----------------------------------------------------------------------------------------
 
@@ -251,6 +247,25 @@ class HookDesk:
         self._store.record((event,))
 
 
+def _named(page: SweepPage) -> tuple[str, ...]:
+    devices, users = ((each.external_id for each in some) for some in (page.devices, page.users))
+    return (*dict.fromkeys(devices), *dict.fromkeys(users), *dict.fromkeys(page.gone))
+
+
+def _received(connector: str, source: str, page: SweepPage, receipt: Receipt, now: datetime) -> EventDraft:
+    named: list[JsonValue] = [*_named(page)]
+    details: dict[str, JsonValue] = {
+        "connector": connector,
+        "receipt": receipt.id,
+        "source": source,
+        "named": named[:_TOLD],
+        "many": len(named),
+        "left_out": receipt.left_out,
+    }
+    actor = connector_actor(connector)
+    return EventDraft(now, actor, Action.HOOK_RECEIVED, f"connector:{connector}", Outcome.OK, details=details)
+
+
 def _bearer(record: Device | User) -> Bearer:
     return Bearer(record.id, None) if isinstance(record, Device) else Bearer(None, record.id)
 
@@ -263,8 +278,19 @@ def _digest(connector: Connector, message_id: str) -> bytes:
     return hashlib.sha256(b"hook\x00" + connector.id.bytes + message_id.encode("utf-8", "surrogatepass")).digest()
 
 
-def _part(said: dict[str, Any], name: str) -> bytes | None:
-    return json.dumps({name: said[name]}).encode() if name in said else None
+def _occurred(text: object, now: datetime) -> datetime | None:
+    """Read when it was so; None where the message does not say. Raises `AdminError` CON-081."""
+    if text is None:
+        return None
+    found = _TIME.fullmatch(text) if isinstance(text, str) else None
+    try:
+        at = datetime.fromisoformat(found[0]) if found else None
+    except ValueError:
+        at = None
+    if at is None or at > now + WINDOW:
+        detail = "occurred_at: a time that is past, with its zone, such as 2026-03-01T09:00:00.250Z"
+        raise AdminError(reasons.HOOK_UNREADABLE, detail)
+    return at.astimezone(UTC)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

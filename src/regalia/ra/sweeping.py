@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
+from regalia import reasons
+from regalia.errors import UnavailableError
 from regalia.model import Action, EventDraft, Outcome, new_id
 from regalia.model.connector import NotAsked, SweepPage
 from regalia.model.fleet import Device
@@ -18,7 +20,7 @@ from regalia.ports.fleet import BROUGHT, Devices, Sweep, Sweeps, Users
 from regalia.ra.brake import SweepOutcome, is_absent, missed_after
 from regalia.ra.confirming import confirmed
 from regalia.ra.record_events import connector_actor, record_event, record_events
-from regalia.ra.records import device_record, user_record
+from regalia.ra.records import absent_record, device_record, user_record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +37,8 @@ __all__ = ["Pace", "Sweeper", "SweepingStore"]
 
 _BATCH: Final = 500
 """Records that are looked at, and changed, in one transaction."""
+_TRIES: Final = 5
+"""How often a record that others change at the same moment is looked at anew."""
 
 
 class SweepingStore(Devices, Users, Sweeps, Protocol):
@@ -95,15 +99,18 @@ class Sweeper:
         self.take(name, page)
         return self._completed(replace(_counted(sweep, page), cursor=BROUGHT), sweep, page)
 
-    def take(self, name: str, page: SweepPage) -> tuple[Device | User, ...]:
-        """Make records of what is reported: a page of a sweep, an import, a web hook. Returns those it concerns."""
+    def take(self, name: str, page: SweepPage, *, said_at: datetime | None = None) -> tuple[Device | User, ...]:
+        """Make records of what is reported: a page of a sweep, an import, a web hook. Returns those it concerns.
+
+        `said_at`: when it was so, for a message that may be late; what is newer on record stays.
+        """
         taken: list[Device | User] = []
         for first in range(0, len(page.devices), _BATCH):
-            taken += self._take_devices(name, page.devices[first : first + _BATCH])
+            taken += self._take_devices(name, page.devices[first : first + _BATCH], said_at)
         for first in range(0, len(page.users), _BATCH):
-            taken += self._take_users(name, page.users[first : first + _BATCH])
+            taken += self._take_users(name, page.users[first : first + _BATCH], said_at)
         for external_id in page.gone:
-            taken += self._take_gone(name, external_id)
+            taken += self._take_gone(name, external_id, said_at)
         return tuple(taken)
 
     # --- the sweep itself -------------------------------------------------------------------------------------------
@@ -213,50 +220,69 @@ class Sweeper:
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 
-    def _take_devices(self, name: str, reports: Sequence[ReportedDevice]) -> list[Device]:
+    def _take_devices(
+        self, name: str, reports: Sequence[ReportedDevice], said_at: datetime | None, tries: int = _TRIES
+    ) -> list[Device]:
         now = self._clock.now()
-        changed = [self._device(name, report, now) for report in {each.external_id: each for each in reports}.values()]
+        last = {each.external_id: each for each in reports}.values()
+        changed = [self._device(name, report, now, said_at) for report in last]
+        # Of one that is late nothing changes.
+        changed = [(before, after) for before, after in changed if after is not before]
         events = [event for before, after in changed for event in record_events(before, after, now)]
         if self._store.put_devices(changed, events):
             return [after for _, after in changed]
-        if len(reports) == 1:
-            # An enrolment or a web hook was faster twice: what it kept is as new as this.
-            return []
-        return [each for report in reports for each in self._take_devices(name, [report])]
+        # An enrolment or a web hook was faster: each one is looked at anew.
+        left = tries - 1 if len(reports) == 1 else tries
+        if not left:
+            raise UnavailableError(reasons.IN_PROGRESS, f"record of device {reports[0].external_id}")
+        return [each for report in reports for each in self._take_devices(name, [report], said_at, left)]
 
-    def _device(self, name: str, report: ReportedDevice, now: datetime) -> tuple[Device | None, Device]:
+    def _device(
+        self, name: str, report: ReportedDevice, now: datetime, said_at: datetime | None
+    ) -> tuple[Device | None, Device]:
         before = self._store.device_of(name, report.external_id)
-        return before, device_record(before, report, connector=name, record_id=self._id(now), at=now)
+        record_id = self._id(now)
+        return before, device_record(before, report, connector=name, record_id=record_id, at=now, said_at=said_at)
 
-    def _take_users(self, name: str, reports: Sequence[ReportedUser]) -> list[User]:
+    def _take_users(
+        self, name: str, reports: Sequence[ReportedUser], said_at: datetime | None, tries: int = _TRIES
+    ) -> list[User]:
         now = self._clock.now()
-        changed = [self._user(name, report, now) for report in {each.external_id: each for each in reports}.values()]
+        last = {each.external_id: each for each in reports}.values()
+        changed = [self._user(name, report, now, said_at) for report in last]
+        changed = [(before, after) for before, after in changed if after is not before]
         events = [event for before, after in changed for event in record_events(before, after, now)]
         if self._store.put_users(changed, events):
             return [after for _, after in changed]
-        if len(reports) == 1:
-            return []
-        return [each for report in reports for each in self._take_users(name, [report])]
+        left = tries - 1 if len(reports) == 1 else tries
+        if not left:
+            raise UnavailableError(reasons.IN_PROGRESS, f"record of user {reports[0].external_id}")
+        return [each for report in reports for each in self._take_users(name, [report], said_at, left)]
 
-    def _user(self, name: str, report: ReportedUser, now: datetime) -> tuple[User | None, User]:
+    def _user(
+        self, name: str, report: ReportedUser, now: datetime, said_at: datetime | None
+    ) -> tuple[User | None, User]:
         before = self._store.user_of(name, report.external_id)
-        return before, user_record(before, report, connector=name, record_id=self._id(now), at=now)
+        record_id = self._id(now)
+        return before, user_record(before, report, connector=name, record_id=record_id, at=now, said_at=said_at)
 
-    def _take_gone(self, name: str, external_id: str) -> list[Device | User]:
-        """The system itself says that it is deleted for good: that alone confirms it."""
+    def _take_gone(self, name: str, external_id: str, said_at: datetime | None) -> list[Device | User]:
+        """The system itself says that it is deleted for good: that alone confirms it. One of both has such an id."""
         now = self._clock.now()
         told: dict[str, JsonValue] = {"why": "its system says that it is deleted for good"}
-        device = self._store.device_of(name, external_id)
-        if device is not None and device.state.present:
-            gone = replace(device, state=replace(device.state, present=False), state_since=now, seen_at=now)
-            if self._store.put_devices([(device, gone)], [record_event(_absence(gone), gone, now, told)]):
-                return [gone]
-        user = self._store.user_of(name, external_id)
-        if user is not None and user.state.present:
-            left = replace(user, state=replace(user.state, present=False), state_since=now, seen_at=now)
+        for _ in range(_TRIES):
+            device, user = self._store.device_of(name, external_id), self._store.user_of(name, external_id)
+            gone = None if device is None else absent_record(device, at=now, said_at=said_at)
+            if device is not None and gone is not None and gone is not device:
+                if self._store.put_devices([(device, gone)], [record_event(_absence(gone), gone, now, told)]):
+                    return [gone]
+                continue
+            left = None if user is None else absent_record(user, at=now, said_at=said_at)
+            if user is None or left is None or left is user:
+                return []
             if self._store.put_users([(user, left)], [record_event(_absence(left), left, now, told)]):
                 return [left]
-        return []
+        raise UnavailableError(reasons.IN_PROGRESS, f"record of {external_id}")
 
     def _id(self, now: datetime) -> UUID:
         return new_id(now, self._entropy.octets(10))

@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia import reasons
@@ -18,9 +19,11 @@ from regalia.model.connector import Asked, NotAsked, Refused
 from regalia.model.fleet import Device, DeviceState, Platform, User, UserState
 from regalia.ports.connectors import Authorizer, Inventory
 from regalia.ports.fleet import Bearer, Devices, Following, Users
+from regalia.ra.agreeing import disagreement
 from regalia.ra.bearers import Bearers, Word, names_a_user, refused_for, users_count
 from regalia.ra.gates import ENROLMENT_SECONDS
 from regalia.ra.records import device_record, state_text, user_record
+from regalia.ra.said import SAID_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Voucher", "VouchingStore", "asked_of"]
 
+_JUST_NOW: Final = timedelta(minutes=1)
+"""A record that was read within so long is not looked up again for its names."""
 _FROM_VERDICT: Final = "verdict"
 
 
@@ -146,6 +151,9 @@ class Voucher:
             notes.append(f"device {device.external_id}, {device.name!a}, record {device.id}")
         if user is not None:
             notes.append(f"user {user.external_id}, record {user.id}")
+        other = disagreement(question.request, verdict.names, Bearers(device, user))
+        if other and device is not None:
+            notes.append(f"{other} was vouched for; its record has another name by now, and that one counts")
         return Word(name, verdict, Bearers(device, user), self._beside(device, user), question.until, tuple(notes))
 
     def _beside(self, device: Device | None, user: User | None) -> tuple[Certificate, ...]:
@@ -176,10 +184,18 @@ class Voucher:
             return None
         stored = self._store.device_of(name, external_id)
         if stored is not None and self._is_fit(question, Bearers(stored)):
-            return stored
+            wanted = verdict.user or stored.user
+            user = self._store.user_of(name, wanted) if wanted is not None else None
+            if self._is_of_now(question, verdict, stored, Bearers(stored, user)):
+                return stored
         if not isinstance(question.link, Inventory):
             return stored or self._said_device(question, verdict, external_id)
         return self._looked_up_device(question, question.link, external_id, stored)
+
+    def _is_of_now(self, question: _Question, verdict: Allowed, record: Device | User, bearers: Bearers) -> bool:
+        """Whether a record's names can be taken as they are: those that were vouched for, or of just now."""
+        just_now = self._clock.now() - record.seen_at < _JUST_NOW
+        return just_now or not disagreement(question.request, verdict.names, bearers)
 
     def _is_fit(self, question: _Question, bearers: Bearers) -> bool:
         """Whether the records speak for a certificate; if not, the system is asked how things stand now."""
@@ -227,7 +243,7 @@ class Voucher:
             seen_at=now,
             aliases=(("entra", alias),) if isinstance(alias, str) else (),
             user=verdict.user,
-            evidence={"source": _FROM_VERDICT, "note": verdict.note},
+            evidence={"source": _FROM_VERDICT, "note": verdict.note, SAID_AT: {}},
         )
         return self._kept_device(None, made)
 
@@ -254,7 +270,8 @@ class Voucher:
         if verdict.user is None and not _needs_user(question.request.door):
             # Nothing of this certificate depends on whose device it is, so that nobody need be asked.
             return stored
-        if stored is not None and self._is_fit(question, Bearers(None, stored)):
+        fit = stored is not None and self._is_fit(question, Bearers(None, stored))
+        if stored is not None and fit and self._is_of_now(question, verdict, stored, Bearers(device, stored)):
             return stored
         if not isinstance(question.link, Inventory):
             return stored or self._said_user(question, verdict)
@@ -286,7 +303,7 @@ class Voucher:
         if verdict.user is None:
             return None
         now = self._clock.now()
-        evidence: dict[str, JsonValue] = {"source": _FROM_VERDICT, "note": verdict.note}
+        evidence: dict[str, JsonValue] = {"source": _FROM_VERDICT, "note": verdict.note, SAID_AT: {}}
         made = User(
             self._id(),
             question.connector,

@@ -6,6 +6,7 @@ from regalia.errors import Reason, Stage
 
 __all__ = [
     "AUTHORISER_UNFIT",
+    "CERTIFICATE_FOLLOWS",
     "CONNECTOR_AWAY",
     "CONNECTOR_BUSY",
     "CONNECTOR_CERTIFICATE_REFUSED",
@@ -223,4 +224,10 @@ STOP_OUTDATED = Reason(
     Stage.ADMIN,
     "the plan that was stopped is another one now",
     "See `regalia device stops` for what would be done now.",
+)
+CERTIFICATE_FOLLOWS = Reason(
+    "CON-069",
+    Stage.ADMIN,
+    "what the certificate is on hold for has not ended",
+    "Mend it in the connector's system, or change the group's rules: the hold ends by itself with its last cause.",
 )

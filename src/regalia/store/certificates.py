@@ -269,10 +269,22 @@ class SqlCertificates(Noun):
         return self._ended(lambda transaction: record_hold(transaction, hold), events)
 
     def release_certificate(
-        self, certificate_id: UUID, at: datetime, by: str, note: str, events: Sequence[EventDraft]
+        self,
+        certificate_id: UUID,
+        at: datetime,
+        by: str,
+        note: str,
+        events: Sequence[EventDraft],
+        *,
+        instead: Hold | None = None,
     ) -> bool:
         """Return False where it is not on hold; a hold that followed as well goes on without the administrator's."""
-        return self._ended(lambda transaction: record_release(transaction, certificate_id, at, by, note), events)
+
+        def change(transaction: Transaction) -> bool:
+            released = record_release(transaction, certificate_id, at, by, note)
+            return released and (instead is None or record_hold(transaction, instead))
+
+        return self._ended(change, events)
 
     def _ended(self, change: Callable[[Transaction], bool], events: Sequence[EventDraft]) -> bool:
         def unit(transaction: Transaction) -> None:

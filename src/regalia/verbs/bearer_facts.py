@@ -6,34 +6,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from regalia.model.fleet import Cause, PendingAction
-from regalia.ports import CertificateFilter
-from regalia.ra.follow_rules import FollowRules, read_follow_rules
-from regalia.ra.following import explain
-from regalia.ra.standings import live_certificate
+from regalia.model import Action
+from regalia.model.fleet import PendingAction
+from regalia.ports import CertificateFilter, EventFilter
 from regalia.verbs.certificate import CertificateRecord, certificate_fields
+from regalia.verbs.certificate_causes import CauseRecord, beside_certificates
 from regalia.verbs.paging import MOST
 from regalia.verbs.verb import Record, Time
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from uuid import UUID
 
-    from regalia.model import Certificate
+    from regalia.model import Certificate, Event
     from regalia.model.fleet import DeviceState, UserState
-    from regalia.ports.fleet import KeptCause
+    from regalia.verbs.certificate_causes import Beside
     from regalia.verbs.verb import Desk
 
-__all__ = ["BearerCertificate", "CauseRecord", "certificates_of", "state_words"]
+__all__ = ["BearerCertificate", "HistoryRecord", "certificates_of", "history_of", "state_words"]
 
 
-class CauseRecord(Record):
-    """A cause beside a certificate."""
-
-    cause: Annotated[Cause | None, Field(description="Null: an administrator holds it.")]
-    since: Time
-    why: str
-    ended_at: Time | None
+_HISTORY = 20
+"""Changes that are shown of a record; the log has all of them."""
+_OF_RECORD = frozenset({"connector", "external_id"})
+"""What each of its events repeats."""
 
 
 class BearerCertificate(CertificateRecord):
@@ -44,37 +39,42 @@ class BearerCertificate(CertificateRecord):
     explained: Annotated[tuple[str, ...], Field(description="How it stands, and what each cause has to do with it.")]
 
 
+class HistoryRecord(Record):
+    """A change of a record, as the log has it."""
+
+    at: Time
+    action: Action
+    by: str
+    details: Annotated[dict[str, Any], Field(description="The state and the former one, or why, in words.")]
+
+
 def certificates_of(
     desk: Desk, *, device_id: UUID | None = None, user_id: UUID | None = None
 ) -> tuple[BearerCertificate, ...]:
     """Those of a record, newest first, as far as the caller sees them."""
-    store = desk.services.store
     wanted = CertificateFilter(device_id=device_id, user_id=user_id, groups=desk.reach.groups, limit=MOST)
-    found = store.certificate_page(wanted).items
-    kept: dict[UUID, list[KeptCause]] = {each.id: [] for each in found}
-    for cause in store.causes_of([*kept]):
-        kept[cause.certificate_id].append(cause)
-    rules = {group.name: _rules(group.follow) for group in store.groups()}
-    return tuple(_told(desk, each, kept[each.id], rules) for each in found)
+    found = desk.services.store.certificate_page(wanted).items
+    beside = beside_certificates(desk, found)
+    return tuple(_told(desk, each, beside[each.id]) for each in found)
 
 
-def _rules(text: str) -> FollowRules:
-    return read_follow_rules(text) if text.strip() else FollowRules()
-
-
-def _told(
-    desk: Desk, certificate: Certificate, kept: Sequence[KeptCause], rules: dict[str, FollowRules]
-) -> BearerCertificate:
-    now, intent = desk.now(), certificate.intent
-    fields: dict[str, Any] = certificate_fields(certificate, now)
+def _told(desk: Desk, certificate: Certificate, beside: Beside) -> BearerCertificate:
+    fields: dict[str, Any] = certificate_fields(certificate, desk.now())
     return BearerCertificate(
-        **fields,
-        profile=intent.profile,
-        causes=tuple(
-            CauseRecord(cause=each.cause, since=each.since, why=each.why, ended_at=each.ended_at) for each in kept
-        ),
-        explained=explain(live_certificate(certificate, kept), rules.get(intent.group or "", FollowRules()), now),
+        **fields, profile=certificate.intent.profile, causes=beside.causes, explained=beside.explained
     )
+
+
+def history_of(desk: Desk, record: str) -> tuple[HistoryRecord, ...]:
+    """Tell how a record came to be what it is, newest first, as far as the caller sees it (AUTHZ-4)."""
+    wanted = EventFilter(object=record, groups=desk.reach.groups, limit=_HISTORY)
+    return tuple(map(_history_record, desk.services.store.event_page(wanted).items))
+
+
+def _history_record(event: Event) -> HistoryRecord:
+    draft = event.draft
+    details = {name: value for name, value in draft.details.items() if name not in _OF_RECORD}
+    return HistoryRecord(at=draft.at, action=draft.action, by=draft.actor.id, details=details)
 
 
 def state_words(state: DeviceState | UserState) -> str:

@@ -14,6 +14,7 @@ from regalia.ca.revoke import is_final
 from regalia.errors import AdminError
 from regalia.model import CertificateKind, CertificateState, Right
 from regalia.ports import CertificateFilter
+from regalia.verbs.certificate_causes import CauseRecord, beside_certificates
 from regalia.verbs.content import certificates_text
 from regalia.verbs.fields import Id, Name, is_empty
 from regalia.verbs.finding import found_authority, found_device, found_group
@@ -136,7 +137,19 @@ class CertificateShown(CertificateRecord):
     sha256: Annotated[str | None, Field(exclude_if=is_empty)] = None
     """Of the certificate itself; left out for what was never signed."""
     sha1: Annotated[str | None, Field(exclude_if=is_empty)] = None
+    device_record: Annotated[UUID | None, Field(exclude_if=is_empty)] = None
+    """Id of the device's record that it is bound to: `device.show`."""
+    user_record: Annotated[UUID | None, Field(exclude_if=is_empty)] = None
+    """The same of the user."""
     holds: Annotated[tuple[str, ...], Field(exclude_if=is_empty)] = ()
+    causes: Annotated[
+        tuple[CauseRecord, ...],
+        Field(exclude_if=is_empty, description="What is kept beside it, oldest first, also what ended."),
+    ] = ()
+    explained: Annotated[
+        tuple[str, ...],
+        Field(exclude_if=is_empty, description="How it stands, and what each cause has to do with it."),
+    ] = ()
     """Each time that it was on hold, in words; left out where it never was."""
 
 
@@ -185,6 +198,7 @@ def show_certificate(desk: Desk, asked: ShowCertificate) -> CertificateShown:
     intent = certificate.intent
     profile = f"{intent.profile} v{intent.profile_version}" if intent.profile is not None else None
     hashes: dict[str, Any] = {} if certificate.der is None else dict(fingerprints(certificate.der))
+    beside = beside_certificates(desk, (certificate,))[certificate.id]
     return CertificateShown(
         **certificate_fields(certificate, desk.now()),
         profile=profile,
@@ -193,6 +207,11 @@ def show_certificate(desk: Desk, asked: ShowCertificate) -> CertificateShown:
         issued_at=certificate.issued_at,
         key_sha256=intent.key_sha256.hex(),
         **hashes,
+        device_record=intent.device_id,
+        user_record=intent.user_id,
+        causes=beside.causes,
+        # Of one that nothing is kept beside there is no more to say than its status.
+        explained=beside.explained if beside.causes else (),
         holds=tuple(
             f"{utc(held.at)} to {utc(held.ended_at) if held.ended_at is not None else 'now'} by {held.actor}"
             + (f": {held.note}" if held.note else "")

@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from regalia import reasons
-from regalia.ca.revoke import block_key, certificates_of_key, hold, is_final, release, revoke
+from regalia.ca.revoke import block_key, certificates_of_key, hold, is_final, revoke
 from regalia.errors import AdminError
 from regalia.model import CertificateKind, RevocationReason, Right
-from regalia.verbs.certificate import CertificateRecord, Serial, certificate_record, found_certificate
-from regalia.verbs.fields import Note, ReasonName, revocation_reason
+from regalia.ra.releasing import release_share
+from regalia.verbs.certificate import (
+    CertificateRecord,
+    Serial,
+    certificate_fields,
+    certificate_record,
+    found_certificate,
+)
+from regalia.verbs.certificate_causes import beside_certificates
+from regalia.verbs.fields import Note, ReasonName, is_empty, revocation_reason
 from regalia.verbs.verb import Asked, Desk, Page, Verb
 from regalia.verbs.wording import utc
 
@@ -22,6 +30,7 @@ __all__ = [
     "HOLD",
     "RELEASE",
     "REVOKE",
+    "CertificateReleased",
     "HoldCertificate",
     "ReleaseCertificate",
     "RevokeCertificate",
@@ -53,6 +62,15 @@ class RevokeCertificate(Asked):
     note: Note = ""
 
 
+class CertificateReleased(CertificateRecord):
+    """How it stands after a release."""
+
+    explained: Annotated[
+        tuple[str, ...],
+        Field(exclude_if=is_empty, description="What holds it all the same: it follows from its device or user."),
+    ] = ()
+
+
 def hold_certificate(desk: Desk, asked: HoldCertificate) -> CertificateRecord:
     """Suspend it."""
     certificate = found_certificate(desk, asked.serial)
@@ -66,11 +84,13 @@ def plan_hold(desk: Desk, asked: HoldCertificate) -> tuple[str, ...]:
     return (f"put 1 certificate on hold: {_named(certificate)}, {_holder(certificate)} until it is released",)
 
 
-def release_certificate(desk: Desk, asked: ReleaseCertificate) -> CertificateRecord:
-    """End its hold."""
-    certificate = found_certificate(desk, asked.serial)
-    release(desk.services.store, desk.services.clock, certificate, actor=desk.actor, note=asked.note)
-    return _told(desk, certificate)
+def release_certificate(desk: Desk, asked: ReleaseCertificate) -> CertificateReleased:
+    """End an administrator's hold. Raises `AdminError` ADM-052, CON-069: see `release_share`."""
+    certificate, services = found_certificate(desk, asked.serial), desk.services
+    release_share(services.store, services.clock, certificate, actor=desk.actor, note=asked.note)
+    after = services.store.certificate(certificate.id) or certificate
+    explained = beside_certificates(desk, (after,))[after.id].explained if after.revocation is not None else ()
+    return CertificateReleased(**certificate_fields(after, desk.now()), explained=explained)
 
 
 def revoke_certificate(desk: Desk, asked: RevokeCertificate) -> Page[CertificateRecord]:
@@ -180,9 +200,9 @@ RELEASE = Verb(
     "/certificates/{serial}/release",
     Right.REVOKE,
     ReleaseCertificate,
-    CertificateRecord,
+    CertificateReleased,
     release_certificate,
-    "End a hold: the certificate is good again, and renews as before.",
+    "End an administrator's hold: the certificate is good again, unless what follows from its device holds it, too.",
 )
 REVOKE = Verb(
     "cert.revoke",

@@ -150,6 +150,8 @@ class ConnectorRecord(Record):
     """That it vouches at."""
     secret_set_at: Time | None
     created_at: Time
+    trouble: Annotated[str | None, Field(exclude_if=is_empty)] = None
+    """Why it cannot be asked, where it is enabled: its secret does not open, for example."""
 
 
 class SweepRecord(Record):
@@ -379,6 +381,7 @@ def _fields(desk: Desk, connector: Connector) -> dict[str, Any]:
         "endpoints": tuple(each.name for each in _endpoints(desk, connector)),
         "secret_set_at": connector.secret_set_at,
         "created_at": connector.created_at,
+        "trouble": _why_not(link) if isinstance(link, NotAsked) else None,
     }
 
 

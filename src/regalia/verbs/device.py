@@ -14,7 +14,7 @@ from regalia.model import Action, EventDraft, Outcome, Right
 from regalia.model.fleet import PendingAction, Platform
 from regalia.ports.fleet import DeviceFilter
 from regalia.ra.follow_run import follow_device
-from regalia.verbs.bearer_facts import BearerCertificate, certificates_of, state_words
+from regalia.verbs.bearer_facts import BearerCertificate, HistoryRecord, certificates_of, history_of, state_words
 from regalia.verbs.fields import Id, Name, is_empty
 from regalia.verbs.finding import found_device, found_group
 from regalia.verbs.paging import ListAsked, page_of, place_after
@@ -104,6 +104,8 @@ class DeviceShown(DeviceRecord):
         tuple[str, ...] | None, Field(description="Groups of the connector's system; null: it was not asked.")
     ]
     evidence: Annotated[dict[str, Any], Field(description="What the connector last said, as it said it.")]
+    history: Annotated[tuple[HistoryRecord, ...], Field(exclude_if=is_empty)] = ()
+    """Its last changes, newest first."""
     certificates: Annotated[tuple[BearerCertificate, ...], Field(exclude_if=is_empty)] = ()
 
 
@@ -149,6 +151,7 @@ def show_device(desk: Desk, asked: DeviceId) -> DeviceShown:
         dns=device.dns,
         memberships=tuple(sorted(device.memberships)) if device.memberships_known else None,
         evidence=dict(device.evidence),
+        history=history_of(desk, f"device:{device.id}"),
         certificates=certificates_of(desk, device_id=device.id),
     )
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from regalia.model import Right
 from regalia.ports.fleet import UserFilter
-from regalia.verbs.bearer_facts import BearerCertificate, certificates_of, state_words
+from regalia.verbs.bearer_facts import BearerCertificate, HistoryRecord, certificates_of, history_of, state_words
 from regalia.verbs.fields import Id, Name, is_empty
 from regalia.verbs.lookup import by_prefix
 from regalia.verbs.paging import MOST, ListAsked, page_of, place_after
@@ -73,6 +73,8 @@ class UserShown(UserRecord):
         tuple[str, ...] | None, Field(description="Groups of the connector's system; null: it was not asked.")
     ]
     evidence: Annotated[dict[str, Any], Field(description="What the connector last said, as it said it.")]
+    history: Annotated[tuple[HistoryRecord, ...], Field(exclude_if=is_empty)] = ()
+    """Its last changes, newest first."""
     certificates: Annotated[tuple[BearerCertificate, ...], Field(exclude_if=is_empty)] = ()
 
 
@@ -106,6 +108,7 @@ def show_user(desk: Desk, asked: UserId) -> UserShown:
         sam_account=user.sam_account,
         memberships=tuple(sorted(user.memberships)) if user.memberships_known else None,
         evidence=dict(user.evidence),
+        history=history_of(desk, f"user:{user.id}"),
         certificates=certificates_of(desk, user_id=user.id),
     )
 

@@ -79,7 +79,7 @@ def _header(scope: Scope, wanted: bytes) -> str:
 def _rendered(given: HookAnswer) -> Answer:
     match given:
         case Receipt():
-            told = json.dumps({"receipt": given.id, "repeated": given.repeated}).encode()
+            told = json.dumps({"receipt": given.id, "repeated": given.repeated, "left_out": given.left_out}).encode()
             return answer(202, told + b"\n", _JSON, NO_STORE)
         case Stranger():
             return NOT_FOUND

@@ -35,8 +35,8 @@ _OCTETS: Final = 24
 _MARK: Final = "~"
 _ENCODER: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _NOTHING: Final[frozenset[str]] = frozenset()
-_NAMED_BY: Final = ("source:", "device:", "user:")
-"""Objects that are named by a person's or a device's own name or address; all others have ids of ours."""
+_BY_ADDRESS: Final = "source:"
+"""Objects that are named by an address; all others have ids of ours, those of devices and users are their records'."""
 _REMEMBERED: Final = 512
 
 
@@ -95,7 +95,7 @@ def with_pseudonyms(draft: CappedDraft, pseudonyms: Pseudonyms) -> tuple[Shown, 
         text = _quoted(source)
         parts.append(f'"actor.source":{text}')
         source = of_json(text)
-    if named.startswith(_NAMED_BY):
+    if named.startswith(_BY_ADDRESS):
         kind, _, rest = named.partition(":")
         text = _quoted(rest)
         parts.append(f'"object":{text}')
