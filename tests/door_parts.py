@@ -40,9 +40,11 @@ from regalia.ra.setting_up import SetUpDesk, make_setup_link
 from regalia.ra.sign_in import Doorkeeper, SessionDesk
 from regalia.web.admin import admin_app
 from regalia.web.door import Backing
+from regalia.web.face import PagePools, PagesFace
 from regalia.web.health import Readiness
 from regalia.web.metrics import Metrics
-from regalia.web.sign_in import SignInFace
+from regalia.web.rendering import static_files
+from regalia.web.sign_in import door_ways
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +101,8 @@ class Door:
             services=world,
             limits=ApiLimits(self.store, Allowances()),
         )
-        face = SignInFace(self.backing, pools.status, pools.files, pools.enrolment, pools.enrolment)
+        work = PagePools(pools.status, pools.files, pools.enrolment, pools.enrolment)
+        face = PagesFace(self.backing, work, door_ways(self.backing), static_files())
         self.app = admin_app(
             readiness=Readiness(self.store, world.keys, world.files, self.clock),
             metrics=Metrics(self.clock),

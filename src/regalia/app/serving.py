@@ -62,15 +62,17 @@ from regalia.web.api_repeats import Repeats
 from regalia.web.callers import FirstKnown, TokenCallers
 from regalia.web.connections import OpenConnections
 from regalia.web.device import device_app
+from regalia.web.face import PagePools, PagesFace
 from regalia.web.health import Readiness
 from regalia.web.metrics import Metrics, crl_times
 from regalia.web.pool import Pool, Pools
 from regalia.web.protocol import ConnectionLimits
 from regalia.web.proxies import ProxyHeader, TrustedProxies
+from regalia.web.rendering import static_files
 from regalia.web.scep import ScepLimits
 from regalia.web.serve import Bound, Listener, Serving, open_sockets, run
 from regalia.web.sessions import SessionCallers
-from regalia.web.sign_in import SignInFace
+from regalia.web.sign_in import door_ways
 
 if TYPE_CHECKING:
     import socket
@@ -231,7 +233,7 @@ def serve_app(
             _callers(app, backing),
             status=pools.status,
             api=api,
-            door=SignInFace(backing, pages, passwords, providers, api),
+            door=PagesFace(backing, PagePools(pages, passwords, providers, api), door_ways(backing), static_files()),
         ),
     }
     node = node_name(app.config.home)
@@ -332,7 +334,7 @@ def admin_face(
     status: Pool,
     api: Pool,
     verbs: Sequence[Verb[Any, Any]] = (),
-    door: SignInFace | None = None,
+    door: PagesFace | None = None,
 ) -> ASGIApp:
     """Make the admin listener's application: health and metrics in the pool `status`, the API in one of its own."""
     hosts = (app.config.server.url, app.config.admin_url())
