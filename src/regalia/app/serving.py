@@ -21,6 +21,8 @@ from regalia.app.log import set_up_log
 from regalia.app.signing import own_signer
 from regalia.app.supervisor import Supervisor
 from regalia.ca.crl_copy import CrlCopier
+from regalia.console.frame import console_files
+from regalia.console.registry import console_ways
 from regalia.errors import UnavailableError
 from regalia.jobs.audit_certificates import AuditCertificates
 from regalia.jobs.checkpoint import CopyCheckpoints, MakeCheckpoints
@@ -62,7 +64,7 @@ from regalia.web.api_repeats import Repeats
 from regalia.web.callers import FirstKnown, TokenCallers
 from regalia.web.connections import OpenConnections
 from regalia.web.device import device_app
-from regalia.web.face import PagePools, PagesFace
+from regalia.web.face import PagePools, PagesFace, gathered_ways
 from regalia.web.health import Readiness
 from regalia.web.metrics import Metrics, crl_times
 from regalia.web.pool import Pool, Pools
@@ -233,7 +235,7 @@ def serve_app(
             _callers(app, backing),
             status=pools.status,
             api=api,
-            door=PagesFace(backing, PagePools(pages, passwords, providers, api), door_ways(backing), static_files()),
+            door=_pages(backing, PagePools(pages, passwords, providers, api)),
         ),
     }
     node = node_name(app.config.home)
@@ -324,6 +326,12 @@ def _callers(app: App, backing: Backing) -> Callers:
     """Say who may ask the API: programs with their tokens, and browsers with their sessions."""
     tokens = TokenCallers(lambda token, source: caller_of_token(app.store, token, now=app.clock.now(), source=source))
     return FirstKnown(tokens, SessionCallers(backing.sessions, backing.admin_url))
+
+
+def _pages(backing: Backing, pools: PagePools) -> PagesFace:
+    """Put the door and the console together."""
+    files = {**static_files(), **console_files()}
+    return PagesFace(backing, pools, gathered_ways(door_ways(backing), console_ways(backing)), files)
 
 
 def admin_face(
