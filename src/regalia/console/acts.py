@@ -1,8 +1,8 @@
 """Every form of the console: a verb, its fields, what it would do, and then the deed.
 
 The page of an act is `/act/VERB`; fields that its address names are given, and not asked for. Where the verb has a
-plan, the page says what would happen before the button that does it. What is shown once is shown on the page that follows,
-and nowhere else.
+plan, the page says what would happen before the button that does it. What is shown once is shown on the page that
+follows, and nowhere else.
 """
 
 from __future__ import annotations
