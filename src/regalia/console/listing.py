@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -133,21 +134,37 @@ class Listing:
             here=self.path,
             values={
                 "listing": self,
-                "chosen": chosen,
                 "narrowed": bool(narrowed),
                 "rows": [(self.row(each), [column.cell(look, each) for column in self.columns]) for each in page.items],
-                "total": page.total,
+                "summary": _summary(look, len(page.items), page.total, first="after" not in look.query),
                 "first": "after" not in look.query,
                 "following": query_path(self.path, chosen | {"after": page.next}) if page.next else "",
                 "newest": query_path(self.path, chosen),
-                "chips": self._chips(look, chosen),
-                "tabs": self._tabs(look, chosen),
-                "choices": {each.name: each.choices(look) for each in self.filters if each.choices is not None},
-                "exports": [(form, query_path(f"{self.path}.{form}", chosen)) for form in ("csv", "json")],
+                "empty_words": {"action": "", "href": "", "command": ""} | dict(self.empty(look)),
                 "actions": self.actions(look),
-                "bulk": [each for each in self.bulk if look.may(each.verb)],
+                **self._narrowing(look, chosen),
+                **self._taking(look, chosen),
             },
         )
+
+    def _narrowing(self, look: Look, chosen: Mapping[str, str]) -> dict[str, object]:
+        """Say how the list is narrowed, and how it could be."""
+        return {
+            "chosen": defaultdict(str, chosen),
+            "chips_shown": self._chips(look, chosen),
+            "tabs": self._tabs(look, chosen),
+            "choices": {each.name: each.choices(look) for each in self.filters if each.choices is not None},
+            "filter_names": [each.name for each in self.filters],
+        }
+
+    def _taking(self, look: Look, chosen: Mapping[str, str]) -> dict[str, object]:
+        """Say what can be done with what is listed."""
+        bulk = [each for each in self.bulk if look.may(each.verb)]
+        return {
+            "bulk": bulk,
+            "bulk_shown": [(look.words(each.label), each.path, each.danger) for each in bulk],
+            "exports": [(form, query_path(f"{self.path}.{form}", chosen)) for form in ("csv", "json")],
+        }
 
     def _known(self) -> frozenset[str]:
         """List the fields that its address may name."""
@@ -198,6 +215,16 @@ class Listing:
         name = self.path.strip("/").replace("/", "-")
         disposition = (b"content-disposition", f'attachment; filename="{name}.{ending}"'.encode("ascii"))
         return answer(200, written(page.items), media, NO_STORE, disposition)
+
+
+def _summary(look: Look, shown: int, total: str | None, *, first: bool) -> str:
+    """Say how much of the list is here."""
+    if total is None or not first:
+        return look.words.ngettext("%(number)s row", "%(number)s rows", shown) % {"number": shown}
+    whole = total if not total.isdigit() else look.words.number(int(total))
+    if total.isdigit() and int(total) == shown:
+        return look.words.ngettext("%(number)s in all", "%(number)s in all", shown) % {"number": whole}
+    return look.words("1 to %(shown)s of %(total)s") % {"shown": shown, "total": whole}
 
 
 def query_path(path: str, fields: Mapping[str, str | None]) -> str:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from regalia.console import appearance, certificates, dashboard, search
+from regalia.console import (
+    appearance,
+    approvals,
+    audit,
+    authorities,
+    certificates,
+    challenges,
+    connectors,
+    dashboard,
+    enrolments,
+    fleet,
+    groups,
+    health,
+    search,
+)
 from regalia.console.acts import act_routes
 from regalia.console.desk import PageDesk
 from regalia.console.frame import Frame
@@ -19,12 +33,30 @@ if TYPE_CHECKING:
 
 __all__ = ["ACTS", "ROUTES", "console_ways"]
 
-ACTS: Final[Mapping[str, Act]] = {**certificates.ACTS}
+ACTS: Final[Mapping[str, Act]] = {
+    **groups.ACTS,
+    **certificates.ACTS,
+    **enrolments.ACTS,
+    **challenges.ACTS,
+    **fleet.ACTS,
+    **connectors.ACTS,
+    **authorities.ACTS,
+    **health.ACTS,
+}
 """The forms, by the names of their verbs."""
 
 ROUTES: Final[Routes] = {
     **dashboard.ROUTES,
+    **groups.ROUTES,
     **certificates.ROUTES,
+    **enrolments.ROUTES,
+    **approvals.ROUTES,
+    **challenges.ROUTES,
+    **fleet.ROUTES,
+    **connectors.ROUTES,
+    **authorities.ROUTES,
+    **audit.ROUTES,
+    **health.ROUTES,
     **search.ROUTES,
     **appearance.ROUTES,
     **act_routes(ACTS),
