@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from regalia.console.certificates import group_choices
@@ -39,7 +40,7 @@ def _show(look: Look) -> Shown:
         here=_HERE,
         values={
             "rows": [_row(each, opened, here) for each in page.items],
-            "chosen": chosen,
+            "chosen": defaultdict(str, chosen),
             "chips_shown": [
                 (name, chosen[name], query_path(_HERE, {key: value for key, value in chosen.items() if key != name}))
                 for name in chosen
