@@ -18,7 +18,6 @@ from regalia import reasons
 from regalia.console.acts import texts_of
 from regalia.console.registry import ACTS
 from regalia.console.words import ENGLISH, LANGUAGES
-from regalia.errors import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,11 +44,9 @@ def said() -> Catalog:
 
 def _told() -> Iterator[tuple[str, str]]:
     """List what reasons and verbs say of themselves, where pages show it."""
-    for name in sorted(vars(reasons)):
-        reason = getattr(reasons, name)
-        if isinstance(reason, Reason):
-            yield "reasons", reason.title
-            yield "reasons", reason.remedy
+    for reason in reasons.ALL:
+        yield "reasons", reason.title
+        yield "reasons", reason.remedy
     for name, act in ACTS.items():
         for text in texts_of(name, act):
             yield f"act {name}", text

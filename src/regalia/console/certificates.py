@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from regalia import reasons
 from regalia.console.acts import Act, Ask, act_path
 from regalia.console.listing import Bulk, Cell, Column, Filter, Listing, Tab
 from regalia.console.look import View
 from regalia.console.marks import marked
+from regalia.errors import AdminError
 from regalia.verbs import certificate as verbs
 from regalia.verbs import certificate_end as ends
 from regalia.verbs import group as groups
 from regalia.web.answers import NO_STORE, answer
+from regalia.web.door import see_other
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from regalia.console.desk import Routes, Shown
     from regalia.console.look import Look
+    from regalia.verbs import Verb
     from regalia.verbs.certificate import CertificateRecord
     from regalia.web.answers import Answer
 
@@ -54,9 +58,10 @@ def group_choices(look: Look) -> Sequence[tuple[str, str]]:
 
 
 def _subject(look: Look, row: CertificateRecord) -> Cell:
-    names = ", ".join(row.names)
-    sub = look.words("unverified") if row.unverified else names
-    return Cell(row.subject.removeprefix("CN=") or names, certificate_path(row.serial), sub)
+    common = row.subject.removeprefix("CN=")
+    names = ", ".join(name for name in row.names if name != f"cn:{common}")
+    sub = look.words("nobody vouched for this name") if row.unverified else names
+    return Cell(common or names, certificate_path(row.serial), sub)
 
 
 def _status(look: Look, row: CertificateRecord) -> Cell:
@@ -162,6 +167,79 @@ def _download(look: Look) -> Answer:
     return answer(200, content.content.encode(), b"application/x-pem-file", NO_STORE, disposition)
 
 
+# --- many at once ---------------------------------------------------------------------------------------------------
+
+
+def _bulk(look: Look, verb: Verb[Any, Any], **fields: str) -> Shown:
+    """Say what would end for whom, ask for the number as a word of one's own, and do it one by one.
+
+    What cannot be done to one of them is told and keeps no other one from it.
+    """
+    serials = tuple(dict.fromkeys(look.visit.several.get("chosen", ())))
+    rows = [look.ask(verbs.SHOW, serial=serial) for serial in serials]
+    if not rows:
+        return see_other(_HERE)
+    confirmed = look.form.get("number", "").strip() == str(len(rows))
+    if not confirmed:
+        return _bulk_page(look, verb, rows, wrong="number" in look.form)
+    failed = []
+    for row in rows:
+        try:
+            look.ask(verb, serial=row.serial, note=look.form.get("note", ""), **fields)
+        except AdminError as error:
+            if error.reason in {reasons.AUTHENTICATION_OLD, reasons.RIGHT_MISSING}:
+                raise
+            failed.append((row, f"{error.reason.id} {look.words(error.reason.title)}"))
+    return _bulk_page(look, verb, rows, failed=failed, done=True)
+
+
+def _bulk_page(
+    look: Look,
+    verb: Verb[Any, Any],
+    rows: Sequence[CertificateRecord],
+    *,
+    wrong: bool = False,
+    failed: Sequence[tuple[CertificateRecord, str]] = (),
+    done: bool = False,
+) -> View:
+    act, count = ACTS[verb.name], len(rows)
+    devices = len({row.device for row in rows if row.device})
+    asked = {
+        "cert.hold": look.words.ngettext("Hold %(num)s certificate?", "Hold %(num)s certificates?", count),
+        "cert.revoke": look.words.ngettext(
+            "Revoke %(num)s certificate for good?", "Revoke %(num)s certificates for good?", count
+        ),
+    }[verb.name] % {"num": look.words.number(count)}
+    lead = look.words.ngettext(
+        "%(num)s device loses what they open, at once.", "%(num)s devices lose what they open, at once.", devices
+    ) % {"num": look.words.number(devices)}
+    return View(
+        "bulk.html",
+        title=look.words("Done") if done else asked,
+        lead="" if done else lead,
+        here=_HERE,
+        crumbs=((look.words("Certificates"), _HERE), (look.words("Several"), "")),
+        values={
+            "act": act,
+            "rows": rows,
+            "count": str(count),
+            "wrong": wrong,
+            "failed": failed,
+            "done": done,
+            "action": look.visit.path,
+        },
+        status=422 if wrong else 200,
+    )
+
+
+def _hold_many(look: Look) -> Shown:
+    return _bulk(look, ends.HOLD)
+
+
+def _revoke_many(look: Look) -> Shown:
+    return _bulk(look, ends.REVOKE, reason="cessation-of-operation")
+
+
 # --- acts -----------------------------------------------------------------------------------------------------------
 
 
@@ -206,6 +284,8 @@ ACTS: Final[Mapping[str, Act]] = {
 
 ROUTES: Final[Routes] = {
     **LIST.routes(),
+    f"{_HERE}/hold": {"POST": _hold_many},
+    f"{_HERE}/revoke": {"POST": _revoke_many},
     f"{_HERE}/{{serial}}": {"GET": _show},
     f"{_HERE}/{{serial}}/file.pem": {"GET": _download},
 }

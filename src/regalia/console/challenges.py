@@ -34,7 +34,7 @@ def _state(look: Look, row: ChallengeRecord) -> Cell:
 
 
 def _for(look: Look, row: ChallengeRecord) -> Cell:
-    named = row.names[0].removeprefix("CN=") if row.names else row.device or look.words("whoever bears it")
+    named = row.names[0].removeprefix("cn:") if row.names else row.device or look.words("whoever bears it")
     href = act_path(verbs.REVOKE, id=str(row.id)) if row.state == "open" and look.may(verbs.REVOKE) else ""
     return Cell(named, href, ", ".join(row.names[1:]))
 

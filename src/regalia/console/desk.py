@@ -15,7 +15,6 @@ from regalia.web.answers import Answer
 from regalia.web.door import again_path, see_other
 from regalia.web.face import Needs, Way
 from regalia.web.problems import status_of
-from regalia.web.rendering import visible
 from regalia.web.sessions import caller_of, cookie_of, kept_cookie
 from regalia.web.visit import Bounds, local_path
 
@@ -109,7 +108,7 @@ def problem_of(look: Look, error: RegaliaError) -> Mapping[str, str]:
     """Say what happened, why and what to do, to somebody who is known and so reads why."""
     reason = error.reason
     why = error.detail if error.detail and not isinstance(error, UnavailableError) else ""
-    remedy = look.words(reason.remedy).replace("`", "")
+    remedy = look.words(reason.remedy)
     title = look.words(reason.title)
     then = f"{why[:1].upper()}{why[1:]}. {remedy}" if why else remedy
-    return {"what": f"{title[:1].upper()}{title[1:]}.", "then": visible(then), "id": reason.id}
+    return {"what": f"{title[:1].upper()}{title[1:]}.", "then": then, "id": reason.id}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from regalia import reasons
 from regalia.console.acts import Act, Ask, act_path
 from regalia.console.certificates import certificate_path
 from regalia.console.listing import Cell, Column, Filter, Listing, Tab, query_path
@@ -65,7 +66,7 @@ def endpoint_choices(look: Look) -> Sequence[tuple[str, str]]:
 
 def _who(look: Look, row: EnrolmentRecord) -> Cell:
     named = row.allowed or row.asked
-    first = named[0].removeprefix("CN=") if named else look.words("no name")
+    first = named[0].removeprefix("cn:") if named else look.words("no name")
     return Cell(first, enrolment_path(row.id), ", ".join(named[1:]))
 
 
@@ -136,13 +137,13 @@ class _Difference:
 def _show(look: Look) -> Shown:
     record = look.ask(verbs.SHOW, id=look.place["id"])
     kind, word = state_of(look, record.state)
-    named = (record.allowed or record.asked or (look.words("A device"),))[0].removeprefix("CN=")
+    named = (record.allowed or record.asked or (look.words("A device"),))[0].removeprefix("cn:")
     waits = record.state is EnrolmentState.PENDING
     same = query_path(_HERE, {"state": "refused", "q": record.reason}) if record.reason else ""
     return View(
         "enrolment.html",
         title=_title(look, record, named),
-        lead=record.explanation.headline,
+        lead=_lead(look, record),
         here=_HERE,
         crumbs=((look.words("Enrolments"), _HERE), (str(record.id)[:8], "")),
         values={
@@ -174,6 +175,15 @@ def _title(look: Look, record: EnrolmentShown, named: str) -> str:
     return text % {"name": named}
 
 
+def _lead(look: Look, record: EnrolmentShown) -> str:
+    """Say what happened in one sentence: all that only this one tells stands below."""
+    reason = reasons.by_id(record.reason) if record.reason is not None else None
+    if reason is None:
+        return record.explanation.headline
+    title = look.words(reason.title)
+    return f"{title[:1].upper()}{title[1:]}."
+
+
 def _steps(look: Look, record: EnrolmentShown) -> list[_Step]:
     """Lay the stages on a rail: those that were passed, the one that refused, and those that were not reached."""
     noted = {each.stage: each for each in record.stages}
@@ -196,7 +206,8 @@ def _differences(record: EnrolmentShown) -> list[_Difference]:
     """Put the names of both sides beside one another."""
     allowed, asked = record.explanation.allowed, record.explanation.asked
     names = dict.fromkeys((*allowed, *asked))
-    return [_Difference(name, name in allowed, name in asked) for name in names] if asked else []
+    # Where nobody came to say which names are allowed, there is nothing to compare.
+    return [_Difference(name, name in allowed, name in asked) for name in names] if asked and allowed else []
 
 
 # --- approvals ------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -84,7 +85,20 @@ def _filters(words: Words) -> dict[str, Any]:
     def span(length: timedelta | float) -> str:
         return words.span(length if isinstance(length, timedelta) else timedelta(seconds=length))
 
-    return {"ago": ago, "minute": minute, "day": day, "span": span, "number": words.number, "visible": visible}
+    def prose(text: str) -> Markup:
+        """Show what stands between backticks as code."""
+        parts = (Markup("<code>{}</code>") if odd else Markup("{}") for odd in cycle((False, True)))
+        return Markup("").join(part.format(piece) for part, piece in zip(parts, visible(text).split("`"), strict=False))
+
+    return {
+        "prose": prose,
+        "ago": ago,
+        "minute": minute,
+        "day": day,
+        "span": span,
+        "number": words.number,
+        "visible": visible,
+    }
 
 
 def _time(words: Words, at: datetime, text: str) -> Markup:

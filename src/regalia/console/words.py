@@ -21,6 +21,7 @@ ENGLISH: Final = "en"
 LANGUAGES: Final[Mapping[str, str]] = {"en": "English", "de": "Deutsch"}
 """Each with the name that it has in itself."""
 
+_LOCALES: Final = {"en": "en_GB"}
 _RELATIVE: Final = timedelta(days=30)
 _THIN: Final = "\u202f"
 
@@ -76,7 +77,7 @@ class Words:
 @cache
 def words_of(language: str) -> Words:
     """Read a language's catalogue, once."""
-    locale = Locale.parse(language)
+    locale = Locale.parse(_LOCALES.get(language, language))
     texts: dict[str, str] = {}
     plurals: dict[str, tuple[str, ...]] = {}
     if language != ENGLISH:
