@@ -100,6 +100,7 @@ class _Form:
 
     def show(self, look: Look) -> Shown:
         """Ask for what is not given; say what would happen where nothing is left to be asked."""
+        look.must(self.verb)
         return self._page(look, self._given(look), planned=not self._open(look))
 
     def posted(self, look: Look) -> Shown:

@@ -20,7 +20,7 @@ _MOST: Final = 100
 
 def _show(look: Look) -> Shown:
     held = look.ask(enrolment.LIST, state="pending", limit=_MOST).items if look.may(enrolment.LIST) else ()
-    proposals = look.ask(proposal.LIST, state="open", limit=_MOST).items
+    proposals = look.ask(proposal.LIST, state="open", limit=_MOST).items if look.may(proposal.LIST) else ()
     return View(
         "approvals.html",
         title=look.words("Approvals"),

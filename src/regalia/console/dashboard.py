@@ -78,7 +78,7 @@ def _waiting(look: Look) -> Iterator[_Problem]:
             )
             then = words("Devices ask again by themselves until somebody decides.")
             yield _Problem("waiting", text % {"num": words.number(len(held))}, then, "/approvals", words("Review"))
-    proposed = look.ask(proposal.LIST, state="open", limit=_SHOWN).items
+    proposed = look.ask(proposal.LIST, state="open", limit=_SHOWN).items if look.may(proposal.LIST) else ()
     if proposed:
         text = words.ngettext(
             "%(num)s proposal waits for a second administrator",

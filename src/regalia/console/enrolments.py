@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from regalia.console.look import Look
     from regalia.verbs.enrolment import EnrolmentRecord, EnrolmentShown
 
-__all__ = ["ACTS", "ROUTES", "endpoint_choices", "enrolment_path", "state_of"]
+__all__ = ["ACTS", "ROUTES", "endpoint_choices", "enrolment_path", "name_of", "state_of"]
 
 _HERE: Final = "/enrolments"
 _STATES: Final = {
@@ -64,10 +64,18 @@ def endpoint_choices(look: Look) -> Sequence[tuple[str, str]]:
 # --- the list -------------------------------------------------------------------------------------------------------
 
 
+def _names(row: EnrolmentRecord) -> tuple[str, ...]:
+    """What a request is known by: who was refused by what was asked for, everybody else by what they get."""
+    return row.asked or row.allowed if row.state is EnrolmentState.REFUSED else row.allowed or row.asked
+
+
+def name_of(row: EnrolmentRecord) -> str:
+    """Return the first of these names; nothing where there is none."""
+    return next(iter(_names(row)), "").removeprefix("cn:")
+
+
 def _who(look: Look, row: EnrolmentRecord) -> Cell:
-    named = row.allowed or row.asked
-    first = named[0].removeprefix("cn:") if named else look.words("no name")
-    return Cell(first, enrolment_path(row.id), ", ".join(named[1:]))
+    return Cell(name_of(row) or look.words("no name"), enrolment_path(row.id), ", ".join(_names(row)[1:]))
 
 
 def _state(look: Look, row: EnrolmentRecord) -> Cell:
@@ -137,7 +145,7 @@ class _Difference:
 def _show(look: Look) -> Shown:
     record = look.ask(verbs.SHOW, id=look.place["id"])
     kind, word = state_of(look, record.state)
-    named = (record.allowed or record.asked or (look.words("A device"),))[0].removeprefix("cn:")
+    named = name_of(record) or look.words("A device")
     waits = record.state is EnrolmentState.PENDING
     same = query_path(_HERE, {"state": "refused", "q": record.reason}) if record.reason else ""
     return View(

@@ -50,7 +50,7 @@ def _health(look: Look) -> Shown:
 def _settings(look: Look) -> Shown:
     people = look.ask(admin.LIST, limit=200).items if look.may(admin.LIST) else ()
     targets = look.ask(alert.TARGETS, limit=100).items if look.may(alert.TARGETS) else ()
-    tokens = look.ask(token.LIST, limit=100).items
+    tokens = look.ask(token.LIST, limit=100).items if look.may(token.LIST) else ()
     return View(
         "settings.html",
         title=look.words("Settings"),

@@ -67,8 +67,18 @@ class Look:
             return ask(verb, self.services, self.caller, asked)
         except AdminError as error:
             if error.reason is reasons.RIGHT_MISSING:
-                self.services.store.record((right_refused(self.caller, verb, self.now),))
+                self._record_missing(verb)
             raise
+
+    def must(self, verb: Verb[Any, Any]) -> None:
+        """Raise `AdminError` ADM-070, which is on record then, where the looker may not ask a verb anywhere."""
+        if not self.may(verb):
+            self._record_missing(verb)
+            raise AdminError(reasons.RIGHT_MISSING, f"{verb.name} needs the right {verb.right}")
+
+    def _record_missing(self, verb: Verb[Any, Any]) -> None:
+        """AUD-1."""
+        self.services.store.record((right_refused(self.caller, verb, self.now),))
 
     def plan(self, verb: Verb[Any, Any], **fields: object) -> tuple[str, ...]:
         """Say what a verb would do, in sentences that go on after "This will"."""

@@ -59,7 +59,7 @@ PLACES: Final[tuple[tuple[str, tuple[Place, ...]], ...]] = (
             Place("/authorities", marked("Authorities"), "authority", key="u"),
             Place("/audit", marked("Audit log"), "audit", Right.READ_LOG, "l"),
             Place("/health", marked("System health"), "health"),
-            Place("/settings", marked("Settings"), "settings", None),
+            Place("/settings", marked("Settings"), "settings", Right.OWN),
         ),
     ),
 )

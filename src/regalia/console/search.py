@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from regalia.console.enrolments import name_of
 from regalia.console.listing import query_path
 from regalia.console.look import View
 from regalia.console.marks import marked
@@ -58,7 +59,7 @@ _KINDS: Final = (
         marked("Enrolments"),
         enrolment.LIST,
         "/enrolments",
-        lambda each: (f"/enrolments/{each.id}", each.subject or str(each.id), each.state),
+        lambda each: (f"/enrolments/{each.id}", name_of(each) or str(each.id), each.state.value),
     ),
     _Kind(
         marked("Endpoints"),

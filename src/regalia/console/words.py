@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["ENGLISH", "LANGUAGES", "Words", "chosen_language", "words_of"]
 
 ENGLISH: Final = "en"
-LANGUAGES: Final[Mapping[str, str]] = {"en": "English", "de": "Deutsch"}
-"""Each with the name that it has in itself."""
+LANGUAGES: Final[Mapping[str, str]] = {"en": "English"}
+"""Those that are complete, each with the name that it has in itself."""
 
 _LOCALES: Final = {"en": "en_GB"}
 _RELATIVE: Final = timedelta(days=30)
