@@ -142,12 +142,9 @@ class _Form:
                 "act": self.act,
                 "steps": steps,
                 "inputs": inputs,
-                "hidden": [
-                    (name, value) for name, value in given.items() if name not in {each.name for each in inputs}
-                ],
                 "planned": bool(steps) or self.verb.plan is None,
-                "action": f"{ACT}/{self.verb.name}",
-                "here_path": query_path(f"{ACT}/{self.verb.name}", {**look.query}),
+                # With what was given in it, so that the answer to the form knows it as well.
+                "action": query_path(f"{ACT}/{self.verb.name}", look.query),
                 "back": self.act.back(given),
             },
         )
