@@ -26,6 +26,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 
 from fakes import FakeClock, MemorySealer, MemoryStore, SeededEntropy
+from regalia.console.registry import console_ways
 from regalia.model import Actor, ActorKind, Grant
 from regalia.ports import EventFilter
 from regalia.ports.outgoing import OutgoingRequest, OutgoingResponse
@@ -40,9 +41,11 @@ from regalia.ra.setting_up import SetUpDesk, make_setup_link
 from regalia.ra.sign_in import Doorkeeper, SessionDesk
 from regalia.web.admin import admin_app
 from regalia.web.door import Backing
+from regalia.web.face import PagePools, PagesFace, gathered_ways
 from regalia.web.health import Readiness
 from regalia.web.metrics import Metrics
-from regalia.web.sign_in import SignInFace
+from regalia.web.rendering import static_files
+from regalia.web.sign_in import door_ways
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +102,10 @@ class Door:
             services=world,
             limits=ApiLimits(self.store, Allowances()),
         )
-        face = SignInFace(self.backing, pools.status, pools.files, pools.enrolment, pools.enrolment)
+        work = PagePools(pools.status, pools.files, pools.enrolment, pools.enrolment)
+        face = PagesFace(
+            self.backing, work, gathered_ways(door_ways(self.backing), console_ways(self.backing)), static_files()
+        )
         self.app = admin_app(
             readiness=Readiness(self.store, world.keys, world.files, self.clock),
             metrics=Metrics(self.clock),

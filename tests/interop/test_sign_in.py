@@ -170,13 +170,15 @@ def test_from_the_first_link_to_a_provider(running: Running, chromium: Browser) 
         page.fill("#account", "alice")
         assert page.url == f"{running.admin}/set-up"
         page.click("text=Register a passkey")
-        page.wait_for_url(f"{running.admin}/account")
+        page.wait_for_url(f"{running.admin}/")
+        assert "Nothing needs you" in page.inner_text("main")
+        page.goto(f"{running.admin}/account")
         assert "Account alice, admin" in page.inner_text("main")
         page.click("text=Sign out")
         page.wait_for_url(f"{running.admin}/sign-in")
         page.click("text=Use a passkey")
-        page.wait_for_url(f"{running.admin}/account")
-        page.goto(f"{running.admin}/sign-in/again")
+        page.wait_for_url(f"{running.admin}/")
+        page.goto(f"{running.admin}/sign-in/again?next=/account")
         page.click("text=Use a passkey")
         page.wait_for_url(f"{running.admin}/account")
         page.fill("#label", "the same one again")
@@ -232,8 +234,10 @@ def decide(running: Running, chromium: Browser) -> None:
         link = json.loads(regalia(running.home, "admin", "setup-link", "bob", "--json", "--yes"))["link"]
         page.goto(f"{running.admin}/set-up#{link.partition('#')[2]}")  # the settings name another port
         page.click("text=Register a passkey")
-        page.wait_for_url(f"{running.admin}/account")
-        page.click("text=/proposal/i")
+        page.wait_for_url(f"{running.admin}/")
+        page.click("text=/proposal waits/i >> xpath=ancestor::li >> a")
+        page.wait_for_url(f"{running.admin}/approvals")
+        page.click("text=Decide")
         page.wait_for_url(f"{running.admin}/proposals")
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": 800})
@@ -255,7 +259,7 @@ def test_strangers_of_the_provider_stay_outside(running: Running, chromium: Brow
         page.wait_for_selector("text=AUTH-012")
         assert "__Host-regalia" not in {cookie["name"] for cookie in context.cookies()}
         page.goto(f"{running.admin}/account")
-        assert page.url == f"{running.admin}/sign-in"
+        assert page.url == f"{running.admin}/sign-in?next=/account"
     assert running.events()[-1]["reason"] == "AUTH-012"
 
 

@@ -245,7 +245,7 @@ def test_a_password_with_its_code_signs_in(door: Door) -> None:
     browser = door.browser()
     browser.get("/sign-in")
     heard = browser.post("/sign-in/password", account="bob", password=PASSWORD, code=code_of(secret, door.clock))
-    assert (heard.status, heard.header("location")) == (303, "/account")
+    assert (heard.status, heard.header("location")) == (303, "/")
     assert "Emergency password" in browser.get("/account").text
     assert door.events("session.started")[-1].draft.security
 
@@ -391,7 +391,7 @@ def test_an_idle_session_is_over(door: Door) -> None:
     browser, _ = door.with_passkey()
     door.clock.advance(timedelta(minutes=15))
     heard = browser.get("/account")
-    assert (heard.status, heard.header("location")) == (303, "/sign-in")
+    assert (heard.status, heard.header("location")) == (303, "/sign-in?next=/account")
     assert door.events("session.ended")[-1].draft.details["why"] == "not used"
     door.clock.advance(timedelta(minutes=-10))
     assert browser.get("/account").status == 303

@@ -46,7 +46,7 @@ def test_a_link_from_another_site_signs_nobody_out(door: Door) -> None:
     """WEB-5: a link brings no cookie (SameSite=Strict), and its answer takes none from who is signed in."""
     browser, _ = door.with_passkey()
     before = browser.cookies[SESSION_COOKIE]
-    assert browser.get("/account", site="cross-site").header("location") == "/sign-in"
+    assert browser.get("/account", site="cross-site").header("location") == "/sign-in?next=/account"
     assert browser.cookies[SESSION_COOKIE] == before
     assert browser.get("/account").status == 200
 

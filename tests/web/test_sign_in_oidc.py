@@ -449,7 +449,7 @@ def test_an_unknown_provider_is_none(door: Door) -> None:
     browser.get("/sign-in")
     assert browser.post("/sign-in/oidc/okta").status == 403
     assert browser.get("/sign-in/oidc/okta/arrive?code=1&state=2").status == 403
-    assert browser.get("/sign-in/oidc/OKTA/callback").status == 404
+    assert browser.get("/sign-in/oidc/OKTA/callback").status == 403
 
 
 # --- fresh or not -----------------------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ from regalia.app.log import set_up_log
 from regalia.app.signing import own_signer
 from regalia.app.supervisor import Supervisor
 from regalia.ca.crl_copy import CrlCopier
+from regalia.console.frame import console_files
+from regalia.console.registry import console_ways
 from regalia.errors import UnavailableError
 from regalia.jobs.audit_certificates import AuditCertificates
 from regalia.jobs.checkpoint import CopyCheckpoints, MakeCheckpoints
@@ -62,15 +64,17 @@ from regalia.web.api_repeats import Repeats
 from regalia.web.callers import FirstKnown, TokenCallers
 from regalia.web.connections import OpenConnections
 from regalia.web.device import device_app
+from regalia.web.face import PagePools, PagesFace, gathered_ways
 from regalia.web.health import Readiness
 from regalia.web.metrics import Metrics, crl_times
 from regalia.web.pool import Pool, Pools
 from regalia.web.protocol import ConnectionLimits
 from regalia.web.proxies import ProxyHeader, TrustedProxies
+from regalia.web.rendering import static_files
 from regalia.web.scep import ScepLimits
 from regalia.web.serve import Bound, Listener, Serving, open_sockets, run
 from regalia.web.sessions import SessionCallers
-from regalia.web.sign_in import SignInFace
+from regalia.web.sign_in import door_ways
 
 if TYPE_CHECKING:
     import socket
@@ -231,7 +235,7 @@ def serve_app(
             _callers(app, backing),
             status=pools.status,
             api=api,
-            door=SignInFace(backing, pages, passwords, providers, api),
+            door=_pages(backing, PagePools(pages, passwords, providers, api)),
         ),
     }
     node = node_name(app.config.home)
@@ -324,6 +328,12 @@ def _callers(app: App, backing: Backing) -> Callers:
     return FirstKnown(tokens, SessionCallers(backing.sessions, backing.admin_url))
 
 
+def _pages(backing: Backing, pools: PagePools) -> PagesFace:
+    """Put the door and the console together."""
+    files = {**static_files(), **console_files()}
+    return PagesFace(backing, pools, gathered_ways(door_ways(backing), console_ways(backing)), files)
+
+
 def admin_face(
     app: App,
     metrics: Metrics,
@@ -332,7 +342,7 @@ def admin_face(
     status: Pool,
     api: Pool,
     verbs: Sequence[Verb[Any, Any]] = (),
-    door: SignInFace | None = None,
+    door: PagesFace | None = None,
 ) -> ASGIApp:
     """Make the admin listener's application: health and metrics in the pool `status`, the API in one of its own."""
     hosts = (app.config.server.url, app.config.admin_url())

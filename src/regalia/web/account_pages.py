@@ -11,7 +11,6 @@ from regalia.model import SignInKind
 from regalia.web.door import door_page, json_answer, question_answer, see_other
 from regalia.web.proposal_pages import open_count
 from regalia.web.sessions import DOOR_COOKIE, SESSION_COOKIE, caller_of, form_token, removed_cookie
-from regalia.web.visit import HOME
 
 if TYPE_CHECKING:
     from regalia.ra.sign_in import Known
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
     from regalia.web.door import Backing
     from regalia.web.visit import Visit
 
-__all__ = ["AccountPages"]
+__all__ = ["ACCOUNT", "AccountPages"]
+
+ACCOUNT: Final = "/account"
 
 _WORDS: Final = {
     SignInKind.SETUP: "By a set-up link",
@@ -78,7 +79,7 @@ class AccountPages:
         if registered.administrator_id != known.administrator.id:
             raise AdminError(reasons.PASSKEY_REFUSED, "it was made for another account")
         self._backing.passkeys.add(known.administrator, registered.passkey, visit.source)
-        return json_answer(200, {"next": HOME})
+        return json_answer(200, {"next": ACCOUNT})
 
     def remove(self, visit: Visit, known: Known) -> Answer:
         """Take one away; whoever signed in elsewhere does so anew (WEB-4). Raises `AdminError` AUTH-003, AUTH-017."""
@@ -91,15 +92,15 @@ class AccountPages:
         for session in self._backing.sessions.sessions(known):
             if session.id != known.session.id:
                 self._backing.sessions.end(known, session.id, visit.source, "passkey removed")
-        return see_other(HOME)
+        return see_other(ACCOUNT)
 
     def end(self, visit: Visit, known: Known) -> Answer:
         """End one of their sessions."""
         try:
             self._backing.sessions.end(known, UUID(visit.form.get("session", "")), visit.source, "ended by its owner")
         except ValueError:
-            return see_other(HOME)
-        return see_other(HOME)
+            return see_other(ACCOUNT)
+        return see_other(ACCOUNT)
 
     def sign_out(self, visit: Visit, known: Known) -> Answer:
         """End this session."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from regalia.verbs import Asked, Verb
 
-__all__ = ["DRY_RUN", "Form", "Invalid", "Kind", "json_object", "query_fields", "segments"]
+__all__ = ["DRY_RUN", "Form", "Invalid", "Kind", "json_object", "query_fields", "read_fields", "segments"]
 
 DRY_RUN: Final = "dry_run"
 """Reserved in every query: only say what would happen."""
@@ -86,10 +86,17 @@ class Form:
                 wrong.append(InvalidField(name, "is not a field of this query"))
             else:
                 fields[name] = _values(name, self.in_query[name], values)
-        wrong += _unfit(fields)
         if wrong:
-            raise Invalid(*wrong)
-        return _validated(self.verb.asks, fields), dry
+            raise Invalid(*wrong, *_unfit(fields))
+        return read_fields(self.verb.asks, fields), dry
+
+
+def read_fields(asks: type[A], fields: Mapping[str, object]) -> A:
+    """Make what a verb asks for of fields as JSON has them. Raises `Invalid`."""
+    wrong = tuple(_unfit(fields))
+    if wrong:
+        raise Invalid(*wrong)
+    return _validated(asks, fields)
 
 
 def _validated(asks: type[A], fields: Mapping[str, object]) -> A:

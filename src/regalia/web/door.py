@@ -170,9 +170,9 @@ def refused_page(backing: Backing, error: AdminError, back: str, back_words: str
     )
 
 
-def again_path(following: str) -> str:
-    """Say where somebody proves anew who they are, on the way to a path."""
-    return f"/sign-in/again?next={quote(following, safe='/')}"
+def again_path(following: str, door: str = "/sign-in/again") -> str:
+    """Say where somebody proves (anew) who they are, on the way to a path."""
+    return f"{door}?next={quote(following, safe='/')}"
 
 
 def _retry(error: AdminError) -> tuple[Header, ...]:

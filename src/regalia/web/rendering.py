@@ -47,10 +47,10 @@ _environment.filters["visible"] = visible
 _environment.filters["stamp"] = lambda at: at.astimezone(UTC).isoformat(timespec="seconds")
 
 
-def static_files() -> dict[str, Answer]:
-    """Read the files that pages refer to, by path."""
+def static_files(package: str = "regalia.web") -> dict[str, Answer]:
+    """Read the files that a package's pages refer to, by path."""
     found = {}
-    for file in files("regalia.web").joinpath("pages", "static").iterdir():
+    for file in files(package).joinpath("pages", "static").iterdir():
         media = _MEDIA.get(file.name.rpartition(".")[2])
         if media is not None:
             found[STATIC + file.name] = answer(200, file.read_bytes(), media, _KEPT)

@@ -73,8 +73,9 @@ class SignInPages:
 
     # --- an identity provider ---------------------------------------------------------------------------------------
 
-    def depart(self, visit: Visit, known: Known | None, key: str) -> Answer:
+    def depart(self, visit: Visit, known: Known | None) -> Answer:
         """Send the browser to a provider."""
+        key = visit.place["provider"]
         following = local_path(visit.form.get("next", ""))
         again = str(known.session.id) if known is not None else ""
         departure = self._backing.oidc.depart(key, following, visit.source, again=again)
@@ -83,18 +84,22 @@ class SignInPages:
             self._backing, "On to your identity provider", "You sign in there and come back.", departure.url, trip
         )
 
-    def called_back(self, visit: Visit, known: Known | None, key: str) -> Answer:
+    def called_back(self, visit: Visit, known: Known | None) -> Answer:
         """Take a browser that a provider sent back to where our cookies come with it.
 
         Nothing is judged here: a request that another site caused brings none of our cookies (SameSite=Strict).
         """
         del known
+        key = visit.place["provider"]
+        if key not in dict(self._backing.oidc.providers()):
+            raise AdminError(reasons.PROVIDER_REFUSED, "there is no such provider")
         brought = {name: visit.query[name] for name in _BROUGHT if name in visit.query}
         url = f"/sign-in/oidc/{key}/arrive?{urlencode(brought)}"
         return onward(self._backing, "Back from your identity provider", "One moment.", url)
 
-    def arrive(self, visit: Visit, key: str) -> Answer:
+    def arrive(self, visit: Visit) -> Answer:
         """Judge what the browser brought."""
+        key = visit.place["provider"]
         # Only from who brought it: another site's link must not end a sign-in that is under way.
         gone = (removed_cookie(TRIP_COOKIE),) if visit.trip else ()
         try:

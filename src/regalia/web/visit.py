@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
     from regalia.web.answers import Header
 
-__all__ = ["HOME", "NotReadError", "Visit", "local_path", "read_visit"]
+__all__ = ["HOME", "Bounds", "NotReadError", "Visit", "local_path", "read_visit"]
 
-HOME: Final = "/account"
-_BODY_OCTETS: Final = 32_768
-_FIELDS: Final = 20
+HOME: Final = "/"
+_NOWHERE: Final[Mapping[str, str]] = {}
 _LOCAL: Final = re.compile(r"/(?!/)[A-Za-z0-9/_.~%&=?+-]{0,500}")
 
 
@@ -33,6 +32,18 @@ class NotReadError(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a request may say."""
+
+    octets: int = 32_768
+    """Of its body."""
+    fields: int = 20
+    """Of its query, and of its form or object."""
+    repeated: frozenset[str] = frozenset()
+    """Names that may be there several times, as ticked boxes are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,12 @@ class Visit:
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
     """Fields of a form, or of a JSON object whose other members are written as JSON."""
+    several: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of form and query, what may be there several times: never in `query` or `form`."""
+    place: Mapping[str, str] = field(default_factory=dict)
+    """What stands in the path in the places of names."""
+    asked: str = ""
+    """Path and query, as they came."""
     is_json: bool = False
     door: str = ""
     session: str = ""
@@ -57,8 +74,11 @@ class Visit:
         return found[0].decode("latin-1") if len(found) == 1 else ""
 
 
+_SMALL: Final = Bounds()
+
+
 def local_path(text: str) -> str:
-    """Return where to go after a sign-in: a path of ours as it was given, or the account's page for anything else.
+    """Return where to go after a sign-in: a path of ours as it was given, or the dashboard for anything else.
 
     An open redirect needs a scheme, a host, or a browser that takes two slashes, a backslash or a control character for
     the beginning of one.
@@ -67,27 +87,35 @@ def local_path(text: str) -> str:
     return text if fine and not text.startswith(("/sign-in", "/sign-out", "/set-up")) else HOME
 
 
-async def read_visit(scope: Scope, receive: Receive) -> Visit:
+async def read_visit(
+    scope: Scope, receive: Receive, bounds: Bounds = _SMALL, place: Mapping[str, str] = _NOWHERE
+) -> Visit:
     """Read a request. Raises `NotReadError`, `ClientDisconnect`."""
     headers = tuple(scope["headers"])
     form: Mapping[str, str] = {}
+    ticked: Mapping[str, tuple[str, ...]] = {}
     is_json = False
     if scope["method"] == "POST":
-        body = await read_body(scope, receive, _BODY_OCTETS)
+        body = await read_body(scope, receive, bounds.octets)
         if body is None:
             raise NotReadError(413)
         media = [value.partition(b";")[0].strip().lower() for name, value in headers if name == b"content-type"]
         is_json = media == [b"application/json"]
         if not is_json and media != [b"application/x-www-form-urlencoded"]:
             raise NotReadError(415)
-        form = _object(body) if is_json else _pairs(body.decode("latin-1"))
+        form, ticked = (_object(body, bounds), {}) if is_json else _pairs(body.decode("latin-1"), bounds)
+    given = scope["query_string"].decode("latin-1")
+    query, chosen = _pairs(given, bounds)
     return Visit(
         method="GET" if scope["method"] == "HEAD" else scope["method"],
         path=scope["path"],
         source=peer_address(scope),
         headers=headers,
-        query=_pairs(scope["query_string"].decode("latin-1")),
+        query=query,
         form=form,
+        several={**chosen, **ticked},
+        place=place,
+        asked=scope["raw_path"].decode("latin-1") + (f"?{given}" if given else ""),
         is_json=is_json,
         door=cookie_of(headers, DOOR_COOKIE),
         session=cookie_of(headers, SESSION_COOKIE),
@@ -95,22 +123,31 @@ async def read_visit(scope: Scope, receive: Receive) -> Visit:
     )
 
 
-def _pairs(text: str) -> dict[str, str]:
-    """Read a form or a query, each name once: what two programs read differently is refused."""
+def _pairs(text: str, bounds: Bounds) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    """Read a form or a query, each name once but for those that may repeat.
+
+    What two programs read differently is refused.
+    """
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_FIELDS)
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=bounds.fields)
     except ValueError:
         raise NotReadError(400) from None
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
+    several = {
+        wanted: tuple(value for name, value in pairs if name == wanted)
+        for name, _ in pairs
+        if (wanted := name) in bounds.repeated
+    }
+    once = [(name, value) for name, value in pairs if name not in bounds.repeated]
+    fields = dict(once)
+    if len(fields) != len(once):
         raise NotReadError(400)
-    return fields
+    return fields, several
 
 
-def _object(body: bytes) -> dict[str, str]:
+def _object(body: bytes, bounds: Bounds) -> dict[str, str]:
     try:
         document: Any = json.loads(body)
-        if not isinstance(document, dict) or len(document) > _FIELDS:
+        if not isinstance(document, dict) or len(document) > bounds.fields:
             raise NotReadError(400)
         fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in document.items()}
         # Half a surrogate pair is no text: nothing behind this could hash or keep it.

@@ -1,0 +1,274 @@
+"""Every form of the console: a verb, its fields, what it would do, and then the deed.
+
+The page of an act is `/act/VERB`; fields that its address names are given, and not asked for. Where the verb has a
+plan, the page says what would happen before the button that does it. What is shown once is shown on the page that
+follows, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from regalia import reasons
+from regalia.console.desk import problem_of
+from regalia.console.listing import query_path
+from regalia.console.look import View
+from regalia.console.marks import marked
+from regalia.errors import AdminError, RegaliaError
+from regalia.verbs import VERBS, ProposedError
+from regalia.web.door import see_other
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from regalia.console.desk import Routes, Shown
+    from regalia.console.look import Look
+    from regalia.verbs import Verb
+    from regalia.verbs.verb import Record
+
+__all__ = ["ACT", "Act", "Ask", "act_path", "act_routes", "texts_of"]
+
+ACT: Final = "/act"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """How one field of a verb is asked for; whatever is not said comes from the verb's schema."""
+
+    label: str = ""
+    hint: str = ""
+    choices: Callable[[Look], Sequence[tuple[str, str]]] | None = None
+    """Values, and what they are called."""
+    kind: str = ""
+    """`text`, `long`, `lines` (a list, one a line), `number`, `tick`, `choice`, `secret` or `json`."""
+    hidden: bool = False
+    """Whether it is never asked for here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A form for a verb."""
+
+    title: str
+    """The question or the deed, as a heading."""
+    button: str
+    """Verb and object."""
+    lead: str = ""
+    danger: bool = False
+    """Whether it ends something for good."""
+    asks: Mapping[str, Ask] = field(default_factory=dict)
+    here: str = ""
+    back: Callable[[Mapping[str, str]], str] = lambda _: "/"
+    """Where one goes who does not do it."""
+    done: Callable[[Mapping[str, Any]], str] | None = None
+    """Where one goes afterwards, by the verb's record; None: to a page that shows the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """A field as a template shows it."""
+
+    name: str
+    label: str
+    hint: str
+    kind: str
+    value: str
+    required: bool
+    choices: Sequence[tuple[str, str]]
+
+
+def act_path(verb: Verb[Any, Any], **given: str | None) -> str:
+    """Say where the form of a verb is, with some of its fields given."""
+    return query_path(f"{ACT}/{verb.name}", given)
+
+
+def act_routes(acts: Mapping[str, Act]) -> Routes:
+    """Make the routes of the forms of some verbs, by their names. Raises `KeyError` for a verb that is none."""
+    routes: Routes = {}
+    for name, act in acts.items():
+        form = _Form(VERBS[name], act)
+        routes[f"{ACT}/{name}"] = {"GET": form.show, "POST": form.posted}
+    return routes
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    verb: Verb[Any, Any]
+    act: Act
+
+    def show(self, look: Look) -> Shown:
+        """Ask for what is not given; say what would happen where nothing is left to be asked."""
+        look.must(self.verb)
+        return self._page(look, self._given(look), planned=not self._open(look))
+
+    def posted(self, look: Look) -> Shown:
+        """Do it; or say first what would happen."""
+        given = self._given(look)
+        doing = look.form.get("step") == "do" or self.verb.plan is None
+        try:
+            if not doing:
+                return self._page(look, given, planned=True)
+            record: Record = look.ask(self.verb, **self._fields(given))
+        except ProposedError:
+            raise
+        except RegaliaError as error:
+            if error.reason in {reasons.AUTHENTICATION_OLD, reasons.RIGHT_MISSING, reasons.NOT_FOUND}:
+                raise
+            return self._page(look, given, planned=False, error=error)
+        return self._done(look, record)
+
+    # --- the page ---------------------------------------------------------------------------------------------------
+
+    def _page(self, look: Look, given: Mapping[str, str], *, planned: bool, error: RegaliaError | None = None) -> View:
+        steps: tuple[str, ...] = ()
+        if planned and self.verb.plan is not None and error is None:
+            try:
+                steps = look.plan(self.verb, **self._fields(given))
+            except AdminError as refused:
+                if refused.reason in {reasons.AUTHENTICATION_OLD, reasons.RIGHT_MISSING, reasons.NOT_FOUND}:
+                    raise
+                error = refused
+        inputs = self._inputs(look, given)
+        return View(
+            "act.html",
+            title=look.words(self.act.title),
+            lead=look.words(self.act.lead) if self.act.lead else "",
+            here=self.act.here,
+            problem=problem_of(look, error) if error is not None else None,
+            status=200 if error is None else 422,
+            values={
+                "act": self.act,
+                "steps": steps,
+                "inputs": inputs,
+                "planned": bool(steps) or self.verb.plan is None,
+                # With what was given in it, so that the answer to the form knows it as well.
+                "action": query_path(f"{ACT}/{self.verb.name}", look.query),
+                "back": self.act.back(given),
+            },
+        )
+
+    def _done(self, look: Look, record: Record) -> Shown:
+        shown = record.model_dump(mode="json")
+        if self.act.done is not None:
+            return see_other(self.act.done(shown))
+        return View(
+            "done.html",
+            title=look.words(marked("Done")),
+            here=self.act.here,
+            values={"record": shown, "secret": self.verb.secret, "back": self.act.back(shown)},
+        )
+
+    # --- fields -----------------------------------------------------------------------------------------------------
+
+    def _schema(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what each field takes, what is referred to put in its place."""
+        schema = self.verb.asks.model_json_schema()
+        defined = schema.get("$defs", {})
+        return {name: _resolved(each, defined) for name, each in schema.get("properties", {}).items()}
+
+    def _given(self, look: Look) -> dict[str, str]:
+        """Read the fields that there are: of the address, and of the form where one was sent."""
+        return {name: value for name, value in {**look.form, **look.query}.items() if name in self._schema()}
+
+    def _open(self, look: Look) -> list[str]:
+        """List the fields that are asked for here."""
+        asks = self.act.asks
+        return [name for name in self._schema() if name not in look.query and not asks.get(name, Ask()).hidden]
+
+    def _inputs(self, look: Look, given: Mapping[str, str]) -> list[_Input]:
+        schema, required = self._schema(), set(self.verb.asks.model_json_schema().get("required", ()))
+        return [
+            self._input(look, name, schema[name], given.get(name), required=name in required)
+            for name in self._open(look)
+        ]
+
+    def _input(self, look: Look, name: str, schema: Mapping[str, Any], value: str | None, *, required: bool) -> _Input:
+        ask = self.act.asks.get(name, Ask())
+        kind, choices = ask.kind or _kind(schema), tuple((each, each) for each in _values(schema))
+        if ask.choices is not None:
+            kind, choices = "choice", tuple(ask.choices(look))
+        return _Input(
+            name=name,
+            label=look.words(ask.label) if ask.label else name.replace("_", " ").capitalize(),
+            hint=look.words(ask.hint or str(schema.get("description", ""))),
+            kind=kind,
+            value=_default(schema) if value is None else value,
+            required=required,
+            choices=choices,
+        )
+
+    def _fields(self, given: Mapping[str, str]) -> dict[str, object]:
+        """Make of what a form sends what the verb takes; what is left empty is not said."""
+        schema = self._schema()
+        return {name: _read(self._kind_of(name, schema[name]), text) for name, text in given.items() if text.strip()}
+
+    def _kind_of(self, name: str, schema: Mapping[str, Any]) -> str:
+        return self.act.asks.get(name, Ask()).kind or _kind(schema)
+
+
+def _resolved(schema: Mapping[str, Any], defined: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    if "$ref" in schema:
+        inside = defined[schema["$ref"].rpartition("/")[2]]
+        return {**inside, **{name: value for name, value in schema.items() if name != "$ref"}}
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [_resolved(each, defined) for each in schema["anyOf"]]}
+    return schema
+
+
+def _alternatives(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each for each in schema.get("anyOf", (schema,)) if each.get("type") != "null"]
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """Say how a field of this schema is asked for."""
+    (first, *others) = _alternatives(schema)
+    if schema.get("writeOnly") or first.get("writeOnly"):
+        return "secret"
+    if others:
+        return "json"
+    kinds = {"integer": "number", "boolean": "tick", "string": "text"}
+    if "enum" in first:
+        return "choice"
+    if first.get("type") == "array" and first.get("items", {}).get("type") == "string":
+        return "lines"
+    return kinds.get(str(first.get("type")), "json")
+
+
+def _values(schema: Mapping[str, Any]) -> Sequence[str]:
+    return [str(each) for each in _alternatives(schema)[0].get("enum", ())]
+
+
+def _default(schema: Mapping[str, Any]) -> str:
+    value = schema.get("default")
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _read(kind: str, text: str) -> object:
+    """Make a value of what somebody typed. Raises `AdminError` API-005 for what is none."""
+    try:
+        if kind == "number":
+            return int(text)
+        if kind == "json":
+            return json.loads(text)
+    except (ValueError, RecursionError):
+        raise AdminError(reasons.API_BODY_REFUSED, f"{text[:40]!r} cannot be read") from None
+    if kind == "tick":
+        return text == "true"
+    if kind == "lines":
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    return text
+
+
+def texts_of(name: str, act: Act) -> Sequence[str]:
+    """List the texts of a form that come from its verb: what its catalogue has to say in other languages."""
+    properties = VERBS[name].asks.model_json_schema().get("properties", {})
+    asked = {field: act.asks.get(field, Ask()) for field in properties}
+    return [
+        str(properties[field]["description"])
+        for field, ask in asked.items()
+        if not ask.hidden and not ask.hint and properties[field].get("description")
+    ]

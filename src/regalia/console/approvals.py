@@ -1,0 +1,41 @@
+"""What waits for a person: enrolments that are held, and what needs a second administrator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from regalia.console.acts import act_path
+from regalia.console.look import View
+from regalia.verbs import enrolment, proposal
+
+if TYPE_CHECKING:
+    from regalia.console.desk import Routes, Shown
+    from regalia.console.look import Look
+
+__all__ = ["ROUTES"]
+
+_HERE: Final = "/approvals"
+_MOST: Final = 100
+
+
+def _show(look: Look) -> Shown:
+    held = look.ask(enrolment.LIST, state="pending", limit=_MOST).items if look.may(enrolment.LIST) else ()
+    proposals = look.ask(proposal.LIST, state="open", limit=_MOST).items if look.may(proposal.LIST) else ()
+    return View(
+        "approvals.html",
+        title=look.words("Approvals"),
+        lead=look.words("What waits for somebody: devices that ask, and colleagues who propose."),
+        here=_HERE,
+        values={
+            "held": [
+                (each, act_path(enrolment.APPROVE, id=str(each.id)), act_path(enrolment.DENY, id=str(each.id)))
+                for each in held
+            ],
+            "may_decide": look.may(enrolment.APPROVE),
+            "proposals": proposals,
+            "proposed": look.query.get("proposed") == "1",
+        },
+    )
+
+
+ROUTES: Final[Routes] = {_HERE: {"GET": _show}}

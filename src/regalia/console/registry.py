@@ -1,0 +1,69 @@
+"""Every page of the console. Whoever adds a noun adds its module here, and nothing else has to know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from regalia.console import (
+    appearance,
+    approvals,
+    audit,
+    authorities,
+    certificates,
+    challenges,
+    connectors,
+    dashboard,
+    enrolments,
+    fleet,
+    groups,
+    health,
+    search,
+)
+from regalia.console.acts import act_routes
+from regalia.console.desk import PageDesk
+from regalia.console.frame import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from regalia.console.acts import Act
+    from regalia.console.desk import Routes
+    from regalia.web.door import Backing
+    from regalia.web.face import Ways
+
+__all__ = ["ACTS", "ROUTES", "console_ways"]
+
+ACTS: Final[Mapping[str, Act]] = {
+    **groups.ACTS,
+    **certificates.ACTS,
+    **enrolments.ACTS,
+    **challenges.ACTS,
+    **fleet.ACTS,
+    **connectors.ACTS,
+    **authorities.ACTS,
+    **health.ACTS,
+}
+"""The forms, by the names of their verbs."""
+
+ROUTES: Final[Routes] = {
+    **dashboard.ROUTES,
+    **groups.ROUTES,
+    **certificates.ROUTES,
+    **enrolments.ROUTES,
+    **approvals.ROUTES,
+    **challenges.ROUTES,
+    **fleet.ROUTES,
+    **connectors.ROUTES,
+    **authorities.ROUTES,
+    **audit.ROUTES,
+    **health.ROUTES,
+    **search.ROUTES,
+    **appearance.ROUTES,
+    **act_routes(ACTS),
+}
+"""The pages, by path and method."""
+
+
+def console_ways(backing: Backing) -> Ways:
+    """Make the ways of all pages."""
+    return PageDesk(backing, Frame(backing.host, frozenset(ROUTES))).ways(ROUTES)

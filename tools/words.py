@@ -1,0 +1,90 @@
+"""`python -m tools.words`: brings the console's catalogues up to date with its texts; says what is not translated.
+
+Texts stand in templates (`_`, `ngettext`), in the console's code (`words`, `marked`, `ngettext`), and in what verbs and
+reasons say of themselves. What is no longer said leaves the catalogue.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po, write_po
+
+from regalia import reasons
+from regalia.console.acts import texts_of
+from regalia.console.registry import ACTS
+from regalia.console.words import ENGLISH, LANGUAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["CATALOGUES", "missing", "said", "updated"]
+
+_SOURCE: Final = Path(__file__).parents[1] / "src" / "regalia" / "console"
+CATALOGUES: Final = {language: _SOURCE / "words" / f"{language}.po" for language in LANGUAGES if language != ENGLISH}
+_METHODS: Final = [("**.py", "python"), ("**.html", "jinja2.ext:babel_extract")]
+_OPTIONS: Final = {"**.html": {"extensions": "jinja2.ext.do", "trim_blocks": "true", "silent": "false"}}
+_KEYWORDS: Final = {"_": None, "words": None, "marked": None, "ngettext": (1, 2)}
+
+
+def said() -> Catalog:
+    """Gather every text that the console can show."""
+    found = Catalog(project="Regalia", charset="utf-8", fuzzy=False)
+    extracted = extract_from_dir(_SOURCE, _METHODS, _OPTIONS, keywords=_KEYWORDS)
+    for file, _line, message, _comments, _context in extracted:
+        found.add(message, locations=[(file, 0)])
+    for place, text in _told():
+        found.add(text, locations=[(place, 0)])
+    return found
+
+
+def _told() -> Iterator[tuple[str, str]]:
+    """List what reasons and verbs say of themselves, where pages show it."""
+    for reason in reasons.ALL:
+        yield "reasons", reason.title
+        yield "reasons", reason.remedy
+    for name, act in ACTS.items():
+        for text in texts_of(name, act):
+            yield f"act {name}", text
+
+
+def updated(language: str, texts: Catalog) -> Catalog:
+    """Return a language's catalogue with exactly these texts, those that were translated as they were."""
+    with CATALOGUES[language].open("rb") as file:
+        catalogue = read_po(file, locale=language)
+    catalogue.update(texts, no_fuzzy_matching=True)
+    catalogue.obsolete.clear()
+    return catalogue
+
+
+def missing(catalogue: Catalog) -> list[str]:
+    """List what is not translated."""
+    return [
+        str(message.id)
+        for message in catalogue
+        if message.id and not (all(message.string) if isinstance(message.string, tuple) else message.string)
+    ]
+
+
+def main() -> int:
+    """Write the catalogues; 3 where something is not translated."""
+    texts, lacking = said(), 0
+    for language, path in CATALOGUES.items():
+        if not path.exists():
+            path.write_bytes(b"")
+        catalogue = updated(language, texts)
+        with path.open("wb") as file:
+            write_po(file, catalogue, width=0, sort_output=True, omit_header=False, include_lineno=False)
+        open_texts = missing(catalogue)
+        lacking += len(open_texts)
+        sys.stdout.write(f"{language}: {len(catalogue)} texts, {len(open_texts)} not translated\n")
+        sys.stdout.writelines(f"  {text[:100]}\n" for text in open_texts)
+    return 3 if lacking else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
