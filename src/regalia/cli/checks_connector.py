@@ -107,7 +107,7 @@ def _inventory(regalia: App, connector: Connector) -> Iterator[Check]:
 
 
 def _fleet(regalia: App) -> Iterator[Check]:
-    for found in found_in_fleet(regalia.store, regalia.clock.now()):
+    for found in found_in_fleet(regalia.store, regalia.links, regalia.clock.now()):
         level = Level.PROBLEM if found.severity is Severity.CRITICAL else Level.WARN
         yield Check(_NAME, level, found.summary, found.remedy)
 

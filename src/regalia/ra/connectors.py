@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from regalia.ports.connectors import Ability, ConnectorKinds, Links
     from regalia.ports.fleet import Connectors
 
-__all__ = ["ConnectorDesk", "check_connector", "secret_scope"]
+__all__ = ["ConnectorDesk", "check_connector", "secret_scope", "why_not"]
 
 _LONGEST: Final = 32_768
 """A key with its chain, in PEM."""
@@ -41,9 +41,13 @@ def check_connector(links: Links, name: str) -> tuple[Checked, ...]:
     """
     link = links.link(name)
     if isinstance(link, NotAsked):
-        detail = f"{link.reason}: {link.detail}" if link.detail else str(link.reason)
-        return (Checked("connector", ok=False, detail=detail, fix=link.reason.remedy),)
+        return (Checked("connector", ok=False, detail=why_not(link), fix=link.reason.remedy),)
     return link.check()
+
+
+def why_not(answer: NotAsked) -> str:
+    """Say why a connector cannot be asked."""
+    return f"{answer.reason}: {answer.detail}" if answer.detail else str(answer.reason)
 
 
 class ConnectorDesk:

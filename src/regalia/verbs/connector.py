@@ -9,7 +9,7 @@ from pydantic import Field
 from regalia.model import Right
 from regalia.model.connector import NotAsked
 from regalia.ports.connectors import Ability, abilities_of
-from regalia.ra.connectors import check_connector
+from regalia.ra.connectors import check_connector, why_not
 from regalia.verbs.fields import Name, is_empty
 from regalia.verbs.finding import found_connector
 from regalia.verbs.paging import ListAsked, page_of_few
@@ -381,7 +381,7 @@ def _fields(desk: Desk, connector: Connector) -> dict[str, Any]:
         "endpoints": tuple(each.name for each in _endpoints(desk, connector)),
         "secret_set_at": connector.secret_set_at,
         "created_at": connector.created_at,
-        "trouble": _why_not(link) if isinstance(link, NotAsked) else None,
+        "trouble": why_not(link) if isinstance(link, NotAsked) else None,
     }
 
 
