@@ -107,6 +107,10 @@ class MemoryFleet:
         """See the port."""
         return self._devices.get(device_id)
 
+    def devices(self, device_ids: Sequence[UUID]) -> Mapping[UUID, Device]:
+        """See the port."""
+        return {each: self._devices[each] for each in device_ids if each in self._devices}
+
     def device_of(self, connector: str, external_id: str) -> Device | None:
         """See the port."""
         found = (d for d in self._devices.values() if (d.connector, d.external_id) == (connector, external_id))
@@ -150,6 +154,15 @@ class MemoryFleet:
     def user(self, user_id: UUID) -> User | None:
         """See the port."""
         return self._users.get(user_id)
+
+    def users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, User]:
+        """See the port."""
+        return {each: self._users[each] for each in user_ids if each in self._users}
+
+    def users_of(self, connector: str, external_ids: Sequence[str]) -> Mapping[str, User]:
+        """See the port."""
+        found = {each: self.user_of(connector, each) for each in external_ids}
+        return {name: user for name, user in found.items() if user is not None}
 
     def user_of(self, connector: str, external_id: str) -> User | None:
         """See the port."""
@@ -305,14 +318,15 @@ class MemoryFleet:
         found |= {Bearer(None, each.user_id) for each in intents if each.device_id is None and each.user_id is not None}
         return tuple(sorted((b for b in found if after is None or b.id > after), key=lambda b: b.id)[:limit])
 
-    def live_certificates(self, bearer: Bearer, now: datetime) -> tuple[Certificate, ...]:
+    def live_certificates(self, bearers: Sequence[Bearer], now: datetime) -> Mapping[Bearer, Sequence[Certificate]]:
         """See the port."""
-        return tuple(
-            row
-            for row in self._live(now)
-            if (bearer.device_id is not None and row.intent.device_id == bearer.device_id)
-            or (bearer.device_id is None and row.intent.device_id is None and row.intent.user_id == bearer.user_id)
-        )
+        found: dict[Bearer, list[Certificate]] = {}
+        for row in self._live(now):
+            device, user = row.intent.device_id, row.intent.user_id
+            bearer = Bearer(device, None if device is not None else user)
+            if bearer in bearers:
+                found.setdefault(bearer, []).append(row)
+        return found
 
     def live_count(self, now: datetime) -> Mapping[str, int]:
         """See the port."""

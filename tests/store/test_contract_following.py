@@ -200,10 +200,15 @@ def test_live_certificates_of_a_bearer(store: Store) -> None:
     ended = issue(store, 4, device=DEVICE)
     follow(store, ended, status=a_followed_revocation(ended))
     issue(store, 5, device=DEVICE, not_after=LATER)
-    found = store.live_certificates(Bearer(DEVICE, None), LATER)
-    assert found == tuple(store.certificate(each) for each in (first, second))
-    assert [each.id for each in store.live_certificates(Bearer(None, user), LATER)] == [alone]
-    assert store.live_certificates(Bearer(an_id("device", 9), None), LATER) == ()
+    many = [Bearer(an_id("device", number), None) for number in range(100, 400)]
+    found = store.live_certificates([Bearer(DEVICE, None), *many, Bearer(None, user)], LATER)
+    assert {bearer: [each.id for each in rows] for bearer, rows in found.items()} == {
+        Bearer(DEVICE, None): [first, second],
+        Bearer(None, user): [alone],
+    }
+    assert found[Bearer(DEVICE, None)][1] == store.certificate(second)
+    assert store.live_certificates([Bearer(an_id("device", 9), None)], LATER) == {}
+    assert store.live_certificates([], LATER) == {}
     assert dict(store.live_count(LATER)) == {"staff": 2, "guests": 1}
 
 

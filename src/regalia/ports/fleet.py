@@ -79,6 +79,9 @@ class Devices(Protocol):
     """Device records. They are never deleted while a certificate names them."""
 
     def device(self, device_id: UUID) -> Device | None: ...
+    def devices(self, device_ids: Sequence[UUID]) -> Mapping[UUID, Device]:
+        """Find several at once; those that there are."""
+
     def device_of(self, connector: str, external_id: str) -> Device | None: ...
 
     def devices_by(self, connector: str, kind: str, value: str) -> tuple[Device, ...]:
@@ -106,7 +109,13 @@ class Users(Protocol):
     """User records."""
 
     def user(self, user_id: UUID) -> User | None: ...
+    def users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, User]:
+        """Find several at once; those that there are."""
+
     def user_of(self, connector: str, external_id: str) -> User | None: ...
+    def users_of(self, connector: str, external_ids: Sequence[str]) -> Mapping[str, User]:
+        """Find several at once by their system's ids; those that there are."""
+
     def users_by(self, connector: str, kind: str, value: str) -> tuple[User, ...]:
         """Find by `upn`, `email`, `sid` or `sam`."""
 
@@ -227,8 +236,8 @@ class Following(Protocol):
     def bearers(self, now: datetime, after: UUID | None, limit: int) -> tuple[Bearer, ...]:
         """Whom unexpired certificates are bound to that are not revoked for good, by id behind this one."""
 
-    def live_certificates(self, bearer: Bearer, now: datetime) -> tuple[Certificate, ...]:
-        """Return these certificates of one bearer, oldest first."""
+    def live_certificates(self, bearers: Sequence[Bearer], now: datetime) -> Mapping[Bearer, Sequence[Certificate]]:
+        """Return these certificates of some bearers, each one's oldest first; of whoever has none there is nothing."""
 
     def live_count(self, now: datetime) -> Mapping[str, int]:
         """How many of them each group has: what the brake measures by (REV-7)."""
