@@ -1,4 +1,4 @@
-"""A fleet that a connector knows: planning what follows for all of it."""
+"""A fleet that a connector knows: planning what follows for all of it, and how soon a wipe is known everywhere."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from regalia.app import build
 from regalia.config import load_config
 from regalia.ra.follow_run import planned
 from tools.bench.fleet_filling import fill_fleet
+from tools.bench.fleet_wipes import seconds_to_revoked
 from tools.bench.homes import make_home
 from tools.bench.measure import VoidRunError, median, memory_of, reset_peak
 from tools.bench.report import Bound, Budget, Figure, Report
@@ -30,13 +31,17 @@ __all__ = ["FULL", "LEAST", "QUICK", "Sizes", "measure"]
 
 _WALL_BUDGET: Final = Budget(Bound.AT_MOST, 60.0)
 _MEMORY_BUDGET: Final = Budget(Bound.AT_MOST, 300.0)
+_WIPE_BUDGET: Final = Budget(Bound.AT_MOST, 5.0)
 _NAMED: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 _METHOD: Final = """\
 Plan: a database is filled with devices and users of one connector, two devices of a user, and with certificates that
 are bound to the devices; one device in five hundred is wiped. A process of its own opens it, plans what follows for
 everybody, counts it and judges it by the brake, as every whole run does; it has to find the wiped ones and no others.
-Wall time; memory over what the process has before, at its peak; the median of the passes."""
+Wall time; memory over what the process has before, at its peak; the median of the passes.
+Wipe: `serve` as two nodes with a worker each on PostgreSQL, as one with two workers on SQLite, with a fleet of its own.
+A signed web hook tells one of them of a wipe, and eight connections to each node ask OCSP, whose answer they had as
+good just before, until all have it as revoked: wall time of all of it, from before the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,9 @@ class Sizes:
     devices: int
     certificates: int
     passes: int
+    told: int
+    """Devices where wipes are told."""
+    wipes: int
 
     @property
     def wiped(self) -> int:
@@ -53,9 +61,9 @@ class Sizes:
         return max(1, self.devices // 500)
 
 
-FULL: Final = Sizes(devices=100_000, certificates=150_000, passes=3)
-QUICK: Final = Sizes(devices=10_000, certificates=15_000, passes=3)
-LEAST: Final = Sizes(devices=20, certificates=30, passes=1)
+FULL: Final = Sizes(devices=100_000, certificates=150_000, passes=3, told=10_000, wipes=150)
+QUICK: Final = Sizes(devices=10_000, certificates=15_000, passes=3, told=2_000, wipes=50)
+LEAST: Final = Sizes(devices=20, certificates=30, passes=1, told=20, wipes=3)
 
 
 def measure(sizes: Sizes) -> Report:
@@ -72,7 +80,16 @@ def measure(sizes: Sizes) -> Report:
             passes = [_plan(home, sizes.wiped) for _ in range(sizes.passes)]
             figures += _plan_figures(passes, sizes, named)
             verified += sizes.wiped * sizes.passes
-    settings = {"devices": sizes.devices, "certificates": sizes.certificates, "passes": sizes.passes}
+            told = postgres.create("wipes") if database == "postgresql" else None
+            took = seconds_to_revoked(directory / f"wipes-{database}", told, devices=sizes.told, wipes=sizes.wipes)
+            figures += _wipe_figures(took, sizes, named)
+            verified += len(took)
+    settings = {
+        "devices": sizes.devices,
+        "certificates": sizes.certificates,
+        "passes": sizes.passes,
+        "wipes": sizes.wipes,
+    }
     return Report("fleet", figures, verified, _METHOD, settings)
 
 
@@ -92,6 +109,14 @@ def _plan_figures(passes: list[Mapping[str, float]], sizes: Sizes, named: str) -
     walls, memory = tuple(each["wall"] for each in passes), tuple(each["memory"] for each in passes)
     yield Figure(f"{what}, {named}", median(walls), "s", _WALL_BUDGET, walls)
     yield Figure(f"{what}, over idle, {named}", median(memory), "MB", _MEMORY_BUDGET, memory)
+
+
+def _wipe_figures(took: list[float], sizes: Sizes, named: str) -> Iterator[Figure]:
+    what = f"wipe told → revoked everywhere, {sizes.told:,} devices"
+    ordered = sorted(took)
+    worst = ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
+    yield Figure(f"{what}, 99 of 100, {named}", worst, "s", _WIPE_BUDGET)
+    yield Figure(f"{what}, median, {named}", median(ordered), "s")
 
 
 def _plan_here(home: Path) -> dict[str, float]:
