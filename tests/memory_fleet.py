@@ -9,7 +9,7 @@ from uuid import UUID
 
 from regalia.model import Hold, Revocation, RevocationReason
 from regalia.ports import COUNTED, Listed, SealedSecret
-from regalia.ports.fleet import FOLLOWED, FOLLOWING, Bearer, KeptCause
+from regalia.ports.fleet import FOLLOWED, FOLLOWING, Bearer, KeptCause, differs
 
 if TYPE_CHECKING:
     import threading
@@ -43,6 +43,7 @@ class MemoryFleet:
         self._kept: list[KeptCause] = []
         self._stops: dict[UUID, Stopped] = {}
         self._notices: dict[UUID, Notice] = {}
+        self._changed: dict[UUID, datetime] = {}
         self._ended: list[tuple[datetime, UUID]] = []
 
     if TYPE_CHECKING:
@@ -208,8 +209,10 @@ class MemoryFleet:
                 return False
             if before is not None and kept.get(before.id) != before:
                 return False
-        for _, after in records:
+        for before, after in records:
             kept[after.id] = after
+            if before is None or differs(before, after):
+                self._changed[after.id] = max(after.seen_at, after.state_since, *(each.at for each in events))
         self.record(events)
         return True
 
@@ -317,6 +320,23 @@ class MemoryFleet:
         found = {Bearer(each.device_id, None) for each in intents if each.device_id is not None}
         found |= {Bearer(None, each.user_id) for each in intents if each.device_id is None and each.user_id is not None}
         return tuple(sorted((b for b in found if after is None or b.id > after), key=lambda b: b.id)[:limit])
+
+    def changed_bearers(self, since: datetime, most: int) -> tuple[Bearer, ...]:
+        """See the port."""
+        changed = {each for each, at in self._changed.items() if at >= since}
+        owners = {(each.connector, each.external_id) for each in self._users.values() if each.id in changed}
+        found = {
+            Bearer(each.id, None)
+            for each in self._devices.values()
+            if each.id in changed or (each.connector, each.user) in owners
+        }
+        kept = {each.certificate_id for each in self._kept if each.kept_at >= since}
+        for row in self._certificates.values():
+            intent = row.intent
+            if intent.created_at >= since or intent.id in kept or intent.user_id in changed:
+                found |= {Bearer(intent.device_id, None)} if intent.device_id is not None else set()
+                found |= {Bearer(None, intent.user_id)} if not intent.device_id and intent.user_id else set()
+        return tuple(found)[:most]
 
     def live_certificates(self, bearers: Sequence[Bearer], now: datetime) -> Mapping[Bearer, Sequence[Certificate]]:
         """See the port."""

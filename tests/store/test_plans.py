@@ -88,6 +88,7 @@ QUESTIONS: dict[str, Statement] = {
     "users with certificates": following._USERS,  # noqa: SLF001 - the same
     "certificates of a device": following._of_devices(4),  # noqa: SLF001 - the same
     "certificates of a user": following._of_users(4),  # noqa: SLF001 - the same
+    **{f"changed bearers {number}": each for number, each in enumerate(following.CHANGED, 1)},
     "causes of some": following._causes(4)[0],  # noqa: SLF001 - the same
     "holds of administrators": following._causes(4)[1],  # noqa: SLF001 - the same
     "causes of one": ends._OPEN_CAUSES,  # noqa: SLF001 - the same

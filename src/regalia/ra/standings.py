@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from regalia.model.fleet import Device, User
     from regalia.ports.fleet import KeptCause, Sweep
 
-__all__ = ["StandingStore", "live_certificate", "rules_of_groups", "standings", "standings_of"]
+__all__ = ["StandingStore", "live_certificate", "reached_connectors", "rules_of_groups", "standings", "standings_of"]
 
 _PAGE: Final = 500
 """Bearers that are in memory at a time."""
@@ -61,9 +61,17 @@ def standings(store: StandingStore, now: datetime) -> Iterator[Standing]:
         after = page[-1].id
 
 
-def standings_of(store: StandingStore, bearers: Sequence[Bearer], now: datetime) -> tuple[Standing, ...]:
-    """Say how things stand with some of them."""
-    return tuple(_of_page(store, bearers, now, _Reached(store, now)))
+def standings_of(store: StandingStore, bearers: Sequence[Bearer], now: datetime) -> Iterator[Standing]:
+    """Say how things stand with some of them, each named once."""
+    reached = _Reached(store, now)
+    for first in range(0, len(bearers), _PAGE):
+        yield from _of_page(store, bearers[first : first + _PAGE], now, reached)
+
+
+def reached_connectors(store: StandingStore, now: datetime) -> frozenset[str]:
+    """Name the connectors whose word counts at present (CON-5)."""
+    reached = _Reached(store, now)
+    return frozenset(each.name for each in store.connectors() if reached(each.name))
 
 
 class _Reached:

@@ -72,7 +72,7 @@ class SqlDevices(Noun):
         """Add and change; False, and nothing done, where one has changed."""
 
         def unit(transaction: Transaction) -> None:
-            _RECORDS.put(transaction, devices)
+            _RECORDS.put(transaction, devices, events)
             transaction.record(events)
 
         return self._won(unit)
@@ -103,6 +103,7 @@ def _columns(value: Device) -> Columns:
         "first_seen_at": millis(value.first_seen_at),
         "seen_at": millis(value.seen_at),
         "missed_sweeps": value.missed_sweeps,
+        "owner": None if value.user is None else plain(value.user),
     }
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, delete, literal_column, select, update
 
 from regalia.model.fleet import Device, User
 from regalia.ports import Listed
+from regalia.ports.fleet import differs
 from regalia.store.listing import Found, Question, Source, walk
 from regalia.store.session import LostError, Statement, inserting
 from regalia.store.several import MANY, in_parts, keys, marks
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Table
 
+    from regalia.model import EventDraft
     from regalia.ports import Place
     from regalia.store.session import Call, Columns, Database, Row, Transaction
 
@@ -235,14 +237,21 @@ class Records(Generic[Record]):
             )
         )
 
-    def put(self, transaction: Transaction, records: Sequence[tuple[Record | None, Record]]) -> None:
-        """Add those without a former record, change the others. Raises `LostError` where one has changed."""
+    def put(
+        self, transaction: Transaction, records: Sequence[tuple[Record | None, Record]], events: Sequence[EventDraft]
+    ) -> None:
+        """Add those without a former record, change the others. Raises `LostError` where one has changed.
+
+        `events` are those of the change, which may be all that says when it was.
+        """
+        told = [each.at for each in events]
         calls: list[Call] = []
         for first in range(0, len(records), MANY):
             part = records[first : first + MANY]
             found = self._found(transaction, [after.id for _, after in part])
             for before, after in part:
-                calls += self._calls(before, after, found.get(after.id.bytes))
+                changed_at = millis(max(after.seen_at, after.state_since, *told))
+                calls += self._calls(before, after, found.get(after.id.bytes), changed_at)
         one = frozenset({self._add, self._change})
         transaction.conclude(calls, [1 if statement in one else None for statement, _ in calls])
 
@@ -250,14 +259,15 @@ class Records(Generic[Record]):
         values = keys([each.bytes for each in ids])
         return {bytes(row["id"]): row for row in transaction.rows(_by_ids(self.table, len(values)), values)}
 
-    def _calls(self, before: Record | None, after: Record, row: Row | None) -> Iterator[Call]:
+    def _calls(self, before: Record | None, after: Record, row: Row | None, changed_at: int) -> Iterator[Call]:
         columns = self.columns(after)
         if before is None and row is None:
-            yield self._add, {**columns, "version": 0}
+            yield self._add, {**columns, "version": 0, "changed_at": changed_at}
             former: Keys = frozenset()
         elif before is not None and row is not None and self.read(row) == self.read(self.columns(before)):
             values: Columns = {f"new_{name}": value for name, value in columns.items() if name != "id"}
             version = row["version"]
+            values["new_changed_at"] = changed_at if differs(before, after) else row["changed_at"]
             yield self._change, {**values, "new_version": version + 1, "which": columns["id"], "was": version}
             former = self._keys_of(before)
         else:

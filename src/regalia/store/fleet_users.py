@@ -65,7 +65,7 @@ class SqlFleetUsers(Noun):
         """Add and change; False, and nothing done, where one has changed."""
 
         def unit(transaction: Transaction) -> None:
-            _RECORDS.put(transaction, users)
+            _RECORDS.put(transaction, users, events)
             transaction.record(events)
 
         return self._won(unit)

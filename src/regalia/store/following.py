@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, distinct, func, literal_column, select, update
+from sqlalchemy import bindparam, distinct, func, literal_column, null, select, tuple_, update
 from sqlalchemy.sql import exists
 
 from regalia.errors import InvariantError
@@ -27,14 +27,22 @@ from regalia.store.ends import (
 )
 from regalia.store.session import LostError, Noun, Statement, inserting
 from regalia.store.several import in_parts, keys, marks
-from regalia.store.tables import certificate, certificate_cause, followed_end, hold, revocation
-from regalia.store.values import from_millis, millis, plain, time_or_none
+from regalia.store.tables import (
+    certificate,
+    certificate_cause,
+    device,
+    fleet_user,
+    followed_end,
+    hold,
+    revocation,
+)
+from regalia.store.values import from_millis, id_or_none, millis, plain, time_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import BindParameter, ColumnElement
 
     from regalia.model import Certificate, EventDraft
     from regalia.model.fleet import FoundCause
@@ -83,6 +91,32 @@ _USERS = Statement(
     .order_by(certificate.c.user_id)
     .limit(bindparam("most"))
 )
+_BOUND: Final = (certificate.c.device_id, certificate.c.user_id)
+_NOBODY: Final = null().label("user_id")
+_SINCE: Final[BindParameter[int]] = bindparam("since")
+# Ids of certificates and causes begin with the time when they were made.
+_FIRST: Final[BindParameter[bytes]] = bindparam("first")
+CHANGED: Final = tuple(
+    Statement(each.limit(bindparam("most")))
+    for each in (
+        select(device.c.id.label("device_id"), _NOBODY).where(device.c.changed_at >= _SINCE),
+        select(device.c.id.label("device_id"), _NOBODY).where(
+            device.c.owner.is_not(None),
+            tuple_(device.c.connector, device.c.owner).in_(
+                select(fleet_user.c.connector, fleet_user.c.external_id).where(fleet_user.c.changed_at >= _SINCE)
+            ),
+        ),
+        select(*_BOUND).where(
+            certificate.c.user_id.in_(select(fleet_user.c.id).where(fleet_user.c.changed_at >= _SINCE))
+        ),
+        select(*_BOUND).where(certificate.c.id >= _FIRST, certificate.c.device_id.is_not(None)),
+        select(*_BOUND).where(certificate.c.id >= _FIRST, _NO_DEVICE, certificate.c.user_id.is_not(None)),
+        select(*_BOUND)
+        .join(certificate_cause, certificate_cause.c.certificate_id == certificate.c.id)
+        .where(certificate_cause.c.id >= _FIRST, func.coalesce(*_BOUND).is_not(None)),
+    )
+)
+"""What `changed_bearers` asks."""
 # Neither through the index of groups nor through that of ends, which lead to every certificate there is: those that are
 # bound have an index of their own.
 _BY_GROUP = certificate.c.group.op("||")(literal_column("''"))
@@ -178,6 +212,16 @@ class SqlFollowing(Noun):
             return tuple(sorted(both, key=lambda each: each.id)[:limit])
 
         return self._database.read(unit)
+
+    def changed_bearers(self, since: datetime, most: int) -> tuple[Bearer, ...]:
+        """Name those of whom something was said since then; as many as `most`: there are more."""
+        values: Columns = {"since": millis(since), "most": most, "first": millis(since).to_bytes(6) + bytes(10)}
+        found: set[Bearer] = set()
+        for rows in self._database.look_up([(statement, values) for statement in CHANGED]):
+            for row in rows:
+                device, user = id_or_none(row["device_id"]), id_or_none(row["user_id"])
+                found.add(Bearer(device, None if device is not None else user))
+        return tuple(found)[:most]
 
     def live_certificates(self, bearers: Sequence[Bearer], now: datetime) -> Mapping[Bearer, Sequence[Certificate]]:
         """Return these certificates of some bearers, each one's oldest first; of whoever has none there is nothing."""
