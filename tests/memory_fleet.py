@@ -9,7 +9,7 @@ from uuid import UUID
 
 from regalia.model import Hold, Revocation, RevocationReason
 from regalia.ports import COUNTED, Listed, SealedSecret
-from regalia.ports.fleet import FOLLOWED, FOLLOWING, Bearer, KeptCause
+from regalia.ports.fleet import FOLLOWED, FOLLOWING, Bearer, KeptCause, differs
 
 if TYPE_CHECKING:
     import threading
@@ -43,6 +43,7 @@ class MemoryFleet:
         self._kept: list[KeptCause] = []
         self._stops: dict[UUID, Stopped] = {}
         self._notices: dict[UUID, Notice] = {}
+        self._changed: dict[UUID, datetime] = {}
         self._ended: list[tuple[datetime, UUID]] = []
 
     if TYPE_CHECKING:
@@ -114,6 +115,10 @@ class MemoryFleet:
         """See the port."""
         return self._devices.get(device_id)
 
+    def devices(self, device_ids: Sequence[UUID]) -> Mapping[UUID, Device]:
+        """See the port."""
+        return {each: self._devices[each] for each in device_ids if each in self._devices}
+
     def device_of(self, connector: str, external_id: str) -> Device | None:
         """See the port."""
         found = (d for d in self._devices.values() if (d.connector, d.external_id) == (connector, external_id))
@@ -157,6 +162,15 @@ class MemoryFleet:
     def user(self, user_id: UUID) -> User | None:
         """See the port."""
         return self._users.get(user_id)
+
+    def users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, User]:
+        """See the port."""
+        return {each: self._users[each] for each in user_ids if each in self._users}
+
+    def users_of(self, connector: str, external_ids: Sequence[str]) -> Mapping[str, User]:
+        """See the port."""
+        found = {each: self.user_of(connector, each) for each in external_ids}
+        return {name: user for name, user in found.items() if user is not None}
 
     def user_of(self, connector: str, external_id: str) -> User | None:
         """See the port."""
@@ -202,8 +216,10 @@ class MemoryFleet:
                 return False
             if before is not None and kept.get(before.id) != before:
                 return False
-        for _, after in records:
+        for before, after in records:
             kept[after.id] = after
+            if before is None or differs(before, after):
+                self._changed[after.id] = max(after.seen_at, after.state_since, *(each.at for each in events))
         self.record(events)
         return True
 
@@ -312,14 +328,32 @@ class MemoryFleet:
         found |= {Bearer(None, each.user_id) for each in intents if each.device_id is None and each.user_id is not None}
         return tuple(sorted((b for b in found if after is None or b.id > after), key=lambda b: b.id)[:limit])
 
-    def live_certificates(self, bearer: Bearer, now: datetime) -> tuple[Certificate, ...]:
+    def changed_bearers(self, since: datetime, most: int) -> tuple[Bearer, ...]:
         """See the port."""
-        return tuple(
-            row
-            for row in self._live(now)
-            if (bearer.device_id is not None and row.intent.device_id == bearer.device_id)
-            or (bearer.device_id is None and row.intent.device_id is None and row.intent.user_id == bearer.user_id)
-        )
+        changed = {each for each, at in self._changed.items() if at >= since}
+        owners = {(each.connector, each.external_id) for each in self._users.values() if each.id in changed}
+        found = {
+            Bearer(each.id, None)
+            for each in self._devices.values()
+            if each.id in changed or (each.connector, each.user) in owners
+        }
+        kept = {each.certificate_id for each in self._kept if each.kept_at >= since}
+        for row in self._certificates.values():
+            intent = row.intent
+            if intent.created_at >= since or intent.id in kept or intent.user_id in changed:
+                found |= {Bearer(intent.device_id, None)} if intent.device_id is not None else set()
+                found |= {Bearer(None, intent.user_id)} if not intent.device_id and intent.user_id else set()
+        return tuple(found)[:most]
+
+    def live_certificates(self, bearers: Sequence[Bearer], now: datetime) -> Mapping[Bearer, Sequence[Certificate]]:
+        """See the port."""
+        found: dict[Bearer, list[Certificate]] = {}
+        for row in self._live(now):
+            device, user = row.intent.device_id, row.intent.user_id
+            bearer = Bearer(device, None if device is not None else user)
+            if bearer in bearers:
+                found.setdefault(bearer, []).append(row)
+        return found
 
     def live_count(self, now: datetime) -> Mapping[str, int]:
         """See the port."""

@@ -29,6 +29,7 @@ from regalia.ra.following import describe
 from world import World
 
 if TYPE_CHECKING:
+    from memory_store import MemoryStore
     from regalia.model import Certificate
 
 WIPED = DeviceState(pending=PendingAction.WIPE)
@@ -38,8 +39,8 @@ LOST = DeviceState(lost=True)
 class Fleet(World):
     """A group with devices of one connector, each with a certificate."""
 
-    def __init__(self, many: int = 1, group: str = "default") -> None:
-        super().__init__()
+    def __init__(self, many: int = 1, group: str = "default", store: MemoryStore | None = None) -> None:
+        super().__init__(store=store)
         now = self.clock.now()
         self.store.add_connector(Connector(UUID(int=9), "intune", "intune", {}, now), None, ())
         self.store.put_users([(None, user(state_since=now, first_seen_at=now, seen_at=now))], ())

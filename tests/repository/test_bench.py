@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp as x509_ocsp
-from tools.bench import crl, growth, kept, lists, ocsp, page, peer, start
+from tools.bench import crl, fleet, growth, kept, lists, ocsp, page, peer, start
 from tools.bench.__main__ import concluded
 from tools.bench.devices import Device, Sent, Server, judge, make_devices, request
 from tools.bench.homes import make_home, opened
@@ -352,6 +352,16 @@ def test_lists_gives_complete_results() -> None:
     ]
     assert all(figure.budget is not None and figure.value > 0 for figure in report.figures)
     assert len(report.tables[0].rows) * lists.LEAST.rounds == report.verified
+
+
+def test_fleet_gives_complete_results() -> None:
+    """`bench fleet` plans for a fleet on both databases, and finds the wiped devices' certificates and no others."""
+    report = fleet.measure(fleet.LEAST)
+    names = [figure.name for figure in report.figures]
+    assert len(set(names)) == len(names)
+    for named in ("SQLite", "PostgreSQL"):
+        assert sum(name.endswith(named) for name in names) * 2 == len(names)
+    assert report.verified > 0
 
 
 def test_ocsp_gives_complete_results() -> None:

@@ -13,7 +13,7 @@ from regalia.model import Hold, Revocation, RevocationReason
 from regalia.model.fleet import Cause, FoundCause
 from regalia.ports import EventFilter
 from regalia.ports.fleet import AGREED, Bearer, KeptCause
-from store.fleet_samples import LATER, a_followed_hold, a_followed_revocation, issue
+from store.fleet_samples import LATER, a_device, a_followed_hold, a_followed_revocation, a_user, issue
 from store.samples import MINUTE, NOW, an_event, an_id, an_intent, at_once
 
 if TYPE_CHECKING:
@@ -219,11 +219,48 @@ def test_live_certificates_of_a_bearer(store: Store) -> None:
     ended = issue(store, 4, device=DEVICE)
     follow(store, ended, status=a_followed_revocation(ended))
     issue(store, 5, device=DEVICE, not_after=LATER)
-    found = store.live_certificates(Bearer(DEVICE, None), LATER)
-    assert found == tuple(store.certificate(each) for each in (first, second))
-    assert [each.id for each in store.live_certificates(Bearer(None, user), LATER)] == [alone]
-    assert store.live_certificates(Bearer(an_id("device", 9), None), LATER) == ()
+    many = [Bearer(an_id("device", number), None) for number in range(100, 400)]
+    found = store.live_certificates([Bearer(DEVICE, None), *many, Bearer(None, user)], LATER)
+    assert {bearer: [each.id for each in rows] for bearer, rows in found.items()} == {
+        Bearer(DEVICE, None): [first, second],
+        Bearer(None, user): [alone],
+    }
+    assert found[Bearer(DEVICE, None)][1] == store.certificate(second)
+    assert store.live_certificates([Bearer(an_id("device", 9), None)], LATER) == {}
+    assert store.live_certificates([], LATER) == {}
     assert dict(store.live_count(LATER)) == {"staff": 2, "guests": 1}
+
+
+def test_changes_name_their_bearers(store: Store) -> None:
+    """What is new or other names devices and users since a moment; what was only shown again names nobody."""
+    soon, long_ago = NOW + timedelta(minutes=10), NOW - timedelta(days=1)
+    devices = [replace(a_device(number, user=f"u-{number}"), seen_at=NOW, state_since=NOW) for number in (1, 2, 3)]
+    user = replace(a_user(2), external_id="u-2")
+    assert store.put_devices([(None, each) for each in devices], ())
+    assert store.put_users([(None, user)], ())
+    assert set(store.changed_bearers(NOW, 10)) == {Bearer(each.id, None) for each in devices}
+    assert len(store.changed_bearers(NOW, 2)) == 2
+    assert store.changed_bearers(soon, 10) == ()
+
+    shown = replace(devices[0], seen_at=soon, evidence={"source": "again"}, missed_sweeps=1)
+    assert store.put_devices([(devices[0], shown)], ())
+    assert store.changed_bearers(soon, 10) == ()
+    assert store.put_devices([(shown, replace(shown, memberships=frozenset({"g9"})))], ())
+    assert store.changed_bearers(soon, 10) == (Bearer(devices[0].id, None),)
+    moved = replace(devices[2], group="guests")
+    assert store.put_devices([(devices[2], moved)], (replace(an_event(), at=soon + MINUTE),))
+    assert store.changed_bearers(soon + MINUTE, 10) == (Bearer(devices[2].id, None),)
+
+    later = soon + 5 * MINUTE
+    assert store.put_users([(user, replace(user, state=replace(user.state, enabled=False), state_since=later))], ())
+    assert store.changed_bearers(later, 10) == (Bearer(devices[1].id, None),)
+    alone = issue(store, 1, user=user.id)
+    assert set(store.changed_bearers(later, 10)) == {Bearer(devices[1].id, None), Bearer(None, user.id)}
+    assert store.changed_bearers(later + MINUTE, 10) == ()
+    wish = FoundCause(Cause.REQUESTED, later, "asked for")
+    assert store.follow(alone, causes=(wish,), ended=(), status=None, release=False, at=later + 2 * MINUTE, events=())
+    assert store.changed_bearers(later + MINUTE, 10) == (Bearer(None, user.id),)
+    assert Bearer(None, user.id) in store.changed_bearers(long_ago, 10)
 
 
 def test_small_runs_add_up(store: Store) -> None:

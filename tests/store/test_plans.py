@@ -20,12 +20,14 @@ from regalia.store import (
     ends,
     enrolments,
     events,
+    fleet_records,
     fleet_users,
     following,
     issuance,
     ndes,
 )
 from regalia.store.session import Statement  # noqa: TC001 - the table below holds values of it
+from regalia.store.tables import device, fleet_user
 
 QUESTIONS: dict[str, Statement] = {
     "what a request meets": enrolments._MET,  # noqa: SLF001 - the statements are what is tested
@@ -81,9 +83,12 @@ QUESTIONS: dict[str, Statement] = {
     "user by a name": fleet_users._RECORDS._by_key,  # noqa: SLF001 - the same
     "users that no sweep saw": fleet_users._RECORDS._unseen,  # noqa: SLF001 - the same
     "devices with certificates": following._DEVICES,  # noqa: SLF001 - the same
+    "some devices": fleet_records._by_ids(device, 4),  # noqa: SLF001 - the same
+    "some users of a system": fleet_records._by_names(fleet_user, 4),  # noqa: SLF001 - the same
     "users with certificates": following._USERS,  # noqa: SLF001 - the same
-    "certificates of a device": following._OF_DEVICE,  # noqa: SLF001 - the same
-    "certificates of a user": following._OF_USER,  # noqa: SLF001 - the same
+    "certificates of a device": following._of_devices(4),  # noqa: SLF001 - the same
+    "certificates of a user": following._of_users(4),  # noqa: SLF001 - the same
+    **{f"changed bearers {number}": each for number, each in enumerate(following.CHANGED, 1)},
     "causes of some": following._causes(4)[0],  # noqa: SLF001 - the same
     "holds of administrators": following._causes(4)[1],  # noqa: SLF001 - the same
     "causes of one": ends._OPEN_CAUSES,  # noqa: SLF001 - the same

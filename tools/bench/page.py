@@ -24,6 +24,7 @@ _TITLES: Final = {
     "scep": "One enrolment by SCEP",
     "growth": "As the database grows",
     "lists": "Long lists and searches",
+    "fleet": "A fleet, and what follows",
     "pressure": "Under pressure",
     "ocsp": "One OCSP answer",
     "crl": "Publishing a CRL",
@@ -37,8 +38,8 @@ what else a machine does changes little; and most of it is a ratio of two things
 another machine should find the same. Each answer was opened and verified after the run; one bad answer would have made
 it void.
 
-`./regalia bench scep|growth|lists|pressure|ocsp|crl|start` measures on your machine, `./regalia bench all --save` all
-of it, and `./regalia bench report` makes this page of what was saved.
+`./regalia bench scep|growth|lists|fleet|pressure|ocsp|crl|start` measures on your machine, `./regalia bench all --save`
+all of it, and `./regalia bench report` makes this page of what was saved.
 """
 
 
@@ -215,6 +216,7 @@ _CHARTS_OF: Final[dict[str, Callable[[Mapping[str, Any]], Iterator[tuple[str, Ch
     "scep": _scep_charts,
     "growth": _growth_charts,
     "lists": _lists_charts,
+    "fleet": lambda _: iter(()),
     "pressure": lambda _: iter(()),
     "ocsp": _ocsp_charts,
     "crl": _crl_charts,

@@ -16,7 +16,7 @@ from regalia.jobs.loop import Scope
 from regalia.model.connector import NotAsked
 from regalia.ports.connectors import Inventory, RevocationFeed
 from regalia.ra.feed import answer_feed
-from regalia.ra.follow_run import carry_out
+from regalia.ra.follow_changes import Follower
 from regalia.ra.outliving import supersede_outlived
 
 if TYPE_CHECKING:
@@ -127,12 +127,12 @@ class FollowFleet:
     def __init__(self, store: FollowStore, entropy: Entropy, *, every: timedelta) -> None:
         self.every = every
         self._store = store
-        self._entropy = entropy
+        self._follower = Follower(store, entropy)
         self._superseded_at: datetime | None = None
 
     def run(self, now: datetime) -> None:
         """Carry out what is planned. A run that the brake stops is told by its event and its alert."""
-        done = carry_out(self._store, self._entropy, now)
+        done = self._follower.run(now)
         for why in done.why:
             _log.warning("follow-stopped", why=why)
         if not done.why and (self._superseded_at is None or now - self._superseded_at >= _OUTLIVED):

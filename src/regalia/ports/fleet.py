@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from regalia.errors import InvariantError
@@ -37,6 +37,7 @@ __all__ = [
     "Sweeps",
     "UserFilter",
     "Users",
+    "differs",
 ]
 
 
@@ -79,6 +80,9 @@ class Devices(Protocol):
     """Device records. They are never deleted while a certificate names them."""
 
     def device(self, device_id: UUID) -> Device | None: ...
+    def devices(self, device_ids: Sequence[UUID]) -> Mapping[UUID, Device]:
+        """Find several at once; those that there are."""
+
     def device_of(self, connector: str, external_id: str) -> Device | None: ...
 
     def devices_by(self, connector: str, kind: str, value: str) -> tuple[Device, ...]:
@@ -106,7 +110,13 @@ class Users(Protocol):
     """User records."""
 
     def user(self, user_id: UUID) -> User | None: ...
+    def users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, User]:
+        """Find several at once; those that there are."""
+
     def user_of(self, connector: str, external_id: str) -> User | None: ...
+    def users_of(self, connector: str, external_ids: Sequence[str]) -> Mapping[str, User]:
+        """Find several at once by their system's ids; those that there are."""
+
     def users_by(self, connector: str, kind: str, value: str) -> tuple[User, ...]:
         """Find by `upn`, `email`, `sid` or `sam`."""
 
@@ -140,6 +150,12 @@ class Sweep:
 
 BROUGHT: Final = "brought"
 """`Sweep.cursor` of an inventory that people brought: it was never asked for, so it is as old as they leave it."""
+
+
+def differs(before: Device | User, after: Device | User) -> bool:
+    """Whether following looks at anything that changed: not at when it was told, in which words, or what was missed."""
+    told = replace(before, seen_at=after.seen_at, evidence=after.evidence, missed_sweeps=after.missed_sweeps)
+    return told != after
 
 
 class Sweeps(Protocol):
@@ -227,8 +243,16 @@ class Following(Protocol):
     def bearers(self, now: datetime, after: UUID | None, limit: int) -> tuple[Bearer, ...]:
         """Whom unexpired certificates are bound to that are not revoked for good, by id behind this one."""
 
-    def live_certificates(self, bearer: Bearer, now: datetime) -> tuple[Certificate, ...]:
-        """Return these certificates of one bearer, oldest first."""
+    def changed_bearers(self, since: datetime, most: int) -> tuple[Bearer, ...]:
+        """Name those, each once, of whom something was said since then that following looks at, in no order.
+
+        A device or a user that is new or has changed, with the devices of that user; whose certificate is newer than
+        that; beside whose certificate a cause was kept. Moments are those that the records and their events name. As
+        many as `most`: there are more.
+        """
+
+    def live_certificates(self, bearers: Sequence[Bearer], now: datetime) -> Mapping[Bearer, Sequence[Certificate]]:
+        """Return these certificates of some bearers, each one's oldest first; of whoever has none there is nothing."""
 
     def live_count(self, now: datetime) -> Mapping[str, int]:
         """How many of them each group has: what the brake measures by (REV-7)."""

@@ -37,6 +37,8 @@ __all__ = [
     "FollowStore",
     "Planned",
     "carry_out",
+    "carry_out_planned",
+    "counted",
     "follow_bearer",
     "follow_bearers",
     "follow_device",
@@ -101,7 +103,7 @@ def planned(store: FollowStore, now: datetime, *, groups: frozenset[str] | None 
     def steps() -> Iterator[Step]:
         return _within(plan(standings(store, now), rules, now), groups)
 
-    return _counted(store, steps, now)
+    return counted(store, steps, now)
 
 
 def planned_for(store: FollowStore, bearer: Bearer, now: datetime, *, groups: frozenset[str] | None = None) -> Planned:
@@ -114,15 +116,16 @@ def _planned_for(
 ) -> Planned:
     """Plan for some of them, counted together: one message about hundreds is one run."""
     rules = rules_of_groups(store)
-    found = standings_of(store, tuple(dict.fromkeys(bearers)), now)
+    found = tuple(standings_of(store, tuple(dict.fromkeys(bearers)), now))
 
     def steps() -> Iterator[Step]:
         return _within((step for each in found for step in follow(each, rules, now)), groups)
 
-    return _counted(store, steps, now)
+    return counted(store, steps, now)
 
 
-def _counted(store: FollowStore, steps: Callable[[], Iterator[Step]], now: datetime) -> Planned:
+def counted(store: FollowStore, steps: Callable[[], Iterator[Step]], now: datetime) -> Planned:
+    """Count a plan whole and have the brake judge it. `steps` tells it, and tells it again where it is long."""
     at_hand: list[Step] = []
     ends: set[bytes] = set()
     tally = Tally()
@@ -159,11 +162,21 @@ def carry_out(
 
     Of a plan that was let go, what was shown and is still due is done, and nothing else. Raises what `planned` does.
     """
-    run = planned(store, now, groups=groups)
+    return carry_out_planned(store, entropy, planned(store, now, groups=groups), actor=actor, whole=groups is None)
+
+
+def carry_out_planned(
+    store: FollowStore, entropy: Entropy, run: Planned, *, actor: Actor = SYSTEM, whole: bool
+) -> Done:
+    """Do what was planned and counted, as `carry_out` does. `whole`: it is for everybody.
+
+    Of a plan for some, what is too much is not kept, and nothing that was stopped is closed: the next whole run does.
+    """
+    now = run.at
     let_go = next((each for each in store.open_stops() if goes_on(each, now)), None)
     if run.stops and let_go is None:
         why = tuple(map(str, run.stops))
-        return Done(stopped=_stop(store, entropy, run, actor) if groups is None else None, why=why)
+        return Done(stopped=_stop(store, entropy, run, actor) if whole else None, why=why)
     if run.stops and let_go is not None:
         done = _done(store, still_shown(run.counted_steps(), let_go.shown), now, actor, AGREED)
     else:
@@ -171,7 +184,7 @@ def carry_out(
     events = _carried_out(run, done, actor)
     if events:
         store.record(events)
-    if groups is None:
+    if whole:
         # What was stopped was done by now, or is no longer too much.
         for each in store.open_stops():
             store.put_stopped(each, replace(each, closed_at=now), ())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from regalia.model.fleet import Device, User
     from regalia.ports.fleet import KeptCause, Sweep
 
-__all__ = ["StandingStore", "live_certificate", "rules_of_groups", "standings", "standings_of"]
+__all__ = ["StandingStore", "live_certificate", "reached_connectors", "rules_of_groups", "standings", "standings_of"]
 
 _PAGE: Final = 500
 """Bearers that are in memory at a time."""
@@ -61,9 +61,17 @@ def standings(store: StandingStore, now: datetime) -> Iterator[Standing]:
         after = page[-1].id
 
 
-def standings_of(store: StandingStore, bearers: Sequence[Bearer], now: datetime) -> tuple[Standing, ...]:
-    """Say how things stand with some of them."""
-    return tuple(_of_page(store, bearers, now, _Reached(store, now)))
+def standings_of(store: StandingStore, bearers: Sequence[Bearer], now: datetime) -> Iterator[Standing]:
+    """Say how things stand with some of them, each named once."""
+    reached = _Reached(store, now)
+    for first in range(0, len(bearers), _PAGE):
+        yield from _of_page(store, bearers[first : first + _PAGE], now, reached)
+
+
+def reached_connectors(store: StandingStore, now: datetime) -> frozenset[str]:
+    """Name the connectors whose word counts at present (CON-5)."""
+    reached = _Reached(store, now)
+    return frozenset(each.name for each in store.connectors() if reached(each.name))
 
 
 class _Reached:
@@ -100,13 +108,14 @@ class _Reached:
 
 
 def _of_page(store: StandingStore, page: Sequence[Bearer], now: datetime, reached: _Reached) -> Iterator[Standing]:
-    rows = {bearer: store.live_certificates(bearer, now) for bearer in page}
+    rows = store.live_certificates(page, now)
     kept: defaultdict[UUID, list[KeptCause]] = defaultdict(list)
     for cause in store.causes_of([row.id for found in rows.values() for row in found]):
         kept[cause.certificate_id].append(cause)
-    for bearer, found in rows.items():
-        device = store.device(bearer.device_id) if bearer.device_id is not None else None
-        for user, certificates in _by_user(store, device, found):
+    records = _Records(store, rows)
+    for bearer in (each for each in page if each in rows):
+        device = records.device(bearer)
+        for user, certificates in records.by_user(device, rows[bearer]):
             record = device or user
             yield Standing(
                 device,
@@ -116,17 +125,34 @@ def _of_page(store: StandingStore, page: Sequence[Bearer], now: datetime, reache
             )
 
 
-def _by_user(
-    store: StandingStore, device: Device | None, rows: Iterable[Certificate]
-) -> Iterator[tuple[User | None, list[Certificate]]]:
-    """Part one bearer's certificates by whose names they carry; those of nobody are with the device's user."""
-    owner = store.user_of(device.connector, device.user) if device is not None and device.user is not None else None
-    parts: defaultdict[UUID | None, list[Certificate]] = defaultdict(list)
-    owner_id = None if owner is None else owner.id
-    for row in rows:
-        parts[row.intent.user_id or owner_id].append(row)
-    for user_id, found in parts.items():
-        yield (owner if user_id == owner_id else store.user(user_id) if user_id is not None else None), found
+class _Records:
+    """The records of a page's devices and users, read together: one by one they cost most of a walk."""
+
+    def __init__(self, store: StandingStore, rows: Mapping[Bearer, Sequence[Certificate]]) -> None:
+        self._devices = store.devices([each.device_id for each in rows if each.device_id is not None])
+        owners: defaultdict[str, list[str]] = defaultdict(list)
+        for device in self._devices.values():
+            if device.user:
+                owners[device.connector].append(device.user)
+        self._owners = {connector: store.users_of(connector, names) for connector, names in owners.items()}
+        intents = (row.intent for found in rows.values() for row in found)
+        self._users = store.users([each.user_id for each in intents if each.user_id is not None])
+
+    def device(self, bearer: Bearer) -> Device | None:
+        """Return a bearer's device, if it has one."""
+        return self._devices.get(bearer.device_id) if bearer.device_id is not None else None
+
+    def by_user(
+        self, device: Device | None, rows: Iterable[Certificate]
+    ) -> Iterator[tuple[User | None, list[Certificate]]]:
+        """Part one bearer's certificates by whose names they carry; those of nobody are with the device's user."""
+        owner = self._owners[device.connector].get(device.user) if device is not None and device.user else None
+        owner_id = None if owner is None else owner.id
+        parts: defaultdict[UUID | None, list[Certificate]] = defaultdict(list)
+        for row in rows:
+            parts[row.intent.user_id or owner_id].append(row)
+        for user_id, found in parts.items():
+            yield (owner if user_id == owner_id else self._users.get(user_id) if user_id is not None else None), found
 
 
 def live_certificate(certificate: Certificate, kept: Sequence[KeptCause]) -> LiveCertificate:

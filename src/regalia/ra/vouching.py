@@ -160,7 +160,7 @@ class Voucher:
         if device is None and user is None:
             return ()
         bearer = Bearer(device.id, None) if device is not None else Bearer(None, user.id if user is not None else None)
-        return self._store.live_certificates(bearer, self._clock.now())
+        return tuple(self._store.live_certificates((bearer,), self._clock.now()).get(bearer, ()))
 
     def _within(self, question: _Question) -> float:
         return max(0.0, question.until - self._seconds())

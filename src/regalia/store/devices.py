@@ -14,7 +14,7 @@ from regalia.store.tables import device, device_key
 from regalia.store.values import from_millis, millis, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from regalia.model import EventDraft
@@ -33,6 +33,10 @@ class SqlDevices(Noun):
     def device(self, device_id: UUID) -> Device | None:
         """Find by our id."""
         return _RECORDS.one(self._database, device_id)
+
+    def devices(self, device_ids: Sequence[UUID]) -> Mapping[UUID, Device]:
+        """Find several at once."""
+        return _RECORDS.several(self._database, device_ids)
 
     def device_of(self, connector: str, external_id: str) -> Device | None:
         """Find by its system's id."""
@@ -68,7 +72,7 @@ class SqlDevices(Noun):
         """Add and change; False, and nothing done, where one has changed."""
 
         def unit(transaction: Transaction) -> None:
-            _RECORDS.put(transaction, devices)
+            _RECORDS.put(transaction, devices, events)
             transaction.record(events)
 
         return self._won(unit)
@@ -99,6 +103,7 @@ def _columns(value: Device) -> Columns:
         "first_seen_at": millis(value.first_seen_at),
         "seen_at": millis(value.seen_at),
         "missed_sweeps": value.missed_sweeps,
+        "owner": None if value.user is None else plain(value.user),
     }
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from sqlalchemy import bindparam, delete, literal_column, select, update
 
 from regalia.model.fleet import Device, User
 from regalia.ports import Listed
+from regalia.ports.fleet import differs
 from regalia.store.listing import Found, Question, Source, walk
 from regalia.store.session import LostError, Statement, inserting
+from regalia.store.several import MANY, in_parts, keys, marks
 from regalia.store.values import millis, plain, storable
 
 if TYPE_CHECKING:
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import BindParameter, Table
+    from sqlalchemy import Table
 
+    from regalia.model import EventDraft
     from regalia.ports import Place
     from regalia.store.session import Call, Columns, Database, Row, Transaction
 
@@ -37,9 +40,6 @@ _FOLDED: Final = 200
 """Octets of a text that lists are sorted and searched by."""
 _LONGEST: Final = 500
 """Characters of a key by which a record is found: an index takes no more."""
-_BATCH: Final = 256
-"""Records that are looked at by one statement, at most."""
-
 Keys = frozenset[tuple[str, str]]
 """What a record is found by: kinds and values."""
 
@@ -52,6 +52,17 @@ def folded(text: str) -> bytes:
 def record_text(value: Mapping[str, object]) -> str:
     """JSON in ASCII, so that every database holds it, and in one order, so that it is written as it was read."""
     return json.dumps(dict(value), sort_keys=True, separators=(",", ":"))
+
+
+@cache
+def _by_ids(table: Table, count: int) -> Statement:
+    return Statement(select(table).where(table.c.id.in_(marks(count))))
+
+
+@cache
+def _by_names(table: Table, count: int) -> Statement:
+    ours = (table.c.connector == bindparam("of"), table.c.external_id.in_(marks(count)))
+    return Statement(select(table).where(*ours))
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,24 @@ class Records(Generic[Record]):
             return None
         row = database.row(self._named, {"of": connector, "name": external_id})
         return None if row is None else self.read(row)
+
+    def several(self, database: Database, record_ids: Sequence[UUID]) -> dict[UUID, Record]:
+        """Find those that there are, by our ids."""
+        calls: list[Call] = []
+        for part in in_parts([each.bytes for each in record_ids]):
+            values = keys(part)
+            calls.append((_by_ids(self.table, len(values)), values))
+        found = (self.read(row) for rows in database.look_up(calls) for row in rows)
+        return {record.id: record for record in found}
+
+    def several_named(self, database: Database, connector: str, external_ids: Sequence[str]) -> dict[str, Record]:
+        """Find those that there are, by their system's ids."""
+        calls: list[Call] = []
+        for part in in_parts([each for each in external_ids if storable(each)] if storable(connector) else []):
+            values = keys(part)
+            calls.append((_by_names(self.table, len(values)), {**values, "of": connector}))
+        found = (self.read(row) for rows in database.look_up(calls) for row in rows)
+        return {record.external_id: record for record in found}
 
     def by_key(self, database: Database, connector: str, kind: str, value: str) -> tuple[Record, ...]:
         """Find by something else that its system knows it by."""
@@ -208,39 +237,37 @@ class Records(Generic[Record]):
             )
         )
 
-    @cached_property
-    def _by_ids(self) -> Statement:
-        marks: list[BindParameter[object]] = [bindparam(f"id_{number}") for number in range(_BATCH)]
-        return Statement(select(self.table).where(self.table.c.id.in_(marks)))
+    def put(
+        self, transaction: Transaction, records: Sequence[tuple[Record | None, Record]], events: Sequence[EventDraft]
+    ) -> None:
+        """Add those without a former record, change the others. Raises `LostError` where one has changed.
 
-    def put(self, transaction: Transaction, records: Sequence[tuple[Record | None, Record]]) -> None:
-        """Add those without a former record, change the others. Raises `LostError` where one has changed."""
+        `events` are those of the change, which may be all that says when it was.
+        """
+        told = [each.at for each in events]
         calls: list[Call] = []
-        for first in range(0, len(records), _BATCH):
-            part = records[first : first + _BATCH]
+        for first in range(0, len(records), MANY):
+            part = records[first : first + MANY]
             found = self._found(transaction, [after.id for _, after in part])
             for before, after in part:
-                calls += self._calls(before, after, found.get(after.id.bytes))
+                changed_at = millis(max(after.seen_at, after.state_since, *told))
+                calls += self._calls(before, after, found.get(after.id.bytes), changed_at)
         one = frozenset({self._add, self._change})
         transaction.conclude(calls, [1 if statement in one else None for statement, _ in calls])
 
     def _found(self, transaction: Transaction, ids: Sequence[UUID]) -> dict[bytes, Row]:
-        if len(ids) == 1:
-            rows = transaction.rows(self._by_id, {"id": ids[0].bytes})
-        else:
-            # One statement for any number of them.
-            values: Columns = {f"id_{number}": ids[min(number, len(ids) - 1)].bytes for number in range(_BATCH)}
-            rows = transaction.rows(self._by_ids, values)
-        return {bytes(row["id"]): row for row in rows}
+        values = keys([each.bytes for each in ids])
+        return {bytes(row["id"]): row for row in transaction.rows(_by_ids(self.table, len(values)), values)}
 
-    def _calls(self, before: Record | None, after: Record, row: Row | None) -> Iterator[Call]:
+    def _calls(self, before: Record | None, after: Record, row: Row | None, changed_at: int) -> Iterator[Call]:
         columns = self.columns(after)
         if before is None and row is None:
-            yield self._add, {**columns, "version": 0}
+            yield self._add, {**columns, "version": 0, "changed_at": changed_at}
             former: Keys = frozenset()
         elif before is not None and row is not None and self.read(row) == self.read(self.columns(before)):
             values: Columns = {f"new_{name}": value for name, value in columns.items() if name != "id"}
             version = row["version"]
+            values["new_changed_at"] = changed_at if differs(before, after) else row["changed_at"]
             yield self._change, {**values, "new_version": version + 1, "which": columns["id"], "was": version}
             former = self._keys_of(before)
         else:

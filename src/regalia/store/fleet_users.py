@@ -13,7 +13,7 @@ from regalia.store.tables import fleet_user, fleet_user_key
 from regalia.store.values import from_millis, millis, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from regalia.model import EventDraft
@@ -32,6 +32,14 @@ class SqlFleetUsers(Noun):
     def user(self, user_id: UUID) -> User | None:
         """Find by our id."""
         return _RECORDS.one(self._database, user_id)
+
+    def users(self, user_ids: Sequence[UUID]) -> Mapping[UUID, User]:
+        """Find several at once."""
+        return _RECORDS.several(self._database, user_ids)
+
+    def users_of(self, connector: str, external_ids: Sequence[str]) -> Mapping[str, User]:
+        """Find several at once by their system's ids."""
+        return _RECORDS.several_named(self._database, connector, external_ids)
 
     def user_of(self, connector: str, external_id: str) -> User | None:
         """Find by its system's id."""
@@ -57,7 +65,7 @@ class SqlFleetUsers(Noun):
         """Add and change; False, and nothing done, where one has changed."""
 
         def unit(transaction: Transaction) -> None:
-            _RECORDS.put(transaction, users)
+            _RECORDS.put(transaction, users, events)
             transaction.record(events)
 
         return self._won(unit)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import cache
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, distinct, func, literal_column, select, update
+from sqlalchemy import bindparam, distinct, func, literal_column, null, select, tuple_, update
 from sqlalchemy.sql import exists
 
 from regalia.errors import InvariantError
@@ -25,8 +26,17 @@ from regalia.store.ends import (
     record_revocation,
 )
 from regalia.store.session import LostError, Noun, Statement, inserting
-from regalia.store.tables import certificate, certificate_cause, followed_end, hold, revocation
-from regalia.store.values import from_millis, millis, plain, time_or_none
+from regalia.store.several import in_parts, keys, marks
+from regalia.store.tables import (
+    certificate,
+    certificate_cause,
+    device,
+    fleet_user,
+    followed_end,
+    hold,
+    revocation,
+)
+from regalia.store.values import from_millis, id_or_none, millis, plain, time_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,12 +46,9 @@ if TYPE_CHECKING:
 
     from regalia.model import Certificate, EventDraft
     from regalia.model.fleet import FoundCause
-    from regalia.store.session import Columns, Row, Transaction
+    from regalia.store.session import Call, Columns, Row, Transaction
 
 __all__ = ["SqlFollowing"]
-
-_MANY: Final = 256
-"""Certificates whose causes are read by one statement, at most."""
 
 _AGAIN = Statement(
     update(certificate_cause)
@@ -84,14 +91,32 @@ _USERS = Statement(
     .order_by(certificate.c.user_id)
     .limit(bindparam("most"))
 )
-_OF_DEVICE = Statement(
-    certificate_rows().where(certificate.c.device_id == bindparam("bearer"), *_LIVE).order_by(certificate.c.id)
+_BOUND: Final = (certificate.c.device_id, certificate.c.user_id)
+_NOBODY: Final = null().label("user_id")
+_SINCE: Final[BindParameter[int]] = bindparam("since")
+# Ids of certificates and causes begin with the time when they were made.
+_FIRST: Final[BindParameter[bytes]] = bindparam("first")
+CHANGED: Final = tuple(
+    Statement(each.limit(bindparam("most")))
+    for each in (
+        select(device.c.id.label("device_id"), _NOBODY).where(device.c.changed_at >= _SINCE),
+        select(device.c.id.label("device_id"), _NOBODY).where(
+            device.c.owner.is_not(None),
+            tuple_(device.c.connector, device.c.owner).in_(
+                select(fleet_user.c.connector, fleet_user.c.external_id).where(fleet_user.c.changed_at >= _SINCE)
+            ),
+        ),
+        select(*_BOUND).where(
+            certificate.c.user_id.in_(select(fleet_user.c.id).where(fleet_user.c.changed_at >= _SINCE))
+        ),
+        select(*_BOUND).where(certificate.c.id >= _FIRST, certificate.c.device_id.is_not(None)),
+        select(*_BOUND).where(certificate.c.id >= _FIRST, _NO_DEVICE, certificate.c.user_id.is_not(None)),
+        select(*_BOUND)
+        .join(certificate_cause, certificate_cause.c.certificate_id == certificate.c.id)
+        .where(certificate_cause.c.id >= _FIRST, func.coalesce(*_BOUND).is_not(None)),
+    )
 )
-_OF_USER = Statement(
-    certificate_rows()
-    .where(certificate.c.user_id == bindparam("bearer"), _NO_DEVICE, *_LIVE)
-    .order_by(certificate.c.id)
-)
+"""What `changed_bearers` asks."""
 # Neither through the index of groups nor through that of ends, which lead to every certificate there is: those that are
 # bound have an index of their own.
 _BY_GROUP = certificate.c.group.op("||")(literal_column("''"))
@@ -110,12 +135,27 @@ _BEHIND_ALL: Final = b"\xff" * 17
 
 
 @cache
+def _of_devices(count: int) -> Statement:
+    """Make the statement that reads the live certificates of so many devices."""
+    these = certificate.c.device_id.in_(marks(count))
+    return Statement(certificate_rows().where(these, *_LIVE).order_by(certificate.c.id))
+
+
+@cache
+def _of_users(count: int) -> Statement:
+    """The same of users without a device."""
+    these = certificate.c.user_id.in_(marks(count))
+    return Statement(certificate_rows().where(these, _NO_DEVICE, *_LIVE).order_by(certificate.c.id))
+
+
+@cache
 def _causes(count: int) -> tuple[Statement, Statement]:
     """Make the statements that read the causes beside so many certificates, and the holds of administrators."""
-    marks: list[BindParameter[object]] = [bindparam(f"id_{number}") for number in range(count)]
-    kept = select(certificate_cause).where(certificate_cause.c.certificate_id.in_(marks))
+    kept = select(certificate_cause).where(certificate_cause.c.certificate_id.in_(marks(count)))
     held = select(hold.c.certificate_id, hold.c.at, hold.c.note).where(
-        hold.c.certificate_id.in_(marks), IS_OPEN, *(hold.c.cause != literal_column(f"'{each}'") for each in FOLLOWED)
+        hold.c.certificate_id.in_(marks(count)),
+        IS_OPEN,
+        *(hold.c.cause != literal_column(f"'{each}'") for each in FOLLOWED),
     )
     return Statement(kept), Statement(held)
 
@@ -126,9 +166,8 @@ class SqlFollowing(Noun):
     def causes_of(self, certificate_ids: Sequence[UUID]) -> tuple[KeptCause, ...]:
         """Return all causes, also those that ended, oldest first; an administrator's hold is one of them."""
         found: list[KeptCause] = []
-        which = [each.bytes for each in dict.fromkeys(certificate_ids)]
-        for first in range(0, len(which), _MANY):
-            values = _ids(which[first : first + _MANY])
+        for part in in_parts([each.bytes for each in certificate_ids]):
+            values = keys(part)
             kept, held = self._database.look_up([(statement, values) for statement in _causes(len(values))])
             found += [_read_cause(row) for row in kept]
             found += [_read_share(row) for row in held]
@@ -174,11 +213,31 @@ class SqlFollowing(Noun):
 
         return self._database.read(unit)
 
-    def live_certificates(self, bearer: Bearer, now: datetime) -> tuple[Certificate, ...]:
-        """Return these certificates of one bearer, oldest first."""
-        statement = _OF_USER if bearer.device_id is None else _OF_DEVICE
-        rows = self._database.rows(statement, {"bearer": bearer.id.bytes, "now": millis(now)})
-        return tuple(read_certificate_row(row) for row in rows)
+    def changed_bearers(self, since: datetime, most: int) -> tuple[Bearer, ...]:
+        """Name those of whom something was said since then; as many as `most`: there are more."""
+        values: Columns = {"since": millis(since), "most": most, "first": millis(since).to_bytes(6) + bytes(10)}
+        found: set[Bearer] = set()
+        for rows in self._database.look_up([(statement, values) for statement in CHANGED]):
+            for row in rows:
+                device, user = id_or_none(row["device_id"]), id_or_none(row["user_id"])
+                found.add(Bearer(device, None if device is not None else user))
+        return tuple(found)[:most]
+
+    def live_certificates(self, bearers: Sequence[Bearer], now: datetime) -> Mapping[Bearer, Sequence[Certificate]]:
+        """Return these certificates of some bearers, each one's oldest first; of whoever has none there is nothing."""
+        devices = [each.id.bytes for each in bearers if each.device_id is not None]
+        users = [each.id.bytes for each in bearers if each.device_id is None]
+        calls: list[Call] = []
+        for statement, which in ((_of_devices, devices), (_of_users, users)):
+            for part in in_parts(which):
+                values = keys(part)
+                calls.append((statement(len(values)), {**values, "now": millis(now)}))
+        found: defaultdict[Bearer, list[Certificate]] = defaultdict(list)
+        for rows in self._database.look_up(calls):
+            for row in map(read_certificate_row, rows):
+                device, user = row.intent.device_id, row.intent.user_id
+                found[Bearer(device, None if device is not None else user)].append(row)
+        return found
 
     def live_count(self, now: datetime) -> Mapping[str, int]:
         """Count them by group."""
@@ -198,14 +257,6 @@ def _sums(parts: Sequence[Sequence[Row]]) -> Mapping[str, int]:
             group = row["group"] or ""
             sums[group] = sums.get(group, 0) + row["live"]
     return sums
-
-
-def _ids(octets: Sequence[bytes]) -> Columns:
-    """Return parameters of `_causes`; a few numbers of them serve for all, so that statements are few."""
-    room = 1
-    while room < len(octets):
-        room *= 4
-    return {f"id_{number}": octets[min(number, len(octets) - 1)] for number in range(room)}
 
 
 def _end(transaction: Transaction, status: Revocation | Hold, at: datetime) -> None:

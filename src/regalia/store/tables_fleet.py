@@ -68,7 +68,17 @@ device = Table(
     required("seen_at", BigInteger),
     required("missed_sweeps", BigInteger),
     required("version", BigInteger),
+    Column("changed_at", BigInteger, nullable=False, server_default="0"),
+    optional("owner", Text),
     UniqueConstraint("connector", "external_id", name="device_external_id"),
+    Index("device_changed", "changed_at"),
+    Index(
+        "device_owner",
+        "connector",
+        "owner",
+        sqlite_where=text("owner IS NOT NULL"),
+        postgresql_where=text("owner IS NOT NULL"),
+    ),
     # Lists in the order of names: of all, of one connector, of one group.
     Index("device_name", "folded", "id"),
     Index("device_connector", "connector", "folded", "id"),
@@ -113,7 +123,9 @@ fleet_user = Table(
     required("seen_at", BigInteger),
     required("missed_sweeps", BigInteger),
     required("version", BigInteger),
+    Column("changed_at", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("connector", "external_id", name="fleet_user_external_id"),
+    Index("fleet_user_changed", "changed_at"),
     Index("fleet_user_name", "folded", "id"),
     Index("fleet_user_connector", "connector", "folded", "id"),
     Index(
