@@ -133,7 +133,8 @@ class _Scene:
         intent = certificate.intent
         if intent.device_id is None or begins > self._now:
             return False
-        beside = self._desk.services.store.live_certificates(Bearer(intent.device_id, None), self._now)
+        bearer = Bearer(intent.device_id, None)
+        beside = self._desk.services.store.live_certificates((bearer,), self._now).get(bearer, ())
         return any(
             each.id != certificate.id
             and each.intent.created_at >= begins
