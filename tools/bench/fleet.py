@@ -44,8 +44,8 @@ Wall time; memory over what the process has before, at its peak; the median of t
 Wipe: `serve` as two nodes with a worker each on PostgreSQL, as one with two workers on SQLite, with a fleet of its own.
 A signed web hook tells one of them of a wipe, and eight connections to each node ask OCSP, whose answer they had as
 good just before, until all have it as revoked: wall time of all of it, from before the message.
-Hang: twelve enrolments a second, at times fixed beforehand, at one node with two workers, while four devices knock at the
-endpoint of another group all the time. Its connector takes the connection and says nothing, or the connection is
+Hang: twelve enrolments a second, at times fixed beforehand, at one node with two workers, while four devices knock at
+the endpoint of another group all the time. Its connector takes the connection and says nothing, or the connection is
 refused; the server is started anew for each. The ratio of the two 99th percentiles, and the median of the passes."""
 
 
