@@ -17,12 +17,14 @@ from sqlalchemy import MetaData, create_engine
 
 from regalia.errors import UnavailableError
 from regalia.model import EnrolmentState
+from regalia.ports.fleet import Bearer
 from regalia.store import challenges, migrations, open_store, tables
 from regalia.store.certificates import certificate_columns
 from regalia.store.conversations import enrolment_columns
 from regalia.store.migrations import NEEDED, SchemaStatus, check, remove, tables_in, upgrade
 from regalia.store.urls import engine_url
 from store.databases import run
+from store.fleet_samples import a_user
 from store.samples import (
     NOW,
     a_challenge,
@@ -188,6 +190,34 @@ def test_rows_of_the_first_revision_live_on(empty: str, clock: FakeClock) -> Non
     assert store.forget_refusals(NOW + timedelta(milliseconds=1)) == 1
     store.rotate_challenge(a_static_challenge(2), NOW, ())
     assert store.hold(a_pending_enrolment(3), ()) == "begun"
+    store.close()
+
+
+def test_devices_of_before_have_their_owners(empty: str, clock: FakeClock) -> None:
+    """A device that was kept before runs read changes is named by what is said of its user afterwards."""
+    step_to(empty, "0016")
+    device = {
+        "id": an_id("device", 1).bytes,
+        "connector": "intune",
+        "external_id": "mdm-1",
+        "name": "laptop",
+        "folded": b"laptop",
+        "platform": "windows",
+        "present": 1,
+        "facts": '{"user":"u-1"}',
+        "evidence": "{}",
+        "state_since": 0,
+        "first_seen_at": 0,
+        "seen_at": 0,
+        "missed_sweeps": 0,
+        "version": 0,
+    }
+    fill(empty, device=device)
+    assert upgrade(empty) == SchemaStatus("0016", NEEDED)
+    store = open_store(empty, node="node", clock=clock)
+    assert store.changed_bearers(NOW, 10) == ()
+    assert store.put_users([(None, a_user(1))], ())
+    assert store.changed_bearers(NOW, 10) == (Bearer(an_id("device", 1), None),)
     store.close()
 
 

@@ -1,4 +1,4 @@
-"""A fleet that a connector knows: planning what follows for all of it, and how soon a wipe is known everywhere."""
+"""A fleet that a connector knows: planning for all of it, a wipe until all know, and a connector that hangs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from regalia.app import build
 from regalia.config import load_config
 from regalia.ra.follow_run import planned
 from tools.bench.fleet_filling import fill_fleet
+from tools.bench.fleet_hanging import percentiles_beside_a_connector
 from tools.bench.fleet_wipes import seconds_to_revoked
 from tools.bench.homes import make_home
 from tools.bench.measure import VoidRunError, median, memory_of, reset_peak
@@ -32,6 +33,7 @@ __all__ = ["FULL", "LEAST", "QUICK", "Sizes", "measure"]
 _WALL_BUDGET: Final = Budget(Bound.AT_MOST, 60.0)
 _MEMORY_BUDGET: Final = Budget(Bound.AT_MOST, 300.0)
 _WIPE_BUDGET: Final = Budget(Bound.AT_MOST, 5.0)
+_HANGING_BUDGET: Final = Budget(Bound.AT_MOST, 2.0)
 _NAMED: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 _METHOD: Final = """\
@@ -41,7 +43,10 @@ everybody, counts it and judges it by the brake, as every whole run does; it has
 Wall time; memory over what the process has before, at its peak; the median of the passes.
 Wipe: `serve` as two nodes with a worker each on PostgreSQL, as one with two workers on SQLite, with a fleet of its own.
 A signed web hook tells one of them of a wipe, and eight connections to each node ask OCSP, whose answer they had as
-good just before, until all have it as revoked: wall time of all of it, from before the message."""
+good just before, until all have it as revoked: wall time of all of it, from before the message.
+Hang: twelve enrolments a second, at times fixed beforehand, at one node with two workers, while four devices knock at
+the endpoint of another group all the time. Its connector takes the connection and says nothing, or the connection is
+refused; the server is started anew for each. The ratio of the two 99th percentiles, and the median of the passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ class Sizes:
     told: int
     """Devices where wipes are told."""
     wipes: int
+    enrolments: int
+    """Of each half of a pass, beside a connector."""
 
     @property
     def wiped(self) -> int:
@@ -61,9 +68,9 @@ class Sizes:
         return max(1, self.devices // 500)
 
 
-FULL: Final = Sizes(devices=100_000, certificates=150_000, passes=3, told=10_000, wipes=150)
-QUICK: Final = Sizes(devices=10_000, certificates=15_000, passes=3, told=2_000, wipes=50)
-LEAST: Final = Sizes(devices=20, certificates=30, passes=1, told=20, wipes=3)
+FULL: Final = Sizes(devices=100_000, certificates=150_000, passes=3, told=10_000, wipes=150, enrolments=240)
+QUICK: Final = Sizes(devices=10_000, certificates=15_000, passes=3, told=2_000, wipes=50, enrolments=120)
+LEAST: Final = Sizes(devices=20, certificates=30, passes=1, told=20, wipes=3, enrolments=4)
 
 
 def measure(sizes: Sizes) -> Report:
@@ -84,11 +91,18 @@ def measure(sizes: Sizes) -> Report:
             took = seconds_to_revoked(directory / f"wipes-{database}", told, devices=sizes.told, wipes=sizes.wipes)
             figures += _wipe_figures(took, sizes, named)
             verified += len(took)
+            beside = postgres.create("hanging") if database == "postgresql" else None
+            pairs = percentiles_beside_a_connector(
+                directory / f"hanging-{database}", beside, passes=sizes.passes, enrolments=sizes.enrolments
+            )
+            figures += _hanging_figures(pairs, named)
+            verified += 2 * sizes.passes * sizes.enrolments
     settings = {
         "devices": sizes.devices,
         "certificates": sizes.certificates,
         "passes": sizes.passes,
         "wipes": sizes.wipes,
+        "enrolments": sizes.enrolments,
     }
     return Report("fleet", figures, verified, _METHOD, settings)
 
@@ -117,6 +131,16 @@ def _wipe_figures(took: list[float], sizes: Sizes, named: str) -> Iterator[Figur
     worst = ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
     yield Figure(f"{what}, 99 of 100, {named}", worst, "s", _WIPE_BUDGET)
     yield Figure(f"{what}, median, {named}", median(ordered), "s")
+
+
+def _hanging_figures(pairs: list[tuple[float, float]], named: str) -> Iterator[Figure]:
+    what = "99 of 100 enrolments beside another group's connector"
+    ratios = tuple(hanging / without for without, hanging in pairs)
+    yield Figure(
+        f"{what}: one that hangs ÷ one that refuses, {named}", median(ratios), "times", _HANGING_BUDGET, ratios
+    )
+    hangs = tuple(hanging * 1e3 for _, hanging in pairs)
+    yield Figure(f"{what} that hangs, {named}", median(hangs), "ms", None, hangs)
 
 
 def _plan_here(home: Path) -> dict[str, float]:
