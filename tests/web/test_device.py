@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_from_bytes
 
 import pytest
@@ -27,6 +27,7 @@ from regalia.model import Certificate, CertificateKind, RevocationReason
 from regalia.ports import CertificateFilter
 from regalia.store.crl_files import DirectoryCrlFiles
 from regalia.web.device import device_app
+from regalia.web.edge import Edge
 from regalia.web.health import Readiness
 from regalia.web.metrics import Metrics
 from regalia.web.ocsp import decode_path
@@ -236,6 +237,33 @@ def test_another_authoritys_address_has_no_answer(deployment: Deployment) -> Non
         heard = ask(deployment.app, "/ocsp/root", method="POST", body=(request,))
         assert failure_of(heard) is ocsp.OCSPResponseStatus.UNAUTHORIZED
         assert status_of(deployment.post(request)) is ocsp.OCSPCertStatus.GOOD
+
+
+@pytest.mark.parametrize("name", [NAME, "root"])
+def test_memory_says_what_the_listener_says(deployment: Deployment, name: str) -> None:
+    """An answer from memory is the one that the application gives, is counted, and none where nothing is remembered."""
+    assert isinstance(deployment.app, Edge)
+    from_memory = deployment.app.from_memory
+    assert from_memory is not None
+    request = deployment.request(deployment.leaf())
+    target = f"/ocsp/{name}/{quote_from_bytes(base64.b64encode(request), safe='')}"
+
+    def scope(method: str, raw_path: str, query: bytes = b"") -> dict[str, Any]:
+        return {"method": method, "raw_path": raw_path.encode(), "query_string": query, "headers": []}
+
+    asked = [(scope("GET", target), b""), (scope("POST", f"/ocsp/{name}"), request)]
+    assert [from_memory(*each) for each in asked] == [None, None]
+    deployment.post(request)
+    for each, body in asked:
+        answered = from_memory(each, body)
+        assert answered is not None
+        heard = ask(deployment.app, each["raw_path"].decode(), method=each["method"], body=(body,))
+        told = {key.decode(): value.decode() for key, value in answered.headers}
+        assert (answered.status, answered.body, told) == (heard.status, heard.body, heard.headers)
+    if name == NAME:
+        assert (deployment.count("good", "miss"), deployment.count("good", "hit")) == (1, 4)
+    for refused in (scope("PUT", target), scope("GET", "/ca/root"), scope("GET", target, b"x" * 8_192)):
+        assert from_memory(refused, b"") is None
 
 
 def test_ocsp_has_its_own_limits(deployment: Deployment) -> None:

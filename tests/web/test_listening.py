@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from regalia.web.answers import Answer
     from regalia.web.metrics import Metrics
     from regalia.web.serve import Bound
 
@@ -219,6 +220,49 @@ def test_pipelined_requests_are_answered_in_order(wire: Wire) -> None:
     heard = wire.raw(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\nPOST /x HTTP/1.0\r\nContent-Length: 2\r\n\r\nab")
     assert heard.count(b"HTTP/1.1 200 ") == 2
     assert heard.index(b"0 octets") < heard.index(b"2 octets")
+
+
+def remembering(scope: Scope, body: bytes) -> Answer | None:
+    """Answer from memory what is asked at `/known`."""
+    return answer(200, b"%d remembered" % len(body)) if scope["path"] == "/known" else None
+
+
+@pytest.fixture
+def quick_wire(metrics: Metrics) -> Iterator[Wire]:
+    """The echo behind an edge that also answers from memory."""
+    edge = Edge(echo, "device", metrics, remembering)
+    with listening(Listener("device", edge, "127.0.0.1", 0, limits=LIMITS)) as bound:
+        yield Wire(bound[0].port)
+
+
+def test_what_is_remembered_is_answered_in_its_turn(quick_wire: Wire) -> None:
+    """Requests in one piece are answered in their order, whether from memory or by the application, each once.
+
+    Who stands behind one that took its time is the application's.
+    """
+    known = b"POST /known HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    other = b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"
+    last = b"GET /x HTTP/1.0\r\n\r\n"
+    heard = quick_wire.raw(known + known + other + known + last)
+    bodies = [part.partition(b"\r\n\r\n")[2] for part in heard.split(b"HTTP/1.1 200 OK\r\n")[1:]]
+    assert bodies == [b"3 remembered", b"3 remembered", b"2 octets", b"3 octets", b"0 octets"]
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        pytest.param((b"POST /known HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na", b"bc"), id="in pieces"),
+        pytest.param((b"POST /known HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc",), id="connection that ends"),
+    ],
+)
+def test_what_memory_cannot_answer_at_once_is_the_applications(quick_wire: Wire, octets: tuple[bytes, ...]) -> None:
+    """A request that comes in pieces, or whose connection ends with its answer, goes to the application."""
+    with socket.create_connection(("127.0.0.1", quick_wire.port), timeout=20) as connection:
+        for piece in octets:
+            connection.sendall(piece)
+            time.sleep(0.05)
+        connection.shutdown(socket.SHUT_WR)
+        assert _read_all(connection).endswith(b"\r\n\r\n3 octets")
 
 
 def test_what_ends_pipelined_requests_causes_no_incident(wire: Wire, metrics: Metrics) -> None:

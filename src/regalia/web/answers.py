@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,8 +23,10 @@ __all__ = [
     "TOO_LARGE",
     "TOO_MANY",
     "UNAVAILABLE",
+    "URL_OCTETS",
     "URL_TOO_LONG",
     "Answer",
+    "FromMemory",
     "Header",
     "answer",
     "not_among",
@@ -37,6 +40,9 @@ _NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 
 AT_ONCE: Final = "regalia.at_once"
 """Where `web.protocol` puts, in the scope, a function that writes a whole answer: head without date, body."""
+
+URL_OCTETS: Final = 8_192
+"""Of everything but SCEP, whose GET carries a message (RES-1)."""
 
 _RETRY_SECONDS = b"10"
 """R8 lets a retransmission wait up to 5 s for the worker that is at it; twice that, and there is something to get."""
@@ -65,6 +71,10 @@ class Answer:
             return
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body})
+
+
+FromMemory = Callable[[dict[str, Any], bytes], Answer | None]
+"""Gives, for scope and whole body of a request, the answer that needs no waiting; None where there is none."""
 
 
 def answer(status: int, body: bytes, media: bytes = b"text/plain; charset=utf-8", *headers: Header) -> Answer:

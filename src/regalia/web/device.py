@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route, Router
 
-from regalia.web.answers import NOT_FOUND, READING_ONLY, URL_TOO_LONG
+from regalia.web.answers import NOT_FOUND, READING_ONLY, URL_OCTETS, URL_TOO_LONG
 from regalia.web.ca_certificates import CaCertificatesFace
 from regalia.web.crl import CrlFace
 from regalia.web.edge import Edge
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from regalia.web.pool import Pools
 
 __all__ = ["device_app"]
-
-_URL_OCTETS = 8_192
-"""Of everything but SCEP, whose GET carries a message (RES-1)."""
 
 
 def device_app(  # noqa: PLR0913 - one for each service
@@ -72,7 +69,7 @@ def device_app(  # noqa: PLR0913 - one for each service
     )
     ndes_face = NdesFace(ndes, scep_face, pools.enrolment) if ndes is not None else NOT_FOUND
     hooks_face = HooksFace(hooks, pools.enrolment) if hooks is not None else NOT_FOUND
-    return Edge(_Device(scep_face, ocsp_face, ndes_face, hooks_face, rest), "device", metrics)
+    return Edge(_Device(scep_face, ocsp_face, ndes_face, hooks_face, rest), "device", metrics, ocsp_face.from_memory)
 
 
 class _Device:
@@ -91,7 +88,7 @@ class _Device:
             await self._scep(scope, receive, send)
         elif is_ndes_path(path):
             await self._ndes(scope, receive, send)
-        elif len(scope["raw_path"]) + len(scope["query_string"]) > _URL_OCTETS:
+        elif len(scope["raw_path"]) + len(scope["query_string"]) > URL_OCTETS:
             await URL_TOO_LONG(scope, receive, send)
         elif path.startswith("/ocsp/"):
             await self._ocsp(scope, receive, send)

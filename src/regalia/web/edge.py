@@ -14,6 +14,7 @@ from regalia.web.answers import BAD_REQUEST, UNAVAILABLE, with_headers
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from regalia.web.answers import FromMemory
     from regalia.web.metrics import Metrics
 
 __all__ = ["INCIDENT_HEADER", "Edge"]
@@ -27,8 +28,9 @@ _log = structlog.get_logger("regalia.web")
 class Edge:
     """Wraps an application so that it always answers and never says why it could not."""
 
-    def __init__(self, app: ASGIApp, listener: str, metrics: Metrics) -> None:
-        """`listener` names it in the log."""
+    def __init__(self, app: ASGIApp, listener: str, metrics: Metrics, from_memory: FromMemory | None = None) -> None:
+        """`listener` names it in the log; `from_memory` answers before the application is asked."""
+        self.from_memory = from_memory
         self._app = app
         self._listener = listener
         self._metrics = metrics

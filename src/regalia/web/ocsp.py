@@ -1,7 +1,7 @@
 """`/ocsp/{authority}`: OCSP over HTTP by POST and GET (RFC 6960 appendix A, RFC 5019).
 
-An answer that is remembered is given from the event loop, without a thread and without a router; the rest is signed in
-the status pool.
+An answer that is remembered is given from the event loop, without thread, router or task (`from_memory`); the rest is
+signed in the status pool.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import structlog
 
 from regalia.ca.status import OcspAnswer
 from regalia.errors import UnavailableError
-from regalia.web.answers import METHOD_NOT_ALLOWED, NO_STORE, NOT_FOUND, TOO_LARGE, answer
+from regalia.web.answers import METHOD_NOT_ALLOWED, NO_STORE, NOT_FOUND, TOO_LARGE, URL_OCTETS, answer
 from regalia.web.body import read_body
 from regalia.web.conditional import etag_of, unless_known
 from regalia.wire.ocsp import MAX_REQUEST, OcspStatus, error_response
@@ -91,19 +91,32 @@ class OcspFace:
         told = self._responder.remembered(body)
         if told is None:
             told = await self._pool.run(lambda: self._fresh(body))
-        asked = found[1].decode()
-        for authority, _ in told.about:
-            if authority != asked:
+        await self._given(scope, found[1], told)(scope, receive, send)
+
+    def from_memory(self, scope: Scope, body: bytes) -> Answer | None:
+        """Answer a request that has been read whole, if all it takes is remembered; `__call__` decides all others."""
+        raw_path, method = scope["raw_path"], scope["method"]
+        if not raw_path.startswith(b"/ocsp/") or len(raw_path) + len(scope["query_string"]) > URL_OCTETS:
+            return None
+        found = _PATH.fullmatch(raw_path)
+        if found is None or method not in {"GET", "POST"} or len(body) > MAX_REQUEST:
+            return None
+        told = self._responder.remembered(body if method == "POST" else decode_path(found[2] or b""))
+        return None if told is None else self._given(scope, found[1], told)
+
+    def _given(self, scope: Scope, authority: bytes, told: OcspAnswer) -> Answer:
+        """Make the HTTP answer at this authority's address, and count it."""
+        asked = authority.decode()
+        for name, _ in told.about:
+            if name != asked:
                 told = _ELSEWHERE
                 break
         self._metrics.ocsp_answered(told.status, cached=told.remembered)
-        if method == "POST" or not told.cacheable or told.next_update is None:
-            await _for_nobody_else(told.der)(scope, receive, send)
-            return
+        if scope["method"] == "POST" or not told.cacheable or told.next_update is None:
+            return _for_nobody_else(told.der)
         # Half of what is left, as in our own memory: an answer that spent the other half here is still good there.
         left = int((told.next_update - self._clock.now()).total_seconds()) // 2
-        given = _for_caches(told.der, told.this_update, told.next_update, max(left, 0))
-        await unless_known(scope, given)(scope, receive, send)
+        return unless_known(scope, _for_caches(told.der, told.this_update, told.next_update, max(left, 0)))
 
     def _fresh(self, body: bytes) -> OcspAnswer:
         """Ask the responder; where what it asks is away, say so in the protocol's own words (RFC 6960 §2.3).

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
+    from regalia.web.answers import FromMemory
     from regalia.web.connections import OpenConnections
     from regalia.web.proxies import TrustedProxies
 
@@ -73,6 +74,7 @@ class BoundedProtocol(HttpToolsProtocol):
     limits: ConnectionLimits
     open: OpenConnections
     proxies: TrustedProxies
+    from_memory: FromMemory | None = None
     accepted: Callable[[], None] | None = None
     """Told when the connection is ours to count: somebody counted it while its TLS was being agreed on."""
 
@@ -94,6 +96,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._awaited: tuple[int, bool] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._answered: RequestResponseCycle | None = None
+        self._parsing = False
+        self._starting: tuple[RequestResponseCycle, ASGI3Application] | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._unread = 0
 
@@ -133,6 +137,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if not self._in_body:
             self._head_octets += len(data)
+        self._parsing = True
         HttpToolsProtocol.data_received(self, data)
         # The parser tells of a header only once it is complete; one that does not end is counted here.
         if not self._in_body and self._head_octets > self.limits.url + self.limits.headers:
@@ -142,6 +147,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._await((self._requests, self._in_body))
         elif self._awaited is not None:
             self._await(None)
+        self._start_what_was_parsed()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's never keeps it
         """Answer what was asked before the peer closed its side: simple clients send, close, and read (RFC 9112 §9.6).
@@ -156,9 +162,28 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answered = cycle
+        if self._parsing:
+            # Its body is mostly in the same octets: then it can be answered without a task.
+            self._starting = cycle, app
+            return
         self.proxies.apply(cycle.scope)  # type: ignore[arg-type]  # a scope, if a typed one
         cycle.scope[AT_ONCE] = partial(_at_once, cycle)  # type: ignore[typeddict-unknown-key]  # ours
         HttpToolsProtocol._start_asgi_task(self, cycle, app)  # noqa: SLF001 - our own base class
+
+    def _start_what_was_parsed(self) -> None:
+        """Start the request that began in these octets, and those behind it while each is answered from memory."""
+        while self._starting is not None:
+            (cycle, app), self._starting = self._starting, None
+            if not self._answered_from_memory(cycle):
+                self._parsing = False
+                self._start_asgi_task(cycle, app)
+        self._parsing = False
+
+    def _answered_from_memory(self, cycle: RequestResponseCycle) -> bool:
+        if self.from_memory is None or cycle.more_body or self.transport.is_closing() or not _takes_at_once(cycle):
+            return False
+        given = self.from_memory(cycle.scope, bytes(cycle.body))  # type: ignore[arg-type]  # a scope, if a typed one
+        return given is not None and _at_once(cycle, given.head, given.body)
 
     # --- the parser's callbacks -------------------------------------------------------------------------------------
 
@@ -281,15 +306,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._watch()
 
 
+def _takes_at_once(cycle: RequestResponseCycle) -> bool:
+    if cycle.response_started or cycle.disconnected or not cycle.keep_alive or cycle.flow.write_paused:
+        return False
+    return cycle.scope["method"] != "HEAD"
+
+
 def _at_once(cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
     """Write a whole answer with one call of the system; False where uvicorn's own way has more to do.
 
     uvicorn examines each header field and writes head and body one after the other, which costs more than finding an
     answer that is remembered.
     """
-    if cycle.response_started or cycle.disconnected or not cycle.keep_alive or cycle.flow.write_paused:
-        return False
-    if cycle.scope["method"] == "HEAD" or b"\r\nconnection: " in head:
+    if not _takes_at_once(cycle) or b"\r\nconnection: " in head:
         return False
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
@@ -301,11 +330,16 @@ def _at_once(cycle: RequestResponseCycle, head: bytes, body: bytes) -> bool:
 
 
 def bounded_protocol(
-    limits: ConnectionLimits, open_connections: OpenConnections, proxies: TrustedProxies
+    limits: ConnectionLimits,
+    open_connections: OpenConnections,
+    proxies: TrustedProxies,
+    from_memory: FromMemory | None = None,
 ) -> type[BoundedProtocol]:
     """Make the protocol class of one listener, whose connections it counts, in this process and those beside it.
 
     A trusted proxy's connections are bounded by the number of all: it stands for many devices.
     """
-    own = {"limits": limits, "open": open_connections, "proxies": proxies}
+    own: dict[str, object] = {"limits": limits, "open": open_connections, "proxies": proxies}
+    if from_memory is not None:
+        own["from_memory"] = staticmethod(from_memory)
     return type("Bounded", (BoundedProtocol,), own)

@@ -20,6 +20,7 @@ import uvicorn
 from regalia import reasons
 from regalia.errors import AdminError
 from regalia.web.connections import OpenConnections
+from regalia.web.edge import Edge
 from regalia.web.handshake import TlsDoor
 from regalia.web.protocol import BoundedProtocol, ConnectionLimits, bounded_protocol
 from regalia.web.proxies import TrustedProxies
@@ -211,9 +212,10 @@ def _prepare(
 
 
 def _config(listener: Listener) -> uvicorn.Config:
+    from_memory = listener.app.from_memory if isinstance(listener.app, Edge) else None
     return uvicorn.Config(
         listener.app,
-        http=bounded_protocol(listener.limits, listener.connections, listener.proxies),
+        http=bounded_protocol(listener.limits, listener.connections, listener.proxies, from_memory),
         ws="none",
         lifespan="off",
         log_config=None,
