@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from regalia.cli.story import ON_A_TOKEN, SENTENCES, clean_environment
-from regalia.cli.story_mdm import MDM_SENTENCES
+from regalia.cli.story_mdm import MDM_SENTENCES, WEBHOOK_SENTENCES
 from regalia.client.transport import HttpTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from regalia.cli.story import Sentence
 
 pytestmark = pytest.mark.real
 
@@ -81,11 +83,17 @@ def test_each_sentence_holds_on_a_token(place: dict[str, str], tmp_path: Path) -
     assert told == [first, ON_A_TOKEN[0], *others]
 
 
-@pytest.mark.long
-def test_each_sentence_holds_with_intune(place: dict[str, str], tmp_path: Path) -> None:
-    """`regalia demo --mdm intune` holds each sentence about a fleet that the laboratory's Intune manages."""
+@pytest.mark.timeout(2 * LONGEST)
+@pytest.mark.parametrize(
+    ("mdm", "sentences"),
+    [("webhook", WEBHOOK_SENTENCES), pytest.param("intune", MDM_SENTENCES, marks=pytest.mark.long)],
+)
+def test_each_sentence_holds_with_an_mdm(
+    place: dict[str, str], tmp_path: Path, mdm: str, sentences: tuple[Sentence, ...]
+) -> None:
+    """`regalia demo --mdm` holds each sentence about a fleet that the laboratory manages."""
     ended = subprocess.run(
-        [*COMMAND, "--mdm", "intune", "--exit"],
+        [*COMMAND, "--mdm", mdm, "--exit"],
         check=False,
         capture_output=True,
         text=True,
@@ -95,7 +103,7 @@ def test_each_sentence_holds_with_intune(place: dict[str, str], tmp_path: Path) 
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     told = [found["sentence"] for found in map(TOLD.fullmatch, ended.stdout.splitlines()) if found is not None]
-    assert told == [sentence for sentence, _ in MDM_SENTENCES]
+    assert told == [sentence for sentence, _ in sentences]
 
 
 def test_it_serves_on_until_it_is_interrupted(place: dict[str, str], tmp_path: Path) -> None:

@@ -27,12 +27,13 @@ from regalia.cli.options import examples
 from regalia.cli.output import Style, note, paint, say
 from regalia.cli.soft_token import SoftToken, make_soft_token
 from regalia.cli.story import ON_A_TOKEN, SENTENCES, Sentence, Stage, StoryError, clean_environment
-from regalia.cli.story_mdm import MDM_SENTENCES
+from regalia.cli.story_mdm import MDM_SENTENCES, WEBHOOK_SENTENCES
 
 __all__ = ["app"]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
+_STORIES: Final = {None: SENTENCES, "intune": MDM_SENTENCES, "webhook": WEBHOOK_SENTENCES}
 _READY_SECONDS: Final = 30
 _STOP_SECONDS: Final = 30
 _POLL_SECONDS: Final = 0.05
@@ -48,8 +49,12 @@ def demo(
     ] = False,
     hsm: Annotated[bool, typer.Option("--hsm", help="With the CA keys on a token of their own, in SoftHSM.")] = False,
     mdm: Annotated[
-        Literal["intune"] | None,
-        typer.Option("--mdm", help="The story of a fleet that Intune manages, in our laboratory.", show_default=False),
+        Literal["intune", "webhook"] | None,
+        typer.Option(
+            "--mdm",
+            help="The story of a fleet that an MDM manages: Intune in our laboratory, or one that speaks web hooks.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Tell the product's story on real parts and check each sentence."""
@@ -60,7 +65,7 @@ def demo(
         with tempfile.TemporaryDirectory(prefix="regalia-demo-") as name:
             token = make_soft_token(Path(name) / "token", "demo") if hsm else None
             with _Server(Path(name), token).running() as stage:
-                _tell(stage, MDM_SENTENCES if mdm is not None else SENTENCES)
+                _tell(stage, _STORIES[mdm])
                 if not leave:
                     _serve_on(stage)
     except StoryError as broken:

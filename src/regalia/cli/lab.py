@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from regalia.cli.lab_device import app as device_app
+from regalia.cli.lab_mdm import app as mdm_app
 from regalia.cli.lab_place import Place, told
 from regalia.cli.options import Json, examples, noun_app
 from regalia.cli.output import note, print_json, print_table, say
@@ -28,6 +29,7 @@ __all__ = ["app"]
 
 app = noun_app("The laboratory: an emulated Entra ID and Intune on this machine, to rehearse with.")
 app.add_typer(device_app, name="device")
+app.add_typer(mdm_app, name="mdm")
 
 _BANNER: Final = "LABORATORY. It listens on 127.0.0.1 alone and knows no real tenant, device or user."
 _SETTINGS: Final = {

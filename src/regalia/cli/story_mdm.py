@@ -11,7 +11,7 @@ from regalia.cli.story import StoryError, check_good, create_groups, ocsp, says,
 if TYPE_CHECKING:
     from regalia.cli.story import Ended, Sentence, Stage
 
-__all__ = ["MDM_SENTENCES"]
+__all__ = ["MDM_SENTENCES", "WEBHOOK_SENTENCES"]
 
 _LAPTOP: Final = "WINDOWS-00000"
 _OTHER: Final = "MACOS-00002"
@@ -140,3 +140,121 @@ MDM_SENTENCES: Final[tuple[Sentence, ...]] = (
     ("It asks for the revocation, and OCSP says so, of both", _told),
 )
 """What `--mdm intune` tells, in order, and what proves it."""
+
+
+# --- an MDM that speaks web hooks -------------------------------------------------------------------------------------
+
+_FIRST: Final = "LAPTOP-0001"
+_SECOND: Final = "LAPTOP-0002"
+_MDM: Final = ("--lab", "mdm")
+_NAMED: Final = """\
+[validity]
+duration = "365d"
+[usage]
+extended-key-usage = ["clientAuth"]
+[subject]
+cn = "{binding.cn}"
+"""
+_SECONDS: Final = 10
+
+
+def _any_mdm(stage: Stage) -> str:
+    values = stage.start_server(("lab", "mdm", "start", "mdm", "--json"))
+    file = stage.directory / "home" / "regalia.toml"
+    place = values["url"].split("/")[2].replace(":", "/32:")
+    text = file.read_text(encoding="utf-8")
+    for comment, line in (
+        ("# connectors = []", f"connectors = {json.dumps([place])}"),
+        ('# ca_file = ""', f"ca_file = {json.dumps(values['ca_file'])}"),
+    ):
+        text = text.replace(comment, line)
+    file.write_text(text, encoding="utf-8")
+    settings = ("--set", f"url={values['url']}", "--secret-file", values["secret_file"])
+    stage.asked("connector", "create", "webhook", "mdm", *settings)
+    _, hook = stage.asked("connector", "hook", "mdm")
+    (stage.directory / "hook.json").write_text(json.dumps(hook), encoding="utf-8")
+    checked = stage.regalia("connector", "test", "mdm")
+    return checked.must(checked.code == 0).command
+
+
+def _named_endpoint(stage: Stage) -> str:
+    (stage.directory / "managed.toml").write_text(_NAMED, encoding="utf-8")
+    stage.asked("profile", "create", "managed", "--group", "default", "--file", "managed.toml")
+    authoriser = ("--authoriser", "connector", "--connector", "mdm")
+    made, endpoint = stage.asked(
+        "endpoint", "create", "managed", "--group", "default", "--profile", "managed", *authoriser
+    )
+    fetched = stage.regalia("scep", "cacert", "--url", stage.url, "--fingerprint", stage.root, "--out", "ca.pem")
+    fetched.must(fetched.code == 0)
+    stage.addresses["managed"] = str(endpoint["url"])
+    return made.command
+
+
+def _handed_out(stage: Stage) -> str:
+    handed = stage.regalia("lab", "mdm", "challenge", _FIRST, *_MDM)
+    handed.must(handed.code == 0)
+    (stage.directory / "challenge").write_text(handed.stdout.strip(), encoding="utf-8")
+    return handed.command
+
+
+def _ask(stage: Stage, name: str, files: str) -> Ended:
+    return stage.regalia(
+        *("scep", "enrol", "--url", stage.addresses["managed"], "--fingerprint", stage.root, "--cn", name),
+        *("--key", f"{files}.key", "--cert", f"{files}.pem", "--challenge-file", "challenge"),
+    )
+
+
+def _vouched(stage: Stage) -> str:
+    enrolled = _ask(stage, _FIRST, "laptop")
+    enrolled.must(enrolled.code == 0)
+    check_good(stage, "laptop.pem")
+    return enrolled.command
+
+
+def _not_vouched(stage: Stage, refused: Ended, code: str) -> str:
+    refused.must(refused.code == 1 and "CLI-007" in refused.printed, "a refusal was expected")
+    _, found = stage.asked("enrolment", "list", "--state", "refused")
+    refused.must(bool(found), "it is not among the refused enrolments")
+    shown = stage.regalia("enrolment", "show", str(found[0]["id"]))
+    shown.must(shown.code == 0 and code in shown.stdout, f"the MDM's code {code} was expected")
+    return f"{refused.command}; {shown.command}"
+
+
+def _used_again(stage: Stage) -> str:
+    return _not_vouched(stage, _ask(stage, _FIRST, "another"), "used-challenge")
+
+
+def _other_name(stage: Stage) -> str:
+    handed = stage.regalia("lab", "mdm", "challenge", _SECOND, *_MDM)
+    (stage.directory / "challenge").write_text(handed.must(handed.code == 0).stdout.strip(), encoding="utf-8")
+    return _not_vouched(stage, _ask(stage, "domain-controller", "renamed"), "other-name")
+
+
+def _wiped(stage: Stage) -> str:
+    wiped, row = stage.asked("lab", "mdm", "wipe", _FIRST, *_MDM, "--hook-file", "hook.json")
+    return wiped.must(bool(row["receipt"])).command
+
+
+def _revoked(stage: Stage) -> str:
+    answer = stage.until(
+        lambda: ocsp(stage, "laptop.pem"), lambda ended: says(ended, "laptop.pem", "revoked"), _SECONDS
+    )
+    _, (device,) = stage.asked("device", "list")
+    shown = stage.regalia("device", "show", str(device["id"]))
+    shown.must(shown.code == 0 and "wipe" in shown.stdout, "why it was revoked was expected")
+    return f"{answer.command}; {shown.command}"
+
+
+WEBHOOK_SENTENCES: Final[tuple[Sentence, ...]] = (
+    ("A root and two groups, each with an issuing CA of its own, are created", create_groups),
+    ("An MDM starts that speaks web hooks, and it answers the connector", _any_mdm),
+    ("The server starts", serve),
+    ("An endpoint asks the connector", _named_endpoint),
+    ("The MDM hands out a challenge for a laptop", _handed_out),
+    ("The laptop enrols with the name that the MDM vouches for", _vouched),
+    ("Another device with that challenge is refused; `enrolment show` says why", _used_again),
+    ("A device that calls itself otherwise is refused", _other_name),
+    ("The MDM wipes the laptop and says so", _wiped),
+    ("Within seconds OCSP says revoked, and its record says why", _revoked),
+)
+"""What `--mdm webhook` tells, in order, and what proves it."""
