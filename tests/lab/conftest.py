@@ -9,11 +9,30 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
+from databases import (
+    postgres_empty_url,
+    postgres_server,
+    postgres_shared_url,
+    postgres_url,
+    sqlite_template,
+    sqlite_url,
+    url,
+)
 from lab_parts import Rehearsal
 from regalia.lab.cloud import Cloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = [
+    "postgres_empty_url",
+    "postgres_server",
+    "postgres_shared_url",
+    "postgres_url",
+    "sqlite_template",
+    "sqlite_url",
+    "url",
+]
 
 _NUMBERS = itertools.count(1)
 

@@ -22,15 +22,17 @@ from regalia.model import Authoriser, new_id
 from regalia.model.connector import Connector
 from regalia.net.addresses import Opened
 from regalia.net.http import HttpOutgoing
+from regalia.ports import EventFilter
 from regalia.ra.follow_run import carry_out
 from regalia.ra.sweeping import Sweeper
+from regalia.store import SqlStore, open_store
 from regalia.wire.scep import FailInfo, MessageType, PkiStatus
 from regalia.wire.scep_client import issuer_and_serial
 from vouching_parts import VouchedWorld
 from world import Device, rsa_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -62,10 +64,14 @@ class Scene:
     """A world whose connector is Intune's, and whoever attacks it."""
 
     lab: Rehearsal
+    url: str
+    """Of the database."""
     world: VouchedWorld = field(init=False)
+    store: SqlStore = field(init=False)
 
     def __post_init__(self) -> None:
         lab, clock = self.lab, FakeClock(self.lab.clock())
+        self.store = open_store(self.url, node="node", clock=clock)
         outgoing = HttpOutgoing(
             opened=tuple(Opened.parse(base) for base in (lab.at.login, lab.at.graph, lab.at.intune)),
             ca_file=lab.cloud.ca_file,
@@ -77,10 +83,10 @@ class Scene:
             "graph": lab.at.graph,
             "common_name": "entra-device-id",
         }
-        self.world = VouchedWorld(document=LAB_PROFILE, clock=clock)
+        self.world = VouchedWorld(document=LAB_PROFILE, clock=clock, store=self.store)
         connector = Connector(new_id(clock.now(), bytes(10)), "mdm", "intune", settings, clock.now())
-        assert self.world.store.add_connector(connector, None, ())
-        parts = Parts(outgoing, clock, self.world.entropy, devices=self.world.store)
+        assert self.store.add_connector(connector, None, ())
+        parts = Parts(outgoing, clock, self.world.entropy, devices=self.store)
         self.link = linked(connector, CLIENT_SECRET, parts)
         self.world.ways.links["mdm"] = self.link
 
@@ -102,20 +108,21 @@ class Scene:
 
     def issued(self) -> int:
         """Count the certificates of devices that are good."""
-        rows = self.world.store.certificates_after(None, 1_000)
+        rows = self.store.certificates_after(None, 1_000)
         return sum(row.intent.profile is not None and row.revocation is None for row in rows)
 
     def told(self) -> set[str]:
         """Return the ids of the reasons that the log has."""
-        return {event.draft.reason_id for event in self.world.store.log if event.draft.reason_id}
+        found = self.store.events(EventFilter(limit=1_000))
+        return {event.draft.reason_id for event in found if event.draft.reason_id}
 
     def sweep(self) -> None:
         """Read the inventory, and do what follows."""
         self.world.clock.advance(timedelta(hours=2))
-        sweep = Sweeper(self.world.store, self.world.clock, self.world.entropy).read("mdm", self.link, pages=100)  # type: ignore[arg-type]
+        sweep = Sweeper(self.store, self.world.clock, self.world.entropy).read("mdm", self.link, pages=100)  # type: ignore[arg-type]
         assert sweep is not None
         assert sweep.complete, sweep.why
-        carry_out(self.world.store, self.world.entropy, self.world.clock.now())
+        carry_out(self.store, self.world.entropy, self.world.clock.now())
 
     def wipe(self) -> None:
         """Have an administrator of Intune's wipe the first device."""
@@ -125,9 +132,11 @@ class Scene:
 
 
 @pytest.fixture
-def scene(lab: Rehearsal) -> Scene:
-    """Return it."""
-    return Scene(lab)
+def scene(lab: Rehearsal, url: str) -> Iterator[Scene]:
+    """Return it, on each database."""
+    made = Scene(lab, url)
+    yield made
+    made.store.close()
 
 
 def _other_device(scene: Scene) -> Reply:
@@ -187,9 +196,9 @@ def _wiped(scene: Scene) -> Reply:
 def _other_group(scene: Scene) -> Reply:
     scene.world.new_group("guests")
     scene.sweep()
-    record = scene.world.store.device_of("mdm", scene.lab.first().id)
+    record = scene.store.device_of("mdm", scene.lab.first().id)
     assert record is not None
-    assert scene.world.store.put_devices([(record, replace(record, group="default"))], ())
+    assert scene.store.put_devices([(record, replace(record, group="default"))], ())
     asked = scene.lab.asked()
     return scene.send(asked, endpoint="mdm-guests")
 
@@ -214,7 +223,7 @@ def test_the_honest_device_gets_one(scene: Scene) -> None:
     """The control row: with the same set-up, a right request gets a certificate with the names of its record."""
     reply = scene.send(scene.lab.asked())
     assert (reply.status, scene.issued()) == (PkiStatus.SUCCESS, 1)
-    (row,) = [row for row in scene.world.store.certificates_after(None, 1_000) if row.der == reply.certificates[0]]
+    (row,) = [row for row in scene.store.certificates_after(None, 1_000) if row.der == reply.certificates[0]]
     assert row.intent.names.cn == scene.lab.first().entra_device_id
 
 
@@ -234,7 +243,7 @@ def test_a_renamed_device_gets_the_name_on_record(scene: Scene) -> None:
     present = scene.lab.first(2).entra_device_id
     scene.lab.tenant.managed.put(replace(scene.lab.first(), entra_device_id=present))
     (certificate, *_) = scene.send(asked).certificates
-    (row,) = [row for row in scene.world.store.certificates_after(None, 1_000) if row.der == certificate]
+    (row,) = [row for row in scene.store.certificates_after(None, 1_000) if row.der == certificate]
     assert row.intent.names.cn == present != asked.common_name
 
 
