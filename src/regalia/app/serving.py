@@ -28,6 +28,7 @@ from regalia.jobs.audit_certificates import AuditCertificates
 from regalia.jobs.checkpoint import CopyCheckpoints, MakeCheckpoints
 from regalia.jobs.connectors import AnswerFeeds, FollowFleet, SweepConnectors, TellConnectors
 from regalia.jobs.copy_crls import CopyCrls
+from regalia.jobs.figures import CountFigures
 from regalia.jobs.housekeeping import (
     ExpirePending,
     FlushRefusals,
@@ -398,6 +399,7 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         *_copies(app),
         KnowOwnKeys(app.store, lambda: _listener_keys(app.config)),
         IndexSearch(app.store),
+        CountFigures(app.store, app.clock),
         RenewOcsp(app.ocsp),
         *alert_jobs(app, node_name(app.config.home)),
         *_fleet_jobs(app),

@@ -10,13 +10,10 @@ if TYPE_CHECKING:
 
     from regalia.model.figures import Counted, Figure, Subject
 
-__all__ = ["BY_HAND", "HORIZONS", "Counting", "Figures"]
+__all__ = ["HORIZONS", "Counting", "Figures"]
 
 HORIZONS: Final = (7, 30, 90)
 """Days within which certificates end, as they are counted."""
-
-BY_HAND: Final = "admin/"
-"""What begins the name of the door that an administrator orders at; in no endpoint's name is a slash."""
 
 
 class Counting(Protocol):
