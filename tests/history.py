@@ -89,7 +89,7 @@ class Past:
         if before is not None and before.enrolment.lineage is not None:
             link = before.enrolment.lineage
             link = replace(link, generation=link.generation + 1, predecessor=before.certificate)
-            key = replace(enrolment.key, signer_serial=self._made)
+            key = replace(enrolment.key, signer_serial=self._made, endpoint=before.enrolment.key.endpoint)
             enrolment = replace(enrolment, lineage=link, group=before.enrolment.group, key=key)
         number = 100_000 + self._made
         which = new_id(at, octets(f"certificate {number}", 10))
