@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from regalia.model import Certificate, Enrolment, Hold, Revocation
     from regalia.ports.fleet import KeptCause
 
-__all__ = ["MemoryFigures", "ended_cause", "is_followed"]
+__all__ = ["MemoryFigures", "is_followed", "why_ended"]
 
 
 def _figures(counted: Iterable[tuple[str, str, str]]) -> tuple[Figure, ...]:
     return tuple(Figure(number, *which) for which, number in Counter(counted).items())
 
 
-def ended_cause(end: Revocation | Hold, kept: Sequence[KeptCause]) -> KeptCause | None:
+def _earliest(end: Revocation | Hold, kept: Sequence[KeptCause]) -> KeptCause | None:
     """Return the earliest cause that held when a certificate was revoked or held."""
     held = [
         each
@@ -40,6 +40,14 @@ def ended_cause(end: Revocation | Hold, kept: Sequence[KeptCause]) -> KeptCause 
         and (each.ended_at is None or each.ended_at > end.at)
     ]
     return min(held, key=lambda each: each.since) if held else None
+
+
+def why_ended(end: Revocation, kept: Sequence[KeptCause]) -> str:
+    """Name the cause that a certificate ended for: what it followed from, or who had it done."""
+    if end.cause not in FOLLOWED:
+        return end.cause
+    found = _earliest(end, kept)
+    return FOLLOWING if found is None else str(found.cause)
 
 
 def is_followed(
@@ -148,14 +156,12 @@ class MemoryFigures:
     def count_ended(self, since: datetime) -> tuple[Figure, ...]:
         """See the port."""
 
-        def why(end: Revocation) -> str:
-            kept = ended_cause(end, self._kept) if end.cause in FOLLOWED else None
-            return (str(kept.cause) if kept else FOLLOWING) if end.cause in FOLLOWED else end.cause
-
         def how(end: Revocation) -> str:
             return "held" if end.reason is RevocationReason.CERTIFICATE_HOLD else "revoked"
 
-        return _figures((each.intent.group or "", why(end), how(end)) for each, end in self._ended_since(since))
+        return _figures(
+            (each.intent.group or "", why_ended(end, self._kept), how(end)) for each, end in self._ended_since(since)
+        )
 
     def count_waits(self, since: datetime) -> tuple[Figure, ...]:
         """See the port."""
@@ -164,7 +170,7 @@ class MemoryFigures:
             held, end = self.holds(each.id), each.revocation
             ends: Sequence[Hold | Revocation] = held or ([end] if end is not None else [])
             for one in ends:
-                kept = ended_cause(one, self._kept)
+                kept = _earliest(one, self._kept)
                 if one.cause == FOLLOWING and one.at >= since and kept is not None:
                     waited = max(0, (one.at - kept.since) // timedelta(milliseconds=1))
                     found.append((each.intent.group or "", str(kept.cause), str(waited)))

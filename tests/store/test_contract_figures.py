@@ -10,11 +10,19 @@ import pytest
 
 from fakes import MemoryStore
 from history import write_history
-from regalia.model import EnrolmentState, Revocation, RevocationReason, new_id
+from regalia.model import (
+    CertificateKind,
+    CertificateState,
+    EnrolmentState,
+    Revocation,
+    RevocationReason,
+    new_id,
+)
 from regalia.model.figures import Counted, Figure, Subject
 from regalia.model.fleet import Cause, FoundCause
+from regalia.ports import CertificateFilter, EnrolmentFilter
 from store.fleet_samples import a_followed_hold, a_followed_revocation, issue
-from store.samples import NOW, a_pending_enrolment, an_enrolment, an_id, an_intent, octets
+from store.samples import NOW, a_pending_enrolment, an_authority, an_enrolment, an_id, an_intent, octets
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -51,6 +59,55 @@ def test_counts_equal_a_recount(sql: SqlStore, seed: int) -> None:
         assert unordered(sql.count_waits(begin)) == unordered(naive.count_waits(begin))
     assert naive.count_waits(since)
     assert naive.count_lapsed(since, NOW)
+
+
+def certificates(store: Store, **asked: object) -> int:
+    """Count the certificates of a whole list, page by page."""
+    wanted, found = CertificateFilter(limit=7, kind=CertificateKind.LEAF, **asked), 0  # type: ignore[arg-type]  # of any field
+    while True:
+        page = store.certificate_page(wanted)
+        found += len(page.items)
+        if page.following is None:
+            return found
+        wanted = replace(wanted, after=page.following)
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_each_number_is_the_length_of_its_list(store: Store, seed: int) -> None:
+    """What is counted is what the list behind the number has in it, row by row, and no more."""
+    write_history(store, seed=seed, now=NOW)
+    for number, name in enumerate(("ca-a-1", "ca-a-2", "ca-b-1", "ca-b-2"), 1):
+        store.add_authority(replace(an_authority(name, number=number), group=name[3]), ())
+    issued: dict[str, object] = {"state": CertificateState.ISSUED}
+    for back in range(35):
+        begin, end = MIDNIGHT - back * DAY, MIDNIGHT - (back - 1) * DAY
+        for each in store.count_outcomes(begin, end):
+            at, group = frozenset({each.part, "no such"}), frozenset({each.group})
+            if each.what:
+                refused = EnrolmentFilter(EnrolmentState.REFUSED, groups=group, reason=each.what, endpoints=at)
+                refused = replace(refused, changed_from=begin, changed_before=end)
+                assert store.enrolment_page(refused).total == each.number
+            else:
+                between = {"begun_from": begin, "begun_before": end, "endpoints": at, "groups": group}
+                assert certificates(store, **issued, **between) == each.number
+    days = {"7": (0, 7), "30": (7, 30), "90": (30, 90), "": (90, 9_000)}
+    for each in store.count_standing(NOW):
+        after, by = (NOW + number * DAY for number in days[each.what])
+        live = {"live_at": NOW, "revoked": False, "group": each.group, "authority": each.part}
+        assert certificates(store, **live, ends_after=after, ends_by=by, by_end=True) == each.number
+        assert certificates(store, **live, ends_after=after, ends_by=by) == each.number
+    month = NOW - 30 * DAY
+    lapsed = sum(each.number for each in store.count_lapsed(month, NOW))
+    gone = {"expired_at": NOW, "revoked": False, "ends_after": month, "state": CertificateState.ISSUED}
+    assert certificates(store, **gone, followed=False) == lapsed
+    assert certificates(store, **gone, followed=True) + lapsed == certificates(store, **gone)
+    for since in (NOW - DAY, month):
+        for each in store.count_ended(since):
+            ended = {"ended_from": since, "cause": each.part, "group": each.group}
+            with_others = sum(
+                x.number for x in store.count_ended(since) if (x.group, x.part) == (each.group, each.part)
+            )
+            assert certificates(store, **issued, revoked=True, **ended) == with_others
 
 
 def test_nothing_is_counted_of_nothing(store: Store) -> None:

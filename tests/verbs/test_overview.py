@@ -11,11 +11,13 @@ import pytest
 
 from history import ENDPOINTS, write_history
 from regalia.jobs.figures import CountFigures
-from regalia.model import Authoriser, EnrolmentState, Grant, Reach, Role
+from regalia.model import Authoriser, CertificateState, EnrolmentState, Grant, Reach, Role
 from regalia.model.figures import Counted, Figure, Subject
 from regalia.ra.figures import begin_of
 from regalia.ra.roles import EVERYTHING
 from regalia.verbs import Caller, LocalDoor
+from regalia.verbs import certificate as certs
+from regalia.verbs import enrolment as enrolments
 from regalia.verbs import overview as verbs
 from store.samples import an_endpoint
 from world import ADMIN, World
@@ -88,6 +90,43 @@ def test_figures_are_those_of_ones_groups(world: World, groups: tuple[str, ...])
 def total(figures: tuple[Figure, ...], groups: tuple[str, ...]) -> int:
     """Add up what is counted of some groups."""
     return sum(each.number for each in figures if each.group in groups)
+
+
+@pytest.mark.parametrize("groups", [(), ("a",)])
+def test_each_number_leads_to_its_list(world: World, groups: tuple[str, ...]) -> None:
+    """AUTHZ-4: lists can be narrowed to exactly what each number has counted, for whoever sees it."""
+    count(world)
+    shown = overview(world, *groups)
+    door = LocalDoor(world, Caller(ADMIN, (Grant(Role.ADMIN, Reach(frozenset(groups))),) if groups else EVERYTHING))
+
+    def certificates(**asked: object) -> str | None:
+        return door.ask(certs.LIST, certs.ListCertificates.model_validate(asked)).total
+
+    def refused(**asked: object) -> str | None:
+        state = EnrolmentState.REFUSED
+        return door.ask(enrolments.LIST, enrolments.ListEnrolments.model_validate(asked | {"state": state})).total
+
+    issued, first = {"state": CertificateState.ISSUED}, shown.days[0].day
+    for day in shown.days:
+        for each in day.sources:
+            between = {"issued_from": day.day, "issued_to": day.day, "source": each.source}
+            assert certificates(**issued, **between) == str(each.issued)
+            decided = {"decided_from": day.day, "decided_to": day.day, "source": each.source}
+            assert refused(**decided) == str(each.refused)
+    for reason in shown.reasons:
+        assert refused(decided_from=first, reason=reason.reason) == str(reason.refused)
+    assert certificates(revoked=False) == str(shown.standing.certificates)
+    for part in shown.standing.ending:
+        within = {"ends_beyond": part.from_day, "ends_within": part.to_day}
+        assert certificates(revoked=False, sort="expiry", **within) == str(part.certificates)
+    lapsed = {"expired": True, "expired_within": 30, "revoked": False, "followed": False}
+    assert certificates(**lapsed, **issued) == str(shown.standing.lapsed)
+    for cause in shown.ended.causes:
+        ended = {"revoked": True, "ended_within": 30, "cause": cause.cause}
+        assert certificates(**issued, **ended) == str(cause.revoked + cause.held)
+    of_day = str(shown.ended.day_automatic + shown.ended.day_by_hand)
+    assert certificates(**issued, revoked=True, ended_within=1) == of_day
+    assert certificates(**issued, source="connector:of nobody") == "0"
 
 
 def test_ways_have_the_names_of_their_connectors(world: World) -> None:

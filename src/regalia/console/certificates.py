@@ -83,6 +83,31 @@ def _empty(look: Look) -> Mapping[str, str]:
     }
 
 
+_LINKED: Final = (
+    ("cause", marked("Ended because")),
+    ("ended_within", marked("Ended in days")),
+    ("ends_beyond", marked("Ends after days")),
+    ("ends_within", marked("Ends within days")),
+    ("expired_within", marked("Expired in days")),
+    ("source", marked("Came by")),
+    ("issued_from", marked("Issued since day")),
+    ("issued_to", marked("Issued until day")),
+)
+_YES_OR_NO: Final = (
+    ("followed", marked("Another one came after")),
+    ("revoked", marked("Revoked or on hold")),
+    ("expired", marked("Expired")),
+)
+
+
+def _states(look: Look) -> Sequence[tuple[str, str]]:
+    return [("issued", look.words("Issued"))]
+
+
+def _yes_or_no(look: Look) -> Sequence[tuple[str, str]]:
+    return [("true", look.words("yes")), ("false", look.words("no"))]
+
+
 LIST: Final = Listing(
     path=_HERE,
     verb=verbs.LIST,
@@ -106,6 +131,9 @@ LIST: Final = Listing(
         ),
         Filter("device", marked("Device")),
         Filter("subject", marked("Whole subject")),
+        *(Filter(name, label, offered=False) for name, label in _LINKED),
+        Filter("state", marked("State"), _states, offered=False),
+        *(Filter(name, label, _yes_or_no, offered=False) for name, label in _YES_OR_NO),
     ),
     tabs=(
         Tab(marked("Live"), {}),

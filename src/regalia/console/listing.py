@@ -32,6 +32,8 @@ __all__ = ["Bulk", "Cell", "Column", "Filter", "Listing", "Tab", "query_path"]
 
 _ROWS: Final = 50
 _EXPORTED: Final = 10_000
+_DIGITS: Final = 10
+"""More of them are no number that a field takes."""
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What spreadsheets take the beginning of a formula for: such a cell is written with an apostrophe before it."""
 
@@ -70,6 +72,8 @@ class Filter:
     label: str
     choices: Callable[[Look], Sequence[tuple[str, str]]] | None = None
     """Values and what they are called; None: any text."""
+    offered: bool = True
+    """Whether it can be chosen on the page; else it is there for links, and has a chip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,7 @@ class Listing:
             "chips_shown": self._chips(look, chosen),
             "tabs": self._tabs(look, chosen),
             "choices": {each.name: each.choices(look) for each in self.filters if each.choices is not None},
-            "filter_names": [each.name for each in self.filters],
+            "filter_names": [each.name for each in self.filters if each.offered],
         }
 
     def _taking(self, look: Look, chosen: Mapping[str, str]) -> dict[str, object]:
@@ -178,12 +182,8 @@ class Listing:
 
     def _asked(self, look: Look, chosen: Mapping[str, str]) -> dict[str, object]:
         del look
-        truths: dict[str, object] = {"true": True, "false": False}
         kinds = self.verb.asks.model_json_schema()["properties"]
-        return dict(self.fields) | {
-            name: truths.get(value, value) if '"boolean"' in json.dumps(kinds[name]) else value
-            for name, value in chosen.items()
-        }
+        return dict(self.fields) | {name: _value(value, json.dumps(kinds[name])) for name, value in chosen.items()}
 
     def _chips(self, look: Look, chosen: Mapping[str, str]) -> list[tuple[str, str, str]]:
         """Say what it is narrowed by: label, value, and the address without it."""
@@ -215,6 +215,13 @@ class Listing:
         name = self.path.strip("/").replace("/", "-")
         disposition = (b"content-disposition", f'attachment; filename="{name}.{ending}"'.encode("ascii"))
         return answer(200, written(page.items), media, NO_STORE, disposition)
+
+
+def _value(text: str, kind: str) -> object:
+    """Make of a text of the address what its field takes: a truth, a number or a text."""
+    if '"boolean"' in kind:
+        return {"true": True, "false": False}.get(text, text)
+    return int(text) if '"integer"' in kind and text.isdecimal() and len(text) < _DIGITS else text
 
 
 def _summary(look: Look, shown: int, total: str | None, *, first: bool) -> str:

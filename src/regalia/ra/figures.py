@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import date
 
-    from regalia.model import Endpoint
+    from regalia.model import Endpoint, Profile
 
 __all__ = [
     "DAYS",
@@ -35,6 +35,7 @@ __all__ = [
     "count_ended",
     "count_so_far",
     "count_standing",
+    "endpoints_of_source",
     "is_automatic",
     "rounded_up",
     "source_of_endpoint",
@@ -158,6 +159,14 @@ def source_of_endpoint(name: str, endpoints: Mapping[str, Endpoint]) -> str:
     if endpoint is None:
         return _GONE
     return f"connector:{endpoint.connector}" if endpoint.connector is not None else endpoint.authoriser.value
+
+
+def endpoints_of_source(source: str, endpoints: Iterable[Endpoint], profiles: Iterable[Profile]) -> frozenset[str]:
+    """Name the endpoints, and the doors of administrators, that `source_of_endpoint` calls so."""
+    if source == ORDERED:
+        return frozenset(f"{ADMIN_PROTOCOL}/{each.group}/{each.name}" for each in profiles)
+    known = {each.name: each for each in endpoints}
+    return frozenset(name for name in known if source_of_endpoint(name, known) == source)
 
 
 def is_automatic(cause: str) -> bool:

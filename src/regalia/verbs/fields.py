@@ -14,12 +14,14 @@ from regalia.errors import AdminError
 from regalia.model import RevocationReason
 
 __all__ = [
+    "Days",
     "Id",
     "Name",
     "Note",
     "Pem",
     "ReasonName",
     "Secret",
+    "Source",
     "Span",
     "Url",
     "is_empty",
@@ -52,6 +54,17 @@ Span = Annotated[
     Field(description="A span of time: a number and s, m, h or d.", examples=["60m", "7d"]),
 ]
 """A span of time as it is typed; `span_of` reads it."""
+
+
+Source = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=80),
+    Field(examples=["connector:intune", "one-time", "by-hand"]),
+]
+"""A way by which enrolments come: `connector:NAME`, the kind of what authorised them, or `by-hand`."""
+
+Days: Final = Field(ge=0, le=36_500)
+"""Bounds of a number of days."""
 
 
 class ReasonName(StrEnum):
