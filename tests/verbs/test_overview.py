@@ -19,7 +19,7 @@ from regalia.verbs import Caller, LocalDoor
 from regalia.verbs import certificate as certs
 from regalia.verbs import enrolment as enrolments
 from regalia.verbs import overview as verbs
-from store.samples import an_endpoint
+from store.samples import a_profile, an_endpoint
 from world import ADMIN, World
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def world() -> World:
     for name, (authoriser, connector) in ways.items():
         made.store.add_endpoint(replace(an_endpoint(name), group="a", authoriser=authoriser, connector=connector), ())
     made.store.add_endpoint(replace(an_endpoint("default-b"), group="b"), ())
+    made.store.add_profile(replace(a_profile(), group="b"), ())
     write_history(made.store, seed=8, now=made.clock.now())
     return made
 
