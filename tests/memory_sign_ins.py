@@ -48,6 +48,11 @@ class MemorySignIns:
             self._spent[digest] = until
             return True
 
+    def is_spent(self, digest: bytes) -> bool:
+        """Whether it was used up."""
+        with self._lock:
+            return digest in self._spent
+
     def forget_sign_ins(self, spent_before: datetime, tried_before: datetime) -> None:
         """Forget what has ended by itself."""
         with self._lock:

@@ -7,6 +7,7 @@ reasons say of themselves. What is no longer said leaves the catalogue.
 from __future__ import annotations
 
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,7 @@ from regalia.console.words import ENGLISH, LANGUAGES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CATALOGUES", "missing", "said", "updated"]
+__all__ = ["CATALOGUES", "missing", "said", "updated", "written"]
 
 _SOURCE: Final = Path(__file__).parents[1] / "src" / "regalia" / "console"
 CATALOGUES: Final = {language: _SOURCE / "words" / f"{language}.po" for language in LANGUAGES if language != ENGLISH}
@@ -61,6 +62,13 @@ def updated(language: str, texts: Catalog) -> Catalog:
     return catalogue
 
 
+def written(catalogue: Catalog) -> bytes:
+    """Write a catalogue: texts in the order of the alphabet, without a date, so that the same one is the same file."""
+    file = BytesIO()
+    write_po(file, catalogue, width=0, sort_output=True, omit_header=True, include_lineno=False)
+    return file.getvalue()
+
+
 def missing(catalogue: Catalog) -> list[str]:
     """List what is not translated."""
     return [
@@ -74,11 +82,8 @@ def main() -> int:
     """Write the catalogues; 3 where something is not translated."""
     texts, lacking = said(), 0
     for language, path in CATALOGUES.items():
-        if not path.exists():
-            path.write_bytes(b"")
         catalogue = updated(language, texts)
-        with path.open("wb") as file:
-            write_po(file, catalogue, width=0, sort_output=True, omit_header=False, include_lineno=False)
+        path.write_bytes(written(catalogue))
         open_texts = missing(catalogue)
         lacking += len(open_texts)
         sys.stdout.write(f"{language}: {len(catalogue)} texts, {len(open_texts)} not translated\n")

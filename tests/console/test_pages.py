@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from regalia.console.registry import ROUTES
+from regalia.model import Authoriser, Grant, Role
+from world import Device, names, rsa_key
 
 if TYPE_CHECKING:
     from console.conftest import Scene
@@ -60,3 +62,15 @@ def test_every_link_leads_somewhere(scene: Scene) -> None:
             waiting += links(heard)
     assert f"/certificates/{scene.certificate.serial:x}" in seen
     assert len(seen) > 40
+
+
+def test_what_waits_is_counted_in_the_navigation(scene: Scene) -> None:
+    """Whoever may decide sees on every page how many wait for it; the page itself names each one."""
+    assert 'class="nav__count"' not in scene.alice.get("/groups").text
+    secret = scene.world.open_endpoint("held", Authoriser.APPROVAL)
+    tablet = Device(scene.world, rsa_key(3), endpoint="held").fresh("transaction-3")
+    scene.world.send(tablet.message(tablet.csr(names("tablet-1"), secret)), "held")
+    assert '<span class="nav__count">1<span' in scene.alice.get("/groups").text
+    assert "Approve …" in scene.alice.get("/approvals").text
+    reader = scene.join("reader", Grant(Role.OPERATOR_READ_ONLY))
+    assert 'class="nav__count"' not in reader.get("/groups").text

@@ -276,6 +276,26 @@ def test_a_message_that_meets_others_is_not_lost(scene: Scene, times: int, *, ta
     assert is_final(fleet.row(1)) is taken
 
 
+def test_a_message_that_was_cut_off_is_not_used_up(scene: Scene) -> None:
+    """A message whose records were not kept comes again as it is, and does what it wanted; only then is it used up."""
+    fleet, message = scene.fleet, scene.message(WIPED)
+    store: Any = BusyStore(fleet.store, 9)
+    cut_off = HookDesk(
+        store=fleet.store,
+        kinds=fleet.connectors.kinds,
+        sweeper=Sweeper(store, fleet.clock, fleet.entropy),
+        key_of=key_of,
+        clock=fleet.clock,
+    )
+    with pytest.raises(UnavailableError):
+        cut_off.receive(message)
+    again = scene.desk.receive(message)
+    assert isinstance(again, Receipt)
+    assert not again.repeated
+    assert is_final(fleet.row(1))
+    assert scene.desk.receive(message) == Receipt(again.id, repeated=True)
+
+
 @pytest.mark.parametrize("minutes", [-6, 6])
 def test_an_old_message_is_refused(scene: Scene, minutes: int) -> None:
     """CON-6: five minutes either way."""

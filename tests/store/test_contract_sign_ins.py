@@ -34,7 +34,9 @@ def test_who_was_right_begins_anew(store: Store) -> None:
 
 def test_what_is_good_once_is_spent_once(store: Store) -> None:
     """CON-2: the second use of the same thing is refused, that of another one is not."""
+    assert not store.is_spent(octets("state"))
     assert store.spend(octets("state"), NOW)
+    assert store.is_spent(octets("state"))
     assert not store.spend(octets("state"), NOW + timedelta(days=1))
     assert store.spend(octets("another state"), NOW)
 

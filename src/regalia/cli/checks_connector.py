@@ -107,7 +107,12 @@ def _inventory(regalia: App, connector: Connector) -> Iterator[Check]:
 
 
 def _fleet(regalia: App) -> Iterator[Check]:
+    names = [each.name for each in regalia.store.connectors()]
+    # That it cannot be asked at all was told when it was tried.
+    told = {f"connector:{name}" for name in names if isinstance(regalia.links.link(name), NotAsked)}
     for found in found_in_fleet(regalia.store, regalia.links, regalia.clock.now()):
+        if found.object in told:
+            continue
         level = Level.PROBLEM if found.severity is Severity.CRITICAL else Level.WARN
         yield Check(_NAME, level, found.summary, found.remedy)
 

@@ -31,6 +31,29 @@ if TYPE_CHECKING:
 __all__ = ["ACT", "Act", "Ask", "act_path", "act_routes", "texts_of"]
 
 ACT: Final = "/act"
+_LABELS: Final[Mapping[str, str]] = {
+    "acknowledge": marked("What you answer for"),
+    "acknowledge_ca_as_ra": marked("I accept that its key is in every worker"),
+    "authoriser": marked("Who says yes"),
+    "ca_as_ra": marked("The authority is its own RA"),
+    "check_signing_time": marked("Check the signing time"),
+    "debug": marked("Tell devices why"),
+    "display": marked("Name for people"),
+    "email": marked("E-mail address"),
+    "id": marked("Its id"),
+    "include_root": marked("Hand out the root"),
+    "legacy": marked("Old algorithms"),
+    "non_rsa": marked("Keys that only sign"),
+    "overlap": marked("Takes over after"),
+    "parent": marked("Root"),
+    "ready_made": marked("Ready-made profile"),
+    "reason": marked("Why"),
+    "secret": marked("Secret"),
+    "token_id": marked("Its id"),
+    "ttl": marked("Good for"),
+    "url": marked("Address (URL)"),
+}
+"""What fields are called that have no label of their own; others are called by their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +214,7 @@ class _Form:
             kind, choices = "choice", tuple(ask.choices(look))
         return _Input(
             name=name,
-            label=look.words(ask.label) if ask.label else name.replace("_", " ").capitalize(),
+            label=look.words(ask.label or _label(name)),
             hint=look.words(ask.hint or str(schema.get("description", ""))),
             kind=kind,
             value=_default(schema) if value is None else value,
@@ -240,6 +263,11 @@ def _values(schema: Mapping[str, Any]) -> Sequence[str]:
     return [str(each) for each in _alternatives(schema)[0].get("enum", ())]
 
 
+def _label(name: str) -> str:
+    """Say what a field is called."""
+    return _LABELS.get(name, name.replace("_", " ").capitalize())
+
+
 def _default(schema: Mapping[str, Any]) -> str:
     value = schema.get("default")
     if value is None:
@@ -267,8 +295,6 @@ def texts_of(name: str, act: Act) -> Sequence[str]:
     """List the texts of a form that come from its verb: what its catalogue has to say in other languages."""
     properties = VERBS[name].asks.model_json_schema().get("properties", {})
     asked = {field: act.asks.get(field, Ask()) for field in properties}
-    return [
-        str(properties[field]["description"])
-        for field, ask in asked.items()
-        if not ask.hidden and not ask.hint and properties[field].get("description")
-    ]
+    shown = {field: ask for field, ask in asked.items() if not ask.hidden}
+    hints = [str(properties[field].get("description", "")) for field, ask in shown.items() if not ask.hint]
+    return [*(_label(field) for field, ask in shown.items() if not ask.label), *filter(None, hints)]

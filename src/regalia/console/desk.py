@@ -56,6 +56,8 @@ class PageDesk:
 
     backing: Backing
     frame: Frame
+    choose: Callable[[str, str], str] = chosen_language
+    """Chooses the language by what the reader keeps and what their browser asks for."""
 
     def ways(self, routes: Routes) -> Ways:
         """Make ways of routes."""
@@ -90,7 +92,7 @@ class PageDesk:
     def _look(self, visit: Visit, known: Known, caller: Caller, now: datetime) -> Look:
         kept = _APPEARANCE.fullmatch(cookie_of(visit.headers, APPEARANCE))
         theme, language = (kept[1], kept[2]) if kept is not None else ("system", "")
-        words = words_of(chosen_language(language, visit.header(b"accept-language")))
+        words = words_of(self.choose(language, visit.header(b"accept-language")))
         return Look(visit, known, caller, self.backing.services, words, theme, now)
 
     def _refused(self, look: Look, error: RegaliaError, *headers: Header, status: int | None = None) -> Answer:

@@ -24,6 +24,29 @@ __all__ = ["ACTS", "ROUTES", "group_path"]
 
 _HERE: Final = "/groups"
 _CHANGED: Final = "own"
+_CAUSES: Final = {
+    "wiped": marked("Device wiped"),
+    "retired": marked("Device retired"),
+    "deleted": marked("Device deleted"),
+    "absent": marked("Device no longer in the inventory"),
+    "unmanaged": marked("Device no longer managed"),
+    "lost": marked("Device lost"),
+    "disabled": marked("Device disabled"),
+    "non-compliant": marked("Device not compliant"),
+    "risk": marked("Device at risk"),
+    "user-disabled": marked("User disabled"),
+    "user-absent": marked("User no longer in the directory"),
+    "user-risk": marked("User at risk"),
+    "unlicensed": marked("User without a licence"),
+    "group-left": marked("Left a group that is required"),
+    "moved": marked("Device moved to another group"),
+    "requested": marked("Its system asks for it"),
+}
+_CONSEQUENCES: Final = {
+    "revoke": marked("Revoke for good"),
+    "hold": marked("Hold"),
+    "nothing": marked("Nothing"),
+}
 _AUTHORISERS: Final = {
     "one-time": marked("a one-time challenge that you hand out"),
     "static": marked("a secret that all its devices share"),
@@ -150,6 +173,7 @@ def _show(look: Look) -> Shown:
         values={
             "record": record,
             "rules": rules,
+            "told_rules": [_rule(look, each) for each in rules.rules],
             "doors": [(each, look.words(_AUTHORISERS.get(each.authoriser, each.authoriser))) for each in doors],
             "profiles": profiles,
             "live": live or "0",
@@ -162,6 +186,12 @@ def _show(look: Look) -> Shown:
             "refused": look.ask(enrolment.LIST, state="refused", limit=1).total if look.may(enrolment.LIST) else None,
         },
     )
+
+
+def _rule(look: Look, rule: group_follow.RuleRecord) -> tuple[str, str, group_follow.RuleRecord]:
+    """Say what a rule is about and what follows, in words."""
+    cause, consequence = str(rule.cause.value), str(rule.consequence.value)
+    return look.words(_CAUSES.get(cause, cause)), look.words(_CONSEQUENCES.get(consequence, consequence)), rule
 
 
 def _lead(look: Look, suspended: bool) -> str:  # noqa: FBT001 - it has two leads

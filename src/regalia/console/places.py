@@ -8,11 +8,24 @@ from typing import TYPE_CHECKING, Final
 from regalia.console.marks import marked
 from regalia.model import Right
 from regalia.ra.roles import reach_of
+from regalia.verbs import enrolment, proposal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from regalia.console.look import Look
 
 __all__ = ["PLACES", "Item", "Place", "Section", "sections"]
+
+
+def _waiting(look: Look) -> int:
+    """Count what waits for a decision that the looker could make: as many as a look at the first few tells."""
+    found = 0
+    if look.may(enrolment.APPROVE):
+        found += len(look.ask(enrolment.LIST, state="pending", limit=_COUNTED).items)
+    if look.may(proposal.LIST):
+        found += len(look.ask(proposal.LIST, state="open", limit=_COUNTED).items)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +39,8 @@ class Place:
     """What the looker must have somewhere; None: nothing."""
     key: str = ""
     """The letter that leads here behind `g`."""
+    waits: Callable[[Look], int] | None = None
+    """Counts what somebody must do there; None: nothing is counted."""
 
 
 PLACES: Final[tuple[tuple[str, tuple[Place, ...]], ...]] = (
@@ -41,7 +56,7 @@ PLACES: Final[tuple[tuple[str, tuple[Place, ...]], ...]] = (
         (
             Place("/certificates", marked("Certificates"), "certificate", key="c"),
             Place("/enrolments", marked("Enrolments"), "enrolment", key="e"),
-            Place("/approvals", marked("Approvals"), "approval", key="a"),
+            Place("/approvals", marked("Approvals"), "approval", key="a", waits=_waiting),
             Place("/challenges", marked("Challenges"), "challenge"),
         ),
     ),
@@ -66,6 +81,10 @@ PLACES: Final[tuple[tuple[str, tuple[Place, ...]], ...]] = (
 """Section by section. What is not in the table of ways yet is not shown."""
 
 
+_COUNTED: Final = 100
+"""Of one kind; more are not told apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """A place as it is shown to one looker."""
@@ -75,8 +94,7 @@ class Item:
     icon: str
     key: str
     count: str = ""
-    count_words: str = ""
-    alarm: bool = False
+    """How many wait; empty where nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +110,18 @@ def sections(look: Look, known: frozenset[str]) -> tuple[Section, ...]:
     found = []
     for label, places in PLACES:
         items = tuple(
-            Item(place.path, look.words(place.label), place.icon, place.key)
+            Item(place.path, look.words(place.label), place.icon, place.key, _count(look, place))
             for place in places
             if place.path in known and _may(look, place)
         )
         if items:
             found.append(Section(look.words(label) if label else "", items))
     return tuple(found)
+
+
+def _count(look: Look, place: Place) -> str:
+    waiting = place.waits(look) if place.waits is not None else 0
+    return look.words.number(waiting) if waiting else ""
 
 
 def _may(look: Look, place: Place) -> bool:

@@ -15,13 +15,16 @@ from babel.messages.pofile import read_po
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ENGLISH", "LANGUAGES", "Words", "chosen_language", "words_of"]
+__all__ = ["ENGLISH", "LANGUAGES", "PSEUDO", "Words", "chosen_language", "words_of"]
 
 ENGLISH: Final = "en"
-LANGUAGES: Final[Mapping[str, str]] = {"en": "English"}
+LANGUAGES: Final[Mapping[str, str]] = {"en": "English", "de": "Deutsch"}
 """Those that are complete, each with the name that it has in itself."""
 
-_LOCALES: Final = {"en": "en_GB"}
+PSEUDO: Final = "qps"
+"""No language: English in brackets, half as long again, which shows what is not translated or has too little room."""
+
+_LOCALES: Final = {"en": "en_GB", "qps": "en_GB"}
 _RELATIVE: Final = timedelta(days=30)
 _THIN: Final = "\u202f"
 
@@ -37,13 +40,13 @@ class Words:
 
     def __call__(self, text: str) -> str:
         """Say a text."""
-        return self.texts.get(text, text)
+        return _pseudo(text) if self.language == PSEUDO else self.texts.get(text, text)
 
     def ngettext(self, one: str, more: str, number: int) -> str:
         """Say a text of so many things."""
         forms = self.plurals.get(one)
         if forms is None:
-            return one if number == 1 else more
+            return self(one if number == 1 else more)
         return forms[min(self.locale.plural_form(number) != "one", len(forms) - 1)]
 
     def number(self, number: int) -> str:
@@ -74,13 +77,17 @@ class Words:
         return format_timedelta(length, threshold=1.5, locale=self.locale)
 
 
+def _pseudo(text: str) -> str:
+    return f"⟦{text}{'·' * (len(text) // 2)}⟧"
+
+
 @cache
 def words_of(language: str) -> Words:
     """Read a language's catalogue, once."""
     locale = Locale.parse(_LOCALES.get(language, language))
     texts: dict[str, str] = {}
     plurals: dict[str, tuple[str, ...]] = {}
-    if language != ENGLISH:
+    if language in LANGUAGES and language != ENGLISH:
         with files("regalia.console").joinpath("words", f"{language}.po").open("rb") as catalogue:
             for message in read_po(catalogue, locale=locale):
                 if isinstance(message.id, str):

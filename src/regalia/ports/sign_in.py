@@ -38,5 +38,8 @@ class SignIns(Protocol):
     def spend(self, digest: bytes, until: datetime) -> bool:
         """Use up what is good once, and is good until then anyway; of two who do at once, one is told True."""
 
+    def is_spent(self, digest: bytes) -> bool:
+        """Whether it was used up, and is not forgotten yet."""
+
     def forget_sign_ins(self, spent_before: datetime, tried_before: datetime) -> None:
         """Forget what has ended by itself before the first time, and tries whose last was before the second."""

@@ -147,7 +147,7 @@ class HookDesk:
     def receive(self, message: Message) -> HookAnswer:
         """Take one message in, and let follow what does.
 
-        Raises `UnavailableError`: the sender tries again, with another id.
+        Raises `UnavailableError`: the sender tries again, with the same id or another one.
         """
         now = self._clock.now()
         if self._is_limited(message, now):
@@ -165,12 +165,15 @@ class HookDesk:
             self._refuse(reasons.HOOK_UNREADABLE, connector, message, now, detail=error.detail[:500])
             return Unreadable(error.detail)
         receipt = _digest(connector, said.id)[:16].hex()
-        if not self._store.spend(_digest(connector, said.id), now + 2 * WINDOW):
+        if self._store.is_spent(_digest(connector, said.id)):
             self._refuse(reasons.HOOK_REPEATED, connector, message, now, security=True)
             return Receipt(receipt, repeated=True)
+        # Used up once it is done: a message that a crash cut off does with its next try what it wanted. Two that come
+        # at once say the same of the same records.
         records = self._sweeper.take(connector.name, said.page, said_at=said.occurred_at)
         made = Receipt(receipt, left_out=max(0, len(_named(said.page)) - len(records)))
         self._store.record((_received(connector.name, message.source, said.page, made, now),))
+        self._store.spend(_digest(connector, said.id), now + 2 * WINDOW)
         self._follow(tuple(map(_bearer, records)))
         return made
 

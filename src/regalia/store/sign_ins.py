@@ -29,6 +29,7 @@ _FORGET_TRIES = Statement(delete(sign_in_try).where(sign_in_try.c.subject == bin
 _SPEND = Statement(
     text("INSERT INTO sign_in_spent (digest, until_at) VALUES (:digest, :until) ON CONFLICT (digest) DO NOTHING")
 )
+_IS_SPENT = Statement(select(sign_in_spent.c.digest).where(sign_in_spent.c.digest == bindparam("digest")))
 _FORGET_SPENT = Statement(delete(sign_in_spent).where(sign_in_spent.c.until_at < bindparam("before")))
 _FORGET_OLD_TRIES = Statement(delete(sign_in_try).where(sign_in_try.c.last_at < bindparam("before")))
 
@@ -62,6 +63,10 @@ class SqlSignIns(Noun):
         """Use up what is good once."""
         values: Columns = {"digest": digest, "until": millis(until)}
         return bool(self._database.write(lambda transaction: transaction.run(_SPEND, values)))
+
+    def is_spent(self, digest: bytes) -> bool:
+        """Whether it was used up."""
+        return self._database.row(_IS_SPENT, {"digest": digest}) is not None
 
     def forget_sign_ins(self, spent_before: datetime, tried_before: datetime) -> None:
         """Forget what has ended by itself."""

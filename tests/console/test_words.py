@@ -1,0 +1,98 @@
+"""The console's languages: complete, with the same places for values, and everything that is read goes through them."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+from babel.messages.pofile import read_po
+from tools.words import CATALOGUES, missing, said, updated, written
+
+from console.test_pages import PLAIN
+from regalia.console.desk import PageDesk
+from regalia.console.frame import Frame
+from regalia.console.registry import ROUTES
+from regalia.console.words import PSEUDO, words_of
+from regalia.web.sessions import SESSION_COOKIE
+from regalia.web.visit import Visit
+
+if TYPE_CHECKING:
+    from console.conftest import Scene
+
+PLACE = re.compile(r"%\([a-z]+\)s")
+DATA = frozenset({"title", "bdi", "code", "pre", "time", "kbd", "script", "style", "option", "textarea"})
+"""What stands in these is somebody's data, or the name of a thing in every language."""
+PROPER = re.compile(
+    r"[\W\d]*|\d.+ \u2013 .+\d|[A-Z]+-\d+|SCEP ·|SHA-(1|256)|CRL|CSV|JSON|Regalia|Ctrl K|English|Deutsch|alice.*|admin"
+    r"|A|[a-z0-9_.:@-]+( v\d+)?"
+)
+"""What is called so in every language, and names of things that the scene has."""
+
+
+@pytest.mark.parametrize("language", CATALOGUES)
+def test_a_catalogue_is_complete(language: str) -> None:
+    """Every text is translated, with the same places for values; `python -m tools.words` names those that are not."""
+    path = CATALOGUES[language]
+    catalogue = updated(language, said())
+    assert missing(catalogue) == []
+    assert written(catalogue) == path.read_bytes()
+    with path.open("rb") as file:
+        for message in read_po(file, locale=language):
+            texts = message.id if isinstance(message.id, tuple) else (message.id,)
+            told = message.string if isinstance(message.string, tuple) else (message.string,)
+            for text, said_so in zip(texts, told, strict=True):
+                assert sorted(PLACE.findall(str(text))) == sorted(PLACE.findall(str(said_so))), text
+                assert str(text).count("`") == str(said_so).count("`"), text
+
+
+def test_german_is_spoken() -> None:
+    """Words, numbers of things and times are those of the language."""
+    words = words_of("de")
+    assert words("Certificates") == "Zertifikate"
+    assert words.ngettext("%(num)s event", "%(num)s events", 1) == "%(num)s Ereignis"
+    assert words.ngettext("%(num)s event", "%(num)s events", 2) == "%(num)s Ereignisse"
+    assert words.number(1_234_567) == "1\u202f234\u202f567"
+
+
+class _Read(HTMLParser):
+    """Gathers what a reader sees or hears of a page, and is nobody's data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside: list[str] = []
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in {"input", "meta", "link", "br", "img", "use", "path", "circle", "rect", "line"}:
+            self.inside.append(tag)
+        self.texts += [value for name, value in attrs if name in {"aria-label", "placeholder", "data-label"} and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.inside and self.inside.pop() != tag:
+            continue
+
+    def handle_data(self, data: str) -> None:
+        if data.strip() and not DATA.intersection(self.inside):
+            self.texts.append(data.strip())
+
+
+@pytest.mark.parametrize("path", [*PLAIN, "/certificates/{serial}", "/groups/default", "/endpoints/default"])
+def test_every_word_goes_through_the_catalogues(scene: Scene, path: str) -> None:
+    """In the language that is none, whatever a page says of itself stands in brackets: nothing is left in English."""
+    frame = Frame("pki.example.test", frozenset(ROUTES))
+    ways = PageDesk(scene.door.backing, frame, choose=lambda *_: PSEUDO).ways(ROUTES)
+    pattern = path if path in ways else re.sub("/default$", "/{name}", path)
+    serial = f"{scene.certificate.serial:x}"
+    session = scene.alice.cookies[SESSION_COOKIE]
+    visit = Visit(
+        "GET", path.format(serial=serial), "192.0.2.1", (), place={"serial": serial, "name": "default"}, session=session
+    )
+    answer = ways[pattern]["GET"].answer(visit, scene.door.sessions.known(session))
+    if b"text/html" not in dict(answer.headers)[b"content-type"]:
+        return  # a file
+    reader = _Read()
+    reader.feed(answer.body.decode())
+    left = [text for text in reader.texts if "⟦" not in text and not PROPER.fullmatch(text)]
+    assert left == []
