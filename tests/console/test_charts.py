@@ -15,7 +15,7 @@ YEAR = timedelta(days=365)
 
 def a_stack(*parts: int, refused: int = 0, label: str = "day") -> Stack:
     """Return the numbers of a day."""
-    return Stack(label, "/refused", parts, ("/issued",) * len(parts), refused)
+    return Stack(label, parts, refused)
 
 
 def month(*days: Stack) -> list[Stack]:

@@ -1,7 +1,7 @@
 """Charts as shapes that a template draws: x in per cent, so that bars stretch, y in pixels, so that text does not.
 
-Pure functions from numbers to places (design: charts). What a chart shows stands in its numbers as well, each with the
-address of its list: the template writes them below the chart.
+Pure functions from numbers to places (design: charts). The same numbers stand below a chart as a table, each with the
+address of its list; a list with bars has them in its rows.
 """
 
 from __future__ import annotations
@@ -65,12 +65,8 @@ class Stack:
     """The numbers of a day."""
 
     label: str
-    href: str
-    """Of what was refused on it."""
     parts: tuple[int, ...]
     """By series, from the line upwards."""
-    hrefs: tuple[str, ...]
-    """The list of each part."""
     refused: int
 
     @property

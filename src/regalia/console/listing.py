@@ -74,6 +74,8 @@ class Filter:
     """Values and what they are called; None: any text."""
     offered: bool = True
     """Whether it can be chosen on the page; else it is there for links, and has a chip."""
+    needs: str = ""
+    """The field without which it says nothing: it goes when that one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,7 @@ class Listing:
             if value is not None and each.name not in in_tab:
                 said = dict(each.choices(look)).get(value, value) if each.choices is not None else value
                 without = {name: text for name, text in chosen.items() if name != each.name}
-                found.append((look.words(each.label), said, query_path(self.path, without)))
+                found.append((look.words(each.label), said, self._address(without)))
         return found
 
     def _tabs(self, look: Look, chosen: Mapping[str, str]) -> list[tuple[str, str, bool]]:
@@ -203,9 +205,14 @@ class Listing:
         present = {name: value for name, value in chosen.items() if name in names}
         kept = {name: value for name, value in chosen.items() if name not in names}
         return [
-            (look.words(tab.label), query_path(self.path, {**kept, **tab.fields}), dict(tab.fields) == present)
+            (look.words(tab.label), self._address({**kept, **tab.fields}), dict(tab.fields) == present)
             for tab in self.tabs
         ]
+
+    def _address(self, fields: Mapping[str, str]) -> str:
+        """Make the address of the list narrowed otherwise, without what says nothing then."""
+        idle = {each.name for each in self.filters if each.needs and each.needs not in fields}
+        return query_path(self.path, {name: value for name, value in fields.items() if name not in idle})
 
     # --- exports ----------------------------------------------------------------------------------------------------
 
