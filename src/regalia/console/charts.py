@@ -35,7 +35,7 @@ MOST_SERIES: Final = 4
 _TOP: Final = 10.0
 _ROOM: Final = 208.0
 """Pixels from the highest line to the lowest."""
-_BELOW: Final = 14.0
+_BELOW: Final = 20.0
 """Pixels for the names of the days."""
 _LEFT: Final = 4.6
 """Per cent for the numbers of the lines."""

@@ -118,7 +118,9 @@ def _show(look: Look) -> Shown:
     if shown is not None:
         values |= {
             "figures": list(_figures(look, shown)),
+            "counted_at": _counted_at(shown),
             "enrolments": _enrolments(look, shown),
+            "refused": _number(look, sum(each.refused for each in shown.reasons), _refused_list(shown.days[0].day)),
             "reasons": _reasons(look, shown),
             "ending": _ending(look, shown),
             "ending_total": _number(look, sum(each.certificates for each in shown.standing.ending), _live(_SOON)),
@@ -160,6 +162,13 @@ def _refused_list(begin: date, end: date | None = None, reason: str | None = Non
     until = end.isoformat() if end is not None else None
     fields = {"state": "refused", "decided_from": begin.isoformat(), "decided_to": until, "reason": reason}
     return query_path("/enrolments", fields)
+
+
+def _counted_at(shown: OverviewShown) -> datetime | None:
+    """Say since when all of it is true; None: not all of it was counted yet."""
+    times = [shown.today.counted_at, shown.standing.counted_at, shown.ended.counted_at]
+    known = [at for at in times if at is not None]
+    return min(known) if len(known) == len(times) else None
 
 
 def _number(look: Look, number: int, href: str) -> _Number:
@@ -207,13 +216,16 @@ def _time(look: Look, milliseconds: int) -> str:
 # --- charts -----------------------------------------------------------------------------------------------------------
 
 
-def _enrolments(look: Look, shown: OverviewShown) -> _Enrolments:
+def _enrolments(look: Look, shown: OverviewShown) -> _Enrolments | None:
+    """Draw thirty days; None where there is nothing to be seen."""
     totals, first = Counter[str](), shown.days[0].day
     for day in shown.days:
         totals.update({each.source: each.issued for each in day.sources})
+    refused = sum(each.refused for day in shown.days for each in day.sources)
+    if not totals.total() and not refused:
+        return None
     series = series_of(totals)
     chart = columns([_stack(look, day, series) for day in shown.days])
-    refused = sum(each.refused for day in shown.days for each in day.sources)
     return _Enrolments(
         chart=chart,
         series=tuple(_series(look, source, place, totals, series, first) for place, source in enumerate(series, 1)),
@@ -272,7 +284,7 @@ def _ending(look: Look, shown: OverviewShown) -> tuple[BarRow, ...]:
         beyond = {"ends_beyond": str(each.from_day)} if each.from_day else {}
         within = {"ends_within": str(each.to_day), "sort": "expiry"}
         rows.append((label, each.certificates, _live({**beyond, **within})))
-    return bar_list(rows, bad=(0,))
+    return bar_list(rows, bad=(0,)) if any(number for _, number, _ in rows) else ()
 
 
 def _groups(shown: OverviewShown) -> tuple[BarRow, ...]:
