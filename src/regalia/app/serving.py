@@ -62,6 +62,8 @@ from regalia.web.admin import Mount, admin_app
 from regalia.web.api import PREFIX, ApiFace, ApiParts
 from regalia.web.api_pages import ApiPages
 from regalia.web.api_repeats import Repeats
+from regalia.web.calendar import PATH as CALENDAR
+from regalia.web.calendar import CalendarFace
 from regalia.web.callers import FirstKnown, TokenCallers
 from regalia.web.connections import OpenConnections
 from regalia.web.device import device_app
@@ -362,7 +364,11 @@ def admin_face(
         metrics=metrics,
         pool=status,
         hosts=known,
-        mounts=[Mount(PREFIX, ApiFace(parts, asked, ApiPages(asked)), None), *(door.mounts() if door else ())],
+        mounts=[
+            Mount(PREFIX, ApiFace(parts, asked, ApiPages(asked)), None),
+            Mount(CALENDAR, CalendarFace(app, app.api_limits, api)),
+            *(door.mounts() if door else ()),
+        ],
     )
 
 
