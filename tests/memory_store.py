@@ -834,6 +834,11 @@ class MemoryStore(
             self._leases[job] = (holder, until)
             return True
 
+    def give_back(self, job: str, holder: str) -> None:
+        with self._lock:
+            if self._leases.get(job, ("",))[0] == holder:
+                del self._leases[job]
+
     def finished(
         self,
         job: str,

@@ -59,6 +59,7 @@ WITHOUT = {
     "forget_refusals": "housekeeping of what events keep (R13)",
     "forget_sealed_challenges": "removes secrets that nobody needs any more (CHA-4)",
     "lease": "which process runs a job decides nothing",
+    "give_back": "the same",
     "finished": "the same",
     "replace_wrapped": "rotation of the master key, recorded once for all keys",
     "replace_sealed": "the same",

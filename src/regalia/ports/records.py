@@ -97,6 +97,9 @@ class Jobs(Protocol):
         A lease that ends more than a minute after `until` holds nobody up: the clock has been set back since.
         """
 
+    def give_back(self, job: str, holder: str) -> None:
+        """End the holder's lease, if it is still theirs, and note nothing."""
+
     def finished(
         self,
         job: str,

@@ -77,12 +77,15 @@ class Follower:
         if before is not None and some is not None:
             waiting: set[Bearer] = set()
             done = self._done(lambda: standings_of(self._store, some, now), ground, now, waiting, whole=False)
+            if done.busy:
+                return done  # and the next run is whole
             if not done.why:
                 self._looked = _Looked(now, before.whole_at, ground, frozenset(waiting))
                 return done
         waiting = set()
         done = self._done(lambda: standings(self._store, now), ground, now, waiting, whole=True)
-        self._looked = _Looked(now, now, ground, frozenset(waiting))
+        if not done.busy:
+            self._looked = _Looked(now, now, ground, frozenset(waiting))
         return done
 
     def _to_look_at(self, before: _Looked, ground: _Ground, now: datetime) -> tuple[Bearer, ...] | None:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 from regalia.ca.issue import certificate_event
 from regalia.model import Action, Actor, ActorKind, EventDraft, Hold, Outcome, Revocation, new_id
 from regalia.model.fleet import StepKind
-from regalia.ports import Certificates, Events
+from regalia.ports import Certificates, Events, Jobs
 from regalia.ports.fleet import AGREED, FOLLOWING, Bearer, Brakes, Stopped
 from regalia.ra.brake import Brake, Tally, fingerprint, still_shown
 from regalia.ra.following import follow, plan, reason_text
 from regalia.ra.standings import StandingStore, rules_of_groups, standings, standings_of
+from regalia.ra.turn import BUSY, in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -52,12 +53,14 @@ _LET_GO_FOR: Final = timedelta(hours=24)
 _SHORTLY: Final = timedelta(hours=1)
 """What ended by itself within so long counts along, so that many small runs are one large one."""
 _LONGEST_NOTE: Final = 1_000
+_PLANS: Final = 4
+"""How often a run is planned anew in its turn, because what had ended became more meanwhile."""
 _AT_HAND: Final = 5_000
 """Steps of a plan that stay in memory; a longer one is read again."""
 _NO_LIVE: Final[Mapping[str, int]] = MappingProxyType({})
 
 
-class FollowStore(StandingStore, Brakes, Certificates, Events, Protocol):
+class FollowStore(StandingStore, Brakes, Certificates, Events, Jobs, Protocol):
     """What a run reads and writes."""
 
 
@@ -72,8 +75,12 @@ class Planned:
     live: Mapping[str, int]
     ends: frozenset[bytes]
     """Fingerprints of the steps that end trust, as they were counted."""
+    already: Mapping[str, int]
+    """By group what ended by itself shortly before."""
     steps: Callable[[], Iterator[Step]]
     """Tells it step by step; a long plan is read again, and may then be another one."""
+    again: Callable[[], Planned]
+    """Plans and counts it anew, for the same time."""
 
     def counted_steps(self) -> Iterator[Step]:
         """Tell it again, without what would end trust and was not counted: the brake judged no more than that."""
@@ -91,6 +98,8 @@ class Done:
     """The brake held it, and nothing was done."""
     why: tuple[str, ...] = ()
     """What the brake says."""
+    busy: bool = False
+    """Another run had the turn all the time, and nothing was done, which `why` says, too."""
 
 
 def planned(store: FollowStore, now: datetime, *, groups: frozenset[str] | None = None) -> Planned:
@@ -115,11 +124,10 @@ def _planned_for(
     store: FollowStore, bearers: Sequence[Bearer], now: datetime, groups: frozenset[str] | None
 ) -> Planned:
     """Plan for some of them, counted together: one message about hundreds is one run."""
-    rules = rules_of_groups(store)
-    found = tuple(standings_of(store, tuple(dict.fromkeys(bearers)), now))
+    rules, some = rules_of_groups(store), tuple(dict.fromkeys(bearers))
 
     def steps() -> Iterator[Step]:
-        return _within((step for each in found for step in follow(each, rules, now)), groups)
+        return _within((step for each in standings_of(store, some, now) for step in follow(each, rules, now)), groups)
 
     return counted(store, steps, now)
 
@@ -136,9 +144,10 @@ def counted(store: FollowStore, steps: Callable[[], Iterator[Step]], now: dateti
             at_hand.append(step)
     # Who ends nothing is not measured: most messages of most systems say what was known before.
     live = store.live_count(now) if ends else _NO_LIVE
-    stops = Brake().stops(tally, live, already=store.ended_since(now - _SHORTLY)) if ends else ()
-    whole = len(at_hand) <= _AT_HAND
-    return Planned(now, tally, stops, live, frozenset(ends), (lambda: iter(at_hand)) if whole else steps)
+    already = store.ended_since(now - _SHORTLY) if ends else _NO_LIVE
+    stops = Brake().stops(tally, live, already=already) if ends else ()
+    told = (lambda: iter(at_hand)) if len(at_hand) <= _AT_HAND else steps
+    return Planned(now, tally, stops, live, frozenset(ends), already, told, lambda: counted(store, steps, now))
 
 
 def _within(steps: Iterable[Step], groups: frozenset[str] | None) -> Iterator[Step]:
@@ -172,23 +181,44 @@ def carry_out_planned(
 
     Of a plan for some, what is too much is not kept, and nothing that was stopped is closed: the next whole run does.
     """
-    now = run.at
-    let_go = next((each for each in store.open_stops() if goes_on(each, now)), None)
-    if run.stops and let_go is None:
-        why = tuple(map(str, run.stops))
-        return Done(stopped=_stop(store, entropy, run, actor) if whole else None, why=why)
-    if run.stops and let_go is not None:
-        done = _done(store, still_shown(run.counted_steps(), let_go.shown), now, actor, AGREED)
-    else:
-        done = _done(store, run.counted_steps(), now, actor, FOLLOWING)
-    events = _carried_out(run, done, actor)
-    if events:
-        store.record(events)
-    if whole:
-        # What was stopped was done by now, or is no longer too much.
-        for each in store.open_stops():
-            store.put_stopped(each, replace(each, closed_at=now), ())
-    return done
+
+    def act(run: Planned, lasts: Callable[[], bool]) -> Done:
+        now = run.at
+        let_go = next((each for each in store.open_stops() if goes_on(each, now)), None)
+        if run.stops and let_go is None:
+            why = tuple(map(str, run.stops))
+            return Done(stopped=_stop(store, entropy, run, actor) if whole else None, why=why)
+        if run.stops and let_go is not None:
+            done = _done(store, still_shown(run.counted_steps(), let_go.shown), now, actor, AGREED, lasts)
+        else:
+            done = _done(store, run.counted_steps(), now, actor, FOLLOWING, lasts)
+        events = _carried_out(run, done, actor)
+        if events:
+            store.record(events)
+        if whole and not done.busy:
+            # What was stopped was done by now, or is no longer too much.
+            for each in store.open_stops():
+                store.put_stopped(each, replace(each, closed_at=now), ())
+        return done
+
+    return _in_turn(store, run, act)
+
+
+def _in_turn(store: FollowStore, run: Planned, act: Callable[[Planned, Callable[[], bool]], Done]) -> Done:
+    """Act on a plan; one that ends trust waits for its turn, and is judged by what has ended until then.
+
+    Planning is not in the turn: it may take long, and mostly finds nothing that ends.
+    """
+    if not run.ends:
+        return act(run, lambda: True)
+    with in_turn(store, run.at) as turn:
+        for _ in range(_PLANS):
+            if turn is None or not turn.lasts():
+                break
+            if store.ended_since(run.at - _SHORTLY) == run.already:
+                return act(run, turn.lasts)
+            run = run.again()
+    return Done(why=(BUSY,), busy=True)
 
 
 def follow_device(
@@ -217,19 +247,26 @@ def follow_bearers(
     groups: frozenset[str] | None = None,
 ) -> Done:
     """Let follow for some of them at once: either what is due for all of them is done, or nothing (REV-7)."""
-    run = _planned_for(store, bearers, now, groups)
-    if run.stops:
-        return Done(why=tuple(map(str, run.stops)))
-    return _done(store, run.counted_steps(), now, actor, FOLLOWING)
+
+    def act(run: Planned, lasts: Callable[[], bool]) -> Done:
+        if run.stops:
+            return Done(why=tuple(map(str, run.stops)))
+        return _done(store, run.counted_steps(), now, actor, FOLLOWING, lasts)
+
+    return _in_turn(store, _planned_for(store, bearers, now, groups), act)
 
 
 # --- doing it ---------------------------------------------------------------------------------------------------------
 
 
-def _done(store: FollowStore, steps: Iterable[Step], now: datetime, actor: Actor, cause: str) -> Done:
+def _done(
+    store: FollowStore, steps: Iterable[Step], now: datetime, actor: Actor, cause: str, lasts: Callable[[], bool]
+) -> Done:
     kinds: Counter[StepKind] = Counter()
     passed = 0
     for step in steps:
+        if step.ends_trust and not lasts():
+            return Done(kinds, passed, why=(BUSY,), busy=True)
         if _follow(store, step, now, actor, cause):
             kinds[step.kind] += 1
         else:

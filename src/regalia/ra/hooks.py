@@ -29,7 +29,7 @@ from regalia.ra.record_events import connector_actor
 from regalia.ra.sources import source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from regalia.errors import Reason
     from regalia.model import JsonValue
@@ -62,8 +62,6 @@ _FIELDS: Final = frozenset({"id", "occurred_at", "devices", "users", "gone"})
 _TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
 )
-_TURN_SECONDS: Final = 5.0
-"""How long a message waits for those before it; then the next run does what follows from it."""
 _NO_KEY: Final = bytes(32)
 """What a message to no connector of ours is compared with, so that it takes as long."""
 
@@ -142,7 +140,6 @@ class HookDesk:
         self._clock = clock
         self._wrong = Counts(reasons.HOOK_LIMITED, "source", _WRONG_PER_MINUTE)
         self._lock = threading.Lock()
-        self._following = threading.Lock()
 
     def receive(self, message: Message) -> HookAnswer:
         """Take one message in, and let follow what does.
@@ -174,18 +171,10 @@ class HookDesk:
         made = Receipt(receipt, left_out=max(0, len(_named(said.page)) - len(records)))
         self._store.record((_received(connector.name, message.source, said.page, made, now),))
         self._store.spend(_digest(connector, said.id), now + 2 * WINDOW)
-        self._follow(tuple(map(_bearer, records)))
+        # One message is one run, whose brake counts all of it before anything is done. Where its turn does not come
+        # while the sender waits, the job's next run does what follows.
+        follow_bearers(self._store, tuple(map(_bearer, records)), self._clock.now())
         return made
-
-    def _follow(self, bearers: Sequence[Bearer]) -> None:
-        """Let follow what does: one message is one run, whose brake counts all of it before anything is done."""
-        # One at a time: messages that were counted at once would each find the share of the others unused.
-        if not self._following.acquire(timeout=_TURN_SECONDS):
-            return
-        try:
-            follow_bearers(self._store, bearers, self._clock.now())
-        finally:
-            self._following.release()
 
     # --- reading ----------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ _LEASE = Statement(
         " WHERE job.holder IS NULL OR job.holder = excluded.holder OR job.lease_until <= :now OR job.lease_until > :far"
     )
 )
+_GIVE_BACK = Statement(text("UPDATE job SET holder = NULL, lease_until = 0 WHERE name = :name AND holder = :holder"))
 _FINISHED = Statement(
     text(
         "INSERT INTO job (name, holder, lease_until, last_run, last_error, last_success, every_ms)"
@@ -62,6 +63,10 @@ class SqlJobs(Noun):
         values: Columns = {"name": job, "holder": holder, "now": millis(now), "until": millis(until)}
         values["far"] = millis(until) + _CLOCKS_DIFFER
         return bool(self._database.write(lambda transaction: transaction.run(_LEASE, values)))
+
+    def give_back(self, job: str, holder: str) -> None:
+        """End the lease, if it is still the holder's."""
+        self._database.write(lambda transaction: transaction.run(_GIVE_BACK, {"name": job, "holder": holder}))
 
     def finished(
         self,
