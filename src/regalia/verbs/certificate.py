@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,7 +18,7 @@ from regalia.ports import CertificateFilter
 from regalia.ra.figures import begin_of
 from regalia.verbs.certificate_causes import CauseRecord, beside_certificates
 from regalia.verbs.content import certificates_text
-from regalia.verbs.fields import Days, Id, Name, Source, is_empty
+from regalia.verbs.fields import Day, Days, Id, Name, Source, is_empty
 from regalia.verbs.finding import endpoints_of, found_authority, found_device, found_group
 from regalia.verbs.paging import ListAsked, page_of, place_after
 from regalia.verbs.verb import Asked, Desk, Page, Record, Time, Verb
@@ -89,8 +89,8 @@ class ListCertificates(ListAsked):
     state: Annotated[CertificateState | None, Field(description="Only in this state, expired or not.")] = None
     expired: Annotated[bool, Field(description="Those that have expired, the last one first.")] = False
     source: Annotated[Source | None, Field(description="Only what came by this way.")] = None
-    issued_from: Annotated[date | None, Field(description="Only issued on this day (UTC) or later.")] = None
-    issued_to: Annotated[date | None, Field(description="Only issued on this day (UTC) or earlier.")] = None
+    issued_from: Annotated[Day | None, Field(description="Only issued on this day (UTC) or later.")] = None
+    issued_to: Annotated[Day | None, Field(description="Only issued on this day (UTC) or earlier.")] = None
     ends_within: Annotated[int | None, Days, Field(description="Only what ends within so many days.")] = None
     ends_beyond: Annotated[int | None, Days, Field(description="Only what does not end within so many days.")] = None
     expired_within: Annotated[int | None, Days, Field(description="Of what has expired, only of so many days.")] = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from regalia.ports import EnrolmentFilter, EventFilter
 from regalia.ra.explain import delivery, explain
 from regalia.ra.figures import begin_of
 from regalia.verbs.enrolment_device import KnownDevice, known_device
-from regalia.verbs.fields import Name, Note, Source, is_empty
+from regalia.verbs.fields import Day, Name, Note, Source, is_empty
 from regalia.verbs.finding import endpoints_of, found_endpoint
 from regalia.verbs.lookup import by_prefix
 from regalia.verbs.paging import MOST, ListAsked, page_of, place_after
@@ -64,8 +64,8 @@ class ListEnrolments(ListAsked):
     endpoint: Annotated[Name | None, Field(description="Only at this one.")] = None
     reason: Annotated[Name | None, Field(description="Only refused for this reason.", examples=["RA-018"])] = None
     source: Annotated[Source | None, Field(description="Only what came by this way.")] = None
-    decided_from: Annotated[date | None, Field(description="Only so since this day (UTC) or later.")] = None
-    decided_to: Annotated[date | None, Field(description="Only so since this day (UTC) or earlier.")] = None
+    decided_from: Annotated[Day | None, Field(description="Only so since this day (UTC) or later.")] = None
+    decided_to: Annotated[Day | None, Field(description="Only so since this day (UTC) or earlier.")] = None
 
 
 class ShowEnrolment(Asked):
