@@ -6,8 +6,10 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, TypeVar
 
+from memory_figures import is_followed, why_ended
 from regalia.model import CertificateState
 from regalia.ports import COUNTED, CertificateFilter, ChallengeFilter, EnrolmentFilter, EventFilter, Listed
+from regalia.store.figures import first_id
 from regalia.store.values import names_text
 from regalia.wire.event import canonical_record
 from regalia.wire.search_text import Words, wanted_text
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from regalia.model import Certificate, Challenge, Endpoint, Enrolment, Event, Names
     from regalia.ports import Place
+    from regalia.ports.fleet import KeptCause
 
 __all__ = ["MemoryLists"]
 
@@ -33,6 +36,7 @@ class MemoryLists:
     _enrolments: dict[UUID, Enrolment]
     _challenges: dict[UUID, Challenge]
     _endpoints: dict[str, Endpoint]
+    _kept: list[KeptCause]
 
     def index_more(self, now: datetime) -> int:
         """Nothing is indexed."""
@@ -45,12 +49,28 @@ class MemoryLists:
         found = [
             c
             for c in self._certificates.values()
-            if _is_wanted(wanted, c) and (not text or self._certificate_words(c).match(text))
+            if _is_wanted(wanted, c)
+            and self._is_wanted_too(wanted, c)
+            and (not text or self._certificate_words(c).match(text))
         ]
         by_time = (wanted.by_end or wanted.expired_at is not None) and not text
         if not by_time:
             return _page(found, lambda c: (c.id.hex,), wanted, descending=True)
         return _page(found, lambda c: (_millis(c.intent.not_after), c.id.hex), wanted, descending=not wanted.by_end)
+
+    def _is_wanted_too(self, wanted: CertificateFilter, c: Certificate) -> bool:
+        """Whether what stands beside a certificate is as it is wanted."""
+        of, end = c.intent, c.revocation
+        own = self._enrolments.get(of.enrolment_id) if of.enrolment_id is not None else None
+        came_after = is_followed(c, self._certificates.values(), self._enrolments)
+        return (
+            (wanted.endpoints is None or (own is not None and own.key.endpoint in wanted.endpoints))
+            and (wanted.begun_from is None or c.id.bytes >= first_id(wanted.begun_from))
+            and (wanted.begun_before is None or c.id.bytes < first_id(wanted.begun_before))
+            and wanted.followed in (None, came_after)
+            and (wanted.ended_from is None or (end is not None and end.at >= wanted.ended_from))
+            and (wanted.cause is None or (end is not None and why_ended(end, self._kept) == wanted.cause))
+        )
 
     def _certificate_words(self, certificate: Certificate) -> Words:
         intent = certificate.intent
@@ -74,6 +94,10 @@ class MemoryLists:
             if wanted.state in (None, e.state)
             and wanted.endpoint in (None, e.key.endpoint)
             and (wanted.groups is None or e.group in wanted.groups)
+            and wanted.reason in (None, e.reason_id)
+            and (wanted.endpoints is None or e.key.endpoint in wanted.endpoints)
+            and (wanted.changed_from is None or e.updated_at >= wanted.changed_from)
+            and (wanted.changed_before is None or e.updated_at < wanted.changed_before)
             and (not text or _enrolment_words(e).match(text))
         ]
         return _page(found, lambda e: (e.id.hex,), wanted, descending=True)
@@ -128,6 +152,8 @@ def _is_wanted(wanted: CertificateFilter, c: Certificate) -> bool:
         and wanted.state in (None, c.state)
         and (wanted.live_at is None or (c.state is CertificateState.ISSUED and c.intent.not_after > wanted.live_at))
         and (wanted.expired_at is None or c.intent.not_after <= wanted.expired_at)
+        and (wanted.ends_after is None or c.intent.not_after > wanted.ends_after)
+        and (wanted.ends_by is None or c.intent.not_after <= wanted.ends_by)
     )
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from memory_administration import MemoryAdministration
 from memory_alerts import MemoryAlerts
 from memory_audit import MemoryAudit
+from memory_figures import MemoryFigures
 from memory_fleet import MemoryFleet
 from memory_hierarchy import MemoryHierarchies
 from memory_lists import MemoryLists
@@ -79,6 +80,7 @@ class MemoryStore(
     MemoryAdministration,
     MemoryAlerts,
     MemoryAudit,
+    MemoryFigures,
     MemoryFleet,
     MemoryHierarchies,
     MemoryLists,

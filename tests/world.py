@@ -11,6 +11,7 @@ import hmac
 import time
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -38,6 +39,7 @@ from regalia.ca.issue import Issuer
 from regalia.ca.profile import DEFAULT_DOCUMENT
 from regalia.ca.recover import Recovery
 from regalia.ca.rollover import Rollover
+from regalia.ca.status import OcspResponder
 from regalia.ca.urls import Urls
 from regalia.model import Actor, ActorKind, Authoriser, EnrolmentState, Names, San, SanKind
 from regalia.ports import EnrolmentFilter
@@ -221,6 +223,11 @@ class World:
         self.scep = self.service(self.keys)
         self.ceremony.create_root("root", actor=ADMIN)
         self.open_group("default")
+
+    @cached_property
+    def ocsp(self) -> OcspResponder:
+        """What answers OCSP."""
+        return OcspResponder(self.store, self.keys, self.clock)
 
     def hook_key(self, connector: Connector) -> str:
         """See `app.App`: another one for each connector, and once its secret is set anew."""

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import ocsp as x509_ocsp
-from tools.bench import crl, fleet, growth, kept, lists, ocsp, page, peer, start
+from tools.bench import console, crl, fleet, growth, kept, lists, ocsp, page, peer, start
 from tools.bench.__main__ import concluded
 from tools.bench.devices import Device, Sent, Server, judge, make_devices, request
 from tools.bench.homes import make_home, opened
@@ -352,6 +352,18 @@ def test_lists_gives_complete_results() -> None:
     ]
     assert all(figure.budget is not None and figure.value > 0 for figure in report.figures)
     assert len(report.tables[0].rows) * lists.LEAST.rounds == report.verified
+
+
+def test_console_gives_complete_results() -> None:
+    """`bench console` asks a served console for its pages on both databases, and each shows what is there."""
+    report = console.measure(console.LEAST)
+    assert [figure.name for figure in report.figures] == [
+        f"{what} among 300 certificates and 50 devices, {database}, p95"
+        for database in ("SQLite", "PostgreSQL")
+        for what in ("the dashboard", "a list", "a search", "a certificate's page", "a device's page")
+    ]
+    assert all(figure.budget is not None and figure.value > 0 for figure in report.figures)
+    assert len(report.tables[0].rows) * console.LEAST.rounds == report.verified
 
 
 def test_fleet_gives_complete_results() -> None:

@@ -82,6 +82,8 @@ WITHOUT = {
     "claim_delivery": "which process tells of an alert decides nothing; how the telling ended is recorded",
     "forget_alerts": "housekeeping of what events keep",
     "index_more": "what searches go by says what is stored elsewhere",
+    "keep_figures": "what is counted says what is stored elsewhere",
+    "forget_figures": "the same, of days that no page shows",
     "add_checkpoint_key": "the public half of a key whose making is recorded",
 }
 """Methods that write and take no events, each with its reason."""

@@ -25,6 +25,7 @@ OWN = {
     "proposal.refuse",
     "proposal.withdraw",
     "session.end",
+    "calendar.create",
     "token.create",
     "token.revoke",
 }

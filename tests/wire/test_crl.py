@@ -23,6 +23,7 @@ from regalia.wire.crl import (
     counted,
     delta_crl_indicator,
     encode_entry,
+    find_entry,
     issuing_distribution_point,
     read_crl,
     tbs_chunks,
@@ -120,6 +121,29 @@ def test_the_reason_is_there_unless_it_is_unspecified(reason: RevocationReason) 
         assert not critical
         assert isinstance(value, x509.CRLReason)
         assert value.public_bytes() == bytes((0x0A, 1, reason))
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(_ENTRIES, max_size=40, unique_by=lambda revoked: revoked.serial),
+    st.integers(min_value=1, max_value=1 << 159),
+    st.integers(min_value=1, max_value=200),
+)
+def test_an_entry_is_found_by_its_serial(entries: list[RevokedEntry], other: int, size: int) -> None:
+    """Whatever is listed is found with its time and reason, however the CRL is cut into chunks; nothing else is."""
+    crl = _crl(entries)
+    chunks = [crl[at : at + size] for at in range(0, len(crl), size)]
+    listed = {int.from_bytes(each.serial, "big"): each for each in entries}
+    for serial, entry in listed.items():
+        found = find_entry(iter(chunks), serial)
+        assert found is not None
+        assert (int.from_bytes(found.serial, "big"), found.at, found.reason) == (
+            serial,
+            entry.at // 1000 * 1000,
+            entry.reason,
+        )
+    if other not in listed:
+        assert find_entry(iter(chunks), other) is None
 
 
 def test_an_empty_crl_has_no_list() -> None:

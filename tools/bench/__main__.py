@@ -31,6 +31,7 @@ _SUBJECTS: Final = {
     "scep": "one enrolment: its stages against pure crypto, and over HTTP against Debian's scepserver",
     "growth": "one enrolment and look-ups with few and with many certificates stored",
     "lists": "pages of long lists, searches, and single objects among a million certificates",
+    "console": "the console's pages among a million certificates and a hundred thousand devices",
     "fleet": "what follows for a fleet: planning for all of it, and how soon a wipe is known; a connector that hangs",
     "pressure": "hundreds of enrolments in flight beside OCSP, and good requests beside a flood of bad ones",
     "ocsp": "one OCSP answer: cached against a bare uvicorn answer, and fresh",

@@ -41,9 +41,12 @@ class Fleet:
     filled: Filled
 
 
-def fill_fleet(home: Home, url: str | None, *, devices: int, certificates: int, wiped: int = 0) -> Fleet:
+def fill_fleet(
+    home: Home, url: str | None, *, devices: int, certificates: int, wiped: int = 0, bound: int | None = None
+) -> Fleet:
     """Fill a fresh home. Two devices have one user; the first devices have one certificate more than the last ones.
 
+    `bound`: so many certificates are bound to records of devices, the first ones; None: all.
     `url` is that of PostgreSQL, None for the home's own SQLite. `wiped`: so many devices, the last ones, are wiped.
     """
     kept = devices - wiped
@@ -61,7 +64,7 @@ def fill_fleet(home: Home, url: str | None, *, devices: int, certificates: int, 
             )
             if not made:
                 raise VoidRunError("the home has devices already")
-    _bind(home, url, devices)
+    _bind(home, url, devices, certificates if bound is None else bound)
     return Fleet(connector, filled)
 
 
@@ -106,22 +109,23 @@ def _user(number: int, now: datetime) -> User:
     )
 
 
-def _bind(home: Home, url: str | None, devices: int) -> None:
+def _bind(home: Home, url: str | None, devices: int, most: int) -> None:
     """Bind each certificate to the device whose number it has; behind the last device the first ones are next."""
     find, change = "SELECT id, device FROM certificate WHERE device LIKE 'INV-%'", "UPDATE certificate SET device_id = "
     if url is None:
         with closing(sqlite3.connect(home.path / "regalia.db")) as database:
-            database.executemany(change + "? WHERE id = ?", _bound(database.execute(find).fetchall(), devices))
+            database.executemany(change + "? WHERE id = ?", _bound(database.execute(find).fetchall(), devices, most))
             database.commit()
         return
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute(find.encode())
-        cursor.executemany(change.encode() + b"%s WHERE id = %s", _bound(cursor.fetchall(), devices))
+        cursor.executemany(change.encode() + b"%s WHERE id = %s", _bound(cursor.fetchall(), devices, most))
         connection.commit()
         # What the server does by itself within minutes.
         connection.autocommit = True
         connection.execute("VACUUM ANALYZE")
 
 
-def _bound(rows: Sequence[tuple[bytes, str]], devices: int) -> list[tuple[bytes, bytes]]:
-    return [(device_id(int(name.removeprefix("INV-")) % devices).bytes, which) for which, name in rows]
+def _bound(rows: Sequence[tuple[bytes, str]], devices: int, most: int) -> list[tuple[bytes, bytes]]:
+    numbered = [(int(name.removeprefix("INV-")), which) for which, name in rows]
+    return [(device_id(number % devices).bytes, which) for number, which in numbered if number < most]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["ROOT", "SUBJECTS", "commit", "save", "saved"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-SUBJECTS: Final = ("scep", "growth", "lists", "fleet", "pressure", "ocsp", "crl", "start")
+SUBJECTS: Final = ("scep", "growth", "lists", "console", "fleet", "pressure", "ocsp", "crl", "start")
 _DIRECTORY: Final = Path(__file__).resolve().parent / "results"
 
 

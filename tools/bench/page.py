@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +25,7 @@ _TITLES: Final = {
     "scep": "One enrolment by SCEP",
     "growth": "As the database grows",
     "lists": "Long lists and searches",
+    "console": "The console",
     "fleet": "A fleet, and what follows",
     "pressure": "Under pressure",
     "ocsp": "One OCSP answer",
@@ -38,8 +40,8 @@ what else a machine does changes little; and most of it is a ratio of two things
 another machine should find the same. Each answer was opened and verified after the run; one bad answer would have made
 it void.
 
-`./regalia bench scep|growth|lists|fleet|pressure|ocsp|crl|start` measures on your machine, `./regalia bench all --save`
-all of it, and `./regalia bench report` makes this page of what was saved.
+`./regalia bench scep|growth|lists|console|fleet|pressure|ocsp|crl|start` measures on your machine, `./regalia bench all
+--save` all of it, and `./regalia bench report` makes this page of what was saved.
 """
 
 
@@ -205,6 +207,13 @@ def _lists_charts(result: Mapping[str, Any]) -> Iterator[tuple[str, Chart]]:
     yield "lists", Chart("Answers of which 95 of 100 are faster", bars)
 
 
+def _console_charts(result: Mapping[str, Any]) -> Iterator[tuple[str, Chart]]:
+    bars = [
+        _bar(each, re.sub(" among .*devices", "", each["name"].removesuffix(", p95"))) for each in result["figures"]
+    ]
+    yield "console", Chart("Pages of which 95 of 100 are faster", bars)
+
+
 def _start_charts(result: Mapping[str, Any]) -> Iterator[tuple[str, Chart]]:
     walls = [_bar(figure, figure["name"]) for figure in result["figures"] if figure["unit"] == "s"]
     yield "start", Chart("Seconds to wait", walls)
@@ -216,6 +225,7 @@ _CHARTS_OF: Final[dict[str, Callable[[Mapping[str, Any]], Iterator[tuple[str, Ch
     "scep": _scep_charts,
     "growth": _growth_charts,
     "lists": _lists_charts,
+    "console": _console_charts,
     "fleet": lambda _: iter(()),
     "pressure": lambda _: iter(()),
     "ocsp": _ocsp_charts,

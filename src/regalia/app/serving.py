@@ -28,6 +28,7 @@ from regalia.jobs.audit_certificates import AuditCertificates
 from regalia.jobs.checkpoint import CopyCheckpoints, MakeCheckpoints
 from regalia.jobs.connectors import AnswerFeeds, FollowFleet, SweepConnectors, TellConnectors
 from regalia.jobs.copy_crls import CopyCrls
+from regalia.jobs.figures import CountFigures
 from regalia.jobs.housekeeping import (
     ExpirePending,
     FlushRefusals,
@@ -61,6 +62,8 @@ from regalia.web.admin import Mount, admin_app
 from regalia.web.api import PREFIX, ApiFace, ApiParts
 from regalia.web.api_pages import ApiPages
 from regalia.web.api_repeats import Repeats
+from regalia.web.calendar import PATH as CALENDAR
+from regalia.web.calendar import CalendarFace
 from regalia.web.callers import FirstKnown, TokenCallers
 from regalia.web.connections import OpenConnections
 from regalia.web.device import device_app
@@ -361,7 +364,11 @@ def admin_face(
         metrics=metrics,
         pool=status,
         hosts=known,
-        mounts=[Mount(PREFIX, ApiFace(parts, asked, ApiPages(asked)), None), *(door.mounts() if door else ())],
+        mounts=[
+            Mount(PREFIX, ApiFace(parts, asked, ApiPages(asked)), None),
+            Mount(CALENDAR, CalendarFace(app, app.api_limits, api)),
+            *(door.mounts() if door else ()),
+        ],
     )
 
 
@@ -398,6 +405,7 @@ def _jobs(app: App, feed: ChangeFeed) -> tuple[Job, ...]:
         *_copies(app),
         KnowOwnKeys(app.store, lambda: _listener_keys(app.config)),
         IndexSearch(app.store),
+        CountFigures(app.store, app.clock),
         RenewOcsp(app.ocsp),
         *alert_jobs(app, node_name(app.config.home)),
         *_fleet_jobs(app),

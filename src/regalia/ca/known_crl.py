@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from regalia.model import Authority
 
-__all__ = ["KnownCrl", "ListedSerial", "is_signed_by", "number_of", "read_known_crl", "reason_of"]
+__all__ = ["KnownCrl", "ListedSerial", "is_signed_by", "number_of", "read_known_crl", "reason_of", "reason_of_flag"]
 
 _REASONS = {
     x509.ReasonFlags.key_compromise: RevocationReason.KEY_COMPROMISE,
@@ -93,7 +93,12 @@ def reason_of(entry: x509.RevokedCertificate) -> RevocationReason:
         flag = entry.extensions.get_extension_for_class(x509.CRLReason).value.reason
     except x509.ExtensionNotFound:
         return RevocationReason.UNSPECIFIED
-    return _REASONS.get(flag, RevocationReason.UNSPECIFIED)
+    return reason_of_flag(flag)
+
+
+def reason_of_flag(flag: x509.ReasonFlags | None) -> RevocationReason:
+    """Read a reason; none counts as unspecified, too."""
+    return RevocationReason.UNSPECIFIED if flag is None else _REASONS.get(flag, RevocationReason.UNSPECIFIED)
 
 
 def is_signed_by(crl: x509.CertificateRevocationList, certificate: bytes) -> bool:

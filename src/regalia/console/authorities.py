@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from regalia.console.acts import Act, Ask, act_path
+from regalia.console.charts import life_on, share_on
 from regalia.console.listing import query_path
 from regalia.console.look import View
 from regalia.console.marks import marked
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from regalia.console.charts import Life
     from regalia.console.desk import Routes, Shown
     from regalia.console.look import Look
     from regalia.verbs.authority import TreeNode
@@ -50,11 +52,7 @@ class _Row:
     last: bool
     kind: str
     word: str
-    begins: float
-    """Per cent of the axis."""
-    lasts: float
-    gone: float
-    """Per cent of the axis that has gone by of it."""
+    life: Life
     late: bool
 
 
@@ -62,14 +60,14 @@ def _tree(look: Look) -> Shown:
     tree = look.ask(verbs.TREE)
     nodes = list(_walk(tree.authorities))
     first = min((node.not_before for node, _, _ in nodes), default=look.now)
-    last = max((node.not_after for node, _, _ in nodes), default=look.now)
-    rows = [_row(look, node, depth, last_one, first, last) for node, depth, last_one in nodes]
+    axis = first, max((node.not_after for node, _, _ in nodes), default=look.now)
+    rows = [_row(look, node, depth, last_one, axis) for node, depth, last_one in nodes]
     return View(
         "authorities.html",
         title=look.words("Authorities"),
         lead=look.words("Who signs certificates: the root vouches for one authority for each group."),
         here=_HERE,
-        values={"rows": rows, "requests": tree.requests, "now_at": _share(look.now, first, last)},
+        values={"rows": rows, "requests": tree.requests, "now_at": share_on(axis, look.now)},
     )
 
 
@@ -80,16 +78,10 @@ def _walk(nodes: tuple[TreeNode, ...], depth: int = 0) -> Iterator[tuple[TreeNod
         yield from _walk(node.below, depth + 1)
 
 
-def _row(look: Look, node: TreeNode, depth: int, last: bool, begin: datetime, end: datetime) -> _Row:  # noqa: FBT001 - one row
+def _row(look: Look, node: TreeNode, depth: int, last: bool, axis: tuple[datetime, datetime]) -> _Row:  # noqa: FBT001 - one row
     kind, word = _STATES.get(node.state.value, ("unknown", node.state.value))
-    begins, ends = _share(node.not_before, begin, end), _share(node.not_after, begin, end)
-    gone = min(max(_share(look.now, begin, end), begins), ends) - begins
-    return _Row(node, depth, last, kind, look.words(word), begins, ends - begins, gone, node.days_left < _SOON)
-
-
-def _share(at: datetime, begin: datetime, end: datetime) -> float:
-    whole = (end - begin).total_seconds()
-    return round(100 * (at - begin).total_seconds() / whole, 2) if whole else 0.0
+    life = life_on(axis, node.not_before, node.not_after, look.now)
+    return _Row(node, depth, last, kind, look.words(word), life, node.days_left < _SOON)
 
 
 def _show(look: Look) -> Shown:

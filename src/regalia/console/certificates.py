@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from regalia import reasons
@@ -12,17 +13,20 @@ from regalia.console.marks import marked
 from regalia.errors import AdminError
 from regalia.verbs import certificate as verbs
 from regalia.verbs import certificate_end as ends
+from regalia.verbs import certificate_status as told
 from regalia.verbs import group as groups
 from regalia.web.answers import NO_STORE, answer
 from regalia.web.door import see_other
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from regalia.console.desk import Routes, Shown
     from regalia.console.look import Look
     from regalia.verbs import Verb
     from regalia.verbs.certificate import CertificateRecord
+    from regalia.verbs.certificate_status import HappeningRecord
     from regalia.web.answers import Answer
 
 __all__ = ["ACTS", "ROUTES", "certificate_path", "standing"]
@@ -36,6 +40,26 @@ _WORDS: Final = {
     "expired": marked("Expired"),
     "intent": marked("Being signed"),
     "abandoned": marked("Never issued"),
+}
+
+
+_ANSWERS: Final = {
+    "good": ("ok", marked("good")),
+    "revoked": ("ended", marked("revoked")),
+    "unknown": ("unknown", marked("unknown")),
+    "unauthorized": ("unknown", marked("nobody here answers for its issuer")),
+    "try_later": ("warn", marked("try later: no responder is ready")),
+}
+_LIFE: Final = {
+    told.What.REQUESTED: ("enrolment", marked("Requested")),
+    told.What.VALIDATED: ("approval", marked("Validated")),
+    told.What.ISSUED: ("certificate", marked("Issued")),
+    told.What.DELIVERED: ("connector", marked("Its connector took note")),
+    told.What.RENEWED: ("ok", marked("Renewed")),
+    told.What.HELD: ("held", marked("On hold")),
+    told.What.RELEASED: ("ok", marked("Released")),
+    told.What.REVOKED: ("ended", marked("Revoked")),
+    told.What.ENDED: ("over", marked("Expired")),
 }
 
 
@@ -83,6 +107,30 @@ def _empty(look: Look) -> Mapping[str, str]:
     }
 
 
+_LINKED: Final = (
+    ("cause", marked("Ended because")),
+    ("ended_within", marked("Ended in days")),
+    ("ends_beyond", marked("Ends after days")),
+    ("ends_within", marked("Ends within days")),
+    ("source", marked("Came by")),
+    ("issued_from", marked("Issued since day")),
+    ("issued_to", marked("Issued until day")),
+)
+_YES_OR_NO: Final = (
+    ("followed", marked("Another one came after")),
+    ("revoked", marked("Revoked or on hold")),
+    ("expired", marked("Expired")),
+)
+
+
+def _states(look: Look) -> Sequence[tuple[str, str]]:
+    return [("issued", look.words("Issued"))]
+
+
+def _yes_or_no(look: Look) -> Sequence[tuple[str, str]]:
+    return [("true", look.words("yes")), ("false", look.words("no"))]
+
+
 LIST: Final = Listing(
     path=_HERE,
     verb=verbs.LIST,
@@ -106,6 +154,10 @@ LIST: Final = Listing(
         ),
         Filter("device", marked("Device")),
         Filter("subject", marked("Whole subject")),
+        *(Filter(name, label, offered=False) for name, label in _LINKED),
+        Filter("expired_within", marked("Expired in days"), offered=False, needs="expired"),
+        Filter("state", marked("State"), _states, offered=False),
+        *(Filter(name, label, _yes_or_no, offered=False) for name, label in _YES_OR_NO),
     ),
     tabs=(
         Tab(marked("Live"), {}),
@@ -141,8 +193,64 @@ def _show(look: Look) -> Shown:
         lead=_effective(look, record),
         here=_HERE,
         crumbs=((look.words("Certificates"), _HERE), (record.subject.removeprefix("CN="), "")),
-        values={"record": record, "kind": kind, "word": word, "actions": actions},
+        values={
+            "record": record,
+            "kind": kind,
+            "word": word,
+            "actions": actions,
+            "told": list(_told(look, record.serial)),
+            "life": [_happening(look, each) for each in look.ask(told.LIFE, serial=record.serial).life],
+        },
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one source says."""
+
+    source: str
+    kind: str
+    says: str
+    since: datetime | None
+    until: datetime | None
+
+
+def _told(look: Look, serial: str) -> Iterator[_Told]:
+    """Say what others are told now, each as it answers."""
+    words, status = look.words, look.ask(told.STATUS, serial=serial)
+    ocsp = status.ocsp
+    if ocsp is not None:
+        kind, says = _ANSWERS.get(ocsp.answer, ("unknown", ocsp.answer))
+        said = words(says) + (f", {ocsp.reason}" if ocsp.reason else "")
+        yield _Told(
+            "OCSP", kind if ocsp.reason != "certificate-hold" else "held", said, ocsp.this_update, ocsp.next_update
+        )
+    for each in status.crls:
+        kind, said = "ok", words("not listed")
+        if each.listed:
+            kind = "held" if each.reason == "certificate-hold" else "ended"
+            said = f"{words('listed')}, {each.reason}"
+        source = words("Delta CRL %(name)s") if each.delta else words("CRL %(name)s")
+        yield _Told(source % {"name": each.name}, kind, said, each.this_update, each.next_update)
+
+
+@dataclass(frozen=True, slots=True)
+class _Happening:
+    """A line of its life."""
+
+    kind: str
+    what: str
+    at: datetime
+    note: str
+    serial: str
+    other: str
+    """What the certificate with that serial is to this one."""
+
+
+def _happening(look: Look, each: HappeningRecord) -> _Happening:
+    kind, what = _LIFE[each.what]
+    other = "" if each.serial is None else look.words("by") if each.what is told.What.RENEWED else look.words("renews")
+    return _Happening(kind, look.words(what), each.at, each.note, each.serial or "", other)
 
 
 def _effective(look: Look, record: CertificateRecord) -> str:

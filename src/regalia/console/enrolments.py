@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from regalia.console.look import Look
     from regalia.verbs.enrolment import EnrolmentRecord, EnrolmentShown
 
-__all__ = ["ACTS", "ROUTES", "endpoint_choices", "enrolment_path", "name_of", "state_of"]
+__all__ = [
+    "ACTS",
+    "ROUTES",
+    "endpoint_choices",
+    "enrolment_path",
+    "name_of",
+    "source_choices",
+    "source_word",
+    "state_of",
+]
 
 _HERE: Final = "/enrolments"
 _STATES: Final = {
@@ -31,6 +40,13 @@ _STATES: Final = {
     EnrolmentState.INTENT: ("waiting", marked("Being issued")),
     EnrolmentState.ISSUED: ("ok", marked("Issued")),
     EnrolmentState.REFUSED: ("bad", marked("Refused")),
+}
+_SOURCES: Final = {
+    "one-time": marked("One-time challenge"),
+    "static": marked("Static challenge"),
+    "approval": marked("Approval"),
+    "by-hand": marked("By hand"),
+    "other": marked("Another way"),
 }
 _STAGES: Final = (
     (Stage.MESSAGE, marked("Message")),
@@ -59,6 +75,19 @@ def state_of(look: Look, state: EnrolmentState) -> tuple[str, str]:
 def endpoint_choices(look: Look) -> Sequence[tuple[str, str]]:
     """List the endpoints that the looker sees."""
     return [(each.name, each.name) for each in look.ask(endpoints.LIST, limit=1_000).items]
+
+
+def source_word(look: Look, source: str) -> str:
+    """Say by which way enrolments came: a connector has its name."""
+    kind, _, name = source.partition(":")
+    return name or look.words(_SOURCES.get(kind, kind))
+
+
+def source_choices(look: Look) -> Sequence[tuple[str, str]]:
+    """List the ways that lead to the endpoints that the looker sees, and the one by hand."""
+    seen = look.ask(endpoints.LIST, limit=1_000).items
+    found = {f"connector:{each.connector}" if each.connector else each.authoriser.value for each in seen}
+    return [(each, source_word(look, each)) for each in (*sorted(found), "by-hand")]
 
 
 # --- the list -------------------------------------------------------------------------------------------------------
@@ -110,7 +139,13 @@ LIST: Final = Listing(
     ),
     empty=_empty,
     row=lambda row: str(row.id),
-    filters=(Filter("endpoint", marked("Endpoint"), endpoint_choices),),
+    filters=(
+        Filter("endpoint", marked("Endpoint"), endpoint_choices),
+        Filter("source", marked("Came by"), source_choices),
+        Filter("reason", marked("Reason")),
+        Filter("decided_from", marked("Since day"), offered=False),
+        Filter("decided_to", marked("Until day"), offered=False),
+    ),
     tabs=(
         Tab(marked("All"), {}),
         Tab(marked("Refused"), {"state": "refused"}),

@@ -95,6 +95,7 @@ def _filters(words: Words) -> dict[str, Any]:
         "ago": ago,
         "minute": minute,
         "day": day,
+        "short_day": words.short_day,
         "span": span,
         "number": words.number,
         "visible": visible,

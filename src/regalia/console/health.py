@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from regalia.console.acts import Act, Ask, act_path
 from regalia.console.look import View
 from regalia.console.marks import marked
-from regalia.verbs import admin, alert, job, token
+from regalia.verbs import admin, alert, calendar, job, token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +66,7 @@ def _settings(look: Look) -> Shown:
             "verbs": {
                 "person": admin.CREATE,
                 "token": token.CREATE,
+                "calendar": calendar.CREATE,
                 "revoke": token.REVOKE,
                 "target": alert.CREATE_TARGET,
             },
@@ -105,6 +106,15 @@ ACTS: Final[Mapping[str, Act]] = {
         marked("Make token"),
         marked("It is shown once. It may do what you allow it, and never more than you may."),
         asks={"owner": Ask(hidden=True)},
+        here=_SETTINGS,
+        back=lambda _: _SETTINGS,
+    ),
+    "calendar.create": Act(
+        marked("Make a calendar's address"),
+        marked("Make address"),
+        marked(
+            "Your calendar subscribes to it and shows what ends. Whoever has the address reads that, and nothing else."
+        ),
         here=_SETTINGS,
         back=lambda _: _SETTINGS,
     ),

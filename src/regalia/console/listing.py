@@ -32,6 +32,8 @@ __all__ = ["Bulk", "Cell", "Column", "Filter", "Listing", "Tab", "query_path"]
 
 _ROWS: Final = 50
 _EXPORTED: Final = 10_000
+_DIGITS: Final = 10
+"""More of them are no number that a field takes."""
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What spreadsheets take the beginning of a formula for: such a cell is written with an apostrophe before it."""
 
@@ -70,6 +72,10 @@ class Filter:
     label: str
     choices: Callable[[Look], Sequence[tuple[str, str]]] | None = None
     """Values and what they are called; None: any text."""
+    offered: bool = True
+    """Whether it can be chosen on the page; else it is there for links, and has a chip."""
+    needs: str = ""
+    """The field without which it says nothing: it goes when that one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +160,7 @@ class Listing:
             "chips_shown": self._chips(look, chosen),
             "tabs": self._tabs(look, chosen),
             "choices": {each.name: each.choices(look) for each in self.filters if each.choices is not None},
-            "filter_names": [each.name for each in self.filters],
+            "filter_names": [each.name for each in self.filters if each.offered],
         }
 
     def _taking(self, look: Look, chosen: Mapping[str, str]) -> dict[str, object]:
@@ -178,12 +184,8 @@ class Listing:
 
     def _asked(self, look: Look, chosen: Mapping[str, str]) -> dict[str, object]:
         del look
-        truths: dict[str, object] = {"true": True, "false": False}
         kinds = self.verb.asks.model_json_schema()["properties"]
-        return dict(self.fields) | {
-            name: truths.get(value, value) if '"boolean"' in json.dumps(kinds[name]) else value
-            for name, value in chosen.items()
-        }
+        return dict(self.fields) | {name: _value(value, json.dumps(kinds[name])) for name, value in chosen.items()}
 
     def _chips(self, look: Look, chosen: Mapping[str, str]) -> list[tuple[str, str, str]]:
         """Say what it is narrowed by: label, value, and the address without it."""
@@ -194,7 +196,7 @@ class Listing:
             if value is not None and each.name not in in_tab:
                 said = dict(each.choices(look)).get(value, value) if each.choices is not None else value
                 without = {name: text for name, text in chosen.items() if name != each.name}
-                found.append((look.words(each.label), said, query_path(self.path, without)))
+                found.append((look.words(each.label), said, self._address(without)))
         return found
 
     def _tabs(self, look: Look, chosen: Mapping[str, str]) -> list[tuple[str, str, bool]]:
@@ -203,9 +205,14 @@ class Listing:
         present = {name: value for name, value in chosen.items() if name in names}
         kept = {name: value for name, value in chosen.items() if name not in names}
         return [
-            (look.words(tab.label), query_path(self.path, {**kept, **tab.fields}), dict(tab.fields) == present)
+            (look.words(tab.label), self._address({**kept, **tab.fields}), dict(tab.fields) == present)
             for tab in self.tabs
         ]
+
+    def _address(self, fields: Mapping[str, str]) -> str:
+        """Make the address of the list narrowed otherwise, without what says nothing then."""
+        idle = {each.name for each in self.filters if each.needs and each.needs not in fields}
+        return query_path(self.path, {name: value for name, value in fields.items() if name not in idle})
 
     # --- exports ----------------------------------------------------------------------------------------------------
 
@@ -215,6 +222,13 @@ class Listing:
         name = self.path.strip("/").replace("/", "-")
         disposition = (b"content-disposition", f'attachment; filename="{name}.{ending}"'.encode("ascii"))
         return answer(200, written(page.items), media, NO_STORE, disposition)
+
+
+def _value(text: str, kind: str) -> object:
+    """Make of a text of the address what its field takes: a truth, a number or a text."""
+    if '"boolean"' in kind:
+        return {"true": True, "false": False}.get(text, text)
+    return int(text) if '"integer"' in kind and text.isdecimal() and len(text) < _DIGITS else text
 
 
 def _summary(look: Look, shown: int, total: str | None, *, first: bool) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from babel import Locale
-from babel.dates import format_date, format_datetime, format_timedelta
+from babel.dates import format_date, format_datetime, format_skeleton, format_timedelta
 from babel.messages.pofile import read_po
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
 
 __all__ = ["ENGLISH", "LANGUAGES", "PSEUDO", "Words", "chosen_language", "words_of"]
 
@@ -60,6 +61,10 @@ class Words:
     def day(self, at: datetime) -> str:
         """Write a date."""
         return format_date(at.astimezone(UTC).date(), "medium", locale=self.locale)
+
+    def short_day(self, day: date) -> str:
+        """Write a day of this year or the last one."""
+        return format_skeleton("MMMd", datetime.combine(day, time(), UTC), tzinfo=UTC, locale=self.locale)
 
     def minute(self, at: datetime) -> str:
         """Write a date with its time, UTC."""

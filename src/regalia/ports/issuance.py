@@ -51,6 +51,13 @@ class EnrolmentFilter:
     search: str = ""
     """Text that a field begins with, or holds where it has three characters or more."""
     after: Place | None = None
+    reason: str | None = None
+    """Only what was refused for this reason; for pages, as what follows."""
+    endpoints: frozenset[str] | None = None
+    """Only what came by one of these."""
+    changed_from: datetime | None = None
+    """Only what got into its state then or later."""
+    changed_before: datetime | None = None
 
 
 class Enrolments(Protocol):
@@ -201,6 +208,18 @@ class CertificateFilter:
     """Only what is bound to this record of a device; for pages, as what follows."""
     user_id: UUID | None = None
     """Only what is bound to this record of a user."""
+    endpoints: frozenset[str] | None = None
+    """Only what was enrolled at one of these."""
+    begun_from: datetime | None = None
+    begun_before: datetime | None = None
+    ends_after: datetime | None = None
+    ends_by: datetime | None = None
+    followed: bool | None = None
+    """Only what another one of its chain, or of its device in its group, came after; or only what none did."""
+    ended_from: datetime | None = None
+    """Only what was revoked then or later, or is on hold since."""
+    cause: str | None = None
+    """Only what ended for this cause, as `Counting.count_ended` names it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from regalia.ports.audit import AuditLog, Checkpoints, PersonalData
 from regalia.ports.blocklists import Blocklists
 from regalia.ports.catalogue import Authorities, Catalogue, Challenges
 from regalia.ports.crls import Crls
+from regalia.ports.figures import Counting, Figures
 from regalia.ports.fleet import FleetStore
 from regalia.ports.hierarchy import Hierarchies
 from regalia.ports.inspection import Inspection
@@ -59,6 +60,8 @@ class Store(
     KeyRecords,
     Intents,
     FleetStore,
+    Counting,
+    Figures,
     Protocol,
 ):
     """All of the above over one database. Take the smallest port that you need; only `app` names this one."""

@@ -49,16 +49,21 @@ __all__ = [
     "NewToken",
     "TokenDesk",
     "TokenStore",
+    "bearer_of_calendar",
     "bearer_of_token",
     "standing_of",
     "token_text",
 ]
 
-TOKEN_FORM: Final = re.compile(r"rgl_[a-z2-7]{52}[a-z2-7]{7}")
+_FORM: Final = r"[a-z2-7]{52}[a-z2-7]{7}"
+TOKEN_FORM: Final = re.compile(f"rgl_{_FORM}")
 """What a scanner for secrets looks for."""
+_CALENDAR_FORM: Final = re.compile(f"rgc_{_FORM}")
+"""The same of what opens a calendar, and nothing else: it stands in addresses, which programs write into logs."""
 LONGEST: Final = timedelta(days=366)
 _SECRET_OCTETS: Final = 32
 _PREFIX: Final = "rgl_"
+_CALENDAR_PREFIX: Final = "rgc_"
 _NOTED: Final = timedelta(minutes=1)
 
 
@@ -84,6 +89,8 @@ class NewToken:
     life: timedelta
     owner: UUID | None
     """The administrator whom it speaks for; None: nobody, only on the machine itself."""
+    calendar: bool = False
+    """Whether it opens a calendar instead of the API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +101,26 @@ class MadeToken:
     secret: str
 
 
-def token_text(octets: bytes) -> str:
+def token_text(octets: bytes, prefix: str = _PREFIX) -> str:
     """Write 32 random octets as a token."""
-    return f"{_PREFIX}{_base32(octets)}{_checksum(octets)}"
+    return f"{prefix}{_base32(octets)}{_checksum(octets, prefix)}"
 
 
 def _base32(octets: bytes) -> str:
     return base64.b32encode(octets).rstrip(b"=").decode().lower()
 
 
-def _checksum(octets: bytes) -> str:
-    return _base32(zlib.crc32(_PREFIX.encode() + octets).to_bytes(4, "big"))
+def _checksum(octets: bytes, prefix: str) -> str:
+    return _base32(zlib.crc32(prefix.encode() + octets).to_bytes(4, "big"))
 
 
-def _secret_sha256(text: str) -> bytes | None:
+def _secret_sha256(text: str, form: re.Pattern[str]) -> bytes | None:
     """Hash a token as it is kept; None for what never was one."""
-    if not TOKEN_FORM.fullmatch(text):
+    if not form.fullmatch(text):
         return None
     octets = base64.b32decode(text[4:56].upper() + "====")
     # The last characters of base32 have bits to spare: only the one spelling that was handed out is a token.
-    return _sha256(text) if hmac.compare_digest(token_text(octets), text) else None
+    return _sha256(text) if hmac.compare_digest(token_text(octets, text[:4]), text) else None
 
 
 def _sha256(text: str) -> bytes:
@@ -126,7 +133,15 @@ def bearer_of_token(store: TokenStore, secret: str, *, now: datetime, source: st
     Raises `AdminError` API-001, the same for what is no token, unknown, revoked, expired, or of somebody disabled; the
     log says which where there is a token. `UnavailableError` where the store does not answer.
     """
-    digest = _secret_sha256(secret)
+    return _bearer(store, _secret_sha256(secret, TOKEN_FORM), now=now, source=source)
+
+
+def bearer_of_calendar(store: TokenStore, secret: str, *, now: datetime, source: str) -> Bearer:
+    """Say whose calendar an address opens, and note its use. Raises what `bearer_of_token` does."""
+    return _bearer(store, _secret_sha256(secret, _CALENDAR_FORM), now=now, source=source)
+
+
+def _bearer(store: TokenStore, digest: bytes | None, *, now: datetime, source: str) -> Bearer:
     token = None if digest is None else store.token(digest)
     if token is None or digest is None or not hmac.compare_digest(token.secret_sha256, digest):
         raise AdminError(reasons.CREDENTIALS_REFUSED)
@@ -176,6 +191,9 @@ class TokenDesk:
         self._clock = clock
         self._entropy = entropy
 
+    def _secret(self, wanted: NewToken) -> str:
+        return token_text(self._entropy.octets(_SECRET_OCTETS), _CALENDAR_PREFIX if wanted.calendar else _PREFIX)
+
     def create(self, wanted: NewToken, *, actor: Actor, bound: Sequence[Grant]) -> MadeToken:
         """Make a token. `bound` is what whoever asks may do: nobody hands out more.
 
@@ -186,7 +204,7 @@ class TokenDesk:
             raise AdminError(reasons.TOKEN_LIFE, f"at most {LONGEST.days} days")
         if not wanted.grants or not covers(bound, wanted.grants):
             raise AdminError(reasons.GRANT_TOO_MUCH, ", ".join(grant_texts(wanted.grants)) or "no role at all")
-        now, secret = self._clock.now(), token_text(self._entropy.octets(_SECRET_OCTETS))
+        now, secret = self._clock.now(), self._secret(wanted)
         token = ApiToken(
             id=new_id(now, self._entropy.octets(10)),
             name=wanted.name,

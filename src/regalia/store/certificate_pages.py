@@ -9,14 +9,27 @@ from sqlalchemy import bindparam
 from regalia.model import CertificateKind, CertificateState
 from regalia.ports import Listed
 from regalia.store.certificates import certificate_rows, read_certificate_row
-from regalia.store.listing import FIRST, Found, Question, Source, group_columns, in_groups, walk
+from regalia.store.figures import ENDED_CAUSE, NOT_FOLLOWED, first_id
+from regalia.store.listing import (
+    FIRST,
+    Found,
+    Question,
+    Source,
+    endpoint_columns,
+    group_columns,
+    in_endpoints,
+    in_groups,
+    walk,
+)
 from regalia.store.search import CERTIFICATES, SqlSearch, Wanted
 from regalia.store.session import Statement
 from regalia.store.tables import OPEN, certificate
-from regalia.store.values import millis, octets_or_none, plain
+from regalia.store.values import millis, octets_or_none, optional_millis, plain
 from regalia.wire.search_text import wanted_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from regalia.model import Certificate
     from regalia.ports import CertificateFilter, Place
     from regalia.store.session import Columns, Row, Transaction
@@ -56,18 +69,40 @@ _REVOKED: Final = Source(
     " AND NOT EXISTS (SELECT 1 FROM revocation v WHERE v.certificate_id = hold.certificate_id)"
     " ORDER BY id DESC LIMIT :window"
 )
-_EXPIRED: Final = Source(
-    "SELECT id, not_after FROM certificate WHERE (not_after, id) < (:end, :after)"
-    " ORDER BY not_after DESC, id DESC LIMIT :window",
-    order="d.not_after DESC, d.id DESC",
-    back="d.not_after, d.id",
-    shown="d.id AS id, d.not_after AS place",
-)
-_ENDING: Final = Source(
-    "SELECT id, not_after FROM certificate WHERE (not_after, id) > (:end, :after) ORDER BY not_after, id LIMIT :window",
-    order="d.not_after, d.id",
-    back="d.not_after DESC, d.id DESC",
-    shown="d.id AS id, d.not_after AS place",
+_SHOWN_BY_END: Final = "d.id AS id, d.not_after AS place"
+_FIRST_ENDS: Final = "d.not_after, d.id"
+_LAST_ENDS: Final = "d.not_after DESC, d.id DESC"
+
+
+def _expired(bound: str = "") -> Source:
+    return Source(
+        f"SELECT id, not_after FROM certificate WHERE (not_after, id) < (:end, :after){bound}"  # noqa: S608 - words of ours, no values
+        " ORDER BY not_after DESC, id DESC LIMIT :window",
+        _LAST_ENDS,
+        _FIRST_ENDS,
+        _SHOWN_BY_END,
+    )
+
+
+def _ending(bound: str = "") -> Source:
+    return Source(
+        f"SELECT id, not_after FROM certificate WHERE (not_after, id) > (:end, :after){bound}"  # noqa: S608 - words of ours, no values
+        " ORDER BY not_after, id LIMIT :window",
+        _FIRST_ENDS,
+        _LAST_ENDS,
+        _SHOWN_BY_END,
+    )
+
+
+_EXPIRED: Final = _expired()
+_EXPIRED_SINCE: Final = _expired(" AND not_after > :ends_after")
+_ENDING: Final = _ending()
+_ENDING_BY: Final = _ending(" AND not_after <= :ends_by")
+_BEGUN_SINCE: Final = _newest("id >= :begun_from")
+_ENDED_SINCE: Final = Source(
+    "SELECT id FROM (SELECT certificate_id AS id FROM revocation WHERE at >= :ended_from"  # noqa: S608 - words of ours, no values
+    f" UNION SELECT certificate_id FROM hold WHERE at >= :ended_from AND ended_position = {OPEN}) i"
+    " WHERE id < :after ORDER BY id DESC LIMIT :window"
 )
 
 
@@ -87,7 +122,7 @@ class SqlCertificatePages(SqlSearch):
 
     def _found(self, transaction: Transaction, wanted: CertificateFilter) -> Found:
         where, values = _conditions(wanted)
-        tables = _BARE if wanted.revoked is None else _WITH_END
+        tables = _BARE if (wanted.revoked, wanted.ended_from, wanted.cause) == (None,) * 3 else _WITH_END
         text = wanted_text(plain(wanted.search))
         if text:
             groups = _groups(wanted)
@@ -119,6 +154,12 @@ def _conditions(wanted: CertificateFilter) -> tuple[tuple[str, ...], Columns]:
         "state": None if wanted.state is None else wanted.state.value,
         "live_at": None if wanted.live_at is None else millis(wanted.live_at),
         "expired_at": None if wanted.expired_at is None else millis(wanted.expired_at),
+        "begun_from": None if wanted.begun_from is None else first_id(wanted.begun_from),
+        "begun_before": None if wanted.begun_before is None else first_id(wanted.begun_before),
+        "ends_after": optional_millis(wanted.ends_after),
+        "ends_by": optional_millis(wanted.ends_by),
+        "ended_from": optional_millis(wanted.ended_from),
+        "cause": wanted.cause,
     }
     where = [_ASKED[name] for name, value in values.items() if value is not None]
     values = {name: value for name, value in values.items() if value is not None}
@@ -132,6 +173,12 @@ def _conditions(wanted: CertificateFilter) -> tuple[tuple[str, ...], Columns]:
         values |= group_columns(names)
     if wanted.revoked is not None:
         where.append(_ENDED if wanted.revoked else f"NOT {_ENDED}")
+    if wanted.followed is not None:
+        where.append(f"NOT {NOT_FOLLOWED}" if wanted.followed else NOT_FOLLOWED)
+    if wanted.endpoints is not None:
+        names = sorted(wanted.endpoints)
+        where.append(_at_endpoints(names))
+        values |= endpoint_columns(names)
     return tuple(where), values
 
 
@@ -145,16 +192,29 @@ _ASKED: Final = {
     "state": "c.state = :state",
     "live_at": "c.state = 'issued' AND c.not_after > :live_at",
     "expired_at": "c.not_after <= :expired_at",
+    "begun_from": "c.id >= :begun_from",
+    "begun_before": "c.id < :begun_before",
+    "ends_after": "c.not_after > :ends_after",
+    "ends_by": "c.not_after <= :ends_by",
+    "ended_from": "coalesce(r.at, h.at) >= :ended_from",
+    "cause": f"{ENDED_CAUSE} = :cause",
 }
+
+
+def _at_endpoints(names: Sequence[str]) -> str:
+    of_it = f"e.id = c.enrolment_id AND {in_endpoints('e.endpoint', names)}"
+    return f"EXISTS (SELECT 1 FROM enrolment e WHERE {of_it})"  # noqa: S608 - words of ours, no values
 
 
 def _source(wanted: CertificateFilter) -> tuple[Source, Columns]:
     """Choose the index that leads to what is asked by the fewest rows, and where in it the page begins."""
     if wanted.expired_at is not None:
-        return _EXPIRED, _begin_at(wanted.after, millis(wanted.expired_at) + 1, b"")
+        source = _EXPIRED if wanted.ends_after is None else _EXPIRED_SINCE
+        return source, _begin_at(wanted.after, millis(wanted.expired_at) + 1, b"")
     if wanted.by_end:
         # Behind the last one that has ended by then.
-        return _ENDING, _begin_at(wanted.after, -1 if wanted.live_at is None else millis(wanted.live_at), FIRST)
+        ended = max(-1 if each is None else millis(each) for each in (wanted.live_at, wanted.ends_after))
+        return _ENDING if wanted.ends_by is None else _ENDING_BY, _begin_at(wanted.after, ended, FIRST)
     groups = _groups(wanted) or ()
     leaves = wanted.kind in (None, CertificateKind.LEAF)
     chosen = (
@@ -163,6 +223,8 @@ def _source(wanted: CertificateFilter) -> tuple[Source, Columns]:
         (wanted.device is not None, _OF_DEVICE),
         (wanted.subject is not None, _OF_SUBJECT),
         (not leaves, _OWN),
+        (wanted.ended_from is not None, _ENDED_SINCE),
+        (wanted.begun_from is not None, _BEGUN_SINCE),
         (wanted.state is CertificateState.INTENT, _BEGUN),
         (bool(wanted.revoked), _REVOKED),
         # What belongs to no group has other issuers.
@@ -170,7 +232,8 @@ def _source(wanted: CertificateFilter) -> tuple[Source, Columns]:
         (len(groups) == 1, _OF_GROUP),
         (True, _ALL),
     )
-    begin: Columns = {"after": FIRST if wanted.after is None else _octets(wanted.after, 0)}
+    newest = FIRST if wanted.begun_before is None else first_id(wanted.begun_before)
+    begin: Columns = {"after": newest if wanted.after is None else _octets(wanted.after, 0)}
     if len(groups) == 1:
         begin["group_0"] = groups[0]
     return next(source for fits, source in chosen if fits), begin

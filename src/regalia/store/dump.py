@@ -2,8 +2,8 @@
 
 The first line describes (schema revision, tables with their columns), `{"table": name}` begins a table, each array is
 a row, the last line counts them. Octets are base64. What only the running processes of one database need (change
-notices, leases of jobs) is left out, and so is what searches look into: a job makes it anew. The rows are those of one
-state of the database.
+notices, leases of jobs) is left out, and so is what searches look into and what was counted: jobs make it anew. The
+rows are those of one state of the database.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ _LEFT_OUT: Final = frozenset(
         "enrolment_text",
         "challenge_text",
         "search_progress",
+        "figure",
+        "figure_count",
     }
 )
 _BATCH: Final = 2_000

@@ -24,7 +24,19 @@ if TYPE_CHECKING:
 
     from regalia.store.session import Row, Transaction, Values
 
-__all__ = ["FAR", "FIRST", "NEAR", "Found", "Question", "Source", "group_columns", "in_groups", "walk"]
+__all__ = [
+    "FAR",
+    "FIRST",
+    "NEAR",
+    "Found",
+    "Question",
+    "Source",
+    "endpoint_columns",
+    "group_columns",
+    "in_endpoints",
+    "in_groups",
+    "walk",
+]
 
 FAR = 12_000
 """Rows that a page looks at, at most."""
@@ -133,13 +145,31 @@ def walk(
 
 def in_groups(column: str, names: Sequence[str]) -> str:
     """Return the condition that a column is among the parameters that `group_columns` makes."""
-    return f"{column} IN ({', '.join(f':group_{number}' for number in range(_room(len(names))))})"
+    return _among(column, "group", names)
 
 
 def group_columns(names: Sequence[str]) -> Mapping[str, str]:
     """Return the parameters of `in_groups`; a few numbers of them serve for all, so that statements are few."""
+    return _names("group", names)
+
+
+def in_endpoints(column: str, names: Sequence[str]) -> str:
+    """Return the condition that a column is among the parameters that `endpoint_columns` makes."""
+    return _among(column, "endpoint", names)
+
+
+def endpoint_columns(names: Sequence[str]) -> Mapping[str, str]:
+    """Return the parameters of `in_endpoints`."""
+    return _names("endpoint", names)
+
+
+def _among(column: str, noun: str, names: Sequence[str]) -> str:
+    return f"{column} IN ({', '.join(f':{noun}_{number}' for number in range(_room(len(names))))})"
+
+
+def _names(noun: str, names: Sequence[str]) -> Mapping[str, str]:
     padded = [*names, *([names[-1] if names else ""] * (_room(len(names)) - len(names)))]
-    return {f"group_{number}": name for number, name in enumerate(padded)}
+    return {f"{noun}_{number}": name for number, name in enumerate(padded)}
 
 
 def _room(count: int) -> int:

@@ -12,12 +12,23 @@ from regalia.ports import Listed
 from regalia.store.challenges import read_challenge_row
 from regalia.store.enrolments import read_enrolment_row
 from regalia.store.events import read_event_row
-from regalia.store.listing import FIRST, NEAR, Found, Question, Source, group_columns, in_groups, walk
+from regalia.store.listing import (
+    FIRST,
+    NEAR,
+    Found,
+    Question,
+    Source,
+    endpoint_columns,
+    group_columns,
+    in_endpoints,
+    in_groups,
+    walk,
+)
 from regalia.store.search import CHALLENGES, ENROLMENTS, SqlSearch, Wanted
 from regalia.store.session import Statement
 from regalia.store.sqlite import SqliteDatabase
 from regalia.store.tables import challenge, enrolment, event
-from regalia.store.values import plain
+from regalia.store.values import optional_millis, plain
 from regalia.wire.search_text import wanted_text
 
 if TYPE_CHECKING:
@@ -60,6 +71,7 @@ _IN_STATE: Final = {
     EnrolmentState.PENDING: _among("enrolment", "state = 'pending'"),
     EnrolmentState.REFUSED: _among("enrolment", "state = 'refused'"),
 }
+_REFUSED_SINCE: Final = _among("enrolment", "state = 'refused' AND updated_at >= :changed_from")
 _CHALLENGES: Final = Source("SELECT id FROM challenge WHERE id < :after ORDER BY id DESC LIMIT :window")
 _CHALLENGES_OF_ENDPOINT: Final = _newest("challenge", "endpoint = :endpoint")
 _MOST: Final = 2**62
@@ -81,21 +93,10 @@ class SqlPages(SqlSearch):
 
     def enrolment_page(self, wanted: EnrolmentFilter) -> Listed[Enrolment]:
         """Find one page of enrolments."""
-        where, values = _reach(wanted.groups, 'c."group"')
-        if wanted.state is not None:
-            where, values = (*where, "c.state = :state"), values | {"state": wanted.state.value}
-        if wanted.endpoint is not None:
-            where, values = (*where, "c.endpoint = :endpoint"), values | {"endpoint": wanted.endpoint}
+        where, values = _enrolments_wanted(wanted)
         groups = None if wanted.groups is None else tuple(sorted(wanted.groups))
-        source = _ENROLMENTS
-        if wanted.state in _IN_STATE:
-            source = _IN_STATE[wanted.state]
-        elif wanted.endpoint is not None:
-            source = _OF_ENDPOINT
-        elif groups is not None and len(groups) == 1:
-            source = _OF_GROUP
         asked = _wanted(wanted, groups, "enrolment c", where, values)
-        return self._paged(asked, ENROLMENTS, source, _ENROLMENT, read_enrolment_row)
+        return self._paged(asked, ENROLMENTS, _enrolment_source(wanted), _ENROLMENT, read_enrolment_row)
 
     def challenge_page(self, wanted: ChallengeFilter) -> Listed[Challenge]:
         """Find one page of challenges."""
@@ -157,6 +158,42 @@ class SqlPages(SqlSearch):
         found, rows = self._database.read(unit)
         following = None if found.following is None else (bytes(found.following["id"]).hex(),)
         return Listed(tuple(map(read, rows)), following, found.total)
+
+
+_OF_ENROLMENTS: Final = {
+    "state": "c.state = :state",
+    "endpoint": "c.endpoint = :endpoint",
+    "reason": "c.reason_id = :reason",
+    "changed_from": "c.updated_at >= :changed_from",
+    "changed_before": "c.updated_at < :changed_before",
+}
+
+
+def _enrolments_wanted(wanted: EnrolmentFilter) -> tuple[tuple[str, ...], Columns]:
+    where, values = _reach(wanted.groups, 'c."group"')
+    asked: Columns = {
+        "state": None if wanted.state is None else wanted.state.value,
+        "endpoint": wanted.endpoint,
+        "reason": wanted.reason,
+        "changed_from": optional_millis(wanted.changed_from),
+        "changed_before": optional_millis(wanted.changed_before),
+    }
+    given: Columns = {name: value for name, value in asked.items() if value is not None}
+    where, values = (*where, *(_OF_ENROLMENTS[name] for name in given)), values | given
+    if wanted.endpoints is not None:
+        names = sorted(wanted.endpoints)
+        where, values = (*where, in_endpoints("c.endpoint", names)), {**values, **endpoint_columns(names)}
+    return where, values
+
+
+def _enrolment_source(wanted: EnrolmentFilter) -> Source:
+    if wanted.state is EnrolmentState.REFUSED and wanted.changed_from is not None:
+        return _REFUSED_SINCE
+    if wanted.state in _IN_STATE:
+        return _IN_STATE[wanted.state]
+    if wanted.endpoint is not None:
+        return _OF_ENDPOINT
+    return _OF_GROUP if wanted.groups is not None and len(wanted.groups) == 1 else _ENROLMENTS
 
 
 def _wanted(

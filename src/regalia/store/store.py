@@ -24,6 +24,7 @@ from regalia.store.crls import SqlCrls
 from regalia.store.devices import SqlDevices
 from regalia.store.enrolments import SqlEnrolments
 from regalia.store.events import SqlEvents, StreamAppender
+from regalia.store.figures import SqlFigures
 from regalia.store.fleet_users import SqlFleetUsers
 from regalia.store.following import SqlFollowing
 from regalia.store.hierarchy import SqlHierarchies
@@ -82,6 +83,7 @@ class SqlStore(
     SqlFollowing,
     SqlBrakes,
     SqlNotices,
+    SqlFigures,
     SqlKeyVault,
     SqlWrapped,
 ):

@@ -36,6 +36,7 @@ from regalia.store.tables_administration import (
     setup_link,
 )
 from regalia.store.tables_alerts import alert, alert_delivery, alert_target
+from regalia.store.tables_figures import figure, figure_count
 from regalia.store.tables_fleet import (
     certificate_cause,
     connector,
@@ -89,6 +90,8 @@ __all__ = [
     "enrolment_text",
     "event",
     "event_stream",
+    "figure",
+    "figure_count",
     "fleet_user",
     "fleet_user_key",
     "followed_end",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,10 +15,11 @@ from regalia.ca.revoke import is_final
 from regalia.errors import AdminError
 from regalia.model import CertificateKind, CertificateState, Right
 from regalia.ports import CertificateFilter
+from regalia.ra.figures import begin_of
 from regalia.verbs.certificate_causes import CauseRecord, beside_certificates
 from regalia.verbs.content import certificates_text
-from regalia.verbs.fields import Id, Name, is_empty
-from regalia.verbs.finding import found_authority, found_device, found_group
+from regalia.verbs.fields import Day, Days, Id, Name, Source, is_empty
+from regalia.verbs.finding import endpoints_of, found_authority, found_device, found_group
 from regalia.verbs.paging import ListAsked, page_of, place_after
 from regalia.verbs.verb import Asked, Desk, Page, Record, Time, Verb
 from regalia.verbs.wording import fingerprints, utc
@@ -86,6 +88,22 @@ class ListCertificates(ListAsked):
     device_id: Annotated[Id | None, Field(description="Only bound to this record of a device.")] = None
     state: Annotated[CertificateState | None, Field(description="Only in this state, expired or not.")] = None
     expired: Annotated[bool, Field(description="Those that have expired, the last one first.")] = False
+    source: Annotated[Source | None, Field(description="Only what came by this way.")] = None
+    issued_from: Annotated[Day | None, Field(description="Only issued on this day (UTC) or later.")] = None
+    issued_to: Annotated[Day | None, Field(description="Only issued on this day (UTC) or earlier.")] = None
+    ends_within: Annotated[int | None, Days, Field(description="Only what ends within so many days.")] = None
+    ends_beyond: Annotated[int | None, Days, Field(description="Only what does not end within so many days.")] = None
+    expired_within: Annotated[int | None, Days, Field(description="Of what has expired, only of so many days.")] = None
+    followed: Annotated[
+        bool | None,
+        Field(description="Only what another one of its chain or of its device came after, or only what none did."),
+    ] = None
+    ended_within: Annotated[
+        int | None, Days, Field(description="Only revoked in so many days, or on hold since less than that.")
+    ] = None
+    cause: Annotated[
+        Name | None, Field(description="Only ended for this cause.", examples=["wiped", "administrator"])
+    ] = None
     all: Annotated[bool, Field(description="Live and expired ones, and those that were never issued.")] = False
     sort: Annotated[
         Literal["newest", "expiry"], Field(description="The newest first, or what expires first first.")
@@ -171,8 +189,16 @@ def list_certificates(desk: Desk, asked: ListCertificates) -> Page[CertificateRe
         found_group(desk, asked.group)
     if asked.authority is not None:
         found_authority(desk, asked.authority)
-    now = desk.now()
-    wanted = CertificateFilter(
+    if asked.expired_within is not None and not asked.expired:
+        raise AdminError(reasons.USAGE, "expired-within is about those that have expired: ask for them")
+    wanted = _wanted(desk, asked, desk.now())
+    found = desk.services.store.certificate_page(wanted)
+    return page_of(asked, LIST.name, found, partial(certificate_record, now=desk.now()))
+
+
+def _wanted(desk: Desk, asked: ListCertificates, now: datetime) -> CertificateFilter:
+    beyond = _ago(now, asked.expired_within) if asked.expired_within is not None else _ahead(now, asked.ends_beyond)
+    return CertificateFilter(
         kind=None if asked.kind is KindAsked.ALL else CertificateKind(asked.kind),
         group=asked.group,
         authority=asked.authority,
@@ -188,8 +214,23 @@ def list_certificates(desk: Desk, asked: ListCertificates) -> Page[CertificateRe
         search=asked.q or "",
         by_end=asked.sort == "expiry",
         after=place_after(asked, LIST.name),
+        endpoints=None if asked.source is None else endpoints_of(desk, asked.source),
+        begun_from=None if asked.issued_from is None else begin_of(asked.issued_from),
+        begun_before=None if asked.issued_to is None else begin_of(asked.issued_to + timedelta(days=1)),
+        ends_after=beyond,
+        ends_by=_ahead(now, asked.ends_within),
+        followed=asked.followed,
+        ended_from=_ago(now, asked.ended_within),
+        cause=asked.cause,
     )
-    return page_of(asked, LIST.name, desk.services.store.certificate_page(wanted), partial(certificate_record, now=now))
+
+
+def _ahead(now: datetime, days: int | None) -> datetime | None:
+    return None if days is None else now + timedelta(days=days)
+
+
+def _ago(now: datetime, days: int | None) -> datetime | None:
+    return None if days is None else now - timedelta(days=days)
 
 
 def show_certificate(desk: Desk, asked: ShowCertificate) -> CertificateShown:

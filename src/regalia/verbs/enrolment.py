@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -13,9 +14,10 @@ from regalia.errors import AdminError, Stage
 from regalia.model import Action, EnrolmentState, Event, Right
 from regalia.ports import EnrolmentFilter, EventFilter
 from regalia.ra.explain import delivery, explain
+from regalia.ra.figures import begin_of
 from regalia.verbs.enrolment_device import KnownDevice, known_device
-from regalia.verbs.fields import Name, Note, is_empty
-from regalia.verbs.finding import found_endpoint
+from regalia.verbs.fields import Day, Name, Note, Source, is_empty
+from regalia.verbs.finding import endpoints_of, found_endpoint
 from regalia.verbs.lookup import by_prefix
 from regalia.verbs.paging import MOST, ListAsked, page_of, place_after
 from regalia.verbs.verb import Asked, Desk, Hex, Page, Record, Time, Verb
@@ -60,6 +62,10 @@ class ListEnrolments(ListAsked):
 
     state: Annotated[EnrolmentState | None, Field(description="Only those in this state.")] = None
     endpoint: Annotated[Name | None, Field(description="Only at this one.")] = None
+    reason: Annotated[Name | None, Field(description="Only refused for this reason.", examples=["RA-018"])] = None
+    source: Annotated[Source | None, Field(description="Only what came by this way.")] = None
+    decided_from: Annotated[Day | None, Field(description="Only so since this day (UTC) or later.")] = None
+    decided_to: Annotated[Day | None, Field(description="Only so since this day (UTC) or earlier.")] = None
 
 
 class ShowEnrolment(Asked):
@@ -179,6 +185,10 @@ def list_enrolments(desk: Desk, asked: ListEnrolments) -> Page[EnrolmentRecord]:
         groups=desk.reach.groups,
         search=asked.q or "",
         after=place_after(asked, "enrolment.list"),
+        reason=asked.reason,
+        endpoints=None if asked.source is None else endpoints_of(desk, asked.source),
+        changed_from=None if asked.decided_from is None else begin_of(asked.decided_from),
+        changed_before=None if asked.decided_to is None else begin_of(asked.decided_to + timedelta(days=1)),
     )
     found = desk.services.store.enrolment_page(wanted)
     return page_of(asked, "enrolment.list", found, lambda each: EnrolmentRecord(**_fields(each)))

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from regalia import reasons
 from regalia.errors import AdminError
 from regalia.model import RevocationReason
 
 __all__ = [
+    "Day",
+    "Days",
     "Id",
     "Name",
     "Note",
     "Pem",
     "ReasonName",
     "Secret",
+    "Source",
     "Span",
     "Url",
     "is_empty",
@@ -52,6 +55,31 @@ Span = Annotated[
     Field(description="A span of time: a number and s, m, h or d.", examples=["60m", "7d"]),
 ]
 """A span of time as it is typed; `span_of` reads it."""
+
+
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _day(given: object) -> object:
+    """Refuse what is no date of RFC 3339, though a reader of numbers takes it for seconds since 1970."""
+    if isinstance(given, date):
+        return given
+    if isinstance(given, str) and _DAY.fullmatch(given):
+        return date.fromisoformat(given)
+    raise ValueError("a day is written as YYYY-MM-DD")
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+
+Source = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=80),
+    Field(examples=["connector:intune", "one-time", "by-hand"]),
+]
+"""A way by which enrolments come: `connector:NAME`, the kind of what authorised them, or `by-hand`."""
+
+Days: Final = Field(ge=0, le=36_500)
+"""Bounds of a number of days."""
 
 
 class ReasonName(StrEnum):

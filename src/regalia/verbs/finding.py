@@ -11,6 +11,7 @@ from regalia import reasons
 from regalia.errors import AdminError
 from regalia.ports import ChallengeFilter
 from regalia.ports.fleet import DeviceFilter
+from regalia.ra.figures import endpoints_of_source
 from regalia.verbs.lookup import by_prefix
 from regalia.verbs.paging import MOST
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from regalia.verbs.verb import Desk
 
 __all__ = [
+    "endpoints_of",
     "found_authority",
     "found_challenge",
     "found_connector",
@@ -70,6 +72,12 @@ def found_authority(desk: Desk, name: str) -> Authority:
 def seen_endpoints(desk: Desk) -> frozenset[str]:
     """Name the endpoints of the groups that the caller sees."""
     return frozenset(each.name for each in desk.services.store.endpoints() if each.group in desk.reach)
+
+
+def endpoints_of(desk: Desk, source: str) -> frozenset[str]:
+    """Name the endpoints, and the doors of administrators, that a way of enrolling has: none for an unknown one."""
+    store = desk.services.store
+    return endpoints_of_source(source, store.endpoints(), store.profiles())
 
 
 def found_challenge(desk: Desk, text: str) -> Challenge:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from regalia.ca.hierarchy import Hierarchy
     from regalia.ca.importing import Importer
     from regalia.ca.rollover import Rollover
+    from regalia.ca.status import OcspResponder
     from regalia.ca.urls import Urls
     from regalia.model.connector import Connector
     from regalia.ports import CheckpointArchive, Clock, CrlFiles, Entropy, KeyStore, Store, Transcript
@@ -98,6 +99,8 @@ class Services(Protocol):
     def ndes_pages(self) -> NdesDesk: ...
     @property
     def crls(self) -> CrlPublisher: ...
+    @property
+    def ocsp(self) -> OcspResponder: ...
     @property
     def checkpoints(self) -> CheckpointDesk: ...
     @property

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from regalia.model import RevocationReason
+from regalia.model import RevocationReason, RevokedEntry
 from regalia.wire import der, oids
 from regalia.wire.certificate import (
     Extension,
@@ -31,8 +31,6 @@ from regalia.wire.certificate import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from regalia.model import RevokedEntry
-
 __all__ = [
     "REMOVE_FROM_CRL",
     "CrlFacts",
@@ -42,6 +40,7 @@ __all__ = [
     "counted",
     "delta_crl_indicator",
     "encode_entry",
+    "find_entry",
     "issuing_distribution_point",
     "read_crl",
     "tbs_chunks",
@@ -57,6 +56,8 @@ _ENUMERATED: Final = 0x0A
 _SHORTEST_ENTRY: Final = 18
 """Octets of a serial below 128 and a UTCTime."""
 _MAX_SERIAL_OCTETS: Final = 20
+_LONGEST_ENTRY: Final = 64
+"""Octets that no entry of ours has more of."""
 _VERSION_2: Final = der.integer(1)
 
 
@@ -268,6 +269,43 @@ def read_crl(chunks: Iterable[bytes], algorithm: SignatureAlgorithm) -> CrlFacts
         signature=signature[1:],
         octets=source.position,
     )
+
+
+def find_entry(chunks: Iterable[bytes], serial: int) -> RevokedEntry | None:
+    """Find what a CRL of ours says about a serial; None: nothing.
+
+    Searches for the serial's octets, so that of a long list no other entry is read.
+    """
+    wanted = _serial(serial.to_bytes(_MAX_SERIAL_OCTETS + 1, "big"))
+    rest = b""
+    for chunk in chunks:
+        data = rest + chunk
+        at = data.find(wanted, 2)
+        while at >= 0:
+            found = _entry_at(data, at - 2, wanted)
+            if found is not None:
+                return found
+            at = data.find(wanted, at + 1)
+        # An entry may go on in the next chunk.
+        rest = data[-_LONGEST_ENTRY:]
+    return None
+
+
+def _entry_at(data: bytes, start: int, serial: bytes) -> RevokedEntry | None:
+    """Read the entry that begins here; None where the octets of its serial stand here as something else, or are cut."""
+    try:
+        fields = der.read_at(data, start)[0].expect(der.SEQUENCE).children()
+        if len(fields) not in (2, 3) or fields[0].raw != serial:
+            return None
+        at = int(read_time(fields[1]).timestamp()) * 1000
+        extensions = read_extensions(fields[2]) if len(fields) > 2 else ()
+        reasons = [
+            der.read_one(each.value, _ENUMERATED).content for each in extensions if each.oid == oids.CE_CRL_REASON
+        ]
+    except der.DerError:
+        return None
+    reason = reasons[0][0] if reasons and reasons[0] else int(RevocationReason.UNSPECIFIED)
+    return RevokedEntry(fields[0].content, at, reason)
 
 
 def _read_entries(source: _Source, tally: Tally) -> None:
