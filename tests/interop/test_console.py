@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PAGES = (
     "/",
+    "/start",
     "/groups",
     "/groups/default",
     "/endpoints/default",

@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
     from regalia.console.desk import Routes, Shown
     from regalia.console.look import Look
-    from regalia.verbs.connector import ConnectorRecord, ConnectorShown
+    from regalia.verbs.connector import ConnectorRecord, ConnectorShown, KindRecord
 
-__all__ = ["ACTS", "ROUTES", "connector_path"]
+__all__ = ["ACTS", "ROUTES", "connector_path", "kind_word"]
 
 _HERE: Final = "/connectors"
+
+_KINDS: Final = {
+    "intune": marked("Microsoft Intune"),
+    "inventory": marked("Inventory that is imported"),
+    "webhook": marked("Web hook of your own"),
+}
 
 
 def connector_path(name: str) -> str:
@@ -108,8 +114,13 @@ def _lead(look: Look, record: ConnectorShown) -> str:
     return look.words("What it can, whether it works, and what to enter on its side.")
 
 
+def kind_word(look: Look, kind: KindRecord) -> str:
+    """Call a kind of connector in the reader's language."""
+    return look.words(_KINDS.get(kind.kind, kind.title))
+
+
 def _kind_choices(look: Look) -> Sequence[tuple[str, str]]:
-    return [(each.kind, each.title) for each in look.ask(verbs.KINDS, limit=100).items]
+    return [(each.kind, kind_word(look, each)) for each in look.ask(verbs.KINDS, limit=100).items]
 
 
 def _reconcile(look: Look) -> Shown:

@@ -14,6 +14,7 @@ from regalia.console.listing import query_path
 from regalia.console.look import View
 from regalia.console.marks import marked
 from regalia.console.problems import is_exceptional, problems
+from regalia.console.start import START, is_begun
 from regalia.verbs import connector, overview
 
 if TYPE_CHECKING:
@@ -114,7 +115,12 @@ class _Connector:
 def _show(look: Look) -> Shown:
     shown = look.ask(overview.SHOW) if look.may(overview.SHOW) else None
     found = problems(look, shown)
-    values: dict[str, object] = {"problems": found, "connectors": list(_connectors(look)), "counted": shown}
+    values: dict[str, object] = {
+        "start": None if is_begun(look) else START,
+        "problems": found,
+        "connectors": list(_connectors(look)),
+        "counted": shown,
+    }
     if shown is not None:
         values |= {
             "figures": list(_figures(look, shown)),

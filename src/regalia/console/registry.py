@@ -18,6 +18,7 @@ from regalia.console import (
     groups,
     health,
     search,
+    start,
 )
 from regalia.console.acts import act_routes
 from regalia.console.desk import PageDesk
@@ -47,6 +48,7 @@ ACTS: Final[Mapping[str, Act]] = {
 
 ROUTES: Final[Routes] = {
     **dashboard.ROUTES,
+    **start.ROUTES,
     **groups.ROUTES,
     **certificates.ROUTES,
     **enrolments.ROUTES,
