@@ -26,6 +26,8 @@ from web.asgi import ask
 from world import ADMIN, Device, World, names
 
 if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
     from regalia.verbs.calendar import MadeCalendar
     from regalia.web.pool import Pools
     from web.asgi import Heard
@@ -131,6 +133,18 @@ def test_an_address_is_revoked(world: World, face: CalendarFace) -> None:
     door(world).ask(tokens.REVOKE, tokens.NameToken(token_id=str(again.id)))
     refused = get(face, again.address, "192.0.2.2")
     assert (refused.status, refused.body) == (404, get(face, "/calendar/nothing.ics", "192.0.2.2").body)
+
+
+def test_a_secret_is_not_left_in_the_request(world: World, face: CalendarFace) -> None:
+    """What stands around the face, and writes a request's path into a log where it fails, sees no secret in it."""
+    address, seen = make(world).address, []
+
+    async def around(scope: Scope, receive: Receive, send: Send) -> None:
+        await face(scope, receive, send)
+        seen.extend([scope["path"], scope["raw_path"]])
+
+    assert ask(around, urlsplit(address).path).status == 200
+    assert seen == ["/calendar", b"/calendar"]
 
 
 def test_a_stranger_guesses_few_times(world: World, face: CalendarFace) -> None:

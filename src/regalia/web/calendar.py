@@ -42,7 +42,7 @@ _WHAT: Final = {
     "ra": "RA certificate of {} ends",
     "ocsp": "OCSP certificate of {} ends",
     "tls": "Certificate of server {} ends",
-    "root-crl": "CRL of root {} ends",
+    "root-crl": "CRL of {} ends",
 }
 _DO: Final = {
     "authority": "What it issues ends with it. Make its successor in time.",
