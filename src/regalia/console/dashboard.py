@@ -138,7 +138,7 @@ def _show(look: Look) -> Shown:
     return View(
         "dashboard.html",
         title=look.words("Dashboard"),
-        lead=_lead(look, len(found)),
+        lead=_lead(look, len(found), begun=values["start"] is None),
         here="/",
         values=values,
     )
@@ -340,9 +340,11 @@ def _connector(look: Look, record: ConnectorShown) -> _Connector:
     return _Connector(record.name, connector_path(record.name), record.kind, state, word, read_at, seen, error)
 
 
-def _lead(look: Look, number: int) -> str:
+def _lead(look: Look, number: int, *, begun: bool) -> str:
     if not look.caller.grants:
         return look.words("Your account has no role yet: another administrator gives you one.")
+    if not number and not begun:
+        return look.words("Everything is ready for the first device.")
     if not number:
         return look.words("Nothing needs you. Devices enrol and renew by themselves.")
     text = look.words.ngettext("%(num)s thing needs somebody.", "%(num)s things need somebody.", number)

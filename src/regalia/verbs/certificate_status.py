@@ -197,10 +197,12 @@ def _renewal(desk: Desk, certificate: Certificate) -> Certificate | None:
         device=intent.device,
         # Renewals keep their names where they belong to no device.
         subject=intent.subject if intent.device is None else None,
+        group=intent.group,
+        state=CertificateState.ISSUED,
         limit=_LOOKED_AT,
     )
     for each in reversed(store.certificates(wanted)):
-        if each.id > certificate.id and each.issued_at is not None and each.intent.enrolment_id is not None:
+        if each.id > certificate.id and each.intent.enrolment_id is not None:
             asked_by = store.enrolment(each.intent.enrolment_id)
             link = asked_by.lineage if asked_by is not None else None
             if link is not None and link.predecessor == certificate.id:
