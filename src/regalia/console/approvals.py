@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from regalia.console.acts import act_path
+from regalia.console.enrolments import differences
 from regalia.console.look import View
 from regalia.verbs import enrolment, proposal
 
@@ -16,6 +17,8 @@ __all__ = ["ROUTES"]
 
 _HERE: Final = "/approvals"
 _MOST: Final = 100
+_COMPARED: Final = 20
+"""Of them, those whose names are compared at once; the others are on their own pages."""
 
 
 def _show(look: Look) -> Shown:
@@ -28,8 +31,13 @@ def _show(look: Look) -> Shown:
         here=_HERE,
         values={
             "held": [
-                (each, act_path(enrolment.APPROVE, id=str(each.id)), act_path(enrolment.DENY, id=str(each.id)))
-                for each in held
+                (
+                    each,
+                    differences(look.ask(enrolment.SHOW, id=str(each.id))) if number < _COMPARED else [],
+                    act_path(enrolment.APPROVE, id=str(each.id)),
+                    act_path(enrolment.DENY, id=str(each.id)),
+                )
+                for number, each in enumerate(held)
             ],
             "may_decide": look.may(enrolment.APPROVE),
             "proposals": proposals,

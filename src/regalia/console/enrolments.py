@@ -169,7 +169,7 @@ class _Step:
 
 
 @dataclass(frozen=True, slots=True)
-class _Difference:
+class Difference:
     """A name, and whether both sides have it."""
 
     name: str
@@ -194,7 +194,7 @@ def _show(look: Look) -> Shown:
             "kind": kind,
             "word": word,
             "steps": _steps(look, record),
-            "differences": _differences(record),
+            "differences": differences(record),
             "same": same,
             "may_decide": waits and look.may(verbs.APPROVE, record.group),
             "approve": act_path(verbs.APPROVE, id=str(record.id)),
@@ -245,12 +245,12 @@ def _steps(look: Look, record: EnrolmentShown) -> list[_Step]:
     return steps
 
 
-def _differences(record: EnrolmentShown) -> list[_Difference]:
+def differences(record: EnrolmentShown) -> list[Difference]:
     """Put the names of both sides beside one another."""
     allowed, asked = record.explanation.allowed, record.explanation.asked
     names = dict.fromkeys((*allowed, *asked))
     # Where nobody came to say which names are allowed, there is nothing to compare.
-    return [_Difference(name, name in allowed, name in asked) for name in names] if asked and allowed else []
+    return [Difference(name, name in allowed, name in asked) for name in names] if asked and allowed else []
 
 
 # --- approvals ------------------------------------------------------------------------------------------------------
