@@ -185,6 +185,24 @@ def test_url_ends_without_a_slash(tmp_path: Path) -> None:
     assert _load(tmp_path, REGALIA_SERVER__URL="http://[2001:db8::1]/pki/").server.url == "http://[2001:db8::1]/pki"
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("https://scep.example.org:8443/", "https://scep.example.org:8443"), ("http://pki", "http://pki"), ("", None)],
+)
+def test_devices_may_be_told_another_address(tmp_path: Path, given: str, meant: str | None) -> None:
+    """`server.enrol_url` is http or https, and empty for none."""
+    assert _load(tmp_path, REGALIA_SERVER__ENROL_URL=given).server.enrol_url == meant
+
+
+@pytest.mark.parametrize(
+    "given", ["ftp://pki.example.org", "https://", "https://pki.example.org/?a=b", "pki.example.org"]
+)
+def test_another_address_is_a_url(tmp_path: Path, given: str) -> None:
+    """What is no address is refused by the setting's name."""
+    with pytest.raises(AdminError, match=r"server\.enrol_url"):
+        _load(tmp_path, REGALIA_SERVER__ENROL_URL=given)
+
+
 def test_password_in_the_url_is_split_off(tmp_path: Path) -> None:
     """A password in the database URL is kept apart, prints as stars, and goes back encoded for the driver alone."""
     config = _load(

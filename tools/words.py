@@ -19,6 +19,7 @@ from regalia import reasons
 from regalia.console.acts import texts_of
 from regalia.console.registry import ACTS
 from regalia.console.words import ENGLISH, LANGUAGES
+from regalia.verbs import mdm_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,10 +45,11 @@ def said() -> Catalog:
 
 
 def _told() -> Iterator[tuple[str, str]]:
-    """List what reasons and verbs say of themselves, where pages show it."""
+    """List what reasons, forms and verbs say of themselves, where pages show it."""
     for reason in reasons.ALL:
         yield "reasons", reason.title
         yield "reasons", reason.remedy
+    yield from (("forms", text) for text in mdm_form.TEXTS)
     for name, act in ACTS.items():
         for text in texts_of(name, act):
             yield f"act {name}", text

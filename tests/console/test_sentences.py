@@ -40,7 +40,14 @@ TERMS: Final = (
     "token",
 )
 """Terms of art that a page might use; each is a word of the glossary, or no page begins with it."""
-PAGES: Final = [*PLAIN, "/groups/default", "/endpoints/default", "/profiles/default", "/authorities/root"]
+PAGES: Final = [
+    *PLAIN,
+    "/groups/default",
+    "/endpoints/default",
+    "/endpoints/default/setup",
+    "/profiles/default",
+    "/authorities/root",
+]
 
 
 def lead(scene: Scene, path: str, language: str) -> str:

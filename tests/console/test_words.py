@@ -57,6 +57,9 @@ def test_german_is_spoken() -> None:
     assert words.number(1_234_567) == "1\u202f234\u202f567"
 
 
+NAMED = ("/certificates/{serial}", "/groups/default", "/endpoints/default", "/endpoints/default/setup")
+
+
 class _Read(HTMLParser):
     """Gathers what a reader sees or hears of a page, and is nobody's data."""
 
@@ -79,12 +82,12 @@ class _Read(HTMLParser):
             self.texts.append(data.strip())
 
 
-@pytest.mark.parametrize("path", [*PLAIN, "/certificates/{serial}", "/groups/default", "/endpoints/default"])
+@pytest.mark.parametrize("path", [*PLAIN, *NAMED])
 def test_every_word_goes_through_the_catalogues(scene: Scene, path: str) -> None:
     """In the language that is none, whatever a page says of itself stands in brackets: nothing is left in English."""
     frame = Frame("pki.example.test", frozenset(ROUTES))
     ways = PageDesk(scene.door.backing, frame, choose=lambda *_: PSEUDO).ways(ROUTES)
-    pattern = path if path in ways else re.sub("/default$", "/{name}", path)
+    pattern = path if path in ways else re.sub("/default(?=/|$)", "/{name}", path)
     serial = f"{scene.certificate.serial:x}"
     session = scene.alice.cookies[SESSION_COOKIE]
     visit = Visit(

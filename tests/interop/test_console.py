@@ -30,6 +30,8 @@ PAGES = (
     "/groups",
     "/groups/default",
     "/endpoints/default",
+    "/endpoints/default/setup?platform=ios&step=scep",
+    "/endpoints/default/setup?platform=windows&step=first",
     "/profiles/eap-tls",
     "/certificates",
     "/enrolments",

@@ -30,8 +30,8 @@ OWN = {
     "token.revoke",
 }
 """What everybody may do with what is their own; a proposal is decided with the right to what it proposes."""
-LOOKS = {"cert.audit", "event.export", "event.verify", "key-blocklist.check", "profile.check"}
-"""What is asked by POST for its length, or because it takes long, and changes nothing but the log."""
+LOOKS = {"cert.audit", "endpoint.file", "event.export", "event.verify", "key-blocklist.check", "profile.check"}
+"""What is asked by POST for its length, what it carries or the time it takes, and changes nothing but the log."""
 
 
 class Nothing(Record):

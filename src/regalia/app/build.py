@@ -333,7 +333,7 @@ def _common(config: Config, ground: Ground, observe: Callable[[Reason], None] | 
     return _Common(
         config=config,
         ground=ground,
-        urls=Urls(config.server.url),
+        urls=Urls(config.server.url, config.server.enrol_url),
         prefix=serial_prefix(ground.node),
         challenge_mac=ground.master.challenge_mac(),
         issuer=Issuer(ground.store, ground.signer, ground.clock, lease=lease),
@@ -509,7 +509,8 @@ def _approvals(common: _Common, teller: Teller) -> ApprovalDesk:
 
 def _protected(config: Config) -> ProtectedNames:
     """POL-5: what our own servers are called, and the administrator's list."""
-    own = (urlsplit(config.server.url).hostname or "", *config.server.tls_names)
+    called = (config.server.url, config.server.enrol_url or "")
+    own = (*(urlsplit(url).hostname or "" for url in called), *config.server.tls_names)
     return ProtectedNames.of((*own, *config.issuance.protected_names))
 
 

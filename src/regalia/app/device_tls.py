@@ -69,6 +69,8 @@ def device_tls(app: App, issued: ServerCertificates | None) -> TlsSource:
 def _hosts(server: ServerSettings) -> set[str]:
     """Gather whom devices may call: the public URL's host, the listener's if it is a name, and those that were told."""
     hosts = {urlsplit(server.url).hostname or "localhost", *server.tls_names}
+    if server.enrol_url is not None:
+        hosts.add(urlsplit(server.enrol_url).hostname or "localhost")
     if server.listen_tls is not None and not _is_address(server.listen_tls.host):
         hosts.add(server.listen_tls.host)
     return hosts

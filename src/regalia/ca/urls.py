@@ -1,4 +1,4 @@
-"""The addresses that certificates carry (R11): of a CRL, of OCSP answers, of an issuer's certificate."""
+"""The addresses that certificates carry (R11), and those that devices are told: CRL, OCSP, issuer, endpoint."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ class Urls:
 
     base: str
     """Scheme, host and port, perhaps a path; without a slash at its end."""
+    enrol: str | None = None
+    """The same for what devices and other systems call, where it is another address: https, behind a proxy."""
 
     def crl(self, authority: str, shard: int = 0, *, delta: bool = False) -> str:
         """Address of an authority's CRL, of one of its partial ones, or of the delta CRL beside it."""
@@ -30,8 +32,8 @@ class Urls:
 
     def endpoint(self, protocol: str, name: str) -> str:
         """Address where devices find an endpoint."""
-        return f"{self.base}/{protocol}/{name}"
+        return f"{self.enrol or self.base}/{protocol}/{name}"
 
     def hook(self, connector: str) -> str:
         """Address where a connector's system tells of changes."""
-        return f"{self.base}/hooks/{connector}"
+        return f"{self.enrol or self.base}/hooks/{connector}"

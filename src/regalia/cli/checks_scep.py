@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from regalia.ca.urls import Urls
 from regalia.cli.check import Check, Level
 from regalia.client.scep import ScepClient
 from regalia.errors import AdminError, PeerError, UnavailableError
@@ -49,7 +50,8 @@ def scep_checks(regalia: App, transport: Transport) -> Iterator[Check]:
 
 
 def _asked(regalia: App, door: Door, transport: Transport) -> Check:
-    url = regalia.urls.endpoint(door.endpoint.protocol, door.endpoint.name)
+    # Here, and not at a proxy's address: whether this machine trusts and reaches that one says nothing of devices.
+    url = Urls(regalia.urls.base).endpoint(door.endpoint.protocol, door.endpoint.name)
     client = ScepClient(url, transport, regalia.clock, regalia.entropy, pause=lambda _: None)
     try:
         found = client.ca_certificates(None)

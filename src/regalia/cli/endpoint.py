@@ -7,6 +7,7 @@ import typer
 
 from regalia import reasons
 from regalia.cli.context import agreed, reached
+from regalia.cli.endpoint_values import FILE_EXAMPLES, VALUES_EXAMPLES, file, values
 from regalia.cli.ndes import EXAMPLES as NDES_EXAMPLES
 from regalia.cli.ndes import ndes_page
 from regalia.cli.options import DryRun, Home, Json, Yes, examples, noun_app
@@ -203,6 +204,8 @@ def disable(*, name: Name, yes: Yes = False, dry_run: DryRun = False, home: Home
 
 
 app.command("ndes-page", epilog=NDES_EXAMPLES)(ndes_page)
+app.command("values", epilog=VALUES_EXAMPLES)(values)
+app.command("file", epilog=FILE_EXAMPLES)(file)
 
 
 def _tell_secret(

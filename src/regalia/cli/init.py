@@ -194,7 +194,8 @@ def _tell_joined(made: Joined) -> None:
 
 
 def _endpoint(filled: Filled[_Made | _Waiting]) -> str:
-    return f"{filled.config.server.url}/scep/{ENDPOINT}"
+    server = filled.config.server
+    return f"{server.enrol_url or server.url}/scep/{ENDPOINT}"
 
 
 def _tell(filled: Filled[_Made | _Waiting]) -> None:

@@ -23,6 +23,7 @@ from regalia.cli.options import Json, examples, noun_app
 from regalia.cli.output import note, print_json, print_table, say
 from regalia.lab.cloud import Cloud
 from regalia.lab.desk import MARK, Desk, DeskError, prepared
+from regalia.lab.graph_profile import imported
 from regalia.lab.sample import CLIENT_ID, CLIENT_SECRET, GRAPH_ROLES, INTUNE_ROLES, sample_tenant
 
 __all__ = ["app"]
@@ -172,7 +173,7 @@ def _status(desk: Desk) -> dict[str, Any]:
 
 @app.command(
     epilog=examples(
-        "lab profile --lab rehearsal",
+        "lab profile --lab rehearsal --import managed-windows.json",
         "lab profile --lab rehearsal --set url=https://pki.example.org/scep/managed --set subject=CN={{AAD_Device_ID}}",
     )
 )
@@ -188,13 +189,24 @@ def profile(
             help=f"One of {', '.join(_SETTINGS)}; url and san=TYPE:FORMAT may be repeated.",
         ),
     ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            readable=False,
+            show_default=False,
+            help="Take the profiles of a file for Microsoft Graph, as `regalia endpoint file NAME graph` writes it.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show the SCEP profile as its portal has it, or change it."""
     with told():
         desk = Desk.at(lab)
-        if settings:
-            desk.change("edit-profile", profile=desk.values["profile"], **_fields(settings))
+        changed = {**(_imported(file) if file is not None else {}), **_fields(settings or [])}
+        if changed:
+            desk.change("edit-profile", profile=desk.values["profile"], **changed)
         (shown,) = (one for one in desk.ask("GET", "/state")["profiles"] if one["id"] == desk.values["profile"])
     row = {name: shown[field] for name, field in _SETTINGS.items() if field != "trusted_root"}
     if as_json:
@@ -202,6 +214,13 @@ def profile(
         return
     for name, value in row.items():
         say(f"{name}:  {', '.join(map(_plain, value)) if isinstance(value, list) else value}")
+
+
+def _imported(file: Path) -> dict[str, object]:
+    try:
+        return imported(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DeskError(f"{file}: {error}") from error
 
 
 def _plain(value: object) -> str:

@@ -81,9 +81,27 @@ def _public_url(value: object) -> object:
     """Check what certificates will carry as the beginning of their CRL, OCSP and AIA addresses."""
     if not isinstance(value, str):
         return value
-    parts = urlsplit(value)
-    if parts.scheme != "http" or not parts.hostname:
+    if urlsplit(value).scheme != "http":
         msg = "must be http://HOST[:PORT]: clients fetch CRLs and OCSP over plain HTTP, whatever stands in front"
+        raise ValueError(msg)
+    return _base_url(value)
+
+
+def _enrol_url(value: object) -> object:
+    """Check what devices are told; by plain HTTP too, since SCEP protects itself."""
+    if not isinstance(value, str) or not value:
+        return value or None
+    if urlsplit(value).scheme not in ("http", "https"):
+        msg = "must be https://HOST[:PORT] or http://HOST[:PORT]"
+        raise ValueError(msg)
+    return _base_url(value)
+
+
+def _base_url(value: str) -> str:
+    """Check an address that others go below of; its scheme is right. Returns it without a slash at its end."""
+    parts = urlsplit(value)
+    if not parts.hostname:
+        msg = "must name a host"
         raise ValueError(msg)
     if parts.query or parts.fragment or parts.username is not None or parts.port == 0:
         msg = "must hold nothing but scheme, host, port and path"
@@ -117,6 +135,9 @@ class ServerSettings(Section):
     url: Annotated[str, BeforeValidator(_public_url)] = Field(
         default_factory=default_url,
         description="Devices enrol below it, and certificates carry it in their CRL and OCSP addresses.",
+    )
+    enrol_url: Annotated[str | None, BeforeValidator(_enrol_url)] = Field(
+        default=None, description="What devices are told instead to enrol below: https, of listen_tls or of a proxy."
     )
     listen: _ListenAddress = Field(default=Address("127.0.0.1", 8080), description="HOST:PORT for devices, plain HTTP.")
     listen_tls: OptionalAddress = Field(

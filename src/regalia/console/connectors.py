@@ -8,6 +8,7 @@ from regalia.console.acts import Act, Ask, act_path
 from regalia.console.listing import Cell, Column, Listing
 from regalia.console.look import View
 from regalia.console.marks import marked
+from regalia.console.setup import setup_links
 from regalia.verbs import connector as verbs
 from regalia.verbs import device_reconcile as reconcile
 
@@ -97,6 +98,7 @@ def _page(look: Look, record: ConnectorShown, tested: verbs.ConnectorTested | No
             "record": record,
             "tested": tested,
             "actions": actions,
+            "pastes": [(each, setup_links(look, each.endpoint)) for each in record.paste],
             "may_test": look.may(verbs.TEST),
             "may_reconcile": look.may(reconcile.PLANNED),
         },

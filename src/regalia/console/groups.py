@@ -9,6 +9,7 @@ from regalia.console.enrolments import state_of
 from regalia.console.listing import Cell, Column, Filter, Listing, query_path
 from regalia.console.look import View
 from regalia.console.marks import marked
+from regalia.console.setup import setup_links
 from regalia.verbs import certificate, device, endpoint, enrolment, group_follow, profile
 from regalia.verbs import group as verbs
 from regalia.verbs.challenge import CREATE as CREATE_CHALLENGE
@@ -221,6 +222,7 @@ def _endpoint(look: Look) -> Shown:
         values={
             "record": record,
             "actions": actions,
+            "setups": setup_links(look, name) if record.enabled else (),
             "enrolments": query_path("/enrolments", {"endpoint": name}),
             "waiting_rows": [
                 (each, *state_of(look, each.state)) for each in look.ask(enrolment.LIST, endpoint=name, limit=5).items

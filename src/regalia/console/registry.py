@@ -18,6 +18,7 @@ from regalia.console import (
     groups,
     health,
     search,
+    setup,
     start,
 )
 from regalia.console.acts import act_routes
@@ -50,6 +51,7 @@ ROUTES: Final[Routes] = {
     **dashboard.ROUTES,
     **start.ROUTES,
     **groups.ROUTES,
+    **setup.ROUTES,
     **certificates.ROUTES,
     **enrolments.ROUTES,
     **approvals.ROUTES,
