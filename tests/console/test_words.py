@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from console.conftest import Scene
 
 PLACE = re.compile(r"%\([a-z]+\)s")
-DATA = frozenset({"title", "bdi", "code", "pre", "time", "kbd", "script", "style", "option", "textarea"})
+DATA = frozenset({"title", "article", "bdi", "code", "pre", "time", "kbd", "script", "style", "option", "textarea"})
 """What stands in these is somebody's data, or the name of a thing in every language."""
 PROPER = re.compile(
     r"[\W\d]*|\d.+ \u2013 .+\d|[A-Z]+-\d+|SCEP ·|SHA-(1|256)|CRL|CSV|JSON|Regalia|Ctrl K|English|Deutsch|alice.*|admin"

@@ -48,6 +48,10 @@ PAGES = (
     "/health",
     "/settings",
     "/search?q=default",
+    "/docs",
+    "/docs/tasks/intune",
+    "/docs/reference/settings",
+    "/docs?q=revoke",
     "/act/challenge.create?endpoint=default",
     "/act/connector.create",
 )

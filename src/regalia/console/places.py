@@ -75,6 +75,7 @@ PLACES: Final[tuple[tuple[str, tuple[Place, ...]], ...]] = (
             Place("/audit", marked("Audit log"), "audit", Right.READ_LOG, "l"),
             Place("/health", marked("System health"), "health"),
             Place("/settings", marked("Settings"), "settings", Right.OWN),
+            Place("/docs", marked("Documentation"), "docs", None),
         ),
     ),
 )

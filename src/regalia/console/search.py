@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from regalia.console.documentation import documented
 from regalia.console.enrolments import name_of
 from regalia.console.listing import query_path
 from regalia.console.look import View
@@ -78,7 +79,9 @@ _KINDS: Final = (
 
 def _show(look: Look) -> Shown:
     wanted = look.query.get("q", "").strip()
-    found = [_of_kind(look, kind, wanted) for kind in _KINDS if look.may(kind.verb)] if len(wanted) >= _SHORTEST else []
+    found = []
+    if len(wanted) >= _SHORTEST:
+        found = [*(_of_kind(look, kind, wanted) for kind in _KINDS if look.may(kind.verb)), _in_docs(look, wanted)]
     # The palette takes the results without the frame.
     template = "results.html" if look.query.get("part") == "results" else "search.html"
     return View(
@@ -94,6 +97,15 @@ def _of_kind(look: Look, kind: _Kind, wanted: str) -> dict[str, Any]:
         "label": look.words(kind.label),
         "rows": [kind.found(each) for each in page.items],
         "all": query_path(kind.path, {"q": wanted}) if page.next else "",
+    }
+
+
+def _in_docs(look: Look, wanted: str) -> dict[str, Any]:
+    rows = documented(wanted, _EACH)
+    return {
+        "label": look.words("Documentation"),
+        "rows": rows,
+        "all": query_path("/docs", {"q": wanted}) if len(rows) == _EACH else "",
     }
 
 
