@@ -64,6 +64,16 @@ def test_a_plan_comes_before_the_deed(scene: Scene) -> None:
     assert "The network accepts it until" in scene.alice.get(page_of(scene.certificate)).text
 
 
+def test_a_form_is_sent_as_it_came(scene: Scene) -> None:
+    """What nobody touches is what its verb takes where nothing is said: a list that is empty is no text of brackets."""
+    page = scene.alice.get("/act/token.create").text
+    fields = dict.fromkeys(re.findall(r'<textarea[^>]* name="(\w+)"', page), "")
+    untouched = re.findall(r'<textarea[^>]* name="(\w+)"[^>]*>([^<]*)</textarea>', page)
+    assert untouched == [*fields.items()]
+    made = scene.alice.post("/act/token.create", name="exporter", ttl="30d", step="do", **fields)
+    assert "never again" in made.text
+
+
 def test_what_is_wrong_stands_on_the_form(scene: Scene) -> None:
     """A field that its verb refuses brings the form again with the reason; nothing is done."""
     form = f"/act/cert.revoke?serial={scene.certificate.serial:x}"

@@ -139,11 +139,12 @@ def looking(
     assert complaints == []
 
 
-def enrol(site: Site, name: str, challenge: str) -> int:
-    """Have a device enrol with a challenge; its exit code."""
+def enrol(site: Site, name: str, challenge: str = "") -> int:
+    """Have a device enrol, with a challenge where there is one; its exit code."""
     files = ("--key", str(site.home.parent / f"{name}.key"), "--cert", str(site.home.parent / f"{name}.pem"))
     asked = ("scep", "enrol", "--url", site.url, "--cn", name, *files)
-    command = [sys.executable, "-P", "-m", "regalia", *asked, "--challenge", challenge]
+    given = ("--challenge", challenge) if challenge else ()
+    command = [sys.executable, "-P", "-m", "regalia", *asked, *given]
     done = subprocess.run(command, env=environment(site.home), capture_output=True, text=True, check=False)
     return done.returncode
 

@@ -128,6 +128,7 @@ class _Form:
 
     def posted(self, look: Look) -> Shown:
         """Do it; or say first what would happen."""
+        look.must(self.verb)
         given = self._given(look)
         doing = look.form.get("step") == "do" or self.verb.plan is None
         try:
@@ -217,7 +218,7 @@ class _Form:
             label=look.words(ask.label or _label(name)),
             hint=look.words(ask.hint or str(schema.get("description", ""))),
             kind=kind,
-            value=_default(schema) if value is None else value,
+            value=_default(kind, schema) if value is None else value,
             required=required,
             choices=choices,
         )
@@ -268,10 +269,13 @@ def _label(name: str) -> str:
     return _LABELS.get(name, name.replace("_", " ").capitalize())
 
 
-def _default(schema: Mapping[str, Any]) -> str:
+def _default(kind: str, schema: Mapping[str, Any]) -> str:
+    """Write a default as somebody would type it."""
     value = schema.get("default")
     if value is None:
         return ""
+    if kind == "lines":
+        return "\n".join(map(str, value))
     return value if isinstance(value, str) else json.dumps(value)
 
 

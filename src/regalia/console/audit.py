@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from regalia.console.certificates import group_choices
+from regalia.console.differences import difference
 from regalia.console.listing import query_path
 from regalia.console.look import View
 from regalia.model import Action
@@ -58,24 +59,16 @@ def _show(look: Look) -> Shown:
 def _row(event: EventShown, opened: str, here: Mapping[str, str]) -> dict[str, Any]:
     key = f"{event.stream}-{event.sequence}"
     is_open = key == opened
+    before, after = difference(event.details)
     return {
         "event": event,
         "key": key,
         "open": is_open,
         "kind": _OUTCOMES.get(event.outcome.value, "unknown"),
         "path": query_path(_HERE, {**here, "open": "" if is_open else key}) + f"#{key}",
-        "before": _texts(event.details.get("before")),
-        "after": _texts(event.details.get("after")),
+        "before": before,
+        "after": after,
         "details": json.dumps(event.details, indent=2, ensure_ascii=False),
-    }
-
-
-def _texts(value: object) -> dict[str, str]:
-    """Make the fields of one side of a difference readable; nothing where there is no difference."""
-    if not isinstance(value, dict):
-        return {}
-    return {
-        name: each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for name, each in value.items()
     }
 
 

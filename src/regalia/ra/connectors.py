@@ -144,6 +144,8 @@ class ConnectorDesk:
         self, before: Connector, after: Connector, action: Action, actor: Actor, *, secret: str | None = None
     ) -> Connector:
         event = _event(after, action, actor, self._clock, secret_set=secret is not None)
+        if action is Action.CONNECTOR_CHANGED:
+            event = replace(event, details={**event.details, "former": dict(before.settings)})
         if not self._store.change_connector(before, after, self._sealed(after, secret), (event,)):
             raise AdminError(reasons.CONNECTOR_STATE, f"connector {before.name} has just changed: look at it again")
         return after
