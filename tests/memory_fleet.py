@@ -152,7 +152,7 @@ class MemoryFleet:
                 *(value for _, value in device.aliases),
             )
         ]
-        return _page(found, wanted.after, wanted.limit)
+        return _page(found, wanted.after, wanted.limit, counted=not wanted.search)
 
     def put_devices(self, devices: Sequence[tuple[Device | None, Device]], events: Sequence[EventDraft]) -> bool:
         """See the port."""
@@ -197,7 +197,7 @@ class MemoryFleet:
             and wanted.present in (None, user.state.present)
             and _begins(wanted.search, str(user.id), user.name, user.upn, user.external_id, *user.email)
         ]
-        return _page(found, wanted.after, wanted.limit)
+        return _page(found, wanted.after, wanted.limit, counted=not wanted.search)
 
     def put_users(self, users: Sequence[tuple[User | None, User]], events: Sequence[EventDraft]) -> bool:
         """See the port."""
@@ -460,7 +460,7 @@ def _begins(search: str, *values: str | None) -> bool:
     return not wanted or any(value is not None and value.casefold().startswith(wanted) for value in values)
 
 
-def _page(found: Sequence[_Record], after: Place | None, limit: int) -> Listed[_Record]:
+def _page(found: Sequence[_Record], after: Place | None, limit: int, *, counted: bool) -> Listed[_Record]:
     def place(record: _Record) -> tuple[str, str]:
         return record.name.casefold().encode().hex(), record.id.hex
 
@@ -468,7 +468,9 @@ def _page(found: Sequence[_Record], after: Place | None, limit: int) -> Listed[_
     behind = [row for row in rows if after is None or place(row) > tuple(map(str, after))]
     shown = behind[:limit]
     following = place(shown[-1]) if len(behind) > len(shown) else None
-    return Listed(tuple(shown), following, min(len(rows), COUNTED + 1) if after is None else None)
+    # What a text finds is counted where one page has it.
+    counts = after is None and (counted or following is None)
+    return Listed(tuple(shown), following, min(len(rows), COUNTED + 1) if counts else None)
 
 
 def _unseen(

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, delete, literal_column, select, update
 from regalia.model.fleet import Device, User
 from regalia.ports import Listed
 from regalia.ports.fleet import differs
-from regalia.store.listing import Found, Question, Source, walk
+from regalia.store.listing import FAR, Found, Question, Source, walk
 from regalia.store.session import LostError, Statement, inserting
 from regalia.store.several import MANY, in_parts, keys, marks
 from regalia.store.values import millis, plain, storable
@@ -176,7 +176,9 @@ class Records(Generic[Record]):
         question = Question(source, f"CROSS JOIN {self.table.name} c WHERE c.id = d.id", tuple(where.values()))
 
         def unit(transaction: Transaction) -> tuple[Found, list[Row]]:
-            found = walk(transaction, question, {**values, **begin}, limit, count=after is None)
+            # What a text finds is found as a whole before it is in order: not twice, for its number.
+            counted = 0 if search else FAR
+            found = walk(transaction, question, {**values, **begin}, limit, count=after is None, counted=counted)
             return found, [row for each in found.rows for row in transaction.rows(self._by_id, {"id": each["id"]})]
 
         found, rows = database.read(unit)

@@ -56,11 +56,12 @@ def _newest(table: str, condition: str) -> Source:
     return Source(f"SELECT id FROM {table} WHERE {condition} AND id < :after ORDER BY id DESC LIMIT :window")  # noqa: S608 - words of ours, no values
 
 
-def _among(table: str, condition: str) -> Source:
+def _among(table: str, condition: str, *means: str) -> Source:
     # First those in the partial index, then in order: otherwise the planner might walk over all ids.
     return Source(
         f"SELECT id FROM (SELECT id FROM {table} WHERE {condition} LIMIT 100000) i WHERE id < :after"  # noqa: S608 - words of ours, no values
-        " ORDER BY id DESC LIMIT :window"
+        " ORDER BY id DESC LIMIT :window",
+        means=frozenset(means),
     )
 
 
@@ -68,10 +69,15 @@ _ENROLMENTS: Final = Source("SELECT id FROM enrolment WHERE id < :after ORDER BY
 _OF_ENDPOINT: Final = _newest("enrolment", '"group" = (SELECT p."group" FROM endpoint p WHERE p.name = :endpoint)')
 _OF_GROUP: Final = _newest("enrolment", '"group" = :group_0')
 _IN_STATE: Final = {
-    EnrolmentState.PENDING: _among("enrolment", "state = 'pending'"),
-    EnrolmentState.REFUSED: _among("enrolment", "state = 'refused'"),
+    EnrolmentState.PENDING: _among("enrolment", "state = 'pending'", "c.state = :state"),
+    EnrolmentState.REFUSED: _among("enrolment", "state = 'refused'", "c.state = :state"),
 }
-_REFUSED_SINCE: Final = _among("enrolment", "state = 'refused' AND updated_at >= :changed_from")
+_REFUSED_SINCE: Final = _among(
+    "enrolment",
+    "state = 'refused' AND updated_at >= :changed_from",
+    "c.state = :state",
+    "c.updated_at >= :changed_from",
+)
 _CHALLENGES: Final = Source("SELECT id FROM challenge WHERE id < :after ORDER BY id DESC LIMIT :window")
 _CHALLENGES_OF_ENDPOINT: Final = _newest("challenge", "endpoint = :endpoint")
 _MOST: Final = 2**62

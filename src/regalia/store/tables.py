@@ -307,6 +307,7 @@ enrolment = Table(
     Index(
         "enrolment_refused",
         "updated_at",
+        "id",
         sqlite_where=text("state = 'refused'"),
         postgresql_where=text("state = 'refused'"),
     ),

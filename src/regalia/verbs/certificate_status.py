@@ -201,7 +201,7 @@ def _renewal(desk: Desk, certificate: Certificate) -> Certificate | None:
         state=CertificateState.ISSUED,
         limit=_LOOKED_AT,
     )
-    for each in reversed(store.certificates(wanted)):
+    for each in reversed(store.certificate_page(wanted).items):
         if each.id > certificate.id and each.intent.enrolment_id is not None:
             asked_by = store.enrolment(each.intent.enrolment_id)
             link = asked_by.lineage if asked_by is not None else None

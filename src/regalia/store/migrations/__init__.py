@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HERE", "NEEDED", "SchemaStatus", "check", "remove", "tables_in", "upgrade"]
 
-NEEDED = "0020"
+NEEDED = "0021"
 """The newest revision; written here so that the server can check it without loading Alembic."""
 
 HERE = Path(__file__).resolve().parent
