@@ -1,4 +1,4 @@
-"""`./regalia docs [--site DIR]`: the documentation as a site, built offline, loading nothing from outside."""
+"""`./regalia docs [--site DIR] [--pictures]`: the documentation as a site; it loads nothing from outside."""
 
 from __future__ import annotations
 
@@ -20,11 +20,21 @@ def build(site: Path) -> int:
     return subprocess.run(command, check=False, cwd=ROOT, env=environment).returncode
 
 
+def take_pictures() -> int:
+    """Take the pictures of the console anew: a browser test does it. Returns the exit code."""
+    environment = {**os.environ, "REGALIA_PICTURES": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "tests/interop/test_pictures.py"]
+    return subprocess.run(command, check=False, cwd=ROOT, env=environment).returncode
+
+
 def _main() -> int:
     parser = argparse.ArgumentParser(prog="./regalia docs", description="Build the documentation.")
     parser.add_argument("--site", type=Path, default=ROOT / "site", help="where to (default: site/)")
-    site: Path = parser.parse_args().site
-    status = build(site)
+    parser.add_argument("--pictures", action="store_true", help="take the pictures of the console anew, first")
+    given = parser.parse_args()
+    site: Path = given.site
+    status = take_pictures() if given.pictures else 0
+    status = status or build(site)
     if status == 0:
         print(f"docs: open {site}/index.html")
     return status

@@ -126,10 +126,13 @@ def test_nothing_else_is_handed_out(scene: Scene, path: str) -> None:
 
 
 def test_pictures_are_handed_out(scene: Scene) -> None:
-    """The charts of the page on performance come from this server."""
-    (picture, *_) = read(str(DOCS.html(DOCS.pages["performance"])[0])).loads
-    heard = scene.alice.get(picture)
-    assert (heard.status, heard.header("content-type")) == (200, "image/svg+xml")
+    """Charts and pictures of pages come from this server."""
+    for page, kind in (("performance", "image/svg+xml"), ("design", "image/png")):
+        pictures = set(read(str(DOCS.html(DOCS.pages[page])[0])).loads)
+        assert len(pictures) > 3
+        for picture in pictures:
+            heard = scene.alice.get(picture)
+            assert (heard.status, heard.header("content-type")) == (200, kind)
 
 
 @given(st.text(alphabet=st.sampled_from("<>&\"'[]()`*_#|!\n x:/\\javscript"), max_size=80))

@@ -160,7 +160,8 @@ LIST: Final = Listing(
         *(Filter(name, label, _yes_or_no, offered=False) for name, label in _YES_OR_NO),
     ),
     tabs=(
-        Tab(marked("Live"), {}),
+        Tab(marked("Not expired"), {}),
+        Tab(marked("Live"), {"revoked": "false"}),
         Tab(marked("Soonest to expire"), {"sort": "expiry"}),
         Tab(marked("Ended or held"), {"revoked": "true", "all": "true"}),
         Tab(marked("Expired"), {"expired": "true"}),

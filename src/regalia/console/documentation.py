@@ -40,7 +40,9 @@ def _index(look: Look) -> Shown:
 
 
 def _show(look: Look) -> Shown:
-    return _page(look, "/".join(part for part in (look.place.get("section"), look.place["name"]) if part))
+    return _page(
+        look, "/".join(part for part in (look.place.get("section"), look.place.get("part"), look.place["name"]) if part)
+    )
 
 
 def _page(look: Look, path: str) -> Shown:
@@ -101,4 +103,5 @@ ROUTES: Final[Routes] = {
     DOCS: {"GET": _index},
     f"{DOCS}/{{name}}": {"GET": _show},
     f"{DOCS}/{{section}}/{{name}}": {"GET": _show},
+    f"{DOCS}/{{section}}/{{part}}/{{name}}": {"GET": _show},
 }

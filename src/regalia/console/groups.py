@@ -15,11 +15,12 @@ from regalia.verbs import group as verbs
 from regalia.verbs.challenge import CREATE as CREATE_CHALLENGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from regalia.console.desk import Routes, Shown
     from regalia.console.look import Look
     from regalia.verbs.group import GroupRecord
+    from regalia.verbs.group_follow import RuleRecord
 
 __all__ = ["ACTS", "ROUTES", "group_path"]
 
@@ -156,7 +157,7 @@ def _show(look: Look) -> Shown:
     rules = look.ask(group_follow.SHOW, name=name)
     doors = look.ask(endpoint.LIST, group=name, limit=100).items
     profiles = look.ask(profile.LIST, group=name, limit=100).items
-    live = look.ask(certificate.LIST, group=name, limit=1).total
+    live = look.ask(certificate.LIST, group=name, revoked=False, limit=1).total
     devices = look.ask(device.LIST, group=name, limit=1).total
     actions = []
     if look.may(endpoint.CREATE, name):
@@ -174,12 +175,13 @@ def _show(look: Look) -> Shown:
         values={
             "record": record,
             "rules": rules,
-            "told_rules": [_rule(look, each) for each in rules.rules],
+            "told_rules": _told(look, rules.rules),
             "doors": [(each, look.words(_AUTHORISERS.get(each.authoriser, each.authoriser))) for each in doors],
+            "whos": _whos(look, doors),
             "profiles": profiles,
             "live": live or "0",
             "devices": devices or "0",
-            "certificates_path": query_path("/certificates", {"group": name}),
+            "certificates_path": query_path("/certificates", {"group": name, "revoked": "false"}),
             "devices_path": query_path("/devices", {"group": name}),
             "actions": actions,
             "may_rule": look.may(group_follow.SET, name),
@@ -189,10 +191,23 @@ def _show(look: Look) -> Shown:
     )
 
 
-def _rule(look: Look, rule: group_follow.RuleRecord) -> tuple[str, str, group_follow.RuleRecord]:
-    """Say what a rule is about and what follows, in words."""
-    cause, consequence = str(rule.cause.value), str(rule.consequence.value)
-    return look.words(_CAUSES.get(cause, cause)), look.words(_CONSEQUENCES.get(consequence, consequence)), rule
+def _whos(look: Look, doors: Sequence[endpoint.EndpointRecord]) -> list[str]:
+    """Say who says yes at open endpoints, each once: connectors by their names."""
+    said = [each.connector or look.words(_AUTHORISERS.get(each.authoriser, each.authoriser)) for each in doors]
+    first, *rest = dict.fromkeys(said) or [""]
+    return [first[:1].upper() + first[1:], *rest]
+
+
+def _told(look: Look, rules: Sequence[RuleRecord]) -> list[tuple[str, str, RuleRecord]]:
+    """Say what rules are about and what follows, in words; causes from which the same follows stand together."""
+    same: dict[RuleRecord, list[str]] = {}
+    for rule in rules:
+        cause = look.words(_CAUSES.get(rule.cause.value, rule.cause.value))
+        same.setdefault(rule.model_copy(update={"cause": rules[0].cause}), []).append(cause)
+    return [
+        (", ".join(causes), look.words(_CONSEQUENCES.get(rule.consequence.value, rule.consequence.value)), rule)
+        for rule, causes in same.items()
+    ]
 
 
 def _lead(look: Look, suspended: bool) -> str:  # noqa: FBT001 - it has two leads
