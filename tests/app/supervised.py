@@ -56,7 +56,8 @@ def sign(seat: Seat) -> None:
 if __name__ == "__main__":
     structlog.configure(logger_factory=structlog.WriteLoggerFactory())  # a line is one write, as `say` has it
     signer = sign if sys.argv[1] == "signing" else None
-    supervisor = Supervisor(2, work, lambda: say("ready"), on_stop=lambda: say("stop"), patience=0.5, sign=signer)
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    supervisor = Supervisor(count, work, lambda: say("ready"), on_stop=lambda: say("stop"), patience=0.5, sign=signer)
     try:
         supervisor.run()
     except AdminError as error:

@@ -54,10 +54,10 @@ class Running:
 
 
 @contextmanager
-def running(directory: Path, mode: str) -> Iterator[Running]:
+def running(directory: Path, *arguments: str) -> Iterator[Running]:
     """Run the program; at the end nothing of it is left."""
     told = directory / "told"
-    with told.open("ab") as stdout, subprocess.Popen([sys.executable, PROGRAM, mode], stdout=stdout) as process:
+    with told.open("ab") as stdout, subprocess.Popen([sys.executable, PROGRAM, *arguments], stdout=stdout) as process:
         try:
             yield Running(process, told)
         finally:
@@ -88,6 +88,38 @@ def test_all_workers_start_and_end(plain: Running) -> None:
     assert plain.lines("ready") == ["ready"]
     assert plain.lines("stop") == ["stop"]
     assert sorted(plain.lines("end")) == ["end 0", "end 1"]
+
+
+@pytest.fixture
+def processors() -> Iterator[list[int]]:
+    """The processors that programs started here may use: two, where there are two."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:2])
+    yield sorted(before)[:2]
+    os.sched_setaffinity(0, before)
+
+
+def test_one_worker_for_each_processor_stays_on_its_own(tmp_path: Path, processors: list[int]) -> None:
+    """With as many workers as processors each keeps to one, also who takes another's place; the signer to none."""
+    with running(tmp_path, "signing", str(len(processors))) as started:
+        started.wait_for("ready")
+        assert [os.sched_getaffinity(started.worker(number)) for number in range(len(processors))] == [
+            {processor} for processor in processors
+        ]
+        assert os.sched_getaffinity(signer_of(started)) == set(processors)
+        os.kill(started.worker(0), signal.SIGKILL)
+        started.wait_for("worker 0 ", 2)
+        assert os.sched_getaffinity(started.worker(0)) == {processors[0]}
+        assert started.stop() == 0
+
+
+def test_another_number_of_workers_goes_where_there_is_room(tmp_path: Path, processors: list[int]) -> None:
+    """With more workers than processors none is kept to one."""
+    with running(tmp_path, "plain", str(len(processors) + 1)) as started:
+        started.wait_for("ready")
+        for number in range(len(processors) + 1):
+            assert os.sched_getaffinity(started.worker(number)) == set(processors)
+        assert started.stop() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "ended"])

@@ -15,6 +15,7 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,6 +106,19 @@ def test_the_server_does_not_name_itself(wire: Wire) -> None:
     response = connection.getresponse()
     assert response.getheader("server") is None
     assert response.getheader("date") is not None
+    connection.close()
+
+
+def test_an_answer_says_what_time_it_is(wire: Wire) -> None:
+    """The date of an answer is the time of that answer to two seconds, also when the server was idle before it."""
+    connection = wire.connection()
+    for pause in (0, 3):
+        time.sleep(pause)
+        connection.request("GET", "/x")
+        response = connection.getresponse()
+        response.read()
+        dated = parsedate_to_datetime(response.getheader("date") or "")
+        assert abs((datetime.now(UTC) - dated).total_seconds()) < 2.5  # whole seconds, written once a second
     connection.close()
 
 

@@ -38,6 +38,7 @@ __all__ = ["GRACE_SECONDS", "Bound", "Listener", "Serving", "open_sockets", "run
 KEEP_ALIVE_SECONDS: Final = 30
 GRACE_SECONDS: Final = 20
 _BACKLOG = 2048
+_DATE_SECONDS = 1.0
 _TLS_LOOK_SECONDS = 5.0
 
 _log = structlog.get_logger("regalia.web")
@@ -149,7 +150,7 @@ async def serve(serving: Serving, stop: asyncio.Event, look: asyncio.Event | Non
             await _until(stop, [*running, *beside])
         finally:
             for server in servers:
-                server.should_exit = True
+                server.end()
             ended = await asyncio.gather(*running, return_exceptions=True)
             halt.set()
             ended += await asyncio.gather(*beside, return_exceptions=True)
@@ -165,6 +166,7 @@ class _Server(uvicorn.Server):
     def __init__(self, listener: Listener, context: ReloadingContext | None) -> None:
         super().__init__(_config(listener))
         self.answering = asyncio.Event()
+        self._ending = asyncio.Event()
         self._listener = listener
         self._context = context
         self._door: TlsDoor | None = None
@@ -185,6 +187,17 @@ class _Server(uvicorn.Server):
             self._door = TlsDoor(sockets or (), context, limits, counted, listener.proxies, speaks)
             self._door.open()
         self.answering.set()
+
+    async def main_loop(self) -> None:
+        """Wait for the end; uvicorn's own loop wakes ten times to write one date."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), _DATE_SECONDS)
+
+    def end(self) -> None:
+        """Have it end."""
+        self.should_exit = True
+        self._ending.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more, and finish what was begun."""
