@@ -48,6 +48,7 @@ PAGES = (
     "/health",
     "/settings",
     "/search?q=default",
+    "/components",
     "/docs",
     "/docs/tasks/intune",
     "/docs/reference/settings",
