@@ -200,8 +200,8 @@ class Supervisor:
         """Where there is just one worker for each processor, have each stay on its own.
 
         Python runs one thread of a process at a time, so the threads of a worker gain little from a second processor,
-        and lose what the first one's caches hold; and the event loop, woken beside a thread that enrols, waits its turn
-        less long than on another processor: 4 ms instead of 90 for one answer of OCSP in a hundred, measured.
+        and lose what the first one's caches hold. And the event loop, woken beside a thread that enrols, gets its turn
+        sooner than on another one: beside 100 enrolments in flight, 99 of 100 answers of OCSP came in 15 ms, not 91.
         """
         processors = sorted(os.sched_getaffinity(0))
         if len(processors) == self.count:
