@@ -26,7 +26,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 
 from fakes import FakeClock, MemorySealer, MemoryStore, SeededEntropy
-from regalia.console.registry import console_ways
+from regalia.console.registry import console_ways, framed
 from regalia.model import Actor, ActorKind, Grant
 from regalia.ports import EventFilter
 from regalia.ports.outgoing import OutgoingRequest, OutgoingResponse
@@ -101,6 +101,7 @@ class Door:
             entropy=self.entropy,
             services=world,
             limits=ApiLimits(self.store, Allowances()),
+            framing=framed,
         )
         work = PagePools(pools.status, pools.files, pools.enrolment, pools.enrolment)
         face = PagesFace(

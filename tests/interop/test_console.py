@@ -47,6 +47,8 @@ PAGES = (
     "/audit",
     "/health",
     "/settings",
+    "/account",
+    "/proposals",
     "/search?q=default",
     "/components",
     "/docs",

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from regalia import reasons
 from regalia.app.build import SystemClock, SystemEntropy, node_name
+from regalia.console.registry import framed
 from regalia.errors import AdminError, UnavailableError
 from regalia.keys.private_files import read_private
 from regalia.keys.sealing import MasterSealer
@@ -58,6 +59,7 @@ def door_of(app: App, url: str) -> Backing:
         entropy=entropy,
         services=app,
         limits=app.api_limits,
+        framing=framed,
     )
 
 

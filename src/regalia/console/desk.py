@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from regalia import reasons
 from regalia.console.look import Look, View
+from regalia.console.marks import marked
 from regalia.console.words import chosen_language, words_of
 from regalia.errors import AdminError, RegaliaError, UnavailableError
 from regalia.verbs import ProposedError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from regalia.ra.sign_in import Known
     from regalia.verbs import Caller
     from regalia.web.answers import Header
-    from regalia.web.door import Backing
+    from regalia.web.door import Backing, Framed
     from regalia.web.face import Ways
     from regalia.web.visit import Visit
 
@@ -39,6 +40,14 @@ _YEAR: Final = 365 * 86_400
 
 _BOUNDS: Final = Bounds(octets=1_048_576, fields=300, repeated=frozenset({"chosen", "column"}))
 """A profile or an inventory is text of some length, and a page has many rows to tick."""
+
+_OF_THE_DOOR: Final = {
+    "account.html": (marked("Your account"), ""),
+    "proposals.html": (marked("Proposals"), "/approvals"),
+    "proposal_decided.html": (marked("Decided"), "/approvals"),
+}
+"""Title and place of the pages that the door makes for somebody who is signed in; any other is a refusal."""
+_REFUSED: Final = marked("This did not work")
 
 Shown = View | Answer
 Routes = dict[str, dict[str, "Callable[[Look], Shown]"]]
@@ -89,6 +98,20 @@ class PageDesk:
                 return see_other(again_path(local_path(visit.form.get("here", visit.asked))))
             return self._refused(look, error)
 
+    def framed(self, visit: Visit, known: Known, given: Framed) -> Answer:
+        """Show a page of the door in the frame. It was judged, and counted where it asked, by who gives it."""
+        look = self._look(visit, known, caller_of(known, visit.source), self.backing.clock.now())
+        title, here = _OF_THE_DOOR.get(given.template, (_REFUSED, ""))
+        view = View(
+            given.template,
+            title=look.words(title),
+            here=here,
+            problem=problem_of(look, given.error) if given.error is not None else None,
+            status=given.status,
+            values=given.values,
+        )
+        return self.frame.answer(look, view, *given.headers)
+
     def _look(self, visit: Visit, known: Known, caller: Caller, now: datetime) -> Look:
         kept = _APPEARANCE.fullmatch(cookie_of(visit.headers, APPEARANCE))
         theme, language = (kept[1], kept[2]) if kept is not None else ("system", "")
@@ -98,7 +121,7 @@ class PageDesk:
     def _refused(self, look: Look, error: RegaliaError, *headers: Header, status: int | None = None) -> Answer:
         view = View(
             "error.html",
-            title=look.words("This did not work"),
+            title=look.words(_REFUSED),
             problem=problem_of(look, error),
             status=status or status_of(error),
             values={"back": local_path(look.form.get("here", "/"))},

@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 
     from regalia.console.acts import Act
     from regalia.console.desk import Routes
-    from regalia.web.door import Backing
+    from regalia.ra.sign_in import Known
+    from regalia.web.answers import Answer
+    from regalia.web.door import Backing, Framed
     from regalia.web.face import Ways
+    from regalia.web.visit import Visit
 
-__all__ = ["ACTS", "ROUTES", "console_ways"]
+__all__ = ["ACTS", "ROUTES", "console_ways", "framed"]
 
 ACTS: Final[Mapping[str, Act]] = {
     **groups.ACTS,
@@ -74,4 +77,13 @@ ROUTES: Final[Routes] = {
 
 def console_ways(backing: Backing) -> Ways:
     """Make the ways of all pages."""
-    return PageDesk(backing, Frame(backing.host, frozenset(ROUTES))).ways(ROUTES)
+    return _desk(backing).ways(ROUTES)
+
+
+def framed(backing: Backing, visit: Visit, known: Known, given: Framed) -> Answer:
+    """Put a page of the door that is for somebody signed in into the frame."""
+    return _desk(backing).framed(visit, known, given)
+
+
+def _desk(backing: Backing) -> PageDesk:
+    return PageDesk(backing, Frame(backing.host, frozenset(ROUTES)))

@@ -7,10 +7,9 @@ from uuid import UUID
 
 from regalia import reasons
 from regalia.errors import AdminError
-from regalia.model import SignInKind
-from regalia.web.door import door_page, json_answer, question_answer, see_other
+from regalia.web.door import Framed, json_answer, new_door, question_answer, see_other
 from regalia.web.proposal_pages import open_count
-from regalia.web.sessions import DOOR_COOKIE, SESSION_COOKIE, caller_of, form_token, removed_cookie
+from regalia.web.sessions import DOOR_COOKIE, SESSION_COOKIE, caller_of, removed_cookie
 
 if TYPE_CHECKING:
     from regalia.ra.sign_in import Known
@@ -22,13 +21,6 @@ __all__ = ["ACCOUNT", "AccountPages"]
 
 ACCOUNT: Final = "/account"
 
-_WORDS: Final = {
-    SignInKind.SETUP: "By a set-up link",
-    SignInKind.PASSKEY: "With a passkey",
-    SignInKind.OIDC: "With an identity provider",
-    SignInKind.PASSWORD: "With the emergency password",
-}
-
 
 class AccountPages:
     """Each method answers one request of somebody who is signed in."""
@@ -39,32 +31,20 @@ class AccountPages:
     def show(self, visit: Visit, known: Known) -> Answer:
         """Show the account."""
         person = known.administrator
-        roles = sorted({grant.role.value for grant in known.grants})
-        sessions = [
-            {
-                "id": each.id,
-                "words": _WORDS[each.kind],
-                "here": each.id == known.session.id,
-                "source": each.source,
-                "created_at": each.created_at,
-                "ends_at": each.ends_at,
-            }
-            for each in self._backing.sessions.sessions(known)
-        ]
-        return door_page(
-            self._backing,
-            visit,
-            "account.html",
-            title=person.display,
-            lead=f"Account {person.name}, {', '.join(roles) or 'without a role'}",
-            token=form_token(visit.session),
-            passkeys=person.passkeys,
-            subjects=person.subjects,
-            sessions=sessions,
-            password_set_at=person.password.set_at if person.password is not None else None,
-            fresh=known.fresh,
-            waiting=open_count(self._backing, caller_of(known, visit.source)),
-        )
+        # What a passkey is asked is bound to the browser's door.
+        _, cookies = new_door(self._backing, visit)
+        values = {
+            "account": person.name,
+            "account_roles": ", ".join(sorted({grant.role.value for grant in known.grants})),
+            "passkeys": person.passkeys,
+            "subjects": person.subjects,
+            "sessions": self._backing.sessions.sessions(known),
+            "session": known.session.id,
+            "password_set_at": person.password.set_at if person.password is not None else None,
+            "fresh": known.fresh,
+            "waiting": open_count(self._backing, caller_of(known, visit.source)),
+        }
+        return self._backing.framed(visit, known, Framed("account.html", values, headers=cookies))
 
     def question(self, visit: Visit, known: Known) -> Answer:
         """Ask for another passkey. Raises `AdminError` AUTH-003."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
@@ -15,20 +15,23 @@ from regalia.web.rendering import page
 from regalia.web.sessions import DOOR_COOKIE, SESSION_COOKIE, form_token, kept_cookie, removed_cookie
 
 if TYPE_CHECKING:
-    from regalia.errors import AdminError
+    from collections.abc import Callable, Mapping
+
+    from regalia.errors import AdminError, RegaliaError
     from regalia.ports import Clock, Entropy, Sealer
     from regalia.ra.api_limits import ApiLimits
     from regalia.ra.break_glass import BreakGlass
     from regalia.ra.oidc import OidcDesk
     from regalia.ra.passkeys import PasskeyDesk
     from regalia.ra.setting_up import SetUpDesk
-    from regalia.ra.sign_in import Doorkeeper, Opened, SessionDesk
+    from regalia.ra.sign_in import Doorkeeper, Known, Opened, SessionDesk
     from regalia.verbs import Services
     from regalia.web.answers import Header
     from regalia.web.visit import Visit
 
 __all__ = [
     "Backing",
+    "Framed",
     "again_path",
     "door_page",
     "entered",
@@ -56,6 +59,19 @@ _TOLD: Final = frozenset({reasons.PASSWORD_REFUSED, reasons.ROUND_TRIP_REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
+class Framed:
+    """A page for somebody who is signed in, before it stands in the console's frame."""
+
+    template: str
+    """The console's, which also knows its title."""
+    values: Mapping[str, object] = field(default_factory=dict)
+    error: RegaliaError | None = None
+    """What was refused, told with its details: the reader is known."""
+    status: int = 200
+    headers: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Backing:
     """What stands behind the pages."""
 
@@ -74,11 +90,17 @@ class Backing:
     """What verbs use, for the pages that ask them as the API does."""
     limits: ApiLimits
     """How much one caller may ask of verbs, by a page or by the API."""
+    framing: Callable[[Backing, Visit, Known, Framed], Answer]
+    """Puts pages of somebody who is signed in into the console's frame."""
 
     @property
     def host(self) -> str:
         """Host and port of the admin URL, for people and for the Host header."""
         return urlsplit(self.admin_url).netloc
+
+    def framed(self, visit: Visit, known: Known, given: Framed) -> Answer:
+        """Show a page to somebody who is signed in."""
+        return self.framing(self, visit, known, given)
 
 
 def new_door(backing: Backing, visit: Visit) -> tuple[str, tuple[Header, ...]]:

@@ -10,16 +10,17 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from regalia import reasons
-from regalia.errors import AdminError, RegaliaError, UnavailableError
+from regalia.errors import AdminError, RegaliaError
 from regalia.model import ProposalState
 from regalia.ra.roles import reach_of
 from regalia.verbs import ask, verb_named
 from regalia.verbs import proposal as verbs
 from regalia.web.api import right_refused
 from regalia.web.api_forms import Form, Invalid
+from regalia.web.door import Framed
 from regalia.web.problems import status_of
-from regalia.web.rendering import page, visible
-from regalia.web.sessions import caller_of, form_token
+from regalia.web.rendering import visible
+from regalia.web.sessions import caller_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,12 +38,6 @@ __all__ = ["PROPOSALS", "ProposalPages", "open_count"]
 
 PROPOSALS: Final = "/proposals"
 _FORMS: Final = {verb.name: Form(verb) for verb in (verbs.LIST, verbs.APPROVE, verbs.REFUSE, verbs.WITHDRAW)}
-
-_DECIDED: Final = {
-    ProposalState.DONE: "Approved and done",
-    ProposalState.REFUSED: "Refused",
-    ProposalState.WITHDRAWN: "Withdrawn",
-}
 
 
 def open_count(backing: Backing, caller: Caller) -> str | None:
@@ -82,77 +77,56 @@ class ProposalPages:
         return self._decide(verbs.WITHDRAW, {"note": ""}, visit, known)
 
     def _decide(self, verb: Verb[Any, Any], body: Mapping[str, str], visit: Visit, known: Known) -> Answer:
-        def decide(caller: Caller) -> Answer:
+        def decide(caller: Caller) -> Framed:
             asked = _asked(verb, {"proposal_id": visit.form.get("proposal", "")}, (), body)
-            return self._told(ask(verb, self._backing.services, caller, asked))
+            return _told(ask(verb, self._backing.services, caller, asked))
 
         return self._answered(verb, visit, known, decide)
 
-    def _answered(self, verb: Verb[Any, Any], visit: Visit, known: Known, call: Callable[[Caller], Answer]) -> Answer:
+    def _answered(self, verb: Verb[Any, Any], visit: Visit, known: Known, call: Callable[[Caller], Framed]) -> Answer:
         """Answer as the API does: within the caller's limit, and a right that is missing is on record (AUD-1)."""
         caller, now = caller_of(known, visit.source), self._backing.clock.now()
         limited = self._backing.limits.request(caller.actor.id, visit.source, now)
         if limited is not None:
             error = AdminError(limited.reason, limited.detail)
-            return self._refused(error, (b"retry-after", b"%d" % limited.retry_after), status=429)
+            wait = (b"retry-after", b"%d" % limited.retry_after)
+            return self._backing.framed(visit, known, _refused(error, 429, wait))
         try:
-            return call(caller)
+            return self._backing.framed(visit, known, call(caller))
         except RegaliaError as error:
             if error.reason is reasons.AUTHENTICATION_OLD:
                 raise
             if error.reason is reasons.RIGHT_MISSING:
                 self._backing.services.store.record((right_refused(caller, verb, now),))
-            return self._refused(error)
+            return self._backing.framed(visit, known, _refused(error, status_of(error)))
 
     # --- what is answered ---------------------------------------------------------------------------------------------
 
-    def _list(self, visit: Visit, caller: Caller) -> Answer:
+    def _list(self, visit: Visit, caller: Caller) -> Framed:
         after = visit.query.get("after", "")
         listed = _listed(self._backing, caller, (("after", after),) if after else ())
         now = self._backing.clock.now()
         held = {each.id: each for each in self._backing.services.store.proposals(ProposalState.OPEN)}
         # Listed, and decided by somebody before the next look, is not open any more; nor is what has just expired.
         waiting = [(each, held[each.id]) for each in listed.items if each.id in held and each.expires_at > now]
-        return page(
-            "proposals.html",
-            title="Proposals",
-            host=self._backing.host,
-            problem=None,
-            token=form_token(visit.session),
-            fresh=caller.fresh,
-            proposals=[_shown(each, whole, caller) for each, whole in waiting],
-            following=listed.next,
-            first=not after,
-        )
+        values = {
+            "fresh": caller.fresh,
+            "proposals": [_shown(each, whole, caller) for each, whole in waiting],
+            "following": listed.next,
+            "first": not after,
+        }
+        return Framed("proposals.html", values)
 
-    def _told(self, given: ProposalRecord) -> Answer:
-        """Say what was done: what is shown once is shown here, for it is kept nowhere."""
-        outcome: Mapping[str, JsonValue] = given.outcome if isinstance(given, verbs.ProposalShown) else {}
-        return page(
-            "proposal_decided.html",
-            title=_DECIDED[given.state],
-            host=self._backing.host,
-            problem=None,
-            proposal=given,
-            outcome=[(name, _text(value)) for name, value in outcome.items() if value not in (None, "", [], {})],
-        )
 
-    def _refused(self, error: RegaliaError, *headers: Header, status: int | None = None) -> Answer:
-        """Refuse somebody who is known, and so reads why."""
-        reason = error.reason
-        why = error.detail if error.detail and not isinstance(error, UnavailableError) else ""
-        then = f"{why[:1].upper()}{why[1:]}. {reason.remedy}" if why else reason.remedy
-        what = f"{reason.title[:1].upper()}{reason.title[1:]}."
-        return page(
-            "refused.html",
-            *headers,
-            status=status or status_of(error),
-            title="This did not work",
-            problem={"what": what, "then": visible(then.replace("`", "")), "id": reason.id},
-            host=self._backing.host,
-            back=PROPOSALS,
-            back_words="To the proposals",
-        )
+def _told(given: ProposalRecord) -> Framed:
+    """Say what was done: what is shown once is shown here, for it is kept nowhere."""
+    outcome: Mapping[str, JsonValue] = given.outcome if isinstance(given, verbs.ProposalShown) else {}
+    told = [(name, _text(value)) for name, value in outcome.items() if value not in (None, "", [], {})]
+    return Framed("proposal_decided.html", {"proposal": given, "outcome": told})
+
+
+def _refused(error: RegaliaError, status: int, *headers: Header) -> Framed:
+    return Framed("error.html", {"back": PROPOSALS}, error, status, headers)
 
 
 def _asked(

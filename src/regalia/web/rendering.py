@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
@@ -12,8 +11,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from regalia.web.answers import NO_STORE, Answer, answer
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from regalia.web.answers import Header
 
 __all__ = ["STATIC", "page", "static_files", "visible"]
@@ -23,10 +20,6 @@ _MEDIA: Final = {"css": b"text/css; charset=utf-8", "js": b"text/javascript; cha
 _KEPT: Final[Header] = (b"cache-control", b"max-age=3600")
 
 STATIC: Final = "/static/"
-
-
-def _shown(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%-d %B %Y, %H:%M UTC")
 
 
 def visible(text: str) -> str:
@@ -42,9 +35,6 @@ _environment = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_environment.filters["shown"] = _shown
-_environment.filters["visible"] = visible
-_environment.filters["stamp"] = lambda at: at.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def static_files(package: str = "regalia.web") -> dict[str, Answer]:

@@ -65,7 +65,7 @@ def door_ways(backing: Backing) -> Ways:
         "/set-up/passkey": {"POST": door(set_up.passkey, json=True)},
         "/set-up/factor": {"POST": door(set_up.factor)},
         "/set-up/password": {"POST": door(set_up.password, slow=True)},
-        ACCOUNT: {"GET": own(account.show)},
+        ACCOUNT: {"GET": own(account.show, asks=True)},
         f"{ACCOUNT}/passkey/question": {"POST": own(account.question, json=True)},
         f"{ACCOUNT}/passkey": {"POST": own(account.add, json=True)},
         f"{ACCOUNT}/passkey/remove": {"POST": own(account.remove)},
