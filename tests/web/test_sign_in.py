@@ -233,6 +233,8 @@ def test_passkeys_are_added_and_removed(door: Door) -> None:
     heard = browser.post("/account/passkey/remove", credential=second.credential_id.hex())
     assert heard.status == 409
     assert "AUTH-017" in heard.text
+    assert '<nav class="sidebar"' in heard.text  # in the frame, with a way back
+    assert 'href="/account">Back' in heard.text
     assert len(door.events("passkey.added")) == 2
     assert len(door.events("passkey.removed")) == 1
 

@@ -14,7 +14,7 @@ from regalia import reasons
 from regalia.errors import AdminError
 from regalia.web.admin import Mount
 from regalia.web.answers import BAD_REQUEST, NO_STORE, NOT_FOUND, TOO_LARGE, answer, not_among
-from regalia.web.door import again_path, refused_json, refused_page, see_other
+from regalia.web.door import Framed, again_path, refused_json, refused_page, see_other, status_of
 from regalia.web.sessions import CSRF_HEADER, SESSION_COOKIE, is_from_us, is_token, removed_cookie
 from regalia.web.visit import HOME, Bounds, NotReadError, local_path, read_visit
 
@@ -64,7 +64,6 @@ class Way:
     """How much a request may say."""
     back: str = HOME
     """Where somebody who was refused goes on."""
-    back_words: str = "To the dashboard"
 
 
 Ways = dict[str, dict[str, Way]]
@@ -164,13 +163,14 @@ class PagesFace:
     # --- judging ----------------------------------------------------------------------------------------------------
 
     def _judged(self, way: Way, visit: Visit) -> Answer:
+        known = None
         try:
             known = self._backing.sessions.known(visit.session) if way.needs is Needs.SESSION else None
             if visit.method == "POST":
                 self._judge_origin(way, visit)
             return way.answer(visit, known)
         except AdminError as error:
-            return self._refused(way, visit, error)
+            return self._refused(way, visit, known, error)
 
     def _judge_origin(self, way: Way, visit: Visit) -> None:
         """WEB-5."""
@@ -180,7 +180,7 @@ class PagesFace:
             detail = "without the token of its browser, or from another site's page"
             raise self._backing.doorkeeper.refusal(reasons.FOREIGN_REQUEST, visit.source, detail)
 
-    def _refused(self, way: Way, visit: Visit, error: AdminError) -> Answer:
+    def _refused(self, way: Way, visit: Visit, known: Known | None, error: AdminError) -> Answer:
         following = local_path(visit.asked) if visit.method == "GET" else way.back
         if error.reason is reasons.SESSION_OVER:
             # Whoever follows a link from elsewhere brings no cookie (SameSite), and may well be signed in: a page that
@@ -194,7 +194,9 @@ class PagesFace:
         if visit.is_json:
             return refused_json(error)
         at_door = visit.path.startswith("/sign-in")
-        back, words = ("/sign-in", "To the sign-in page") if at_door else (way.back, way.back_words)
+        if known is not None and not at_door:
+            return self._backing.framed(visit, known, Framed("error.html", {"back": way.back}, error, status_of(error)))
+        back, words = ("/sign-in", "To the sign-in page") if at_door else (way.back, "To the dashboard")
         return refused_page(self._backing, error, back, words)
 
 

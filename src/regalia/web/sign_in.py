@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from regalia import reasons
 from regalia.errors import AdminError
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["door_ways"]
 
-_BACK: Final = {ACCOUNT: "To the account", PROPOSALS: "To the proposals"}
-
 
 def door_ways(backing: Backing) -> Ways:
     """List what the door has: path, method, what it needs, what answers."""
@@ -42,7 +40,7 @@ def door_ways(backing: Backing) -> Ways:
                 raise AdminError(reasons.SESSION_OVER)
             return call(visit, known)
 
-        return Way(Needs.SESSION, with_known, json, asks=asks, back=back, back_words=_BACK[back])
+        return Way(Needs.SESSION, with_known, json, asks=asks, back=back)
 
     nothing, session = Needs.NOTHING, Needs.SESSION
     abroad = "/sign-in/oidc/{provider}"
