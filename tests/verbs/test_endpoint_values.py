@@ -89,10 +89,11 @@ def test_the_names_are_those_that_the_connector_knows_a_device_by(common_name: s
 
 
 def test_what_intune_cannot_say_is_left_out() -> None:
-    """What is computed here is not asked for, a life is cut to what Intune takes, a key is as the profile wants."""
+    """What is computed here is not asked for; a life is cut to what Intune takes, a key is of a size that it offers."""
     found = scep(values(fleet(UNKNOWN, {"device_uri": ""})))
     assert not any(label.startswith("Subject alternative name") for label in found)
-    assert (found["Certificate validity period"], found["Key size (bits)"]) == ("2 years", "3072")
+    assert (found["Certificate validity period"], found["Key size (bits)"]) == ("2 years", "4096")
+    assert found["Key storage provider (KSP)"] == "Enroll to Software KSP"
 
 
 def test_a_person_takes_a_certificate_of_type_user() -> None:

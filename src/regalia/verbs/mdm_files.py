@@ -98,7 +98,7 @@ def _scep(setup: Setup, platform: Platform, named: str) -> dict[str, Any]:
         "rootCertificate@odata.bind": f"{_CONFIGURATIONS}('{named}')",
     }
     if platform is Platform.WINDOWS:
-        document["keyStorageProvider"] = "useTpmKspOtherwiseFail"
+        document["keyStorageProvider"] = "useTpmKspOtherwiseFail" if setup.in_hardware else "useSoftwareKsp"
     if platform in (Platform.WINDOWS, Platform.ANDROID):
         document["hashAlgorithm"] = "sha2"
     return document

@@ -26,8 +26,9 @@ __all__ = ["PLATFORMS", "TEXTS", "Field", "Form", "Setup", "Validity", "forms_of
 PLATFORMS: Final = (Platform.WINDOWS, Platform.IOS, Platform.MACOS, Platform.ANDROID)
 """Those with a form of their own."""
 
-KEY_BITS: Final = 2048
-"""Every platform makes such keys in hardware; Windows makes 4096 in software only (Microsoft, SCEP profiles)."""
+_KEY_SIZES: Final = (2048, 4096)
+"""Of RSA keys, that a form offers. Windows makes the larger ones in software only (Microsoft, SCEP profiles)."""
+_IN_HARDWARE: Final = 2048
 RENEWAL_PERCENT: Final = 20
 _LEAST, _MOST = timedelta(days=5), timedelta(days=730)
 """Intune takes 5 days to 24 months."""
@@ -69,6 +70,7 @@ _TIES: Final = "It ties the certificate to Intune's record, so that a wipe ends 
 _AS_PROFILE: Final = "As long as the endpoint's profile gives."
 _IGNORED: Final = "The device ignores it and takes what it is given."
 _STAYS: Final = "The key cannot be copied off the computer."
+_SOFTWARE: Final = "Keys of this size are made in software: they can be copied off the computer."
 _CHOOSE_AUTHORITY: Final = "On Windows the issuing authority; if event 32 says that the hash differs, the root."
 _CHOOSE_ROOT: Final = "The profile that has the root."
 _RENEWS: Final = "It renews when this share of its life is left."
@@ -88,6 +90,7 @@ TEXTS: Final = (
     _AS_PROFILE,
     _IGNORED,
     _STAYS,
+    _SOFTWARE,
     _CHOOSE_AUTHORITY,
     _CHOOSE_ROOT,
     _RENEWS,
@@ -134,10 +137,15 @@ class Setup:
     purposes: tuple[str, ...]
     """Dotted object identifiers."""
     validity: Validity
-    key_bits: int = KEY_BITS
+    key_bits: int
     renewal: int = RENEWAL_PERCENT
     for_user: bool = False
     """Whether the names are a person's, which asks for a certificate of type User."""
+
+    @property
+    def in_hardware(self) -> bool:
+        """Whether a computer's TPM can make the key."""
+        return self.key_bits <= _IN_HARDWARE
 
     @property
     def purpose_titles(self) -> tuple[tuple[str, str], ...]:
@@ -189,7 +197,7 @@ def setup_of(profile: Profile, door: Door, url: str, settings: Mapping[str, Json
         usages=tuple(each for each in _USAGES if each in profile.key_usage),
         purposes=profile.extended_key_usage,
         validity=_validity(profile.validity.duration),
-        key_bits=max((KEY_BITS, profile.rsa_min_bits, *profile.rsa_bits)),
+        key_bits=_key_bits(profile),
         for_user=person,
     )
     if settings is None:
@@ -198,6 +206,12 @@ def setup_of(profile: Profile, door: Door, url: str, settings: Mapping[str, Json
     prefix = str(settings.get("device_uri", "IntuneDeviceId://"))
     ties = ((SanKind.URI, f"{prefix}{{{{DeviceId}}}}"),) if prefix else ()
     return replace(made, subject=f"CN={chosen}", sans=tuple(dict.fromkeys((*ties, *others))))
+
+
+def _key_bits(profile: Profile) -> int:
+    """Choose the smallest size that forms offer and the profile takes; the largest where it takes none of them."""
+    fit = (each for each in _KEY_SIZES if each >= profile.rsa_min_bits and each in (profile.rsa_bits or _KEY_SIZES))
+    return next(fit, _KEY_SIZES[-1])
 
 
 def _names(profile: Profile) -> tuple[str, tuple[tuple[SanKind, str], ...], bool]:
@@ -284,15 +298,15 @@ def _scep_fields(setup: Setup, platform: Platform) -> Iterator[Field]:
         why=_OF_A_PERSON if setup.for_user else _BEFORE_SIGN_IN,
     )
     yield Field("Subject name format", setup.subject, typed=True, why=_NAMES_IT)
-    for number, (kind, text) in enumerate(setup.sans):
-        title = _SAN_TITLES[kind]
-        yield Field(f"Subject alternative name, {title}", text, typed=True, why="" if number else _TIES)
+    for kind, text in setup.sans:
+        why = _TIES if _VARIABLES["device.id"] in text else ""
+        yield Field(f"Subject alternative name, {_SAN_TITLES[kind]}", text, typed=True, why=why)
     yield Field("Certificate validity period", setup.validity.text, why=_IGNORED if apple else _AS_PROFILE)
     if windows:
-        # The TPM alone: a key that software makes instead could be copied.
-        yield Field(
-            "Key storage provider (KSP)", "Enroll to Trusted Platform Module (TPM) KSP, otherwise fail", why=_STAYS
-        )
+        # The TPM alone, where it can: a key that software makes instead could be copied.
+        store = "Trusted Platform Module (TPM) KSP, otherwise fail" if setup.in_hardware else "Software KSP"
+        why = _STAYS if setup.in_hardware else _SOFTWARE
+        yield Field("Key storage provider (KSP)", f"Enroll to {store}", why=why)
     yield Field("Key usage", ", ".join(_USAGES[each] for each in setup.usages))
     yield Field("Key size (bits)", str(setup.key_bits))
     if not apple:
