@@ -57,6 +57,9 @@ _FLOOR_SECONDS: Final = 0.025
 """The uniform answer of step 7 leaves at a multiple of this after the step began (ENV-3): what the content was, and so
 where it failed, is lost in it."""
 
+_FINE_SECONDS: Final = 0.002
+"""The end of such a wait, for which the event loop's clock is too coarse: twice its step."""
+
 _TOO_MANY_SECONDS: Final = 0.5
 """What is over a limit waits so long, so that a source that asks again at once is kept busy by waiting."""
 
@@ -126,9 +129,15 @@ class _Given:
 
 
 async def _until(moment: float) -> None:
-    """Wait for a moment of `time.monotonic`, and no less: uvloop counts whole milliseconds, and may be early by one."""
-    while (left := moment - time.monotonic()) > 0:  # noqa: ASYNC110 - no event, but a moment
-        await asyncio.sleep(max(left, 0.001))
+    """Wait for a moment of `time.monotonic`, and no less.
+
+    uvloop counts whole milliseconds from when it is asked. What they leave over is as long as the work before it was,
+    modulo one millisecond, and the answer would tell of it (ENV-3): the end is therefore slept to the microsecond.
+    """
+    while (left := moment - time.monotonic()) > _FINE_SECONDS:  # noqa: ASYNC110 - no event, but a moment
+        await asyncio.sleep(left - _FINE_SECONDS / 2)
+    if left > 0:
+        time.sleep(left)  # noqa: ASYNC251 - other threads go on, and the loop stands still for less than 2 ms
 
 
 class ScepFace:
