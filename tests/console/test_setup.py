@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from regalia.model import Grant, Reach, Role, new_id
+from regalia.model import EnrolmentState, Grant, Reach, Role, new_id
 from regalia.model.connector import Connector
+from regalia.ports import EnrolmentFilter
 from regalia.ra.roles import EVERYTHING
 from regalia.verbs import Caller, LocalDoor, endpoint_values
 from regalia.verbs.mdm_form import PLATFORMS
@@ -125,3 +126,10 @@ def test_whoever_sees_one_group_sets_up_its_endpoints_only(scene: Scene) -> None
         assert stranger.get(path).status == 404
     viewer = scene.join("cleo", Grant(Role.AUDITOR, Reach(frozenset({"default"}))))
     assert "Trusted certificates" in viewer.get("/endpoints/default/setup").text
+
+
+def test_a_refusal_for_a_value_leads_to_the_right_ones(scene: Scene) -> None:
+    """Where a request had a name that it may not have, the way to mend it begins at what its management is given."""
+    (refused,) = scene.world.store.enrolment_page(EnrolmentFilter(EnrolmentState.REFUSED)).items
+    page = scene.alice.get(f"/enrolments/{refused.id}").text
+    assert 'href="/endpoints/default/setup?step=scep"' in page

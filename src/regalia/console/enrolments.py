@@ -155,6 +155,12 @@ LIST: Final = Listing(
 )
 
 
+_OF_VALUES: Final = frozenset(
+    each.id for each in (reasons.NAMES_OUTSIDE_BINDING, reasons.NO_NAMES, reasons.KEY_REFUSED)
+)
+"""Refusals of what a management's form said."""
+
+
 # --- one enrolment --------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +202,7 @@ def _show(look: Look) -> Shown:
             "steps": _steps(look, record),
             "differences": differences(record),
             "same": same,
+            "setup": _setup(record),
             "may_decide": waits and look.may(verbs.APPROVE, record.group),
             "approve": act_path(verbs.APPROVE, id=str(record.id)),
             "deny": act_path(verbs.DENY, id=str(record.id)),
@@ -203,6 +210,12 @@ def _show(look: Look) -> Shown:
         },
         refresh=10 if waits else 0,
     )
+
+
+def _setup(record: EnrolmentShown) -> str:
+    """Say where the right values stand, where a request was refused for one that its management was given."""
+    wrong = record.reason is not None and (record.reason.startswith("CON-") or record.reason in _OF_VALUES)
+    return f"/endpoints/{record.endpoint}/setup?step=scep" if wrong else ""
 
 
 def _title(look: Look, record: EnrolmentShown, named: str) -> str:
