@@ -217,6 +217,8 @@ class Browser:
         self.set: list[str] = []
         """Every Set-Cookie that came."""
         self.token = ""
+        self.language = ""
+        """What it asks for, as Accept-Language has it."""
 
     def get(self, path: str, *, site: str = "none") -> Heard:
         """Open an address; `site` is who caused it, as Sec-Fetch-Site says. Another site brings no Strict cookies."""
@@ -262,6 +264,8 @@ class Browser:
         self, method: str, target: str, headers: list[tuple[str, str]], body: bytes, *, with_cookies: bool = True
     ) -> Heard:
         path, _, query = target.removeprefix(ORIGIN).partition("?")
+        if self.language:
+            headers.append(("accept-language", self.language))
         if with_cookies and self.cookies:
             headers.append(("cookie", "; ".join(f"{name}={value}" for name, value in self.cookies.items())))
         scope: Scope = {

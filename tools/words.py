@@ -1,6 +1,6 @@
 """`python -m tools.words`: brings the console's catalogues up to date with its texts; says what is not translated.
 
-Texts stand in templates (`_`, `ngettext`), in the console's code (`words`, `marked`, `ngettext`), and in what verbs and
+Texts stand in templates (`_`, `ngettext`), in the code of pages (`words`, `marked`, `ngettext`), and in what verbs and
 reasons say of themselves. What is no longer said leaves the catalogue.
 """
 
@@ -12,33 +12,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.pofile import read_po, write_po
 
 from regalia import reasons
 from regalia.console.acts import texts_of
 from regalia.console.registry import ACTS
-from regalia.console.words import ENGLISH, LANGUAGES
+from regalia.ra import break_glass
 from regalia.verbs import mdm_form
+from regalia.words import ENGLISH, LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["CATALOGUES", "missing", "said", "updated", "written"]
 
-_SOURCE: Final = Path(__file__).parents[1] / "src" / "regalia" / "console"
+_SOURCE: Final = Path(__file__).parents[1] / "src" / "regalia"
+_SPEAKING: Final = ("console", "web")
+"""Rooms with pages."""
+_TO_STRANGERS: Final = ("ra/break_glass.py", "ra/oidc.py", "web/set_up_pages.py")
+"""Where refusals are made whose details the door's pages show (`web.door`)."""
 CATALOGUES: Final = {language: _SOURCE / "words" / f"{language}.po" for language in LANGUAGES if language != ENGLISH}
 _METHODS: Final = [("**.py", "python"), ("**.html", "jinja2.ext:babel_extract")]
 _OPTIONS: Final = {"**.html": {"extensions": "jinja2.ext.do", "trim_blocks": "true", "silent": "false"}}
 _KEYWORDS: Final = {"_": None, "words": None, "marked": None, "ngettext": (1, 2)}
 
+_REFUSALS: Final = {"AdminError": (2,), "PeerError": (2,)}
+
 
 def said() -> Catalog:
     """Gather every text that the console can show."""
     found = Catalog(project="Regalia", charset="utf-8", fuzzy=False)
-    extracted = extract_from_dir(_SOURCE, _METHODS, _OPTIONS, keywords=_KEYWORDS)
-    for file, _line, message, _comments, _context in extracted:
-        found.add(message, locations=[(file, 0)])
+    for room in _SPEAKING:
+        for file, _line, message, *_ in extract_from_dir(_SOURCE / room, _METHODS, _OPTIONS, keywords=_KEYWORDS):
+            found.add(message, locations=[(f"{room}/{file}", 0)])
+    for name in _TO_STRANGERS:
+        for _line, message, *_ in extract_from_file("python", _SOURCE / name, _REFUSALS):
+            found.add(message, locations=[(name, 0)])
     for place, text in _told():
         found.add(text, locations=[(place, 0)])
     return found
@@ -49,6 +59,7 @@ def _told() -> Iterator[tuple[str, str]]:
     for reason in reasons.ALL:
         yield "reasons", reason.title
         yield "reasons", reason.remedy
+    yield "ra/break_glass.py", break_glass.LENGTH
     yield from (("forms", text) for text in mdm_form.TEXTS)
     for name, act in ACTS.items():
         for text in texts_of(name, act):

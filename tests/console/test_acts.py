@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from regalia.console.registry import ACTS
-from regalia.console.words import LANGUAGES, chosen_language
 from regalia.model import Grant, Reach, Role
 from regalia.verbs import VERBS
+from regalia.words import LANGUAGES, chosen_language
 from world import Device, names, rsa_key
 
 if TYPE_CHECKING:

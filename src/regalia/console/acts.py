@@ -15,10 +15,10 @@ from regalia import reasons
 from regalia.console.desk import problem_of
 from regalia.console.listing import query_path
 from regalia.console.look import View
-from regalia.console.marks import marked
 from regalia.errors import AdminError, RegaliaError
 from regalia.verbs import VERBS, ProposedError
 from regalia.web.door import see_other
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from regalia.console.desk import appearance_cookie
-from regalia.console.words import LANGUAGES
 from regalia.web.door import see_other
+from regalia.web.reader import THEMES, Reader
 from regalia.web.visit import local_path
+from regalia.words import LANGUAGES
 
 if TYPE_CHECKING:
     from regalia.console.desk import Routes
@@ -16,16 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ROUTES"]
 
-_THEMES: Final = ("system", "light", "dark")
-
 
 def _keep(look: Look) -> Answer:
     theme = look.form.get("theme", look.theme)
     language = look.form.get("language", look.words.language)
-    cookie = appearance_cookie(
-        theme if theme in _THEMES else "system", language if language in LANGUAGES else look.words.language
-    )
-    return see_other(local_path(look.form.get("next", "/")), cookie)
+    chosen = Reader(theme if theme in THEMES else THEMES[0], language if language in LANGUAGES else look.words.language)
+    return see_other(local_path(look.form.get("next", "/")), chosen.cookie())
 
 
 ROUTES: Final[Routes] = {"/appearance": {"POST": _keep}}

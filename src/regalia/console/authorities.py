@@ -9,10 +9,10 @@ from regalia.console.acts import Act, Ask, act_path
 from regalia.console.charts import life_on, share_on
 from regalia.console.listing import query_path
 from regalia.console.look import View
-from regalia.console.marks import marked
 from regalia.verbs import authority as verbs
 from regalia.verbs import authority_succession as succession
 from regalia.web.answers import NO_STORE, answer
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

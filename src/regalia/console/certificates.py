@@ -9,7 +9,6 @@ from regalia import reasons
 from regalia.console.acts import Act, Ask, act_path
 from regalia.console.listing import Bulk, Cell, Column, Filter, Listing, Tab
 from regalia.console.look import View
-from regalia.console.marks import marked
 from regalia.errors import AdminError
 from regalia.verbs import certificate as verbs
 from regalia.verbs import certificate_end as ends
@@ -17,6 +16,7 @@ from regalia.verbs import certificate_status as told
 from regalia.verbs import group as groups
 from regalia.web.answers import NO_STORE, answer
 from regalia.web.door import see_other
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

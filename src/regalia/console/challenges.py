@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from regalia.console.acts import Act, Ask, act_path
 from regalia.console.enrolments import endpoint_choices
 from regalia.console.listing import Cell, Column, Filter, Listing
-from regalia.console.marks import marked
 from regalia.verbs import challenge as verbs
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from regalia.console.charts import Stack, bar_list, columns
 from regalia.console.frame import console_files, environment
 from regalia.console.look import View
-from regalia.console.marks import marked
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from regalia.console.acts import Act, Ask, act_path
 from regalia.console.listing import Cell, Column, Listing
 from regalia.console.look import View
-from regalia.console.marks import marked
 from regalia.console.setup import setup_links
 from regalia.verbs import connector as verbs
 from regalia.verbs import device_reconcile as reconcile
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,10 +12,10 @@ from regalia.console.connectors import connector_path
 from regalia.console.enrolments import source_word
 from regalia.console.listing import query_path
 from regalia.console.look import View
-from regalia.console.marks import marked
 from regalia.console.problems import is_exceptional, problems
 from regalia.console.start import START, is_begun
 from regalia.verbs import connector, overview
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from regalia import reasons
 from regalia.console.look import Look, View
-from regalia.console.marks import marked
-from regalia.console.words import chosen_language, words_of
 from regalia.errors import AdminError, RegaliaError, UnavailableError
 from regalia.verbs import ProposedError
 from regalia.web.answers import Answer
 from regalia.web.door import again_path, see_other
 from regalia.web.face import Needs, Way
 from regalia.web.problems import status_of
-from regalia.web.sessions import caller_of, cookie_of, kept_cookie
+from regalia.web.sessions import caller_of
 from regalia.web.visit import Bounds, local_path
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,12 +29,7 @@ if TYPE_CHECKING:
     from regalia.web.face import Ways
     from regalia.web.visit import Visit
 
-__all__ = ["APPEARANCE", "PageDesk", "Routes", "Shown", "appearance_cookie"]
-
-APPEARANCE: Final = "__Host-regalia-look"
-"""The cookie that keeps a reader's theme and language, as `dark.de`."""
-_APPEARANCE: Final = re.compile(r"(system|light|dark)-([a-z]{0,2})")
-_YEAR: Final = 365 * 86_400
+__all__ = ["PageDesk", "Routes", "Shown"]
 
 _BOUNDS: Final = Bounds(octets=1_048_576, fields=300, repeated=frozenset({"chosen", "column"}))
 """A profile or an inventory is text of some length, and a page has many rows to tick."""
@@ -54,19 +47,12 @@ Routes = dict[str, dict[str, "Callable[[Look], Shown]"]]
 """Path and method, and what shows it."""
 
 
-def appearance_cookie(theme: str, language: str) -> Header:
-    """Have a browser keep how its reader wants pages."""
-    return kept_cookie(APPEARANCE, f"{theme}-{language}", seconds=_YEAR)
-
-
 @dataclass(frozen=True, slots=True)
 class PageDesk:
     """Answers what the console's paths are asked."""
 
     backing: Backing
     frame: Frame
-    choose: Callable[[str, str], str] = chosen_language
-    """Chooses the language by what the reader keeps and what their browser asks for."""
 
     def ways(self, routes: Routes) -> Ways:
         """Make ways of routes."""
@@ -113,10 +99,7 @@ class PageDesk:
         return self.frame.answer(look, view, *given.headers)
 
     def _look(self, visit: Visit, known: Known, caller: Caller, now: datetime) -> Look:
-        kept = _APPEARANCE.fullmatch(cookie_of(visit.headers, APPEARANCE))
-        theme, language = (kept[1], kept[2]) if kept is not None else ("system", "")
-        words = words_of(self.choose(language, visit.header(b"accept-language")))
-        return Look(visit, known, caller, self.backing.services, words, theme, now)
+        return Look(visit, known, caller, self.backing.services, visit.reader.words, visit.reader.theme, now)
 
     def _refused(self, look: Look, error: RegaliaError, *headers: Header, status: int | None = None) -> Answer:
         view = View(

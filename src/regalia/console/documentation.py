@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from regalia import reasons
 from regalia.console.library import DOCS, library
 from regalia.console.look import View
-from regalia.console.marks import marked
 from regalia.errors import AdminError
 from regalia.web.answers import answer
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from regalia.console.desk import Routes, Shown

@@ -10,11 +10,11 @@ from regalia.console.acts import Act, Ask, act_path
 from regalia.console.certificates import certificate_path
 from regalia.console.listing import Cell, Column, Filter, Listing, Tab, query_path
 from regalia.console.look import View
-from regalia.console.marks import marked
 from regalia.errors import Stage
 from regalia.model import EnrolmentState
 from regalia.verbs import endpoint as endpoints
 from regalia.verbs import enrolment as verbs
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,11 +9,11 @@ from regalia.console.acts import Act, Ask, act_path
 from regalia.console.certificates import group_choices, standing
 from regalia.console.listing import Cell, Column, Filter, Listing, Tab
 from regalia.console.look import View
-from regalia.console.marks import marked
 from regalia.model.fleet import Platform
 from regalia.verbs import connector as connectors
 from regalia.verbs import device as devices
 from regalia.verbs import user as users
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

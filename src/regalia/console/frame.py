@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from regalia.console.places import sections
-from regalia.console.words import LANGUAGES, words_of
 from regalia.ra.roles import grant_text
 from regalia.web.answers import NO_STORE, answer
-from regalia.web.rendering import STATIC, static_files, visible
+from regalia.web.rendering import HTML, STATIC, static_files, templates, visible
 from regalia.web.sessions import form_token
+from regalia.words import LANGUAGES, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jinja2 import Environment
+
     from regalia.console.look import Look, View
-    from regalia.console.words import Words
     from regalia.web.answers import Answer, Header
+    from regalia.words import Words
 
 __all__ = ["Frame", "console_files"]
 
-_HTML: Final = b"text/html; charset=utf-8"
 _PACKAGE: Final = "regalia.console"
 
 
@@ -47,28 +46,11 @@ def console_files() -> Mapping[str, Answer]:
 
 
 @cache
-def _version() -> str:
-    """Make the files' addresses new when one of them is, so that browsers may keep them."""
-    octets = b"".join(given.body for _, given in sorted(console_files().items()))
-    return hashlib.sha256(octets).hexdigest()[:12]
-
-
-@cache
 def environment(language: str) -> Environment:
-    """Make the templates of one language: they escape by themselves (WEB-1), and know no name that was not given."""
-    words = words_of(language)
-    made = Environment(
-        loader=PackageLoader(_PACKAGE, "pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=["jinja2.ext.i18n", "jinja2.ext.do"],
-    )
-    # New style: the values of a text are escaped, its own words are not.
-    made.install_gettext_callables(words, words.ngettext, newstyle=True)  # type: ignore[attr-defined]
-    made.filters.update(_filters(words))
-    made.globals.update(version=_version(), static=STATIC, languages=tuple(LANGUAGES.items()), language=language)
+    """Make the templates of one language, with what the console's know beyond the door's."""
+    made = templates(_PACKAGE, language)
+    made.filters.update(_filters(words_of(language)))
+    made.globals.update(static=STATIC, languages=tuple(LANGUAGES.items()))
     return made
 
 
@@ -119,7 +101,7 @@ class Frame:
         """Make the page of a view."""
         template = environment(look.words.language).get_template(view.template)
         text = template.render(**self._values(look, view), **view.values)
-        return answer(view.status, text.encode(), _HTML, NO_STORE, *headers)
+        return answer(view.status, text.encode(), HTML, NO_STORE, *headers)
 
     def _values(self, look: Look, view: View) -> dict[str, object]:
         person = look.known.administrator

@@ -8,11 +8,11 @@ from regalia.console.acts import Act, Ask, act_path
 from regalia.console.enrolments import state_of
 from regalia.console.listing import Cell, Column, Filter, Listing, query_path
 from regalia.console.look import View
-from regalia.console.marks import marked
 from regalia.console.setup import setup_links
 from regalia.verbs import certificate, device, endpoint, enrolment, group_follow, profile
 from regalia.verbs import group as verbs
 from regalia.verbs.challenge import CREATE as CREATE_CHALLENGE
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

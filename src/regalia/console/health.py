@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from regalia.console.acts import Act, Ask, act_path
 from regalia.console.look import View
-from regalia.console.marks import marked
 from regalia.verbs import admin, alert, calendar, job, token
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from regalia.console.words import Words
     from regalia.model import Reach
     from regalia.ra.sign_in import Known
     from regalia.verbs import Caller, Verb
     from regalia.verbs.services import Services
     from regalia.web.visit import Visit
+    from regalia.words import Words
 
 __all__ = ["Look", "View", "asked_of"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from regalia.console.marks import marked
 from regalia.model import Right
 from regalia.ra.roles import reach_of
 from regalia.verbs import enrolment, proposal
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ from regalia.console.documentation import documented
 from regalia.console.enrolments import name_of
 from regalia.console.listing import query_path
 from regalia.console.look import View
-from regalia.console.marks import marked
 from regalia.verbs import authority, certificate, device, endpoint, enrolment, group, profile, user
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Callable

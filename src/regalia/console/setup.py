@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 
 from regalia.console.enrolments import state_of
 from regalia.console.look import View
-from regalia.console.marks import marked
 from regalia.model.fleet import Platform
 from regalia.verbs import connector, endpoint_values, enrolment
 from regalia.verbs import endpoint as endpoints
 from regalia.verbs.mdm_form import PLATFORMS
 from regalia.web.answers import NO_STORE, Answer, answer
+from regalia.words import marked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

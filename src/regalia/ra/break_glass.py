@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from regalia.ports import Clock, Entropy, Sealer
     from regalia.ra.sign_in import Doorkeeper, SignInStore
 
-__all__ = ["LONGEST", "SHORTEST", "BreakGlass", "NewFactor", "Wait", "totp_scope"]
+__all__ = ["LENGTH", "LONGEST", "SHORTEST", "BreakGlass", "NewFactor", "Wait", "totp_scope"]
 
 SHORTEST: Final = 14
 LONGEST: Final = 200
 _DIFFERENT: Final = 8
+LENGTH: Final = f"a password has {SHORTEST} to {LONGEST} characters, of which {_DIFFERENT} differ"
+"""What is said of one that has not."""
 _STEP_SECONDS: Final = 30
 _DIGITS: Final = 6
 _TOTP_OCTETS: Final = 20
@@ -146,8 +148,7 @@ class BreakGlass:
         if not hmac.compare_digest(password.encode(), again.encode()):
             raise AdminError(reasons.PASSWORD_REFUSED, "the two passwords differ")
         if not SHORTEST <= len(password) <= LONGEST or len(set(password)) < _DIFFERENT:
-            detail = f"a password has {SHORTEST} to {LONGEST} characters, of which {_DIFFERENT} differ"
-            raise AdminError(reasons.PASSWORD_REFUSED, detail)
+            raise AdminError(reasons.PASSWORD_REFUSED, LENGTH)
         if factor.account.lower() in password.lower():
             raise AdminError(reasons.PASSWORD_REFUSED, "a password does not contain the account's name")
         step = _step_of(factor.secret, code, now, 0)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from regalia import reasons
 from regalia.errors import AdminError
-from regalia.web.door import Framed, json_answer, new_door, question_answer, see_other
+from regalia.web.door import Framed, json_answer, new_door, question_answer, script_words, see_other
 from regalia.web.proposal_pages import open_count
 from regalia.web.sessions import DOOR_COOKIE, SESSION_COOKIE, caller_of, removed_cookie
 
@@ -42,6 +42,7 @@ class AccountPages:
             "session": known.session.id,
             "password_set_at": person.password.set_at if person.password is not None else None,
             "fresh": known.fresh,
+            "said": script_words(visit.reader.words),
             "waiting": open_count(self._backing, caller_of(known, visit.source)),
         }
         return self._backing.framed(visit, known, Framed("account.html", values, headers=cookies))

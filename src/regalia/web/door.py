@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from regalia.ra.sign_in import Doorkeeper, Known, Opened, SessionDesk
     from regalia.verbs import Services
     from regalia.web.answers import Header
+    from regalia.web.reader import Reader
     from regalia.web.visit import Visit
+    from regalia.words import Words
 
 __all__ = [
     "Backing",
@@ -42,6 +45,7 @@ __all__ = [
     "question_answer",
     "refused_json",
     "refused_page",
+    "script_words",
     "see_other",
     "status_of",
 ]
@@ -123,10 +127,17 @@ def door_page(
     secret, cookies = new_door(backing, visit)
     problem, status = None, 200
     if error is not None:
-        problem, status = problem_of(error), status_of(error)
+        problem, status = problem_of(visit.reader.words, error), status_of(error)
         headers = (*headers, *_retry(error))
-    values = {"token": form_token(secret), "host": backing.host, "problem": problem, **values}
-    return page(template, *cookies, *headers, status=status, **values)
+    values = {"token": form_token(secret), "problem": problem, **values}
+    return _page(backing, visit.reader, template, *cookies, *headers, status=status, **values)
+
+
+def _page(
+    backing: Backing, reader: Reader, template: str, *headers: Header, status: int = 200, **values: object
+) -> Answer:
+    said = script_words(reader.words)
+    return page(template, reader, *headers, status=status, host=backing.host, said=said, **values)
 
 
 def entered(opened: Opened, following: str, *, as_json: bool) -> Answer:
@@ -140,9 +151,9 @@ def see_other(path: str, *headers: Header) -> Answer:
     return answer(303, b"", b"text/plain; charset=utf-8", NO_STORE, (b"location", path.encode("ascii")), *headers)
 
 
-def onward(backing: Backing, title: str, lead: str, url: str, *headers: Header) -> Answer:
+def onward(backing: Backing, reader: Reader, title: str, lead: str, url: str, *headers: Header) -> Answer:
     """Send a browser on by a page, so that the next request is one of ours (SameSite) or no form's (form-action)."""
-    return page("onward.html", *headers, title=title, lead=lead, url=url, host=backing.host, problem=None)
+    return _page(backing, reader, "onward.html", *headers, title=title, lead=lead, url=url, problem=None)
 
 
 def json_answer(status: int, document: object, *headers: Header) -> Answer:
@@ -155,15 +166,15 @@ def question_answer(options: str) -> Answer:
     return answer(200, options.encode(), b"application/json", NO_STORE)
 
 
-def problem_of(error: AdminError) -> dict[str, str]:
+def problem_of(words: Words, error: AdminError) -> dict[str, str]:
     """Say what happened and what to do, in words that tell a stranger nothing (IN-2)."""
     reason = error.reason
-    what = f"{reason.title[:1].upper()}{reason.title[1:]}."
-    if reason in _TOLD and error.detail:
-        what = f"{error.detail[:1].upper()}{error.detail[1:]}."
+    what = words(error.detail if reason in _TOLD and error.detail else reason.title)
     if isinstance(error, Wait):
-        return {"what": what, "then": f"Try again in {_duration(error.seconds)}, or use a passkey.", "id": reason.id}
-    return {"what": what, "then": reason.remedy.replace("`", ""), "id": reason.id}
+        then = words("Try again in %(length)s, or use a passkey.") % {"length": words.span(_rounded(error.seconds))}
+    else:
+        then = words(reason.remedy).replace("`", "")
+    return {"what": f"{what[:1].upper()}{what[1:]}.", "then": then, "id": reason.id}
 
 
 def status_of(error: AdminError) -> int:
@@ -171,25 +182,49 @@ def status_of(error: AdminError) -> int:
     return _STATUS.get(error.reason, 403)
 
 
-def refused_json(error: AdminError, following: str = "") -> Answer:
+def refused_json(words: Words, error: AdminError, following: str = "") -> Answer:
     """Refuse a script of ours; `following` is where the browser has to go first."""
-    document = {"problem": problem_of(error)} | ({"next": following} if following else {})
+    document = {"problem": problem_of(words, error)} | ({"next": following} if following else {})
     return json_answer(status_of(error), document, *_retry(error))
 
 
-def refused_page(backing: Backing, error: AdminError, back: str, back_words: str, *headers: Header) -> Answer:
+def refused_page(
+    backing: Backing, reader: Reader, error: AdminError, back: str, back_words: str, *headers: Header
+) -> Answer:
     """Refuse a person."""
-    return page(
+    return _page(
+        backing,
+        reader,
         "refused.html",
         *headers,
         *_retry(error),
         status=status_of(error),
-        title="This did not work",
-        problem=problem_of(error),
-        host=backing.host,
+        title=reader.words("This did not work"),
+        problem=problem_of(reader.words, error),
         back=back,
         back_words=back_words,
     )
+
+
+def script_words(words: Words) -> dict[str, tuple[str, str] | str]:
+    """List what the door's script says of itself: what happened and what to do, by the browser's name of it."""
+    return {
+        "NotAllowedError": (
+            words("The passkey was not used."),
+            words("It was cancelled or took too long; nothing has changed."),
+        ),
+        "InvalidStateError": (
+            words("This authenticator has a passkey for this account already."),
+            words("Use another one."),
+        ),
+        "SecurityError": (
+            words("This address cannot have passkeys."),
+            words("Open the page under the address that admin.url names; an IP address has none."),
+        ),
+        "other": (words("The browser could not use the passkey."), ""),
+        "unexpected": (words("The server did not answer as expected."), words("Try again in a minute.")),
+        "meaning": words("What %(id)s means"),
+    }
 
 
 def again_path(following: str, door: str = "/sign-in/again") -> str:
@@ -201,6 +236,6 @@ def _retry(error: AdminError) -> tuple[Header, ...]:
     return ((b"retry-after", b"%d" % error.seconds),) if isinstance(error, Wait) else ()
 
 
-def _duration(seconds: int) -> str:
-    minutes = -(-seconds // 60)
-    return f"{seconds} seconds" if seconds < 120 else f"{minutes} minutes"
+def _rounded(seconds: int) -> timedelta:
+    """Seconds below two minutes, else whole minutes, none too few."""
+    return timedelta(seconds=seconds if seconds < 120 else -(-seconds // 60) * 60)

@@ -187,17 +187,18 @@ class PagesFace:
             # took the cookie from them would let any site sign them out.
             gone = (removed_cookie(SESSION_COOKIE),) if visit.session else ()
             path = "/sign-in" if following == HOME else again_path(following, "/sign-in")
-            return refused_json(error, path) if visit.is_json else see_other(path, *gone)
+            return refused_json(visit.reader.words, error, path) if visit.is_json else see_other(path, *gone)
         if error.reason is reasons.AUTHENTICATION_OLD:
             path = again_path(following)
-            return refused_json(error, path) if visit.is_json else see_other(path)
+            return refused_json(visit.reader.words, error, path) if visit.is_json else see_other(path)
         if visit.is_json:
-            return refused_json(error)
+            return refused_json(visit.reader.words, error)
         at_door = visit.path.startswith("/sign-in")
         if known is not None and not at_door:
             return self._backing.framed(visit, known, Framed("error.html", {"back": way.back}, error, status_of(error)))
-        back, words = ("/sign-in", "To the sign-in page") if at_door else (way.back, "To the dashboard")
-        return refused_page(self._backing, error, back, words)
+        words = visit.reader.words
+        back, label = ("/sign-in", words("To the sign-in page")) if at_door else (way.back, words("To the dashboard"))
+        return refused_page(self._backing, visit.reader, error, back, label)
 
 
 def _fitted(pattern: list[str], parts: list[str]) -> dict[str, str] | None:

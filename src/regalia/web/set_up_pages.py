@@ -36,7 +36,8 @@ class SetUpPages:
 
     def show(self, visit: Visit, error: AdminError | None = None) -> Answer:
         """Ask for the code."""
-        return door_page(self._backing, visit, "set_up.html", error=error, title="Who may run this authority?")
+        title = visit.reader.words("Who may run this authority?")
+        return door_page(self._backing, visit, "set_up.html", error=error, title=title)
 
     def open(self, visit: Visit) -> Answer:
         """Ask who comes in."""
@@ -59,8 +60,9 @@ class SetUpPages:
         """Judge it, and let its holder in."""
         offer = self._offer(visit)
         name = self._backing.set_up.account(offer, visit.form.get("account", ""))[1]
+        label = visit.reader.words("First passkey")
         registered = self._backing.passkeys.registered(
-            visit.door, offer.purpose, visit.form.get("answer", ""), "First passkey", visit.source
+            visit.door, offer.purpose, visit.form.get("answer", ""), label, visit.source
         )
         if offer.administrator is not None and registered.administrator_id != offer.administrator.id:
             raise AdminError(reasons.PASSKEY_REFUSED, "it was made for another account")
@@ -103,12 +105,13 @@ class SetUpPages:
         return self._backing.set_up.open(visit.form.get("code", ""), visit.source)
 
     def _account_page(self, visit: Visit, offer: SetUpOffer, error: AdminError | None = None) -> Answer:
+        words = visit.reader.words
         return door_page(
             self._backing,
             visit,
             "set_up_account.html",
             error=error,
-            title="Come back in" if offer.administrator is not None else "Who may run this authority?",
+            title=words("Come back in") if offer.administrator is not None else words("Who may run this authority?"),
             code=visit.form.get("code", ""),
             account=offer.administrator.name if offer.administrator is not None else "",
             wanted=visit.form.get("account", ""),
@@ -123,7 +126,7 @@ class SetUpPages:
             visit,
             "set_up_password.html",
             error=error,
-            title="A password and an authenticator",
+            title=visit.reader.words("A password and an authenticator"),
             code=visit.form.get("code", ""),
             account=factor.account,
             factor=secret_text(sealed),

@@ -32,9 +32,9 @@ class SignInPages:
 
     def show(self, visit: Visit, known: Known | None, error: AdminError | None = None) -> Answer:
         """Show the page; with what went wrong, if something did."""
-        following = local_path(visit.query.get("next", "") or visit.form.get("next", ""))
+        words, following = visit.reader.words, local_path(visit.query.get("next", "") or visit.form.get("next", ""))
         values = {
-            "title": "Confirm it is you" if known is not None else "Sign in to Regalia",
+            "title": words("Confirm it is you") if known is not None else words("Sign in to Regalia"),
             "again": known.administrator.name if known is not None else "",
             "base": "/sign-in/again" if known is not None else "/sign-in",
             "providers": self._backing.oidc.providers(),
@@ -80,9 +80,9 @@ class SignInPages:
         again = str(known.session.id) if known is not None else ""
         departure = self._backing.oidc.depart(key, following, visit.source, again=again)
         trip = kept_cookie(TRIP_COOKIE, departure.trip, seconds=int(TRIP_LIFE.total_seconds()))
-        return onward(
-            self._backing, "On to your identity provider", "You sign in there and come back.", departure.url, trip
-        )
+        words = visit.reader.words
+        title, lead = words("On to your identity provider"), words("You sign in there and come back.")
+        return onward(self._backing, visit.reader, title, lead, departure.url, trip)
 
     def called_back(self, visit: Visit, known: Known | None) -> Answer:
         """Take a browser that a provider sent back to where our cookies come with it.
@@ -95,7 +95,9 @@ class SignInPages:
             raise AdminError(reasons.PROVIDER_REFUSED, "there is no such provider")
         brought = {name: visit.query[name] for name in _BROUGHT if name in visit.query}
         url = f"/sign-in/oidc/{key}/arrive?{urlencode(brought)}"
-        return onward(self._backing, "Back from your identity provider", "One moment.", url)
+        words = visit.reader.words
+        title = words("Back from your identity provider")
+        return onward(self._backing, visit.reader, title, words("One moment."), url)
 
     def arrive(self, visit: Visit) -> Answer:
         """Judge what the browser brought."""
@@ -107,7 +109,8 @@ class SignInPages:
             known = self._beginner(visit, arrival.again) if arrival.again else None
             given = self._in(visit, known, arrival.proof, arrival.wanted)
         except AdminError as error:
-            return refused_page(self._backing, error, "/sign-in", "To the sign-in page", *gone)
+            back = visit.reader.words("To the sign-in page")
+            return refused_page(self._backing, visit.reader, error, "/sign-in", back, *gone)
         return Answer(given.status, (*given.headers, *gone), given.body)
 
     # --- in ---------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from regalia.web.body import read_body
+from regalia.web.reader import Reader, reader_of
 from regalia.web.scep import peer_address
 from regalia.web.sessions import DOOR_COOKIE, SESSION_COOKIE, TRIP_COOKIE, cookie_of
 
@@ -64,6 +65,7 @@ class Visit:
     asked: str = ""
     """Path and query, as they came."""
     is_json: bool = False
+    reader: Reader = field(default_factory=Reader)
     door: str = ""
     session: str = ""
     trip: str = ""
@@ -117,6 +119,7 @@ async def read_visit(
         place=place,
         asked=scope["raw_path"].decode("latin-1") + (f"?{given}" if given else ""),
         is_json=is_json,
+        reader=reader_of(headers),
         door=cookie_of(headers, DOOR_COOKIE),
         session=cookie_of(headers, SESSION_COOKIE),
         trip=cookie_of(headers, TRIP_COOKIE),

@@ -33,6 +33,9 @@ const ways = {
 
 const answered = (made, response) => ({ id: made.id, rawId: text(made.rawId), type: made.type, response, clientExtensionResults: {} });
 
+const callout = document.querySelector("[data-problem]");
+const said = JSON.parse(callout?.dataset.problem || "{}");
+
 class Refused extends Error {
   constructor(problem) {
     super(problem.what);
@@ -48,32 +51,31 @@ async function post(url, token, fields) {
   });
   const told = await answer.json().catch(() => ({}));
   if (told.next && !answer.ok) location.assign(told.next);
-  if (!answer.ok) throw new Refused(told.problem ?? { what: "The server did not answer as expected.", then: "Try again in a minute.", id: "" });
+  if (!answer.ok) throw new Refused(told.problem ?? own("unexpected"));
   return told;
 }
 
+// What the page has ready for it, in its reader's language.
+function own(name) {
+  const [what, then] = said[name];
+  return { what, then };
+}
+
 function tell(problem) {
-  const callout = document.querySelector("[data-problem]");
   for (const part of ["what", "then"]) callout.querySelector(`[data-${part}]`).textContent = problem[part] ?? "";
   const meaning = callout.querySelector("[data-id]");
   meaning.hidden = !problem.id;
   meaning.href = problem.id ? `/api/v1/errors/${problem.id}` : "";
-  meaning.textContent = problem.id ? `What ${problem.id} means` : "";
+  meaning.textContent = problem.id ? said.meaning.replace("%(id)s", problem.id) : "";
   callout.hidden = false;
 }
-
-const words = {
-  NotAllowedError: { what: "The passkey was not used.", then: "It was cancelled or took too long; nothing has changed." },
-  InvalidStateError: { what: "This authenticator has a passkey for this account already.", then: "Use another one." },
-  SecurityError: { what: "This address cannot have passkeys.", then: "Open the page under the address that admin.url names; an IP address has none." },
-};
 
 async function use(button) {
   const { passkey, question, answer, token, next } = button.dataset;
   const form = button.closest("form");
   if (form && !form.reportValidity()) return;
   const fields = form ? Object.fromEntries(new FormData(form)) : {};
-  document.querySelector("[data-problem]").hidden = true;
+  callout.hidden = true;
   button.setAttribute("aria-busy", "true");
   try {
     const options = await post(question, token, fields);
@@ -81,7 +83,7 @@ async function use(button) {
     const told = await post(answer, token, { ...fields, next: next ?? "", answer: made });
     location.assign(told.next);
   } catch (error) {
-    tell(error.problem ?? words[error.name] ?? { what: "The browser could not use the passkey.", then: error.message });
+    tell(error.problem ?? (error.name in said ? own(error.name) : { ...own("other"), then: error.message }));
   } finally {
     button.removeAttribute("aria-busy");
   }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
-__all__ = ["ENGLISH", "LANGUAGES", "PSEUDO", "Words", "chosen_language", "words_of"]
+__all__ = ["ENGLISH", "LANGUAGES", "PSEUDO", "Words", "chosen_language", "marked", "words_of"]
 
 ENGLISH: Final = "en"
 LANGUAGES: Final[Mapping[str, str]] = {"en": "English", "de": "Deutsch"}
@@ -82,6 +82,11 @@ class Words:
         return format_timedelta(length, threshold=1.5, locale=self.locale)
 
 
+def marked(text: str) -> str:
+    """Return a text as it is, to be translated where it is shown; the catalogues' extraction finds it by this call."""
+    return text
+
+
 def _pseudo(text: str) -> str:
     return f"⟦{text}{'·' * (len(text) // 2)}⟧"
 
@@ -93,7 +98,7 @@ def words_of(language: str) -> Words:
     texts: dict[str, str] = {}
     plurals: dict[str, tuple[str, ...]] = {}
     if language in LANGUAGES and language != ENGLISH:
-        with files("regalia.console").joinpath("words", f"{language}.po").open("rb") as catalogue:
+        with files("regalia.words").joinpath(f"{language}.po").open("rb") as catalogue:
             for message in read_po(catalogue, locale=locale):
                 if isinstance(message.id, str):
                     texts[message.id] = str(message.string)
