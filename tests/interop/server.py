@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from interop.openssl import ra_fingerprint
 from interop.programs import ProgramError, run, wait_for
 
 if TYPE_CHECKING:
@@ -114,6 +115,16 @@ class Server:
     def close(self, endpoint: str) -> None:
         """Close an endpoint for good."""
         self._run("endpoint", "disable", endpoint, "--yes")
+
+    def activate(self, authority: str) -> None:
+        """Have an authority take over, and wait until every worker goes by it: each looks four times a second (R9)."""
+        former = ra_fingerprint(self.scep)
+        self._run("ca", "activate", authority, "--yes")
+        wait_for("the workers", lambda: former not in self._answering() or None, seconds=30)
+
+    def _answering(self) -> set[str]:
+        # By a new connection each: that one of two workers answers none of them happens once in 2048.
+        return {ra_fingerprint(self.scep) for _ in range(12)}
 
     def verify_events(self) -> dict[str, Any]:
         """Recompute the event log; fails where it was altered."""

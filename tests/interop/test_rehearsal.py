@@ -225,7 +225,7 @@ def rolled_over(directory: Path, server: Server, certmonger: Certmonger, early: 
     did(server, "ca", "export", "default-ca-2", "--out", str(directory / "default-ca-2.pem"))
     with ThreadPoolExecutor(1) as beside:
         renewing = beside.submit(early.renew)
-        did(server, "ca", "activate", "default-ca-2", "--yes")
+        server.activate("default-ca-2")
         between = renewing.result().rename(directory / "between.pem")
     assert issuer_of(between) in {"default-ca-1", "default-ca-2"}
     assert issuer_of(certmonger.renew()) == "default-ca-2"

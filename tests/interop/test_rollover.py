@@ -9,8 +9,8 @@ import pytest
 
 from interop.certmonger import running_certmonger
 from interop.checks import check_certificate, names
-from interop.openssl import RelyingParty, ra_fingerprint, read_certificate
-from interop.programs import run, wait_for
+from interop.openssl import RelyingParty, read_certificate
+from interop.programs import run
 from interop.strongswan import StrongSwan
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from interop.server import Server
 
 pytestmark = [pytest.mark.live_client("openssl"), pytest.mark.timeout(600)]
-
-ASKED = 12
-"""How often, each time by a new connection: that one of two workers answers none of them happens once in 2048."""
 
 
 def regalia(server: Server, *arguments: str) -> dict[str, str]:
@@ -35,15 +32,6 @@ def regalia(server: Server, *arguments: str) -> dict[str, str]:
 def next_authority(server: Server) -> dict[str, str]:
     """Make the group's next authority."""
     return regalia(server, "ca", "rotate", "default", "--overlap", "never")
-
-
-def activate(server: Server, following: dict[str, str]) -> None:
-    """Activate an authority, and wait until every worker goes by it: each looks a few times a second by itself."""
-    former = ra_fingerprint(server.scep)
-    regalia(server, "ca", "activate", following["name"], "--yes")
-    wait_for(
-        "the workers", lambda: former not in {ra_fingerprint(server.scep) for _ in range(ASKED)} or None, seconds=30
-    )
 
 
 def issuer_of(path: Path) -> str:
@@ -63,7 +51,7 @@ def test_strongswan_moves_over(server: Server, relying_party: RelyingParty, tmp_
     # Our own client stands in for those that ask GetNextCACert: neither of these two does.
     told = server.regalia("scep", "nextca", "--url", server.scep, "--json")
     assert [row["sha256"] for row in json.loads(told.stdout) if row["role"] == "next CA"] == [following["sha256"]]
-    activate(server, following)
+    server.activate(following["name"])
     moved = device.renew(key, cn="ss-rolls", old_key=key, old=old)
     first = check_certificate(moved, server=server, relying_party=relying_party)
     kept = moved.rename(tmp_path / "moved.pem")
@@ -86,7 +74,7 @@ def test_certmonger_moves_over(server: Server, relying_party: RelyingParty, tmp_
         challenge = server.challenge(cn="cm-rolls", dns="cm-rolls.example.com")
         old = device.enrol(cn="cm-rolls", dns="cm-rolls.example.com", challenge=challenge)
         following = next_authority(server)
-        activate(server, following)
+        server.activate(following["name"])
         moved = device.renew()
         run("getcert", "refresh-ca", "-s", "-c", "regalia", environment=device.environment)
         newest = device.renew()
