@@ -19,6 +19,6 @@ def test_an_approval_shows_what_it_would_issue(scene: Scene) -> None:
     csr = device.csr(names("tablet-7", "tablet-7.example.test"), secret)
     assert device.open(scene.world.send(device.message(csr), "held"), csr).status is PkiStatus.PENDING
     _, _, page = scene.alice.get("/approvals").text.partition("<table")
-    for name in ("cn:tablet-7", "dns:tablet-7.example.test"):
+    for name in ("tablet-7", "tablet-7.example.test"):
         assert page.count(f"<bdi>{name}</bdi>") == 2, "once on each side"
     assert page.count("is-diff") == 0

@@ -34,7 +34,8 @@ PLACE = re.compile(r"%\([a-z]+\)s")
 DATA = frozenset({"title", "article", "bdi", "code", "pre", "time", "kbd", "script", "style", "option", "textarea"})
 """What stands in these is somebody's data, or the name of a thing in every language."""
 PROPER = re.compile(
-    r"[\W\d]*|\d.+ \u2013 .+\d|[A-Z]+-\d+|SCEP ·|SHA-(1|256)|CRL|CSV|JSON|Regalia|Ctrl K|English|Deutsch|alice.*|admin"
+    r"[\W\d]*|CN|DNS|\d.+ \u2013 .+\d|[A-Z]+-\d+|SCEP ·|SHA-(1|256)|CRL|CSV|JSON|Regalia|Ctrl K|English|Deutsch"
+    r"|alice.*|admin"
     r"|\d+ [A-Z][a-z]{2}"  # a day below a chart
     r"|A|[a-z0-9_.:@-]+( v\d+)?"
 )

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_DOCUMENT",
     "forbidden_extensions",
+    "key_usages",
     "leaf_tbs",
     "read_profile",
     "specimen_key",
@@ -219,11 +220,10 @@ def leaf_tbs(
     `public_key` is a DER SubjectPublicKeyInfo. The validity ends with the issuer's at the latest (POL-7).
     `assurance` chooses the policies.
     """
-    impossible = _IMPOSSIBLE.get(key_algorithm(public_key).oid, _FOR_RSA_ONLY | _FOR_EC_ONLY)
     fixed = _fixed(
         authority.name,
         authority.certificate_der,
-        tuple([usage for usage in profile.key_usage if usage not in impossible]),
+        key_usages(profile, public_key),
         profile.extended_key_usage,
         urls,
         status_addresses(authority, serial, urls),
@@ -252,6 +252,12 @@ def leaf_tbs(
         public_key=public_key,
         extensions=tuple(extensions),
     )
+
+
+def key_usages(profile: Profile, public_key: bytes) -> tuple[str, ...]:
+    """List the key usages of a profile that a key can have; `public_key` is a DER SubjectPublicKeyInfo."""
+    impossible = _IMPOSSIBLE.get(key_algorithm(public_key).oid, _FOR_RSA_ONLY | _FOR_EC_ONLY)
+    return tuple([usage for usage in profile.key_usage if usage not in impossible])
 
 
 def writes_sid(profile: Profile, names: Names) -> bool:

@@ -70,7 +70,7 @@ def show(*, enrolment: Id, home: Home = None, as_json: Json = False) -> None:
         say()
         _tell_stages(found.stages)
         say()
-    print_answer(found, as_json=as_json, without=("explanation", "stages", "on_record"))
+    print_answer(found, as_json=as_json, without=("explanation", "compared", "csr", "stages", "on_record"))
 
 
 @app.command(epilog=examples("enrolment approve 019a1b2c", "enrolment approve 019a1b2c-3d4e --yes --json"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from regalia.console.acts import act_path
-from regalia.console.enrolments import differences
+from regalia.console.comparison import Comparison, comparison
 from regalia.console.look import View
 from regalia.verbs import enrolment, proposal
 
@@ -33,7 +33,7 @@ def _show(look: Look) -> Shown:
             "held": [
                 (
                     each,
-                    differences(look.ask(enrolment.SHOW, id=str(each.id))) if number < _COMPARED else [],
+                    _compared(look, str(each.id)) if number < _COMPARED else Comparison(),
                     act_path(enrolment.APPROVE, id=str(each.id)),
                     act_path(enrolment.DENY, id=str(each.id)),
                 )
@@ -44,6 +44,10 @@ def _show(look: Look) -> Shown:
             "proposed": look.query.get("proposed") == "1",
         },
     )
+
+
+def _compared(look: Look, enrolment_id: str) -> Comparison:
+    return comparison(look.words, look.ask(enrolment.SHOW, id=enrolment_id).compared, names_only=True)
 
 
 ROUTES: Final[Routes] = {_HERE: {"GET": _show}}

@@ -9,8 +9,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from regalia.console.charts import Stack, bar_list, columns
+from regalia.console.comparison import comparison
 from regalia.console.frame import console_files, environment
 from regalia.console.look import View
+from regalia.verbs.enrolment_compared import ComparedField, Part, Verdict
 from regalia.words import marked
 
 if TYPE_CHECKING:
@@ -50,13 +52,6 @@ class _Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Difference:
-    name: str
-    allowed: bool
-    asked: bool
-
-
-@dataclass(frozen=True, slots=True)
 class _Counted:
     """A number with its list, or a series with what it amounts to."""
 
@@ -81,6 +76,16 @@ def _icons() -> tuple[str, ...]:
     return tuple(name for name in _SYMBOL.findall(str(sprite)) if name != "crown")
 
 
+def _fields() -> Iterator[ComparedField]:
+    """One that differs, one that is added, and one on which both sides agree."""
+    for part, kind, given, asked, verdict in (
+        (Part.SUBJECT, "cn", ("laptop-1",), ("admin",), Verdict.DIFFERS),
+        (Part.ALTERNATIVE_NAME, "dns", ("laptop-1.example.com",), (), Verdict.ADDED),
+        (Part.KEY, "", ("RSA ≥ 2048", "P-256"), ("P-256",), Verdict.ALLOWED),
+    ):
+        yield ComparedField(part=part, kind=kind, given=given, asked=asked, verdict=verdict)
+
+
 def _show(look: Look) -> Shown:
     words = look.words
     days = [(look.now - timedelta(days=back)).date() for back in reversed(range(_DAYS))]
@@ -95,11 +100,7 @@ def _show(look: Look) -> Shown:
             "icons": _icons(),
             "states": [(kind, words(word), words(meaning)) for kind, word, meaning in _STATES],
             "steps": list(_stages(look)),
-            "differences": [
-                _Difference("CN=laptop-1", allowed=True, asked=True),
-                _Difference("laptop-1.example.com", allowed=True, asked=False),
-                _Difference("CN=admin", allowed=False, asked=True),
-            ],
+            "compared": comparison(words, _fields()),
             "chart": columns(list(_stacks(look, days))),
             "series": [
                 _Counted("/certificates", name="SCEP", fill="fill-1", issued="34"),

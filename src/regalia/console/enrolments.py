@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from regalia import reasons
 from regalia.console.acts import Act, Ask, act_path
 from regalia.console.certificates import certificate_path
+from regalia.console.comparison import comparison
+from regalia.console.fleet import device_path
 from regalia.console.listing import Cell, Column, Filter, Listing, Tab, query_path
 from regalia.console.look import View
 from regalia.errors import Stage
@@ -174,15 +176,6 @@ class _Step:
     """`done`, `failed`, `open` or `told`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A name, and whether both sides have it."""
-
-    name: str
-    allowed: bool
-    asked: bool
-
-
 def _show(look: Look) -> Shown:
     record = look.ask(verbs.SHOW, id=look.place["id"])
     kind, word = state_of(look, record.state)
@@ -200,12 +193,14 @@ def _show(look: Look) -> Shown:
             "kind": kind,
             "word": word,
             "steps": _steps(look, record),
-            "differences": differences(record),
+            "compared": comparison(look.words, record.compared),
             "same": same,
             "setup": _setup(record),
             "may_decide": waits and look.may(verbs.APPROVE, record.group),
             "approve": act_path(verbs.APPROVE, id=str(record.id)),
             "deny": act_path(verbs.DENY, id=str(record.id)),
+            "known": record.on_record,
+            "device": device_path(record.on_record.id) if record.on_record is not None else "",
             "certificate": certificate_path(record.certificate) if record.certificate else "",
         },
         refresh=10 if waits else 0,
@@ -256,14 +251,6 @@ def _steps(look: Look, record: EnrolmentShown) -> list[_Step]:
     if record.delivery:
         steps.append(_Step(look.words("Told"), record.delivery, "told"))
     return steps
-
-
-def differences(record: EnrolmentShown) -> list[Difference]:
-    """Put the names of both sides beside one another."""
-    allowed, asked = record.explanation.allowed, record.explanation.asked
-    names = dict.fromkeys((*allowed, *asked))
-    # Where nobody came to say which names are allowed, there is nothing to compare.
-    return [Difference(name, name in allowed, name in asked) for name in names] if asked and allowed else []
 
 
 # --- approvals ------------------------------------------------------------------------------------------------------

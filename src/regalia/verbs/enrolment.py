@@ -15,6 +15,7 @@ from regalia.model import Action, EnrolmentState, Event, Right
 from regalia.ports import EnrolmentFilter, EventFilter
 from regalia.ra.explain import delivery, explain
 from regalia.ra.figures import begin_of
+from regalia.verbs.enrolment_compared import ComparedField, compared
 from regalia.verbs.enrolment_device import KnownDevice, known_device
 from regalia.verbs.fields import Day, Name, Note, Source, is_empty
 from regalia.verbs.finding import endpoints_of, found_endpoint
@@ -23,6 +24,7 @@ from regalia.verbs.paging import MOST, ListAsked, page_of, place_after
 from regalia.verbs.verb import Asked, Desk, Hex, Page, Record, Time, Verb
 from regalia.verbs.wording import key_text, utc
 from regalia.wire.csr import read_csr
+from regalia.wire.pem import REQUEST, write_pem
 
 if TYPE_CHECKING:
     from regalia.model import Enrolment
@@ -171,6 +173,12 @@ class EnrolmentShown(EnrolmentRecord):
         Field(exclude_if=is_empty, description="The device that a connector knows; left out where there is none."),
     ] = None
     explanation: ExplanationRecord
+    compared: Annotated[
+        tuple[ComparedField, ...], Field(description="Every field as it was asked for and as it is given.")
+    ]
+    csr: Annotated[
+        str, Field(description="The request as received, PEM; its challenge is blanked, so its signature is void.")
+    ]
     stages: tuple[StageRecord, ...]
 
 
@@ -215,6 +223,8 @@ def show_enrolment(desk: Desk, asked: ShowEnrolment) -> EnrolmentShown:
             remedy=explanation.remedy,
             page=f"docs/{explanation.page}" if explanation.page else None,
         ),
+        compared=compared(found, desk.services.store.profile(found.profile, found.profile_version)),
+        csr=write_pem(found.csr, REQUEST).decode("ascii") if found.csr else "",
         stages=(
             *(StageRecord(stage=step.stage, ok=step.ok, note=step.note, at=step.at) for step in found.stages),
             *([] if notice is None else [_delivered(found, notice)]),
