@@ -250,6 +250,32 @@ def test_a_theme_is_chosen(site: Site, chromium: Browser) -> None:
 
 
 @pytest.mark.live_client("chromium")
+def test_what_one_types_is_copied_from_the_documentation(site: Site, chromium: Browser) -> None:
+    """A block of commands and answers has a button, which copies the commands."""
+    with looking(site, chromium) as page:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.goto(f"{site.admin}/docs/tasks/explain-a-refusal")
+        page.locator(".snippet button").nth(1).click()
+        page.wait_for_selector("[data-said]:not(:empty)", state="attached")
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert [line.partition(" ")[0] for line in copied.splitlines()] == ["regalia", "regalia", "echo"]
+
+
+@pytest.mark.live_client("chromium")
+def test_a_german_browser_is_asked_in_german(site: Site, chromium: Browser) -> None:
+    """The door speaks what the browser asks for, and so does its script where a passkey is not there."""
+    context = chromium.new_context(ignore_https_errors=True, locale="de-DE")
+    context.set_default_timeout(CHROMIUM_MS)
+    page = context.new_page()
+    plug_in(context, page)
+    page.goto(f"{site.admin}/sign-in")
+    page.click("text=Passkey benutzen")
+    page.wait_for_selector("text=Der Passkey wurde nicht benutzt.")
+    assert page.get_attribute("html", "lang") == "de"
+    context.close()
+
+
+@pytest.mark.live_client("chromium")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
 def test_no_page_has_a_fault(site: Site, chromium: Browser, width: int, scheme: str) -> None:

@@ -25,6 +25,8 @@ __all__ = ["ROUTES", "START", "is_begun"]
 
 START: Final = "/start"
 _FEW: Final = 5
+_MANY: Final = 1_000
+"""Endpoints among which one for a device by hand is looked for."""
 _NAMES: Final = json.dumps({"cn": "laptop-1"})
 """Of the first device that somebody enrols by hand; they may change it in the form."""
 
@@ -85,6 +87,10 @@ def _steps(look: Look) -> Iterator[_Step]:
         words("It signs what your devices show. The root stays offline if you like; each group has one below it."),
         bool(found),
         tuple(_Link(each.name, f"/authorities/{each.name}") for each in found),
+        (
+            _Link(words("Put it under a root that you have"), "/docs/tasks/subordinate-ca"),
+            _Link(words("Bring the authority that you have"), "/docs/tasks/import-a-ca"),
+        ),
         command="" if found else "regalia init",
     )
     groups = look.ask(group.LIST, limit=_FEW).items
@@ -96,12 +102,12 @@ def _steps(look: Look) -> Iterator[_Step]:
         (_Link(words("Create another group"), act_path(group.CREATE)),) if look.may(group.CREATE) else (),
     )
     yield _vouching(look)
-    doors = look.ask(endpoint.LIST, limit=_FEW).items
+    doors = look.ask(endpoint.LIST, limit=_MANY).items
     yield _Step(
         words("What to enter on devices"),
         words("Each endpoint has an address and a fingerprint to paste into your MDM, or into a command."),
         bool(doors),
-        tuple(_Link(each.name, endpoint_path(each.name), each.url) for each in doors),
+        tuple(_Link(each.name, endpoint_path(each.name), each.url) for each in doors[:_FEW]),
     )
     yield _first(look, doors)
 

@@ -12,6 +12,30 @@ function prepare(root) {
   for (const button of all("[data-copy]", root)) button.hidden = false;
 }
 
+// Of a block in the documentation: what is typed, where it has prompts, and not what is answered.
+function typed(text) {
+  const lines = text.trimEnd().split("\n");
+  const isPrompted = (line) => /^[$>] /.test(line);
+  if (!lines.some(isPrompted)) return lines.join("\n");
+  let goesOn = false;
+  const wanted = lines.filter((line) => {
+    const isTyped = goesOn || isPrompted(line);
+    goesOn = isTyped && line.endsWith("\\");
+    return isTyped;
+  });
+  return wanted.map((line) => line.replace(/^[$>] /, "")).join("\n");
+}
+
+const copying = one("[data-copying]");
+for (const block of copying ? all(".prose pre") : []) {
+  const frame = document.createElement("div");
+  const button = copying.content.firstElementChild.cloneNode(true);
+  frame.className = "snippet";
+  button.dataset.copy = typed(block.textContent);
+  block.replaceWith(frame);
+  frame.append(block, button);
+}
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
