@@ -56,7 +56,7 @@ PAGES = (
     "/docs/reference/settings",
     "/docs?q=revoke",
     "/act/challenge.create?endpoint=default",
-    "/act/connector.create",
+    "/act/connector.create?kind=intune",
 )
 """What is looked at in every width and scheme; the pages of one certificate and one enrolment come to it."""
 
