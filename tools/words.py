@@ -16,6 +16,7 @@ from babel.messages.extract import extract_from_dir, extract_from_file
 from babel.messages.pofile import read_po, write_po
 
 from regalia import reasons
+from regalia.connectors.registry import KINDS
 from regalia.console.acts import texts_of
 from regalia.console.registry import ACTS
 from regalia.ra import break_glass
@@ -60,6 +61,11 @@ def _told() -> Iterator[tuple[str, str]]:
         yield "reasons", reason.title
         yield "reasons", reason.remedy
     yield "ra/break_glass.py", break_glass.LENGTH
+    for name, kind in KINDS.items():
+        properties = kind.settings.model_json_schema()["properties"]
+        yield from (
+            (f"settings of {name}", str(each["description"]).partition("\n")[0]) for each in properties.values()
+        )
     yield from (("forms", text) for text in mdm_form.TEXTS)
     for name, act in ACTS.items():
         for text in texts_of(name, act):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from playwright.sync_api import sync_playwright
 from interop.programs import wait_for
 from interop.server import free_port
 from interop.test_sign_in import CHROMIUM_MS, SECONDS, environment, first_line, plug_in, regalia, started
+from regalia.console.registry import ROUTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +31,11 @@ PAGES = (
     "/start",
     "/groups",
     "/groups/default",
+    "/endpoints",
     "/endpoints/default",
     "/endpoints/default/setup?platform=ios&step=scep",
     "/endpoints/default/setup?platform=windows&step=first",
+    "/profiles",
     "/profiles/eap-tls",
     "/certificates",
     "/enrolments",
@@ -49,16 +53,22 @@ PAGES = (
     "/settings",
     "/account",
     "/proposals",
+    "/sign-in",
+    "/sign-in/again",
+    "/set-up",
     "/search?q=default",
     "/components",
     "/docs",
+    "/docs/glossary",
     "/docs/tasks/intune",
     "/docs/reference/settings",
     "/docs?q=revoke",
     "/act/challenge.create?endpoint=default",
-    "/act/connector.create",
+    "/act/connector.create?kind=intune",
 )
-"""What is looked at in every width and scheme; the pages of one certificate and one enrolment come to it."""
+"""What is looked at in every width and scheme; the pages of one of each kind of thing come to it."""
+FILES = re.compile(r".*(\.(csv|json|pem)|/\{file\})|/act/.*|/docs/\{section\}/\{part\}/.*")
+"""What is no page but a file or a picture; of forms two are looked at."""
 
 
 @dataclass
@@ -275,15 +285,38 @@ def test_a_german_browser_is_asked_in_german(site: Site, chromium: Browser) -> N
     context.close()
 
 
+@pytest.fixture(scope="module")
+def things(site: Site) -> tuple[str, ...]:
+    """The pages of one certificate, enrolment, connector, device and user."""
+    folder = site.home.parent
+    (folder / "devices.csv").write_text("id,name,serial,platform,user\n1,laptop-1,C02ABC,macos,u1\n", encoding="utf-8")
+    (folder / "users.csv").write_text("id,name,upn\nu1,A Person,person@example.test\n", encoding="utf-8")
+    regalia(site.home, "connector", "create", "inventory", "stock", "--set", "challenge=none")
+    files = ("--users", str(folder / "users.csv"), "--connector", "stock")
+    regalia(site.home, "device", "import", str(folder / "devices.csv"), *files, "--yes")
+    (device,) = json.loads(regalia(site.home, "device", "list", "--json"))
+    (user,) = json.loads(regalia(site.home, "user", "list", "--json"))
+    one = (f"/certificates/{site.serial}", f"/enrolments/{site.refused}", "/connectors/stock")
+    return (*one, f"/devices/{device['id']}", f"/users/{user['id']}")
+
+
+def test_every_page_is_looked_at(things: tuple[str, ...]) -> None:
+    """There is no page that none of the tests below opens."""
+    seen = [path.partition("?")[0] for path in (*PAGES, *things)]
+    pages = [path for path, ways in ROUTES.items() if "GET" in ways and not FILES.fullmatch(path)]
+    patterns = {path: re.compile(re.sub(r"\{\w+\}", "[^/]+", path)) for path in pages}
+    assert len(pages) > 25
+    assert [path for path, pattern in patterns.items() if not any(map(pattern.fullmatch, seen))] == []
+
+
 @pytest.mark.live_client("chromium")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
-def test_no_page_has_a_fault(site: Site, chromium: Browser, width: int, scheme: str) -> None:
+def test_no_page_has_a_fault(site: Site, chromium: Browser, things: tuple[str, ...], width: int, scheme: str) -> None:
     """axe-core finds no violation on any page, none scrolls sideways, none complains or asks another host."""
     axe = Axe()
     with looking(site, chromium, width=width, scheme=scheme) as page:
-        paths = (*PAGES, f"/certificates/{site.serial}", f"/enrolments/{site.refused}")
-        for path in paths:
+        for path in (*PAGES, *things):
             page.goto(site.admin + path)
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
             found = axe.run(page).response["violations"]
@@ -291,11 +324,11 @@ def test_no_page_has_a_fault(site: Site, chromium: Browser, width: int, scheme: 
 
 
 @pytest.mark.live_client("chromium")
-def test_pages_fit_a_small_phone(site: Site, chromium: Browser) -> None:
+def test_pages_fit_a_small_phone(site: Site, chromium: Browser, things: tuple[str, ...]) -> None:
     """At 320 pixels no page scrolls sideways, and the menu is there by its button, without a script too."""
     for script in (True, False):
         with looking(site, chromium, width=320, script=script) as page:
-            for path in PAGES:
+            for path in (*PAGES, *things):
                 page.goto(site.admin + path)
                 assert page.evaluate("document.documentElement.scrollWidth") <= 320, path
             page.click("text=Menu")

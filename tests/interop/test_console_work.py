@@ -151,6 +151,18 @@ def test_a_program_gets_a_token_once(site: Site, chromium: Browser) -> None:
         assert _asked(site, secret, "GET", "/api/v1/certificates") == http.client.UNAUTHORIZED
 
 
+def test_a_list_is_taken_away_as_it_is_shown(site: Site, chromium: Browser) -> None:
+    """The file has the rows that the list shows, and no others."""
+    with looking(site, chromium) as page:
+        page.goto(f"{site.admin}/enrolments?state=refused")
+        with page.expect_download() as download:
+            page.get_by_role("link", name="CSV").click()
+        _, *rows = download.value.path().read_text("utf-8").splitlines()
+        shown = page.locator("table tbody tr").count()
+    assert len(rows) == shown
+    assert all("refused" in row for row in rows)
+
+
 def _asked(site: Site, token: str, method: str, path: str) -> int:
     # The server's certificate is its own; who answers on this machine's port is not what is tested.
     context = ssl._create_unverified_context()  # noqa: S323, SLF001

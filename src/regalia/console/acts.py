@@ -8,7 +8,7 @@ follows, and nowhere else.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from regalia import reasons
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from regalia.verbs import Verb
     from regalia.verbs.verb import Record
 
-__all__ = ["ACT", "Act", "Ask", "act_path", "act_routes", "texts_of"]
+__all__ = ["ACT", "Act", "Ask", "Input", "act_path", "act_routes", "texts_of"]
 
 ACT: Final = "/act"
 _LABELS: Final[Mapping[str, str]] = {
@@ -68,6 +68,10 @@ class Ask:
     """`text`, `long`, `lines` (a list, one a line), `number`, `tick`, `choice`, `secret` or `json`."""
     hidden: bool = False
     """Whether it is never asked for here."""
+    parts: Callable[[Look, Mapping[str, str]], Sequence[Input]] | None = None
+    """Of an object: its members, each an input of its own; none as long as nothing given says which there are."""
+    emptied: str = ""
+    """The field that names members which had a value and are to have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +94,20 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
-class _Input:
+class Input:
     """A field as a template shows it."""
 
     name: str
     label: str
-    hint: str
-    kind: str
-    value: str
-    required: bool
-    choices: Sequence[tuple[str, str]]
+    hint: str = ""
+    kind: str = "text"
+    value: str = ""
+    required: bool = False
+    choices: Sequence[tuple[str, str]] = ()
+    otherwise: str = ""
+    """What counts where it is left empty."""
+    folded: bool = False
+    """Whether most do not need it: it stands below the others, and is shown on demand."""
 
 
 def act_path(verb: Verb[Any, Any], **given: str | None) -> str:
@@ -130,11 +138,13 @@ class _Form:
         """Do it; or say first what would happen."""
         look.must(self.verb)
         given = self._given(look)
+        if self._is_new(look, given):
+            return self._page(look, given, planned=False)
         doing = look.form.get("step") == "do" or self.verb.plan is None
         try:
             if not doing:
                 return self._page(look, given, planned=True)
-            record: Record = look.ask(self.verb, **self._fields(given))
+            record: Record = look.ask(self.verb, **self._fields(look, given))
         except ProposedError:
             raise
         except RegaliaError as error:
@@ -149,7 +159,7 @@ class _Form:
         steps: tuple[str, ...] = ()
         if planned and self.verb.plan is not None and error is None:
             try:
-                steps = look.plan(self.verb, **self._fields(given))
+                steps = look.plan(self.verb, **self._fields(look, given))
             except AdminError as refused:
                 if refused.reason in {reasons.AUTHENTICATION_OLD, reasons.RIGHT_MISSING, reasons.NOT_FOUND}:
                     raise
@@ -194,26 +204,42 @@ class _Form:
 
     def _given(self, look: Look) -> dict[str, str]:
         """Read the fields that there are: of the address, and of the form where one was sent."""
-        return {name: value for name, value in {**look.form, **look.query}.items() if name in self._schema()}
+        schema, sent = self._schema(), {**look.form, **look.query}
+        return {name: value for name, value in sent.items() if name.partition(".")[0] in schema}
 
     def _open(self, look: Look) -> list[str]:
         """List the fields that are asked for here."""
         asks = self.act.asks
         return [name for name in self._schema() if name not in look.query and not asks.get(name, Ask()).hidden]
 
-    def _inputs(self, look: Look, given: Mapping[str, str]) -> list[_Input]:
+    def _inputs(self, look: Look, given: Mapping[str, str]) -> list[Input]:
         schema, required = self._schema(), set(self.verb.asks.model_json_schema().get("required", ()))
-        return [
-            self._input(look, name, schema[name], given.get(name), required=name in required)
-            for name in self._open(look)
-        ]
+        inputs: list[Input] = []
+        for name in self._open(look):
+            if self.act.asks.get(name, Ask()).parts is not None:
+                inputs += self._parts(look, name, given)
+            else:
+                inputs.append(self._input(look, name, schema[name], given.get(name), required=name in required))
+        return sorted(inputs, key=lambda each: each.folded)
 
-    def _input(self, look: Look, name: str, schema: Mapping[str, Any], value: str | None, *, required: bool) -> _Input:
+    def _is_new(self, look: Look, given: Mapping[str, str]) -> bool:
+        """Whether what was sent says for the first time which members an object has: nobody was asked for them yet."""
+        of_objects = [self._parts(look, name, given) for name, ask in self.act.asks.items() if ask.parts is not None]
+        return any(parts and not any(each.name in given for each in parts) for parts in of_objects)
+
+    def _parts(self, look: Look, name: str, given: Mapping[str, str]) -> list[Input]:
+        """Make an input of each member of a field that is an object, with what was given for it."""
+        found = self.act.asks.get(name, Ask()).parts
+        parts = found(look, given) if found is not None else ()
+        named = [replace(each, name=f"{name}.{each.name}") for each in parts]
+        return [replace(each, value=given.get(each.name, each.value)) for each in named]
+
+    def _input(self, look: Look, name: str, schema: Mapping[str, Any], value: str | None, *, required: bool) -> Input:
         ask = self.act.asks.get(name, Ask())
         kind, choices = ask.kind or _kind(schema), tuple((each, each) for each in _values(schema))
         if ask.choices is not None:
             kind, choices = "choice", tuple(ask.choices(look))
-        return _Input(
+        return Input(
             name=name,
             label=look.words(ask.label or _label(name)),
             hint=look.words(ask.hint or str(schema.get("description", ""))),
@@ -223,10 +249,23 @@ class _Form:
             choices=choices,
         )
 
-    def _fields(self, given: Mapping[str, str]) -> dict[str, object]:
+    def _fields(self, look: Look, given: Mapping[str, str]) -> dict[str, object]:
         """Make of what a form sends what the verb takes; what is left empty is not said."""
         schema = self._schema()
-        return {name: _read(self._kind_of(name, schema[name]), text) for name, text in given.items() if text.strip()}
+        fields: dict[str, object] = {
+            name: _read(self._kind_of(name, schema[name]), text)
+            for name, text in given.items()
+            if name in schema and text.strip()
+        }
+        for name, ask in self.act.asks.items():
+            parts = ask.parts(look, given) if ask.parts is not None else ()
+            sent = [(each, given.get(f"{name}.{each.name}", each.value).strip()) for each in parts]
+            # As words, as on the command line: the verb knows what is a number or a list.
+            if typed := {each.name: text for each, text in sent if text and text != each.value}:
+                fields[name] = typed
+            if gone := [each.name for each, text in sent if each.value and not text]:
+                fields[ask.emptied] = gone
+        return fields
 
     def _kind_of(self, name: str, schema: Mapping[str, Any]) -> str:
         return self.act.asks.get(name, Ask()).kind or _kind(schema)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from regalia.console.acts import Act, Ask, act_path
+from regalia.console.acts import Act, Ask, Input, act_path
 from regalia.console.listing import Cell, Column, Listing
 from regalia.console.look import View
 from regalia.console.setup import setup_links
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from regalia.console.desk import Routes, Shown
     from regalia.console.look import Look
-    from regalia.verbs.connector import ConnectorRecord, ConnectorShown, KindRecord
+    from regalia.verbs.connector import ConnectorRecord, ConnectorShown, KindRecord, SettingRecord
 
 __all__ = ["ACTS", "ROUTES", "connector_path", "kind_word"]
 
@@ -28,6 +29,14 @@ _KINDS: Final = {
     "inventory": marked("Inventory that is imported"),
     "webhook": marked("Web hook of your own"),
 }
+
+
+_SETTINGS: Final = {
+    "tenant": marked("Directory (tenant) ID"),
+    "client_id": marked("Application (client) ID"),
+    "url": marked("Address (URL)"),
+}
+"""What those are called that nobody can do without; the others by their names."""
 
 
 def connector_path(name: str) -> str:
@@ -82,6 +91,8 @@ def _test(look: Look) -> Shown:
 
 def _page(look: Look, record: ConnectorShown, tested: verbs.ConnectorTested | None) -> View:
     actions = []
+    if look.may(verbs.CHANGE):
+        actions.append((look.words("Change settings"), act_path(verbs.CHANGE, name=record.name)))
     if look.may(verbs.SET_SECRET):
         actions.append((look.words("Set the secret"), act_path(verbs.SET_SECRET, name=record.name)))
     if look.may(verbs.DISABLE) and record.enabled:
@@ -142,6 +153,48 @@ def _of(record: Mapping[str, object]) -> str:
     return connector_path(str(record.get("name", "")))
 
 
+def _members(look: Look, given: Mapping[str, str]) -> Sequence[Input]:
+    """List the settings of the kind that is given."""
+    kind = next((each for each in look.ask(verbs.KINDS, limit=100).items if each.kind == given.get("kind")), None)
+    return [_member(look, each) for each in kind.settings] if kind is not None else ()
+
+
+def _kept_members(look: Look, given: Mapping[str, str]) -> Sequence[Input]:
+    """List the settings of the connector that is given, as they are."""
+    if not given.get("name"):
+        return ()
+    record = look.ask(verbs.SHOW, name=given["name"])
+    return [
+        replace(each, value=_typed(record.settings.get(each.name))) for each in _members(look, {"kind": record.kind})
+    ]
+
+
+def _member(look: Look, setting: SettingRecord) -> Input:
+    """Ask for a setting by its own name, which commands and the documentation have for it, too."""
+    words, hint, otherwise = look.words, look.words(setting.meaning), _typed(setting.default)
+    called = {"true": words("yes"), "false": words("no")}
+    choices = [each.strip() for each in setting.values.split(",")] if "," in setting.values else []
+    return Input(
+        setting.name,
+        words(_SETTINGS.get(setting.name, setting.name)),
+        f"{hint} {words('Several are parted by commas.')}" if setting.values == "list" else hint,
+        kind="choice" if choices else "text",
+        required=setting.required,
+        choices=tuple((each, called.get(each, each)) for each in choices),
+        otherwise=called.get(otherwise, otherwise),
+        folded=not setting.required,
+    )
+
+
+def _typed(value: object) -> str:
+    """Write a setting as somebody would type it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
 ACTS: Final[Mapping[str, Act]] = {
     "connector.create": Act(
         marked("Add a connector"),
@@ -149,10 +202,23 @@ ACTS: Final[Mapping[str, Act]] = {
         marked("Its system is asked nothing yet: test it afterwards."),
         asks={
             "kind": Ask(marked("Kind"), choices=_kind_choices),
-            "settings": Ask(marked("Settings (JSON)"), kind="json"),
+            "settings": Ask(parts=_members),
         },
         here=_HERE,
         back=lambda _: _HERE,
+        done=_of,
+    ),
+    "connector.change": Act(
+        marked("Change this connector"),
+        marked("Change settings"),
+        marked("From then on it is asked by them. A setting that is emptied goes back to its default."),
+        asks={
+            "settings": Ask(parts=_kept_members, emptied="unset"),
+            "unset": Ask(hidden=True),
+            "secret": Ask(hidden=True),
+        },
+        here=_HERE,
+        back=_of,
         done=_of,
     ),
     "connector.set-secret": Act(
