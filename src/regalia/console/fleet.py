@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from regalia.console.acts import Act, Ask, act_path
 from regalia.console.certificates import group_choices, standing
 from regalia.console.listing import Cell, Column, Filter, Listing, Tab
 from regalia.console.look import View
+from regalia.model import Action
 from regalia.model.fleet import Platform
 from regalia.verbs import connector as connectors
 from regalia.verbs import device as devices
@@ -16,10 +18,12 @@ from regalia.verbs import user as users
 from regalia.words import marked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from regalia.console.desk import Routes, Shown
     from regalia.console.look import Look
+    from regalia.verbs.bearer_facts import HistoryRecord
     from regalia.verbs.device import DeviceRecord
     from regalia.verbs.user import UserRecord
 
@@ -119,6 +123,49 @@ USERS: Final = Listing(
 
 # --- one record -----------------------------------------------------------------------------------------------------
 
+_HAPPENED: Final = {
+    Action.DEVICE_ADDED: ("ok", marked("Known for the first time")),
+    Action.DEVICE_CHANGED: ("info", marked("Its state changed")),
+    Action.DEVICE_MOVED: ("info", marked("Moved to another group")),
+    Action.DEVICE_ABSENT: ("warn", marked("No longer in the inventory")),
+    Action.USER_CHANGED: ("info", marked("Its state changed")),
+}
+"""The icon of what the log says of a record, and its word."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Happening:
+    """A line of its history, newest first."""
+
+    kind: str
+    what: str
+    at: datetime
+    by: str
+    note: str
+
+
+def _happening(look: Look, each: HistoryRecord) -> _Happening:
+    kind, what = _HAPPENED.get(each.action, ("info", each.action.value))
+    return _Happening(kind, look.words(what), each.at, each.by, _changed(each.details))
+
+
+def _changed(details: Mapping[str, Any]) -> str:
+    """Say what of a state became what, as the log has it: `lost false → true`; or why, where that is all."""
+    before, after = (dict(_flags(details.get(side))) for side in ("former", "state"))
+    if before:
+        apart = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        return ", ".join(f"{name} {before.get(name, '?')} → {after.get(name, '?')}" for name in apart)
+    known = (details.get(name) for name in ("why", "state", "former_group"))
+    return next((str(each) for each in known if each), "")
+
+
+def _flags(state: object) -> Iterator[tuple[str, str]]:
+    """Take a state apart, as events have it: `present true, lost false`."""
+    for part in str(state or "").split(", "):
+        name, _, value = part.rpartition(" ")
+        if name:
+            yield name, value
+
 
 def _show_device(look: Look) -> Shown:
     record = look.ask(devices.SHOW, id=look.place["id"])
@@ -190,6 +237,7 @@ def _record(
             "facts": facts,
             "who": [(label, value) for label, value in who if value],
             "certificates": [(each, *standing(look, each.status)) for each in record.certificates],
+            "history": [_happening(look, each) for each in record.history],
             "evidence": json.dumps(record.evidence, indent=2, ensure_ascii=False, sort_keys=True),
             "actions": actions,
         },
