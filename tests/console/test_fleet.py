@@ -12,14 +12,14 @@ from regalia.ra.sweeping import Sweeper
 
 if TYPE_CHECKING:
     from console.conftest import Scene
-    from regalia.model.fleet import Device, FleetUser
+    from regalia.model.fleet import Device, User
 
 
-def said(scene: Scene, *states: DeviceState | UserState) -> Device | FleetUser:
+def said(scene: Scene, *states: DeviceState | UserState) -> Device | User:
     """Have a connector say one state after another; the record that comes of it."""
     world = scene.world
     sweeper = Sweeper(world.store, world.clock, world.entropy)
-    record: Device | FleetUser | None = None
+    record: Device | User | None = None
     for state in states:
         world.clock.advance(timedelta(minutes=1))
         page = (
