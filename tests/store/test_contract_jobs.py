@@ -34,6 +34,15 @@ def test_a_clock_that_was_set_back_holds_no_lease(store: Store) -> None:
     assert not store.lease("crl", "a", NOW, NOW + MINUTE)
 
 
+def test_a_probe_holds_nobody_up(store: Store) -> None:
+    """A probe writes and leaves no lease: it can be repeated at once, at any node, and no job is told of."""
+    store.probe(NOW)
+    store.probe(NOW)
+    store.probe(NOW - MINUTE)
+    assert store.job_status() == ()
+    assert store.lease("crl", "a", NOW, NOW + MINUTE)
+
+
 def test_of_many_who_ask_at_once_one_holds(store: Store) -> None:
     """A race for a free lease has one winner, for the first lease and for an ended one."""
     start = Barrier(8)

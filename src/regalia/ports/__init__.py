@@ -63,7 +63,7 @@ from regalia.ports.lists import COUNTED, Listed, Place, SearchIndex
 from regalia.ports.ndes import HandOut, NdesPages
 from regalia.ports.outgoing import MOST_OCTETS, Outgoing, OutgoingRequest, OutgoingResponse
 from regalia.ports.outside import Clock, Entropy, Transcript
-from regalia.ports.records import ChangeFeed, EventFilter, Events, Jobs, JobStatus
+from regalia.ports.records import ChangeFeed, EventFilter, Events, Jobs, JobStatus, Probe
 from regalia.ports.sign_in import NO_TRIES, SignIns, Tries
 from regalia.ports.store import Store
 from regalia.ports.succession import Holder, Successions
@@ -134,6 +134,7 @@ __all__ = [
     "PersonalData",
     "Place",
     "PrivateKey",
+    "Probe",
     "Proposals",
     "PseudonymKey",
     "PublishedCrl",

@@ -22,6 +22,7 @@ __all__ = [
     "Events",
     "JobStatus",
     "Jobs",
+    "Probe",
 ]
 
 
@@ -86,6 +87,13 @@ class JobStatus:
     lease_until: datetime | None = None
     wanted_at: datetime | None = None
     """When somebody asked for it to run at once; None once it has."""
+
+
+class Probe(Protocol):
+    """Whether what an enrolment writes can be written."""
+
+    def probe(self, now: datetime) -> None:
+        """Write something small, durably. Raises `UnavailableError` where that fails, or an enrolment's would."""
 
 
 class Jobs(Protocol):

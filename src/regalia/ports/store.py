@@ -18,7 +18,7 @@ from regalia.ports.issuance import Certificates, Enrolments, Issuance
 from regalia.ports.keys import Intents, KeyRecords, KeyVault, Wrapped
 from regalia.ports.lists import SearchIndex
 from regalia.ports.ndes import NdesPages
-from regalia.ports.records import Events, Jobs
+from regalia.ports.records import Events, Jobs, Probe
 from regalia.ports.sign_in import SignIns
 from regalia.ports.succession import Successions
 
@@ -46,6 +46,7 @@ class Store(
     Checkpoints,
     PersonalData,
     Jobs,
+    Probe,
     Alerts,
     AlertTargets,
     Deliveries,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SqlJobs"]
 
+_PROBE: Final = "readiness"
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _CLOCKS_DIFFER = 60_000
 """Milliseconds that the clocks of two nodes may be apart before one takes the other's lease for a clock's mistake."""
@@ -63,6 +64,11 @@ class SqlJobs(Noun):
         values: Columns = {"name": job, "holder": holder, "now": millis(now), "until": millis(until)}
         values["far"] = millis(until) + _CLOCKS_DIFFER
         return bool(self._database.write(lambda transaction: transaction.run(_LEASE, values)))
+
+    def probe(self, now: datetime) -> None:
+        """Take a lease that ends at once, and ask the database for its room."""
+        self.lease(_PROBE, _PROBE, now, now)
+        self._database.require_room()
 
     def give_back(self, job: str, holder: str) -> None:
         """End the lease, if it is still the holder's."""

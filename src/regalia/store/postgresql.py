@@ -306,6 +306,9 @@ class PostgresqlDatabase:
         (found,) = self._with_link(lambda link: read_rows(link.execute(Step(b"SHOW server_version"))))
         return f"PostgreSQL {found['server_version']}"
 
+    def require_room(self) -> None:
+        """Nothing: a full disk ends PostgreSQL's writing as a whole, the smallest too."""
+
     def erase(self) -> None:
         """Nothing: PostgreSQL's files are the administrator's."""
 

@@ -219,6 +219,9 @@ class Database(Protocol):
     def describe(self) -> str:
         """Ask the database for its kind and version."""
 
+    def require_room(self) -> None:
+        """Raise where a small unit of work would still find room on the disk and a larger one might not."""
+
     def erase(self) -> None:
         """See to it that what was deleted does not linger in files that we control."""
 

@@ -41,6 +41,9 @@ _LOG_OCTETS = 32 + _PAGES_OF_LOG * (24 + 4096)
 _LOOK_AT_LOG = 32
 """Commits between two looks at the length of the log."""
 
+_ROOM_OCTETS = 1 << 20
+"""Five enrolments' worth of changed pages (two commits of 25 pages each), beside which CRLs have to be written."""
+
 _PRAGMAS = (
     f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}",
     "PRAGMA synchronous=FULL",
@@ -395,6 +398,19 @@ class SqliteDatabase:
         """Read a page of the file: a missing or unreadable one shows."""
         self._reading(lambda connection: connection.execute("SELECT count(*) FROM sqlite_schema").fetchone())
         return f"SQLite {sqlite3.sqlite_version}"
+
+    def require_room(self) -> None:
+        """Raise where the disk has less room than the next enrolments take.
+
+        The log is lengthened ahead and written over, so on a full disk what is small often succeeds for a while.
+        """
+        try:
+            disk = os.statvfs(self._path.parent)
+        except OSError as error:
+            raise _unavailable(error) from error
+        free = disk.f_bavail * disk.f_frsize
+        if free < _ROOM_OCTETS:
+            raise UnavailableError(reasons.STORE_UNAVAILABLE, f"SQLite: its disk has {free} octets left")
 
     def erase(self) -> None:
         """Move the log into the file and cut it to nothing: deleted rows were overwritten with zeros there.

@@ -12,7 +12,7 @@ import structlog
 from regalia.ca.crl_plan import lists_of
 from regalia.errors import UnavailableError
 from regalia.model import STANDING_PURPOSES, AuthorityKind, AuthorityState, crl_name
-from regalia.ports import Authorities, Crls, Jobs
+from regalia.ports import Authorities, Crls, Probe
 from regalia.reasons import SIGNER_AWAY
 from regalia.web.answers import NO_STORE, answer
 from regalia.wire.certificate import read_certificate
@@ -33,7 +33,6 @@ __all__ = ["ALIVE", "Readiness", "ReadinessStore", "ReadyFace"]
 _JSON = b"application/json"
 _FRESH = timedelta(seconds=1)
 _CHECKS = ("database", "authorities", "keys", "crls")
-_PROBE = "readiness"
 _PATIENCE = timedelta(seconds=5)
 """How long the last answer stands while the database takes its time."""
 _COPIED_WITHIN = timedelta(seconds=60)
@@ -44,7 +43,7 @@ _log = structlog.get_logger("regalia.web")
 ALIVE = answer(200, b'{"status":"ok"}', _JSON, NO_STORE)
 
 
-class ReadinessStore(Authorities, Crls, Jobs, Protocol):
+class ReadinessStore(Authorities, Crls, Probe, Protocol):
     """What readiness asks."""
 
 
@@ -82,7 +81,7 @@ class Readiness:
     def _look(self, now: datetime) -> dict[str, bool]:
         try:
             # A write, since that is what an enrolment needs: on a full disk everything can still be read.
-            self._store.lease(_PROBE, _PROBE, now, now)
+            self._store.probe(now)
             issuing = [
                 authority
                 for authority in self._store.authorities()
