@@ -60,6 +60,7 @@ WITHOUT = {
     "forget_sealed_challenges": "removes secrets that nobody needs any more (CHA-4)",
     "lease": "which process runs a job decides nothing",
     "give_back": "the same",
+    "probe": "asks whether the store writes, and changes nothing",
     "finished": "the same",
     "replace_wrapped": "rotation of the master key, recorded once for all keys",
     "replace_sealed": "the same",
