@@ -319,6 +319,9 @@ def test_scep_gives_complete_results() -> None:
         for database in ("SQLite", "PostgreSQL"):
             assert f"enrolment in process ÷ pure crypto, {kind} CA, {database}" in names
             assert f"enrolments per CPU second ÷ scepserver's, {kind} CA, {database}" in names
+        floor = f"pure crypto and bare commits ÷ pure crypto, {kind} CA, SQLite"
+        values = {figure["name"]: figure["value"] for figure in told["figures"]}
+        assert 1 < values[floor] < values[f"enrolment in process ÷ pure crypto, {kind} CA, SQLite"]
     assert sum(figure["budget"] is not None for figure in told["figures"]) == 5
     assert all(figure["value"] > 0 and len(figure["passes"]) == 1 for figure in told["figures"])
     stages = told["tables"][0]["rows"]
@@ -339,7 +342,7 @@ def test_growth_gives_complete_results() -> None:
         for what in ("serial", "conversation", "subject", "device"):
             assert f"look-up by {what} among 100, {database}" in names
     assert all(figure.budget is not None and figure.value > 0 for figure in report.figures)
-    assert report.verified == 4 * (5 + 1)
+    assert report.verified == 4 * (5 + 2)
 
 
 def test_lists_gives_complete_results() -> None:

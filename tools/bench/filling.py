@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from regalia.app import App
     from regalia.model import Certificate, Enrolment
 
-__all__ = ["Filled", "fill"]
+__all__ = ["Filled", "fill", "walk_indexes"]
 
 _STREAM: Final = "filled"
 _BLOCK: Final = 5_000
@@ -280,6 +280,22 @@ def fill(app: App, home: Path, url: str | None, enrolment: Enrolment, count: int
         devices=[copy.device.decode() for copy in kept],
         conversations=[(copy.transaction, copy.key_sha256) for copy in kept],
     )
+
+
+def walk_indexes(home: Path) -> None:
+    """Read each index that enrolments go by to its end, in an SQLite home.
+
+    What issued so many certificates has these pages in memory; from a disk each costs about 40 µs of CPU.
+    """
+    with closing(sqlite3.connect(home / "regalia.db")) as connection:
+        for table in _TABLES:
+            for _, index, _, origin, _ in connection.execute(f'PRAGMA index_list("{table}")').fetchall():
+                if origin != "pk":
+                    (text,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (index,)).fetchone()
+                    _, where, condition = (text or "").partition(" WHERE ")
+                    # Not count(*), for which SQLite takes the shortest index, whatever is named.
+                    query = f'SELECT sum(1) FROM "{table}" INDEXED BY "{index}"{where}{condition}'  # noqa: S608 - our own names
+                    connection.execute(query).fetchone()
 
 
 def _row(target: _Target, table: str, key: bytes) -> Row:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from regalia.ra.scep import CertRep, ScepAnswer
-from tools.bench import peer, pure, stages
+from tools.bench import floor, peer, pure, stages
 from tools.bench.devices import judge, make_devices, request
 from tools.bench.homes import CA_KEYS, add_rsa_group, door_of, make_home, opened, requests, served
 from tools.bench.load import CONNECTIONS, post_all
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from regalia.app import App
     from tools.bench.devices import Device, Sent
+    from tools.bench.floor import Commits
     from tools.bench.homes import Home
     from tools.bench.stages import Probe
     from tools.postgres import Cluster
@@ -32,6 +33,7 @@ _PROCESS_BUDGETS: Final = {"P-256": Budget(Bound.AT_MOST, 1.9), "RSA-2048": Budg
 _HTTP_BUDGET: Final = Budget(Bound.AT_LEAST, 1.5)
 _WARM_UP: Final = 2
 _PEER: Final = "scepserver"
+_BARE: Final = "bare commits"
 _BUSY: Final = "sqlite P-256, 4 connections"
 _DATABASES: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
@@ -39,6 +41,8 @@ _METHOD: Final = """\
 In process: CPU time of all threads of the process, SQLite's writer included; PostgreSQL's backends apart.
 Pure crypto: RA decryption, CA signature, CertRep signature, verification of message and request, encryption of the
 reply's key, with the same keys, in the same loop; ECDSA as the product signs, by RFC 6979.
+Bare commits: the statements of an enrolment's two commits, noted and repeated on a copy of the database with nothing
+around them. With pure crypto they are what is left of an enrolment if reading, deciding and answering cost nothing.
 Each request has a device key, names, CSR, transaction, nonce and bound one-time challenge of its own within its
 database; the same devices enrol at each database and at the peer, each time with a new message.
 A ratio is the median of the passes, each the ratio of two medians of one pass; all variants take turns, a few
@@ -68,9 +72,10 @@ LEAST: Final = Sizes(passes=1, rounds=1, turn=1, posts=2)
 
 def measure(sizes: Sizes) -> Report:
     """Measure both. Raises `VoidRunError` where an answer is wrong, this or `OSError` where a program is missing."""
+    repeated = sizes.passes * sizes.rounds * sizes.turn + floor.WARM_UP
     enrolled = 2 * (sizes.passes * sizes.rounds * sizes.turn + _WARM_UP)  # once whole, once in stages
     posted = sizes.passes * sizes.posts + _WARM_UP
-    devices = make_devices(max(len(CA_KEYS) * enrolled, (len(CA_KEYS) + 1) * posted))
+    devices = make_devices(max(repeated, len(CA_KEYS) * enrolled, (len(CA_KEYS) + 1) * posted))
     with tempfile.TemporaryDirectory(prefix="regalia-bench-") as directory, running_cluster() as postgres:
         if not postgres.durable():
             raise VoidRunError("PostgreSQL does not sync its commits")
@@ -162,14 +167,15 @@ def _in_process(directory: Path, postgres: Cluster, devices: Sequence[Device], s
             for _ in range(_WARM_UP):
                 bench.whole()
                 bench.staged()
-        backends = Tree(postgres.pid)
-        costs = _turns(benches, backends, sizes)
+        repeated = devices[: sizes.passes * sizes.rounds * sizes.turn + floor.WARM_UP]
+        bare = stack.enter_context(floor.recorded_commits(directory, CA_KEYS["P-256"], repeated))
+        costs = _turns(benches, bare, Tree(postgres.pid), sizes)
         verified = sum(judge(bench.answers) for bench in benches.values())
     figures = [figure for kind in CA_KEYS for figure in _process_figures(costs, kind)]
     return _Part(figures, [_stage_table(costs, kind) for kind in CA_KEYS], verified)
 
 
-def _turns(benches: Mapping[tuple[str, str], _Bench], backends: Tree, sizes: Sizes) -> _Costs:
+def _turns(benches: Mapping[tuple[str, str], _Bench], bare: Commits, backends: Tree, sizes: Sizes) -> _Costs:
     def with_backends(enrol: Callable[[], dict[str, float]]) -> Callable[[], dict[str, float]]:
         def both() -> dict[str, float]:
             before = backends.cpu()
@@ -178,7 +184,7 @@ def _turns(benches: Mapping[tuple[str, str], _Bench], backends: Tree, sizes: Siz
 
         return both
 
-    variants: dict[str, Callable[[], dict[str, float]]] = {}
+    variants: dict[str, Callable[[], dict[str, float]]] = {_BARE: bare.run}
     for (database, kind), bench in benches.items():
         variants.setdefault(f"pure {kind}", bench.pure().run)
         variants[f"whole {database} {kind}"] = with_backends(bench.whole) if database == "postgresql" else bench.whole
@@ -199,6 +205,11 @@ def _process_figures(costs: _Costs, kind: str) -> Iterator[Figure]:
         # What a faster processor for RSA does not change, so that machines can be compared.
         added = [[spent["whole"] - median(base) for spent in each] for each, base in zip(whole, bases, strict=True)]
         yield _microseconds(f"what an enrolment adds to pure crypto, {kind} CA, {named}", added)
+    bare = [[spent["commits"] for spent in each] for each in costs[_BARE]]
+    least = [median(commits) / median(base) + 1 for commits, base in zip(bare, bases, strict=True)]
+    yield Figure(
+        f"pure crypto and bare commits ÷ pure crypto, {kind} CA, SQLite", median(least), "times", None, tuple(least)
+    )
     behind = [[spent["backends"] for spent in each] for each in costs[f"whole postgresql {kind}"]]
     yield _microseconds(f"PostgreSQL's backends per enrolment, {kind} CA", behind)
 

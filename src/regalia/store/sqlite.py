@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from regalia.model import Change, EventDraft
     from regalia.store.session import Call, EventAppender
 
-__all__ = ["SqliteDatabase", "connect"]
+__all__ = ["Log", "SqliteDatabase", "connect"]
 
 T = TypeVar("T")
 
@@ -169,7 +169,7 @@ class _TransactionGoneError(Exception):
     """SQLite rolled the whole transaction back by itself (disk full, input/output error)."""
 
 
-class _Log:
+class Log:
     """Keeps the write-ahead log at the length that it reaches anyway before it is written over from its beginning.
 
     A commit that lengthens the file costs three times the CPU (150 against 50 µs): the file system commits its own
@@ -227,7 +227,7 @@ class _Writer:
         self._closed = False
         self._connection: sqlite3.Connection | None = None
         self._turns = Turns(path)
-        self._log = _Log(path)
+        self._log = Log(path)
 
     def write(self, unit: Callable[[Transaction], T]) -> T:
         """Return after the commit, with what the unit returned; raises what it raised."""
